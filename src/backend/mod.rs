@@ -1,5 +1,9 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
+mod demo;
+pub mod hub;
+pub mod source;
+
 use crate::error::Result;
 
 /// What the engine must know of a loaded model.
