@@ -28,3 +28,4 @@ pub mod time;
 
 pub mod backend;
 pub mod device;
+pub mod whisper;
