@@ -1,1 +1,29 @@
-//! transcribe
+//! `transcribe`: long recordings in, subtitles out.
+//!
+//! The way of the data:
+//!
+//! ```text
+//! file ─audio→ samples ─mel→ features ─engine→ segments ─transcript→ transcript ─export→ bytes
+//! ```
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`audio`] | any container and codec → blocks of 16 kHz mono samples |
+//! | [`mel`] | samples → log-mel frames, as a stream |
+//! | [`whisper`] | the network: weights, encoder, decoder, caches |
+//! | [`decode`] | logits → tokens → segments: tokenizer, rules, fallback, seek; knows no network |
+//! | [`engine`] | drives a backend with the requests of [`decode`] |
+//! | [`transcript`] | all segments of one input and where they came from; pure data |
+//! | [`export`] | transcript → bytes of one format, written atomically |
+//! | [`device`] | where the numbers are computed; kernels of the CPU |
+//! | [`backend`] | one loaded model on one device; finding and fetching models |
+//! | [`job`] | which input goes next, from file to outputs |
+//! | [`cli`] | the person: arguments, progress, messages, signals, exit codes |
+//!
+//! `cancel`, `error` and `time` serve every room.
+
+pub mod cancel;
+pub mod error;
+pub mod time;
+
+pub mod backend;

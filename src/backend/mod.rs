@@ -1,0 +1,58 @@
+//! Loaded models: what the engine may ask of one, and how they are found and made.
+
+use crate::error::Result;
+
+/// What the engine must know of a loaded model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSpec {
+    pub n_mels: usize,
+    pub n_audio_ctx: usize,
+    pub n_text_ctx: usize,
+    pub n_vocab: usize,
+}
+
+/// How many windows and sequences a backend keeps at once; fixed when it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    pub windows: usize,
+    pub sequences: usize,
+}
+
+/// One window of audio to encode into a window slot.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowInput<'a> {
+    pub slot: usize,
+    /// `n_mels` rows of `WINDOW_FRAMES` normalised log-mel values, one bin after the other.
+    pub mel: &'a [f32],
+}
+
+/// Tokens to feed to one sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct RowInput<'a> {
+    /// Sequence slot: owns the self-attention cache, whose first `position` entries are valid.
+    pub sequence: usize,
+    /// Window slot: whose audio it listens to.
+    pub window: usize,
+    /// Where in the text the first of `tokens` stands.
+    pub position: usize,
+    pub tokens: &'a [u32],
+    /// Indexes into `tokens`, ascending: after which of them logits are wanted.
+    pub logits_after: &'a [usize],
+}
+
+/// A model on a device. One thread uses it at a time.
+pub trait Backend: Send {
+    fn spec(&self) -> &ModelSpec;
+
+    fn capacity(&self) -> Capacity;
+
+    /// Encodes windows and keeps what the decoder needs of them in their slots.
+    fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()>;
+
+    /// Feeds tokens to every row. `logits` is overwritten: one row of `n_vocab` f32 for every
+    /// wanted position, row after row, in the order of the input.
+    fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()>;
+
+    /// Makes sequence `to` a copy of the first `len` positions of sequence `from`.
+    fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()>;
+}

@@ -1,0 +1,165 @@
+//! What can go wrong, with its cause and a hint. Prints nothing and exits nothing: that is the cli's.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::cancel::CancelReason;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A cause from an outside library.
+pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Every failure of the program; the kinds are those that a caller must treat differently.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line or the plan is wrong; nothing was started.
+    #[error("{what}: {why}")]
+    Usage { what: String, why: String, hint: Option<String> },
+
+    /// One input cannot be turned into samples; the other inputs are not concerned.
+    #[error("`{input}`: {why}")]
+    Input { input: String, why: InputFault },
+
+    #[error("model `{model}`: {why}")]
+    Model { model: String, why: ModelFault },
+
+    #[error("device `{device}`: {why}")]
+    Device { device: String, why: String },
+
+    #[error("out of memory while {during}")]
+    OutOfMemory { during: &'static str, source: Cause },
+
+    #[error("`{path}` cannot be written")]
+    Output { path: PathBuf, source: io::Error },
+
+    #[error("cancelled by {0}")]
+    Cancelled(CancelReason),
+
+    /// The network could not be computed: not the user's fault, and of one input only.
+    #[error("{during} failed")]
+    Compute { during: &'static str, source: Cause },
+
+    /// A thread that worked for one input ended with a panic.
+    #[error("{during} stopped: {message}")]
+    Panicked { during: &'static str, message: String },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum InputFault {
+    #[error("cannot be read")]
+    Unreadable(#[source] io::Error),
+    #[error("is empty")]
+    Empty,
+    #[error("is a folder")]
+    Folder,
+    #[error("not an audio or video file of a known kind")]
+    NotAudio,
+    #[error("has no audio track")]
+    NoAudioTrack,
+    #[error("has no audio track {asked}; it has {available}")]
+    NoSuchTrack { asked: usize, available: usize },
+    #[error("has no channel {asked}; it has {available}")]
+    NoSuchChannel { asked: usize, available: usize },
+    #[error("its audio codec is not supported: {0}")]
+    UnsupportedCodec(String),
+    #[error("none of its audio can be decoded: {0}")]
+    Undecodable(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ModelFault {
+    #[error("not found{}", .0.as_deref().map(|w| format!(": {w}")).unwrap_or_default())]
+    NotFound(Option<String>),
+    #[error("not in the cache, and `--offline` forbids to download it")]
+    Offline,
+    #[error("download failed")]
+    Download(#[source] Cause),
+    #[error("`{file}` is missing")]
+    MissingFile { file: String },
+    #[error("`{file}` cannot be read")]
+    Unreadable { file: String, source: Cause },
+    #[error("`{file}` is damaged: {why}")]
+    Damaged { file: String, why: String },
+    #[error("not a Whisper checkpoint: {why}")]
+    NotWhisper { why: String },
+}
+
+impl Error {
+    pub fn usage(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Error::Usage { what: what.into(), why: why.into(), hint: None }
+    }
+
+    pub fn input(input: impl Into<String>, why: InputFault) -> Self {
+        Error::Input { input: input.into(), why }
+    }
+
+    pub fn model(model: impl Into<String>, why: ModelFault) -> Self {
+        Error::Model { model: model.into(), why }
+    }
+
+    pub fn compute(during: &'static str, source: impl Into<Cause>) -> Self {
+        Error::Compute { during, source: source.into() }
+    }
+
+    /// What the person can do about it, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Usage { hint, .. } => hint.clone(),
+            Error::Input { why, .. } => why.hint(),
+            Error::Model { why, .. } => Some(why.hint()),
+            Error::Device { .. } => Some("`--device cpu` works everywhere".into()),
+            Error::OutOfMemory { .. } => Some("take a smaller `--model`".into()),
+            Error::Output { .. } => Some(
+                "check the folder's permissions and free space, or choose another with `--output-dir`".into(),
+            ),
+            Error::Cancelled(_) => None,
+            Error::Compute { .. } | Error::Panicked { .. } => {
+                Some("this is a bug; please report it with the command and the input".into())
+            }
+        }
+    }
+}
+
+impl InputFault {
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            InputFault::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
+                "check the path; quote it if it has blanks"
+            }
+            InputFault::Unreadable(_) => "check the file's permissions",
+            InputFault::Empty => "the recording or the copy was probably cut off; fetch it again",
+            InputFault::Folder => "name the files in it",
+            InputFault::NotAudio => {
+                "known are wav, mp3, m4a/mp4/mov, flac, ogg, opus, webm/mkv, aiff and caf; convert others, for example with `ffmpeg -i in out.wav`"
+            }
+            InputFault::NoAudioTrack => "the file holds only pictures or subtitles",
+            InputFault::NoSuchTrack { .. } => "tracks count from 0 in `--audio-track`",
+            InputFault::NoSuchChannel { .. } => "channels count from 0 in `--channel`",
+            InputFault::UnsupportedCodec(_) => "convert it, for example with `ffmpeg -i in out.wav`",
+            InputFault::Undecodable(_) => "the file is damaged from the start; fetch it again",
+        };
+        Some(text.into())
+    }
+}
+
+impl ModelFault {
+    fn hint(&self) -> String {
+        match self {
+            ModelFault::NotFound(_) => {
+                "use a size (`tiny` … `large-v3-turbo`), a hub repository (`owner/name`), a folder with config.json and model.safetensors, or `--model demo`, which is built in".into()
+            }
+            ModelFault::Offline => {
+                "run once without `--offline`, name a folder with the checkpoint, or try `--model demo`, which is built in".into()
+            }
+            ModelFault::Download(_) => {
+                "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to go on where it stopped, or try `--model demo`, which is built in".into()
+            }
+            ModelFault::MissingFile { .. } | ModelFault::NotWhisper { .. } => {
+                "a checkpoint needs config.json, tokenizer.json and model.safetensors in Hugging Face form".into()
+            }
+            ModelFault::Unreadable { .. } => "check the file's permissions".into(),
+            ModelFault::Damaged { .. } => "delete the file and run again to download it anew".into(),
+        }
+    }
+}
