@@ -26,4 +26,5 @@ pub mod cancel;
 pub mod error;
 pub mod time;
 
+pub mod audio;
 pub mod backend;
