@@ -27,3 +27,4 @@ pub mod error;
 pub mod time;
 
 pub mod backend;
+pub mod mel;
