@@ -27,4 +27,7 @@ pub mod error;
 pub mod time;
 
 pub mod backend;
+pub mod decode;
+pub mod export;
 pub mod mel;
+pub mod transcript;
