@@ -26,6 +26,7 @@ pub mod cancel;
 pub mod error;
 pub mod time;
 
+pub mod audio;
 pub mod backend;
 pub mod decode;
 pub mod export;
