@@ -28,5 +28,12 @@ pub mod time;
 
 pub mod audio;
 pub mod backend;
+<<<<<<< HEAD
 pub mod device;
 pub mod whisper;
+=======
+pub mod decode;
+pub mod export;
+pub mod mel;
+pub mod transcript;
+>>>>>>> text

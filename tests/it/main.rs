@@ -1,2 +1,7 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
+<<<<<<< HEAD
 mod network;
+=======
+
+mod export;
+>>>>>>> text

@@ -1,0 +1,5 @@
+//! Logits → tokens → segments; knows no network.
+
+pub mod segment;
+
+pub use segment::Segment;
