@@ -27,3 +27,6 @@ pub mod error;
 pub mod time;
 
 pub mod backend;
+pub mod decode;
+pub mod engine;
+pub mod mel;

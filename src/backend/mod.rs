@@ -1,5 +1,7 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
+pub mod scripted;
+
 use crate::error::Result;
 
 /// What the engine must know of a loaded model.

@@ -1,0 +1,3 @@
+//! Log-mel features of one stretch of audio.
+
+pub mod features;
