@@ -28,12 +28,10 @@ pub mod time;
 
 pub mod audio;
 pub mod backend;
-<<<<<<< HEAD
-pub mod device;
-pub mod whisper;
-=======
 pub mod decode;
+pub mod device;
+pub mod engine;
 pub mod export;
 pub mod mel;
 pub mod transcript;
->>>>>>> text
+pub mod whisper;

@@ -1,7 +1,4 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
-<<<<<<< HEAD
 mod network;
-=======
 
 mod export;
->>>>>>> text
