@@ -26,4 +26,12 @@ pub mod cancel;
 pub mod error;
 pub mod time;
 
+pub mod audio;
 pub mod backend;
+pub mod decode;
+pub mod device;
+pub mod engine;
+pub mod export;
+pub mod mel;
+pub mod transcript;
+pub mod whisper;

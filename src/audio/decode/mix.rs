@@ -1,0 +1,150 @@
+//! Decoded packets of any sample format and channel count to mono `f32`.
+
+use std::ops::Range;
+
+use symphonia::core::audio::conv::IntoSample;
+use symphonia::core::audio::sample::Sample;
+use symphonia::core::audio::{
+    Audio, AudioBuffer, AudioSpec, ChannelLabel, Channels, GenericAudioBufferRef, Position,
+};
+
+use crate::audio::channels::{Speaker, weights};
+
+/// Rates outside are headers gone wrong, not recordings.
+const RATES: std::ops::RangeInclusive<u32> = 1_000..=1_536_000;
+const MAX_CHANNELS: usize = 1_024;
+
+/// Mixes packet after packet into one buffer that it keeps.
+pub(super) struct Mixer {
+    channel: Option<usize>,
+    spec: Option<AudioSpec>,
+    weights: Vec<f32>,
+    samples: Vec<f32>,
+}
+
+impl Mixer {
+    pub(super) fn new(channel: Option<usize>) -> Self {
+        Self { channel, spec: None, weights: Vec::new(), samples: Vec::new() }
+    }
+
+    /// The rate of the last packet.
+    pub(super) fn rate(&self) -> u32 {
+        self.spec.as_ref().map_or(0, AudioSpec::rate)
+    }
+
+    /// The channels of the last packet before mixing.
+    pub(super) fn channels(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// The last packet, mixed.
+    pub(super) fn samples(&self) -> &[f32] {
+        &self.samples
+    }
+
+    /// Mixes the kept frames of a packet, replacing the last one.
+    pub(super) fn mix(
+        &mut self,
+        packet: &GenericAudioBufferRef<'_>,
+        keep: Range<usize>,
+    ) -> Result<(), String> {
+        use GenericAudioBufferRef as Any;
+        self.samples.clear();
+        if self.spec.as_ref() != Some(packet.spec()) {
+            self.adopt(packet.spec())?;
+        }
+        self.samples.resize(keep.len(), 0.0);
+        match packet {
+            Any::U8(b) => self.add(b, keep),
+            Any::U16(b) => self.add(b, keep),
+            Any::U24(b) => self.add(b, keep),
+            Any::U32(b) => self.add(b, keep),
+            Any::S8(b) => self.add(b, keep),
+            Any::S16(b) => self.add(b, keep),
+            Any::S24(b) => self.add(b, keep),
+            Any::S32(b) => self.add(b, keep),
+            Any::F32(b) => self.add(b, keep),
+            Any::F64(b) => self.add(b, keep),
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, spec: &AudioSpec) -> Result<(), String> {
+        self.spec = None;
+        let count = spec.channels().count();
+        if !RATES.contains(&spec.rate()) {
+            return Err(format!("a sample rate of {} Hz makes no sense", spec.rate()));
+        }
+        if !(1..=MAX_CHANNELS).contains(&count) {
+            return Err(format!("{count} channels make no sense"));
+        }
+        self.weights = weights(&speakers(spec.channels()), self.channel);
+        self.spec = Some(spec.clone());
+        Ok(())
+    }
+
+    fn add<S: Sample + IntoSample<f32>>(&mut self, packet: &AudioBuffer<S>, keep: Range<usize>) {
+        let planes = packet.iter_planes().zip(&self.weights).filter(|(_, weight)| **weight != 0.0);
+        for (nth, (plane, &weight)) in planes.enumerate() {
+            let plane = plane.get(keep.clone()).unwrap_or_default();
+            if nth == 0 {
+                for (out, &sample) in self.samples.iter_mut().zip(plane) {
+                    *out = finite(sample.into_sample()) * weight;
+                }
+            } else {
+                for (out, &sample) in self.samples.iter_mut().zip(plane) {
+                    *out += finite(sample.into_sample()) * weight;
+                }
+            }
+        }
+    }
+}
+
+/// Float files may hold anything; one infinity would spoil everything that is computed from here on.
+fn finite(sample: f32) -> f32 {
+    if sample.is_finite() { sample } else { 0.0 }
+}
+
+fn speakers(channels: &Channels) -> Vec<Speaker> {
+    match channels {
+        Channels::Positioned(positions) => positions.iter().map(speaker).collect(),
+        Channels::Custom(labels) => labels
+            .iter()
+            .map(|label| match label {
+                ChannelLabel::Positioned(position) => speaker(*position),
+                _ => Speaker::Unknown,
+            })
+            .collect(),
+        // The first component of an ambisonic set is the sound from everywhere.
+        Channels::Ambisonic(_) => {
+            let mut all = vec![Speaker::Lfe; channels.count()];
+            all[0] = Speaker::Center;
+            all
+        }
+        _ => vec![Speaker::Unknown; channels.count()],
+    }
+}
+
+fn speaker(position: Position) -> Speaker {
+    const FRONT: Position = Position::FRONT_LEFT
+        .union(Position::FRONT_RIGHT)
+        .union(Position::FRONT_LEFT_CENTER)
+        .union(Position::FRONT_RIGHT_CENTER);
+    const SURROUND: Position = Position::REAR_LEFT
+        .union(Position::REAR_RIGHT)
+        .union(Position::REAR_CENTER)
+        .union(Position::SIDE_LEFT)
+        .union(Position::SIDE_RIGHT);
+    const LFE: Position = Position::LFE1.union(Position::LFE2);
+    if position == Position::FRONT_CENTER {
+        Speaker::Center
+    } else if FRONT.contains(position) {
+        Speaker::Front
+    } else if SURROUND.contains(position) {
+        Speaker::Surround
+    } else if LFE.contains(position) {
+        Speaker::Lfe
+    } else {
+        Speaker::Unknown
+    }
+}

@@ -1,0 +1,272 @@
+//! Containers and codecs to mono samples at the file's own rate: the only user of symphonia.
+//!
+//! Cuts off what encoders add before and after the recording, skips damaged packets and counts them. Which
+//! weights the channels get is [`super::channels`]'s; changing the rate is [`super::resample`]'s.
+
+mod media;
+mod mix;
+mod trim;
+
+use std::io::{self, Seek, SeekFrom};
+use std::sync::LazyLock;
+
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::registry::CodecRegistry;
+use symphonia::core::errors::Error as Fault;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
+use symphonia::core::io::MediaSourceStream;
+use symphonia::core::meta::MetadataOptions;
+use symphonia::core::packet::Packet;
+use symphonia::core::units::{Duration, TimeBase};
+
+use super::guard::guarded;
+use super::{AudioOptions, Damage, edits};
+use crate::error::InputFault;
+pub(super) use media::Media;
+use mix::Mixer;
+use trim::Trim;
+
+/// Packets in a row that may fail before the rest of the file is given up.
+const MAX_FAILURES: u32 = 1_000;
+
+static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
+    let mut codecs = CodecRegistry::new();
+    symphonia::default::register_enabled_codecs(&mut codecs);
+    codecs
+});
+
+/// Mono samples and their rate.
+pub(super) struct Chunk<'a> {
+    pub rate: u32,
+    pub samples: &'a [f32],
+}
+
+/// One audio track of one file, being read.
+pub(super) struct Decoder {
+    format: Box<dyn FormatReader>,
+    codec: Box<dyn AudioDecoder>,
+    track: u32,
+    options: AudioOptions,
+    mixer: Mixer,
+    trim: Trim,
+    duration: Option<f64>,
+    damage: Damage,
+    failures: u32,
+    /// A packet has been decoded.
+    heard: bool,
+    ended: bool,
+}
+
+impl Decoder {
+    pub(super) fn open(
+        mut media: Media,
+        extension: Option<&str>,
+        options: &AudioOptions,
+    ) -> Result<Self, InputFault> {
+        let edits = edits::read(&mut media);
+        media.seek(SeekFrom::Start(0)).map_err(InputFault::Unreadable)?;
+        let mut hint = Hint::new();
+        if let Some(extension) = extension {
+            hint.with_extension(extension);
+        }
+        let stream = MediaSourceStream::new(Box::new(media), Default::default());
+        let mut format = guarded(|| {
+            let (format, meta) = (FormatOptions::default(), MetadataOptions::default());
+            symphonia::default::get_probe().probe(&hint, stream, format, meta)
+        })
+        .map_err(InputFault::Undecodable)?
+        .map_err(|fault| probe_fault(&fault))?;
+
+        let (codec, track) = choose(&*format, options)?;
+        let trim = Trim::new(&mut *format, &track, edits.get(&track.id).copied());
+        let duration = duration(&*format, &track).map(|whole| trim.heard_of(whole));
+        Ok(Self {
+            track: track.id,
+            mixer: Mixer::new(options.channel),
+            options: options.clone(),
+            damage: Damage::default(),
+            failures: 0,
+            heard: false,
+            ended: false,
+            format,
+            codec,
+            trim,
+            duration,
+        })
+    }
+
+    pub(super) fn duration_hint(&self) -> Option<f64> {
+        self.duration
+    }
+
+    pub(super) fn damage(&self) -> &Damage {
+        &self.damage
+    }
+
+    /// Why a file that gave `samples` samples in all is a failure, if it is.
+    pub(super) fn verdict(&self, samples: u64) -> Option<InputFault> {
+        let first = self.damage.first.as_ref().filter(|_| samples == 0)?;
+        Some(InputFault::Undecodable(first.clone()))
+    }
+
+    /// The next samples; None at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Chunk<'_>>, InputFault> {
+        while !self.ended {
+            let Some(packet) = self.next_packet()? else { continue };
+            if packet.track_id == self.track && self.decode(&packet)? {
+                return Ok(Some(Chunk { rate: self.mixer.rate(), samples: self.mixer.samples() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// None if there was none this time.
+    fn next_packet(&mut self) -> Result<Option<Packet>, InputFault> {
+        match guarded(|| self.format.next_packet()) {
+            Ok(Ok(Some(packet))) => return Ok(Some(packet)),
+            Ok(Ok(None)) => self.ended = true,
+            Ok(Err(Fault::ResetRequired)) => self.restart()?,
+            Ok(Err(Fault::IoError(error))) if error.raw_os_error().is_some() => {
+                return Err(InputFault::Unreadable(error));
+            }
+            Ok(Err(Fault::IoError(error))) => {
+                self.ended = true;
+                self.damage.end(error);
+            }
+            Ok(Err(fault)) => self.skip(fault.to_string()),
+            Err(panic) => {
+                // The demuxer may be in any state now.
+                self.ended = true;
+                self.damage.end(panic);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Another stream follows in the same file (chained Ogg): its tracks are new.
+    fn restart(&mut self) -> Result<(), InputFault> {
+        let (codec, track) = choose(&*self.format, &self.options)?;
+        self.trim = Trim::new(&mut *self.format, &track, None);
+        self.track = track.id;
+        self.codec = codec;
+        Ok(())
+    }
+
+    /// Decodes a packet into the mixer; false if it gave nothing to hear.
+    fn decode(&mut self, packet: &Packet) -> Result<bool, InputFault> {
+        let (codec, mixer, trim) = (&mut self.codec, &mut self.mixer, &mut self.trim);
+        let outcome = guarded(|| {
+            let buffer = codec.decode(packet).map_err(|fault| fault.to_string())?;
+            let keep = trim.keep(packet, buffer.frames(), buffer.spec().rate());
+            mixer.mix(&buffer, keep)
+        });
+        match outcome {
+            Ok(Ok(())) => {
+                self.failures = 0;
+                let available = self.mixer.channels();
+                if let Some(asked) = self.options.channel.filter(|&c| !self.heard && c >= available) {
+                    return Err(InputFault::NoSuchChannel { asked, available });
+                }
+                self.heard = true;
+                Ok(!self.mixer.samples().is_empty())
+            }
+            Ok(Err(message)) => {
+                self.skip(message);
+                Ok(false)
+            }
+            Err(panic) => {
+                let codec = &mut self.codec;
+                if guarded(|| codec.reset()).is_err() {
+                    self.ended = true;
+                }
+                self.skip(panic);
+                Ok(false)
+            }
+        }
+    }
+
+    fn skip(&mut self, message: String) {
+        self.damage.packet(message);
+        self.failures += 1;
+        if self.failures >= MAX_FAILURES {
+            self.ended = true;
+        }
+    }
+}
+
+fn probe_fault(fault: &Fault) -> InputFault {
+    match fault {
+        Fault::IoError(error) if error.raw_os_error().is_some() => {
+            InputFault::Unreadable(io::Error::new(error.kind(), error.to_string()))
+        }
+        Fault::IoError(_) | Fault::Unsupported(_) => InputFault::NotAudio,
+        other => InputFault::Undecodable(other.to_string()),
+    }
+}
+
+/// The track asked for, and a decoder for it.
+fn choose(
+    format: &dyn FormatReader,
+    options: &AudioOptions,
+) -> Result<(Box<dyn AudioDecoder>, Track), InputFault> {
+    let tracks: Vec<&Track> =
+        format.tracks().iter().filter(|t| t.track_type() == Some(TrackType::Audio)).collect();
+    let track = match (options.track, tracks.as_slice()) {
+        (_, []) => return Err(InputFault::NoAudioTrack),
+        (Some(asked), all) => {
+            *all.get(asked).ok_or(InputFault::NoSuchTrack { asked, available: all.len() })?
+        }
+        (None, [first, ..]) => first,
+    };
+    let params = audio(track).ok_or(InputFault::NoAudioTrack)?;
+    let channels = params.channels.as_ref().map_or(0, |c| c.count());
+    if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
+        return Err(InputFault::NoSuchChannel { asked, available: channels });
+    }
+    let codec = guarded(|| CODECS.make_audio_decoder(params, &AudioDecoderOptions::default()))
+        .map_err(InputFault::Undecodable)?
+        .map_err(|fault| match fault {
+            Fault::Unsupported(_) => InputFault::UnsupportedCodec(codec_name(params)),
+            other => InputFault::Undecodable(other.to_string()),
+        })?;
+    Ok((codec, track.clone()))
+}
+
+fn audio(track: &Track) -> Option<&AudioCodecParameters> {
+    track.codec_params.as_ref()?.audio()
+}
+
+/// What the codec is called, where its library knows; its number otherwise.
+fn codec_name(params: &AudioCodecParameters) -> String {
+    use symphonia::core::codecs::audio::well_known as id;
+    let name = match params.codec {
+        id::CODEC_ID_AC3 => "AC-3",
+        id::CODEC_ID_EAC3 => "E-AC-3",
+        id::CODEC_ID_AC4 => "AC-4",
+        id::CODEC_ID_DCA => "DTS",
+        id::CODEC_ID_TRUEHD => "TrueHD",
+        id::CODEC_ID_WMA => "Windows Media Audio",
+        id::CODEC_ID_SPEEX => "Speex",
+        id::CODEC_ID_WAVPACK => "WavPack",
+        id::CODEC_ID_ADPCM_G722 => "G.722",
+        id::CODEC_ID_ADPCM_G726 | id::CODEC_ID_ADPCM_G726LE => "G.726",
+        id::CODEC_ID_AAC => "this profile of AAC",
+        other => return format!("number {other}"),
+    };
+    name.to_owned()
+}
+
+/// Seconds that the track lasts, by its header.
+fn duration(format: &dyn FormatReader, track: &Track) -> Option<f64> {
+    let rate = audio(track).and_then(|p| p.sample_rate).filter(|&r| r > 0);
+    let by_frames = track.num_frames.zip(rate).map(|(frames, rate)| frames as f64 / f64::from(rate));
+    let seconds = |base: Option<TimeBase>, ticks: Option<Duration>| {
+        Some(base?.calc_duration_saturating(ticks?).as_secs_f64())
+    };
+    let info = format.media_info();
+    by_frames
+        .or_else(|| seconds(track.time_base, track.duration))
+        .or_else(|| seconds(info.time_base, info.duration))
+        .filter(|&s| s > 0.0)
+}

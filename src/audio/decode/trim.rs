@@ -1,0 +1,106 @@
+//! Where the recording begins and ends inside what the codec gives back. Some demuxers tell it packet by packet
+//! and their codecs obey (MP3, Vorbis); for the others it is gathered here.
+
+use std::ops::Range;
+
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::formats::well_known::{FORMAT_ID_CAF, FORMAT_ID_ISOMP4, FORMAT_ID_MKV};
+use symphonia::core::formats::{FormatReader, Track};
+use symphonia::core::meta::RawValue;
+use symphonia::core::packet::Packet;
+use symphonia::core::units::{TimeBase, Timestamp};
+
+use crate::audio::edits::Edit;
+
+/// Edit lists count in the movie's ticks, often milliseconds: differences below this are rounding.
+const ROUNDING: f64 = 0.002;
+
+/// The heard part of the track, in seconds because the header's rate is not always the codec's.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Trim {
+    start: f64,
+    length: Option<f64>,
+    /// The first packet's time, where negative, tells the start.
+    from_first_packet: Option<TimeBase>,
+    /// Frames decoded so far.
+    position: u64,
+}
+
+impl Trim {
+    pub(super) fn new(format: &mut dyn FormatReader, track: &Track, edit: Option<Edit>) -> Self {
+        let container = format.format_info().format;
+        let Some(params) = track.codec_params.as_ref().and_then(|p| p.audio()) else {
+            return Self::default();
+        };
+        let rate = params.sample_rate.filter(|&r| r > 0).map(f64::from);
+        let mut trim = Self::default();
+        if container == FORMAT_ID_ISOMP4 {
+            trim.by_edit(track, edit.or_else(|| itunes_edit(format, rate?)));
+        } else if params.codec == CODEC_ID_OPUS {
+            trim.start = pre_skip(params.extra_data.as_deref().unwrap_or_default());
+        } else if container == FORMAT_ID_MKV {
+            trim.from_first_packet = track.time_base;
+        } else if container == FORMAT_ID_CAF {
+            if let Some(rate) = rate {
+                trim.start = f64::from(track.delay.unwrap_or(0)) / rate;
+                trim.length = track.num_frames.map(|frames| frames as f64 / rate);
+            }
+        }
+        trim
+    }
+
+    fn by_edit(&mut self, track: &Track, edit: Option<Edit>) {
+        let Some(edit) = edit else { return };
+        self.start = edit.start;
+        let whole = track.time_base.zip(track.duration);
+        let whole = whole.map(|(base, ticks)| base.calc_duration_saturating(ticks).as_secs_f64());
+        self.length = edit.length.map(|length| match whole {
+            // The track counts in finer ticks than the edit does.
+            Some(whole) if (edit.start + length - whole).abs() < ROUNDING => whole - edit.start,
+            _ => length,
+        });
+    }
+
+    /// How much of `whole` seconds is heard.
+    pub(super) fn heard_of(&self, whole: f64) -> f64 {
+        let rest = (whole - self.start).max(0.0);
+        self.length.map_or(rest, |length| length.min(rest))
+    }
+
+    /// Which of the frames that a packet gave are heard.
+    pub(super) fn keep(&mut self, packet: &Packet, frames: usize, rate: u32) -> Range<usize> {
+        if let Some(base) = self.from_first_packet.take()
+            && packet.pts.is_negative()
+            && let Some(before) = packet.pts.duration_to(Timestamp::ZERO)
+        {
+            self.start = base.calc_duration_saturating(before).as_secs_f64();
+        }
+        let at = self.position;
+        self.position += frames as u64;
+        let frame = |seconds: f64| (seconds * f64::from(rate)).round() as u64;
+        let inside = |frame: u64| usize::try_from(frame.saturating_sub(at)).unwrap_or(usize::MAX).min(frames);
+        let start = inside(frame(self.start));
+        let end = self.length.map_or(frames, |length| inside(frame(self.start + length)));
+        start..end.max(start)
+    }
+}
+
+/// Seconds before the first heard sample of an Opus stream, from its identification header.
+fn pre_skip(header: &[u8]) -> f64 {
+    match header.get(10..12) {
+        Some(&[low, high]) => f64::from(u16::from_le_bytes([low, high])) / 48_000.0,
+        _ => 0.0,
+    }
+}
+
+/// The older way of Apple's encoders: a comment with the counts of frames in hexadecimal.
+fn itunes_edit(format: &mut dyn FormatReader, rate: f64) -> Option<Edit> {
+    let mut metadata = format.metadata();
+    let revision = metadata.skip_to_latest()?;
+    let tag = revision.media.tags.iter().find(|tag| tag.raw.key.ends_with("iTunSMPB"))?;
+    let RawValue::String(text) = &tag.raw.value else { return None };
+    let mut numbers = text.split_whitespace().map(|n| u64::from_str_radix(n, 16).ok());
+    let (_, delay, _padding, length) =
+        (numbers.next()?, numbers.next()??, numbers.next()??, numbers.next()??);
+    Some(Edit { start: delay as f64 / rate, length: Some(length as f64 / rate).filter(|&l| l > 0.0) })
+}

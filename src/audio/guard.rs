@@ -1,0 +1,44 @@
+//! A panic inside a codec on damaged bytes is damage of that file, not the end of the program.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    static CAUGHT_HERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread would be caught and counted as damage: a panic hook need not report it.
+pub fn panics_are_caught() -> bool {
+    CAUGHT_HERE.get()
+}
+
+/// Runs foreign code on foreign bytes; the message of its panic if it panics. What `body` touched must then be
+/// dropped or reset.
+pub(super) fn guarded<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    let before = CAUGHT_HERE.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(body));
+    CAUGHT_HERE.set(before);
+    outcome.map_err(|payload| {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        format!("the decoder failed: {}", message.as_deref().unwrap_or("unknown reason"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_message() {
+        assert_eq!(guarded(|| 7), Ok(7));
+        let caught = guarded(|| {
+            assert!(panics_are_caught());
+            std::panic::resume_unwind(Box::new("index out of bounds"));
+        });
+        assert_eq!(caught, Err("the decoder failed: index out of bounds".to_owned()));
+        assert!(!panics_are_caught());
+    }
+}

@@ -1,0 +1,114 @@
+//! What is read: a file, or a stream kept in a temporary file so that it can be read twice.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::decode::{Decoder, Media};
+use super::{AudioOptions, AudioReader};
+use crate::error::{Error, InputFault, Result};
+
+/// A recording that can be opened as often as needed.
+#[derive(Debug, Clone)]
+pub struct AudioInput {
+    name: String,
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    File(PathBuf),
+    Spool(Arc<File>),
+}
+
+impl AudioInput {
+    /// A file; a pipe is read to its end first.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let unreadable = |e| Error::input(&name, InputFault::Unreadable(e));
+        let kind = std::fs::metadata(path).map_err(unreadable)?;
+        if kind.is_dir() {
+            return Err(Error::input(&name, InputFault::Folder));
+        }
+        if !kind.is_file() {
+            return Self::reader(name.clone(), File::open(path).map_err(unreadable)?);
+        }
+        if kind.len() == 0 {
+            return Err(Error::input(&name, InputFault::Empty));
+        }
+        Ok(Self { name, source: Source::File(path.to_owned()) })
+    }
+
+    /// The program's standard input, read to its end.
+    pub fn stdin() -> Result<Self> {
+        Self::reader("-", io::stdin().lock())
+    }
+
+    /// Any stream, read to its end: most containers need to be read from both ends, and transcribing reads
+    /// everything twice. The bytes wait, still compressed, in a temporary file that has no name.
+    pub fn reader(name: impl Into<String>, mut from: impl Read) -> Result<Self> {
+        let name = name.into();
+        let unreadable = |e| Error::input(&name, InputFault::Unreadable(e));
+        let mut spool = tempfile::tempfile().map_err(unreadable)?;
+        if io::copy(&mut from, &mut spool).map_err(unreadable)? == 0 {
+            return Err(Error::input(&name, InputFault::Empty));
+        }
+        Ok(Self { name, source: Source::Spool(Arc::new(spool)) })
+    }
+
+    /// What to call it in messages: the path as given, `-` for standard input.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Starts reading from the beginning. Readers of one input do not disturb each other.
+    pub fn open(&self, options: &AudioOptions) -> Result<AudioReader> {
+        let fault = |why| Error::input(&self.name, why);
+        let unreadable = |e| fault(InputFault::Unreadable(e));
+        let (media, extension) = match &self.source {
+            Source::File(path) => {
+                let file = File::open(path).map_err(unreadable)?;
+                let len = file.metadata().map_err(unreadable)?.len();
+                (Media::new(file, len), path.extension().and_then(|e| e.to_str()))
+            }
+            Source::Spool(file) => {
+                let len = file.metadata().map_err(unreadable)?.len();
+                (Media::new(SpoolReader { file: Arc::clone(file), position: 0, len }, len), None)
+            }
+        };
+        let decoder = Decoder::open(media, extension, options).map_err(fault)?;
+        Ok(AudioReader::new(self.name.clone(), decoder))
+    }
+}
+
+/// Reads a file that others read at the same time: it keeps a position of its own.
+struct SpoolReader {
+    file: Arc<File>,
+    position: u64,
+    len: u64,
+}
+
+impl Read for SpoolReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(&*self.file, buf, self.position)?;
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(&*self.file, buf, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for SpoolReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(n) => Some(n),
+            SeekFrom::End(n) => self.len.checked_add_signed(n),
+            SeekFrom::Current(n) => self.position.checked_add_signed(n),
+        };
+        self.position = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
+    }
+}

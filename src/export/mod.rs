@@ -1,0 +1,26 @@
+//! Transcript → the bytes of one format, in openai/whisper's exact shapes, and bytes → a file, whole or not at
+//! all. A format does no input or output; [`write_file`] knows no format.
+
+mod file;
+mod format;
+mod json;
+mod python;
+mod srt;
+mod subtitles;
+mod tsv;
+mod txt;
+mod vtt;
+
+pub use file::write_file;
+pub use format::Format;
+
+use crate::transcript::Transcript;
+
+/// One format.
+pub trait Exporter {
+    /// What files of this format end in, without the dot.
+    fn extension(&self) -> &'static str;
+
+    /// The content of such a file.
+    fn write(&self, transcript: &Transcript) -> Vec<u8>;
+}

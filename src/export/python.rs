@@ -1,0 +1,105 @@
+//! Numbers and texts as Python prints them: the shapes to match were made by its print, str.strip, round and
+//! json.dumps.
+
+use std::fmt::Write;
+
+/// `repr(float)`, with json's names for what is no number.
+pub fn float(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".into();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "Infinity" } else { "-Infinity" }.into();
+    }
+    // Both print the shortest digits that read back as the same number; they differ in where the point goes.
+    let scientific = format!("{value:e}");
+    let exponent =
+        scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0);
+    if (-4..16).contains(&exponent) {
+        return format!("{value:?}");
+    }
+    let (mantissa, _) = scientific.split_once('e').unwrap_or((&scientific, ""));
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+/// `json.dumps(str)`: ASCII only.
+pub fn string(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(character),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+/// `str.strip()`, which takes four control characters for white space that Unicode does not.
+pub fn strip(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
+}
+
+/// `round(seconds * 1000)`: to the nearest, ties to the even one.
+pub fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1000.0).round_ties_even() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_have_the_point_where_python_puts_it() {
+        let cases = [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (-1.5e-7, "-1.5e-07"),
+            (1.25e-100, "1.25e-100"),
+            (5e-324, "5e-324"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
+            (1e16, "1e+16"),
+            (1.797_693_134_862_315_7e308, "1.7976931348623157e+308"),
+            (123_456_789.125, "123456789.125"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(float(value), expected);
+        }
+    }
+
+    #[test]
+    fn strings_are_ascii() {
+        let mut out = String::new();
+        string("a\"\\\u{7f}\u{1}\u{8}é\u{2028}😀/", &mut out);
+        assert_eq!(out, r#""a\"\\\u007f\u0001\b\u00e9\u2028\ud83d\ude00/""#);
+    }
+
+    #[test]
+    fn ties_go_to_the_even_millisecond() {
+        assert_eq!([0.0005, 0.0015, 0.0025, 2.5].map(milliseconds), [0, 2, 2, 2500]);
+    }
+
+    #[test]
+    fn white_space_is_pythons() {
+        assert_eq!(strip("\u{1c}\u{3000}\u{85} a b \u{1f}\n"), "a b");
+        assert_eq!(strip("\u{200b}a"), "\u{200b}a");
+    }
+}

@@ -1,0 +1,20 @@
+//! SubRip subtitles.
+
+use super::Exporter;
+use super::subtitles::Clock;
+use crate::transcript::Transcript;
+
+pub struct Srt;
+
+const CLOCK: Clock = Clock { hours_always: true, marker: ',' };
+
+impl Exporter for Srt {
+    fn extension(&self) -> &'static str {
+        "srt"
+    }
+
+    fn write(&self, transcript: &Transcript) -> Vec<u8> {
+        let cues = transcript.segments.iter().enumerate();
+        cues.map(|(i, segment)| format!("{}\n{}", i + 1, CLOCK.cue(segment))).collect::<String>().into_bytes()
+    }
+}

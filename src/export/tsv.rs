@@ -1,0 +1,23 @@
+//! Tab-separated: start and end in milliseconds, text.
+
+use super::Exporter;
+use super::python::{milliseconds, strip};
+use crate::transcript::{Segment, Transcript};
+
+pub struct Tsv;
+
+impl Exporter for Tsv {
+    fn extension(&self) -> &'static str {
+        "tsv"
+    }
+
+    fn write(&self, transcript: &Transcript) -> Vec<u8> {
+        let rows: String = transcript.segments.iter().map(row).collect();
+        format!("start\tend\ttext\n{rows}").into_bytes()
+    }
+}
+
+fn row(segment: &Segment) -> String {
+    let text = strip(&segment.text).replace('\t', " ");
+    format!("{}\t{}\t{text}\n", milliseconds(segment.start), milliseconds(segment.end))
+}

@@ -1,0 +1,21 @@
+//! Plain text, a line per segment.
+
+use super::{Exporter, python};
+use crate::transcript::Transcript;
+
+pub struct Txt;
+
+impl Exporter for Txt {
+    fn extension(&self) -> &'static str {
+        "txt"
+    }
+
+    fn write(&self, transcript: &Transcript) -> Vec<u8> {
+        let mut out = String::new();
+        for segment in &transcript.segments {
+            out.push_str(python::strip(&segment.text));
+            out.push('\n');
+        }
+        out.into_bytes()
+    }
+}

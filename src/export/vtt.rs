@@ -1,0 +1,20 @@
+//! WebVTT subtitles.
+
+use super::Exporter;
+use super::subtitles::Clock;
+use crate::transcript::Transcript;
+
+pub struct Vtt;
+
+const CLOCK: Clock = Clock { hours_always: false, marker: '.' };
+
+impl Exporter for Vtt {
+    fn extension(&self) -> &'static str {
+        "vtt"
+    }
+
+    fn write(&self, transcript: &Transcript) -> Vec<u8> {
+        let cues: String = transcript.segments.iter().map(|segment| CLOCK.cue(segment)).collect();
+        format!("WEBVTT\n\n{cues}").into_bytes()
+    }
+}

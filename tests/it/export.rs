@@ -1,0 +1,189 @@
+//! The formats against the bytes that openai-whisper's own writers made of the same segments, and what becomes
+//! of the files on disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use transcribe::error::Error;
+use transcribe::export::{Format, write_file};
+use transcribe::transcript::{Damage, ModelIdentity, Segment, Transcript};
+
+const CASES: [&str; 5] = ["empty", "numbers", "plain", "texts", "times"];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/export").join(name)
+}
+
+/// The fixture's numbers as texts: serde_json reads a float to within its last bit only.
+fn numbers_quoted(json: &str) -> String {
+    let quote = |line: &str| match line.split_once("\": ") {
+        Some((key, value)) if value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+            let (number, comma) = value.split_at(value.trim_end_matches(',').len());
+            format!("{key}\": \"{number}\"{comma}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    json.split('\n').map(quote).collect()
+}
+
+fn segment(value: &Value) -> Segment {
+    let float = |name: &str| value[name].as_str().unwrap().parse::<f64>().unwrap();
+    let int = |name: &str| value[name].as_str().unwrap().parse::<usize>().unwrap();
+    Segment {
+        id: int("id"),
+        seek: int("seek"),
+        start: float("start"),
+        end: float("end"),
+        text: value["text"].as_str().unwrap().into(),
+        tokens: value["tokens"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect(),
+        temperature: float("temperature"),
+        avg_logprob: float("avg_logprob"),
+        compression_ratio: float("compression_ratio"),
+        no_speech_prob: float("no_speech_prob"),
+    }
+}
+
+fn transcript(case: &str) -> Transcript {
+    let json = fs::read_to_string(fixture(&format!("{case}.in.json"))).unwrap();
+    let value: Value = serde_json::from_str(&numbers_quoted(&json)).unwrap();
+    Transcript {
+        source: "not in any output".into(),
+        duration: 60.0,
+        model: ModelIdentity::default(),
+        language: value["language"].as_str().unwrap().into(),
+        text: value["text"].as_str().unwrap().into(),
+        segments: value["segments"].as_array().unwrap().iter().map(segment).collect(),
+        damage: Damage::default(),
+    }
+}
+
+#[test]
+fn every_format_equals_the_reference_to_the_byte() {
+    for case in CASES {
+        let transcript = transcript(case);
+        for format in Format::ALL {
+            let expected = fs::read(fixture(&format!("{case}.{format}"))).unwrap();
+            let got = format.exporter().write(&transcript);
+            let (got, expected) = (String::from_utf8(got).unwrap(), String::from_utf8(expected).unwrap());
+            if let Some((ours, theirs)) = got.split('\n').zip(expected.split('\n')).find(|(a, b)| a != b) {
+                panic!("{case}.{format}:\n  {ours:?}\ninstead of\n  {theirs:?}");
+            }
+            assert!(got == expected, "{case}.{format} has another length");
+        }
+    }
+}
+
+#[test]
+fn every_reference_is_compared() {
+    for entry in fs::read_dir(fixture("")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let case = name.split('.').next().unwrap();
+        assert!(CASES.contains(&case) || name == "make.py", "{name} is in no test");
+    }
+}
+
+/// What lies in a folder, hidden files too.
+fn listing(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talk.srt");
+    write_file(&path, b"first").unwrap();
+    write_file(&path, b"2nd").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"2nd");
+    assert_eq!(listing(folder.path()), ["talk.srt"]);
+}
+
+#[test]
+fn a_failure_leaves_the_old_file_and_names_the_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("no/such/talk.srt");
+    let taken = folder.path().join("taken.srt");
+    fs::create_dir(&taken).unwrap();
+    for path in [missing, taken] {
+        match write_file(&path, b"text") {
+            Err(Error::Output { path: named, .. }) => assert_eq!(named, path),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(listing(folder.path()), ["taken.srt"]);
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::Command;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_file_has_the_usual_permissions_and_an_old_one_keeps_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = folder.path().join("plain");
+        fs::write(&plain, b"").unwrap();
+        let path = folder.path().join("talk.srt");
+        write_file(&path, b"new").unwrap();
+        assert_eq!(mode(&path), mode(&plain));
+
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        write_file(&path, b"again").unwrap();
+        assert_eq!(mode(&path), 0o640);
+    }
+
+    #[test]
+    fn a_write_protected_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("talk.srt");
+        fs::write(&path, b"precious").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o444)).unwrap();
+        assert!(matches!(write_file(&path, b"new"), Err(Error::Output { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        assert_eq!(listing(folder.path()), ["talk.srt"]);
+    }
+
+    #[test]
+    fn links_are_followed_and_stay_links() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("store")).unwrap();
+        let (link, chain) = (folder.path().join("link.srt"), folder.path().join("chain.srt"));
+        symlink("store/real.srt", &link).unwrap();
+        symlink("link.srt", &chain).unwrap();
+        for content in [b"made", b"redo"] {
+            write_file(&chain, content).unwrap();
+            assert_eq!(fs::read(folder.path().join("store/real.srt")).unwrap(), content);
+        }
+        assert!(link.is_symlink() && chain.is_symlink());
+        assert_eq!(listing(&folder.path().join("store")), ["real.srt"]);
+
+        let circle = folder.path().join("circle");
+        symlink("circle", &circle).unwrap();
+        assert!(write_file(&circle, b"x").is_err());
+    }
+
+    #[test]
+    fn a_pipe_is_written_into_and_stays_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe).unwrap()
+        });
+        write_file(&pipe, b"through").unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        assert_eq!(listing(folder.path()), ["pipe"]);
+    }
+}
