@@ -30,5 +30,6 @@ pub mod audio;
 pub mod backend;
 pub mod decode;
 pub mod export;
+pub mod job;
 pub mod mel;
 pub mod transcript;
