@@ -3,3 +3,4 @@
 mod export;
 mod hub;
 mod network;
+mod mel;
