@@ -1,6 +1,7 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
 
+mod cli;
 mod export;
 mod hub;
-mod network;
 mod mel;
+mod network;

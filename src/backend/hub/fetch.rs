@@ -76,7 +76,7 @@ impl<'a> Client<'a> {
     pub(super) fn locate(&self, url: &str) -> Result<Option<Remote>> {
         let mut url = url.to_owned();
         for _redirect in 0..5 {
-            let response = self.patiently(|| self.head(&url))?;
+            let response = self.patiently(&url)?;
             let status = response.status().as_u16();
             let text = |name: &str| text(response.headers(), name);
             match status {
@@ -98,7 +98,8 @@ impl<'a> Client<'a> {
             }
             let commit = text("x-repo-commit").filter(|commit| super::is_commit(commit));
             let commit = commit.ok_or_else(|| lacks("X-Repo-Commit"))?.to_owned();
-            let size = text("x-linked-size").or_else(|| text("content-length")).and_then(|size| size.parse().ok());
+            let size =
+                text("x-linked-size").or_else(|| text("content-length")).and_then(|size| size.parse().ok());
             let size = size.ok_or_else(|| lacks("the size"))?;
             return Ok(Some(Remote { url, commit, etag, size }));
         }
@@ -114,13 +115,17 @@ impl<'a> Client<'a> {
     }
 
     /// Repeats a small request while the fault looks like a passing one.
-    fn patiently(&self, send: impl Fn() -> Result<Response<Body>, ureq::Error>) -> Result<Response<Body>> {
+    fn patiently(&self, url: &str) -> Result<Response<Body>> {
         let mut attempt = 1;
         loop {
             self.cancel.check()?;
-            match send() {
-                Ok(response) if attempt == ATTEMPTS || !is_passing(response.status().as_u16()) => return Ok(response),
-                Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => return Err(self.download_fault(error)),
+            match self.head(url) {
+                Ok(response) if attempt == ATTEMPTS || !is_passing(response.status().as_u16()) => {
+                    return Ok(response);
+                }
+                Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => {
+                    return Err(self.download_fault(format!("{url}: {error}")));
+                }
                 _ => self.pause(attempt)?,
             }
             attempt += 1;
@@ -229,21 +234,25 @@ impl<'a> Client<'a> {
         if *done > 0 {
             request = request.header(header::RANGE, format!("bytes={done}-"));
         }
-        let response = request.call().map_err(Stop::lost)?;
+        let lost = |why: &dyn std::fmt::Display| Stop::Lost(format!("{}: {why}", remote.url).into());
+        let response = request.call().map_err(|e| lost(&e))?;
         let status = response.status().as_u16();
         let range = text(response.headers(), "content-range");
-        let goes_on = status == 206 && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")));
+        let goes_on =
+            status == 206 && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")));
         if !goes_on {
             match status {
                 200 | 206 | 416 => {}
-                _ if is_passing(status) => return Err(Stop::lost(format!("{}: status {status}", remote.url))),
+                _ if is_passing(status) => {
+                    return Err(lost(&format!("status {status}")));
+                }
                 _ => return Err(Stop::Fatal(self.refused(&remote.url, status, None, None))),
             }
             // The other side cannot or would not go on in the middle.
             *done = 0;
             file.set_len(0).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
             if status != 200 {
-                return Err(Stop::lost(format!("{}: the wrong range", remote.url)));
+                return Err(lost(&"the wrong range"));
             }
         }
         file.seek(SeekFrom::Start(*done)).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
@@ -252,7 +261,7 @@ impl<'a> Client<'a> {
         report(*done);
         loop {
             self.cancel.check()?;
-            let read = body.read(&mut buffer).map_err(Stop::lost)?;
+            let read = body.read(&mut buffer).map_err(|e| lost(&e))?;
             if read == 0 {
                 break;
             }
@@ -264,7 +273,7 @@ impl<'a> Client<'a> {
             report(*done);
         }
         match (*done).cmp(&remote.size) {
-            std::cmp::Ordering::Less => Err(Stop::lost(format!("{}: the connection was closed", remote.url))),
+            std::cmp::Ordering::Less => Err(lost(&"the connection was closed")),
             // More than promised cannot be right; the check of the whole file will say so.
             _ => Ok(()),
         }
@@ -309,7 +318,9 @@ impl<'a> Client<'a> {
     fn refused(&self, url: &str, status: u16, code: Option<&str>, message: Option<&str>) -> Error {
         let fault = match (status, code) {
             (401 | 403, _) => ModelFault::NoAccess { gated: code == Some("GatedRepo") },
-            (404, Some("RevisionNotFound")) => ModelFault::NotFound(Some("the hub has no such revision".into())),
+            (404, Some("RevisionNotFound")) => {
+                ModelFault::NotFound(Some("the hub has no such revision".into()))
+            }
             (404, _) => ModelFault::NotFound(Some("the hub has no such repository".into())),
             _ => {
                 let message = message.map(|message| format!(", {message}")).unwrap_or_default();
@@ -319,18 +330,12 @@ impl<'a> Client<'a> {
         Error::model(self.model, fault)
     }
 
-    fn download_fault(&self, cause: impl Into<Cause>) -> Error {
+    fn download_fault(&self, cause: String) -> Error {
         Error::model(self.model, ModelFault::Download(cause.into()))
     }
 
     fn unwritable(&self, path: &Path, source: std::io::Error) -> Error {
         Error::model(self.model, ModelFault::CacheUnwritable { path: path.display().to_string(), source })
-    }
-}
-
-impl Stop {
-    fn lost(cause: impl Into<Cause>) -> Self {
-        Stop::Lost(cause.into())
     }
 }
 

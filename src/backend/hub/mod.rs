@@ -75,7 +75,10 @@ pub(super) fn checkpoint(
 ) -> Result<Checkpoint> {
     let revision = revision.unwrap_or("main");
     if !is_revision(revision) {
-        return Err(Error::usage(format!("`--revision {revision}`"), "not the name of a branch, tag or commit"));
+        return Err(Error::usage(
+            format!("`--revision {revision}`"),
+            "not the name of a branch, tag or commit",
+        ));
     }
     let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
     let repo = Cache::new(hub.cache.clone()).repo(repo);
@@ -155,7 +158,7 @@ impl Place<'_> {
     /// Fetches every file that is needed; the reference comes last, when the snapshot is whole.
     fn download(&self, cancel: &CancelToken, on_progress: &mut dyn FnMut(Download<'_>)) -> Result<()> {
         let client = fetch::Client::new(self.model, self.hub, cancel);
-        let at = |revision, file| fetch::url(&self.hub.endpoint, self.repository, revision, file);
+        let at = |revision: &str, file: &str| fetch::url(&self.hub.endpoint, self.repository, revision, file);
         let first = client.locate(&at(self.revision, CONFIG))?;
         let Some(first) = first else { return Err(source::missing(self.model, CONFIG)) };
         let commit = first.commit.clone();
