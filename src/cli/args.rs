@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::export::Format;
 use crate::job::{Job, ModelRequest, PlanOptions};
 
-const AUDIO: &str = "Audio";
-const MODEL: &str = "Model";
 const OUTPUT: &str = "Output";
+const MODEL: &str = "Model";
+const SPEECH: &str = "Speech";
+const AUDIO: &str = "Audio";
 const DECODING: &str = "Decoding";
 const GENERAL: &str = "General";
 
@@ -31,7 +32,7 @@ const EXAMPLES: &str = "Examples:
   transcribe talk.mp3 --model demo                    try it with no download
   transcribe vortrag.ogg --language de                German, without guessing
   transcribe vortrag.ogg --task translate             German speech, English text
-  ffmpeg -i rtsp://… -f wav - | transcribe -          from another program
+  curl -sL https://host/talk.mp3 | transcribe -       from another program
 
 Every option can be set in the environment, too: --output-dir as TRANSCRIBE_OUTPUT_DIR, and so on.
 HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected when models are fetched.";
@@ -59,6 +60,20 @@ pub struct Args {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
+    /// Write files instead of printing text: txt, srt, vtt, tsv, json, several with commas, or all
+    #[arg(long, short, alias = "output_format", env = "TRANSCRIBE_EXPORT", value_name = "FORMATS",
+        help_heading = OUTPUT)]
+    export: Option<String>,
+
+    /// Folder for the files, made if it is missing [default: beside each input]
+    #[arg(long, short, alias = "output_dir", env = "TRANSCRIBE_OUTPUT_DIR", value_name = "FOLDER",
+        help_heading = OUTPUT)]
+    output_dir: Option<PathBuf>,
+
+    /// Do again what is already there; else an input whose files exist is skipped
+    #[arg(long, env = "TRANSCRIBE_OVERWRITE", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
+    overwrite: bool,
+
     /// Which model: a size (tiny, base, small, medium, large-v3, large-v3-turbo, tiny.en …, distil-large-v3 …), a
     /// hub repository (owner/name), a folder with a checkpoint, or demo, which is built in. auto takes
     /// large-v3-turbo on a GPU and base on a CPU
@@ -82,18 +97,32 @@ pub struct Args {
     threads: Option<u16>,
 
     /// The language spoken, by code or name (de, german) [default: found out from the first 30 seconds]
-    #[arg(long, short, env = "TRANSCRIBE_LANGUAGE", help_heading = DECODING)]
+    #[arg(long, short, env = "TRANSCRIBE_LANGUAGE", help_heading = SPEECH)]
     language: Option<String>,
 
     /// Write what was said, or its English translation
     #[arg(long, env = "TRANSCRIBE_TASK", default_value = "transcribe", value_parser = ["transcribe", "translate"],
-        help_heading = DECODING)]
+        help_heading = SPEECH)]
     task: String,
 
     /// Names and terms to expect, as text that might have been said before
     #[arg(long, alias = "initial_prompt", env = "TRANSCRIBE_INITIAL_PROMPT", value_name = "TEXT",
-        help_heading = DECODING)]
+        help_heading = SPEECH)]
     initial_prompt: Option<String>,
+
+    /// Whether those are told before each half minute instead of the first only
+    #[arg(long, alias = "carry_initial_prompt", env = "TRANSCRIBE_CARRY_INITIAL_PROMPT", value_name = "BOOL",
+        default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new(),
+        help_heading = SPEECH)]
+    carry_initial_prompt: bool,
+
+    /// Which audio track, from 0 [default: the first]
+    #[arg(long, env = "TRANSCRIBE_AUDIO_TRACK", value_name = "N", help_heading = AUDIO)]
+    audio_track: Option<usize>,
+
+    /// Which channel, from 0 [default: all of them mixed]
+    #[arg(long, env = "TRANSCRIBE_CHANNEL", value_name = "N", help_heading = AUDIO)]
+    channel: Option<usize>,
 
     /// Whether each half minute knows the text before it: more consistent, but errors may repeat
     #[arg(long, alias = "condition_on_previous_text", env = "TRANSCRIBE_CONDITION_ON_PREVIOUS_TEXT",
@@ -133,7 +162,8 @@ pub struct Args {
 
     /// Ids of tokens never to write, separated by commas; -1 stands for symbols that nobody speaks
     #[arg(long, alias = "suppress_tokens", env = "TRANSCRIBE_SUPPRESS_TOKENS", value_name = "IDS",
-        default_value = "-1", help_heading = DECODING)]
+        default_value = "-1", allow_hyphen_values = true,
+        help_heading = DECODING)]
     suppress_tokens: String,
 
     /// Do not let the model tell times: each segment is half a minute
@@ -144,28 +174,6 @@ pub struct Args {
     /// Chooses the random numbers at temperatures above 0
     #[arg(long, env = "TRANSCRIBE_SEED", value_name = "N", default_value_t = 0, help_heading = DECODING)]
     seed: u64,
-
-    /// Write files instead of printing text: txt, srt, vtt, tsv, json, several with commas, or all
-    #[arg(long, short, alias = "output_format", env = "TRANSCRIBE_EXPORT", value_name = "FORMATS",
-        help_heading = OUTPUT)]
-    export: Option<String>,
-
-    /// Folder for the files, made if it is missing [default: beside each input]
-    #[arg(long, short, alias = "output_dir", env = "TRANSCRIBE_OUTPUT_DIR", value_name = "FOLDER",
-        help_heading = OUTPUT)]
-    output_dir: Option<PathBuf>,
-
-    /// Do again what is already there; else an input whose files exist is skipped
-    #[arg(long, env = "TRANSCRIBE_OVERWRITE", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
-    overwrite: bool,
-
-    /// Which audio track, from 0 [default: the first]
-    #[arg(long, env = "TRANSCRIBE_AUDIO_TRACK", value_name = "N", help_heading = AUDIO)]
-    audio_track: Option<usize>,
-
-    /// Which channel, from 0 [default: all of them mixed]
-    #[arg(long, env = "TRANSCRIBE_CHANNEL", value_name = "N", help_heading = AUDIO)]
-    channel: Option<usize>,
 
     /// No progress and no notes; errors are still told
     #[arg(long, short, env = "TRANSCRIBE_QUIET", value_parser = FalseyValueParser::new(),
@@ -239,6 +247,7 @@ impl Args {
             no_speech_threshold: self.no_speech_threshold.0,
             condition_on_previous_text: self.condition_on_previous_text,
             initial_prompt: self.initial_prompt.clone(),
+            carry_initial_prompt: self.carry_initial_prompt,
             suppress_tokens: self.suppress_tokens.parse::<SuppressTokens>()?,
             without_timestamps: self.without_timestamps,
             seed: self.seed,

@@ -120,10 +120,10 @@ impl<'a> Screen<'a> {
             }
             Event::Download(step) => self.progress.download(step.file, step.done, step.total),
             Event::Loading { model, device } => self.progress.wait(&format!("loading `{model}` on {device}")),
-            Event::Loaded { identity, seconds } => {
+            Event::Loaded { identity, device, seconds } => {
                 self.progress.clear();
                 let identity = identity.revision.as_deref().unwrap_or(&identity.name);
-                self.detail(&format!("model {identity} loaded in {seconds:.1} s"));
+                self.detail(&format!("model {identity} on {device}, loaded in {seconds:.1} s"));
             }
             Event::Started { input, number, count } => {
                 self.progress.clear();

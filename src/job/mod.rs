@@ -58,6 +58,7 @@ pub enum Event<'a> {
     },
     Loaded {
         identity: &'a ModelIdentity,
+        device: &'a str,
         seconds: f64,
     },
     /// Input `number` of `count`, from 1.

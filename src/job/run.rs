@@ -99,7 +99,8 @@ impl<'a> Worker<'a> {
         let samples_needed = job.decode.temperatures.iter().any(|t| *t > 0.0);
         let sequences = job.decode.best_of.filter(|_| samples_needed).unwrap_or(1);
         let model = load(checkpoint, &device, Capacity { windows: 1, sequences })?;
-        on_event(Event::Loaded { identity: &identity, seconds: started.elapsed().as_secs_f64() });
+        let seconds = started.elapsed().as_secs_f64();
+        on_event(Event::Loaded { identity: &identity, device: &device.name, seconds });
         Ok(Self { job, cancel, model, identity })
     }
 
