@@ -32,6 +32,7 @@ pub mod decode;
 pub mod device;
 pub mod engine;
 pub mod export;
+pub mod job;
 pub mod mel;
 pub mod transcript;
 pub mod whisper;

@@ -1,0 +1,74 @@
+//! The mel spectrogram of real files against openai-whisper's, from the file to the window that the network sees.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use transcribe::audio::{AudioInput, AudioOptions};
+use transcribe::cancel::CancelToken;
+use transcribe::job::frontend::{FrontEnd, measure};
+use transcribe::mel::Features;
+use transcribe::time::WINDOW_FRAMES;
+
+/// What the issue allows, on values of about −1 to 1.5.
+const TOLERANCE: f64 = 1e-4;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mel").join(name)
+}
+
+/// All frames of the padded file as `frames` columns of `bins` values, through the real front end.
+fn mel(audio: &Path, bins: usize, frames: usize) -> Vec<Vec<f32>> {
+    let input = AudioInput::file(audio).unwrap();
+    let open = || input.open(&AudioOptions::default()).unwrap();
+    let cancel = CancelToken::new();
+    let extent = measure(&mut open(), bins, &cancel, |_| ()).unwrap();
+    let mut features = FrontEnd::start(open(), input.name(), bins, extent, &cancel).unwrap();
+    assert_eq!(features.content_frames() + WINDOW_FRAMES, frames);
+    let mut columns = Vec::new();
+    let mut out = Vec::new();
+    for seek in (0..frames).step_by(WINDOW_FRAMES) {
+        let width = WINDOW_FRAMES.min(frames - seek);
+        features.window(seek, width, &mut out).unwrap();
+        columns.extend((0..width).map(|f| out.chunks(WINDOW_FRAMES).map(|row| row[f]).collect::<Vec<f32>>()));
+        assert!(out.chunks(WINDOW_FRAMES).all(|row| row[width..].iter().all(|v| *v == 0.0)));
+    }
+    columns
+}
+
+fn compare(name: &str, bins: usize) {
+    let json = std::fs::read_to_string(fixture(&format!("{name}.mel{bins}.json"))).unwrap();
+    let expected: Value = serde_json::from_str(&json).unwrap();
+    let number = |key: &str| expected[key].as_f64().unwrap();
+    let frames = number("frames_with_padding") as usize;
+    let mel = mel(&fixture(expected["audio"].as_str().unwrap()), bins, frames);
+
+    let values = expected["values"].as_array().unwrap();
+    assert!(values.len() > 300);
+    let difference = |value: &Value| {
+        let at = |i: usize| value[i].as_f64().unwrap();
+        (f64::from(mel[at(0) as usize][at(1) as usize]) - at(2)).abs()
+    };
+    let worst = values.iter().map(difference).fold(0.0, f64::max);
+    assert!(worst < TOLERANCE, "{name}, {bins} bins: {worst:e}");
+
+    let all = || mel.iter().flatten().map(|v| f64::from(*v));
+    let (max, min) = (all().fold(f64::MIN, f64::max), all().fold(f64::MAX, f64::min));
+    let mean = all().sum::<f64>() / (frames * bins) as f64;
+    for (got, key) in [(max, "max"), (min, "min"), (mean, "mean")] {
+        assert!((got - number(key)).abs() < 1e-5, "{name}, {bins} bins: {key} {got}");
+    }
+    println!("{name}, {bins} bins: {worst:e} at most");
+}
+
+#[test]
+fn speech_has_the_references_mel() {
+    compare("speech", 80);
+    compare("speech", 128);
+}
+
+/// The loudest value, which decides what counts as silence, comes long after the frames that it clamps.
+#[test]
+fn loudness_is_measured_over_the_whole_file() {
+    compare("half", 80);
+    compare("half", 128);
+}
