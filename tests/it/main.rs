@@ -3,3 +3,5 @@ mod network;
 
 mod export;
 mod mel;
+
+mod parity;
