@@ -2,3 +2,4 @@
 
 mod export;
 mod mel;
+mod rooms;
