@@ -1,5 +1,8 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
+pub mod candle;
+pub mod scripted;
+
 use crate::error::Result;
 
 /// What the engine must know of a loaded model.

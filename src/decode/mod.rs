@@ -1,5 +1,24 @@
-//! Logits → tokens → segments; knows no network.
+//! From logits to tokens to segments: openai/whisper's decoding without its network.
+//!
+//! Everything here is arithmetic on rows of logits and lists of tokens; who computes the logits, and for how
+//! many windows at once, is the engine's.
 
+pub mod chunk;
+pub mod compression;
+pub mod fallback;
+pub mod language;
+pub mod options;
+pub mod prompt;
+pub mod rules;
+pub mod sampling;
+pub mod seek;
 pub mod segment;
+pub mod sequence;
+mod text;
+pub mod tokenizer;
 
+pub use chunk::{Chunk, Outcome, WindowRequest};
+pub use language::Language;
+pub use options::{DecodeOptions, SuppressTokens, Task};
 pub use segment::Segment;
+pub use tokenizer::Tokenizer;

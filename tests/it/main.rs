@@ -1,4 +1,5 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
+mod network;
 
 mod export;
 mod mel;

@@ -1,0 +1,132 @@
+//! A Whisper checkpoint that runs on candle.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+
+use super::{Backend, Capacity, ModelSpec, RowInput, WindowInput};
+use crate::device::kernels;
+use crate::error::{Error, Result};
+use crate::time::WINDOW_FRAMES;
+use crate::whisper::kv_cache::KvShape;
+use crate::whisper::{Config, KvCache, Row, Whisper};
+
+#[derive(Debug)]
+pub struct CandleBackend {
+    model: Whisper,
+    spec: ModelSpec,
+    capacity: Capacity,
+    /// Keys and values of the sequences' own texts.
+    text: KvCache,
+    /// Keys and values of what each window's encoder heard.
+    audio: KvCache,
+    device: Device,
+    dtype: DType,
+}
+
+impl CandleBackend {
+    /// Builds the network and its caches. The builder's dtype is the one to compute in.
+    pub fn new(config: Config, weights: VarBuilder<'_>, capacity: Capacity) -> candle_core::Result<Self> {
+        let (device, dtype) = (weights.device().clone(), weights.dtype());
+        let cache = |slots, len| {
+            let (layers, heads) = (config.decoder_layers, config.decoder_attention_heads);
+            KvCache::new(KvShape { layers, slots, heads, len, width: config.d_model }, dtype, &device)
+        };
+        let text = cache(capacity.sequences, config.max_target_positions)?;
+        let audio = cache(capacity.windows, config.max_source_positions)?;
+        let spec = ModelSpec {
+            n_mels: config.num_mel_bins,
+            n_audio_ctx: config.max_source_positions,
+            n_text_ctx: config.max_target_positions,
+            n_vocab: config.vocab_size,
+        };
+        let model = Whisper::new(config, weights, kernels::for_device(&device))?;
+        Ok(CandleBackend { model, spec, capacity, text, audio, device, dtype })
+    }
+
+    /// The encoder's output for windows of mel, `[windows, 1500, width]`.
+    pub fn encoder_output(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
+        let shape = (1, self.spec.n_mels, WINDOW_FRAMES);
+        let mels = windows.iter().map(|mel| Tensor::from_slice(mel, shape, &self.device));
+        let mel = Tensor::cat(&mels.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+        self.model.encoder.forward(&mel.to_dtype(self.dtype)?)
+    }
+
+    fn encode_group(&self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
+        let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
+        let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
+        self.model.decoder.listen(&self.encoder_output(&mels)?, &slots, &self.audio)
+    }
+
+    fn decode_rows(&self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> candle_core::Result<()> {
+        let mut chosen = Vec::new();
+        let mut first = 0;
+        let network_rows = rows.iter().map(|row| {
+            chosen.extend(row.logits_after.iter().map(|&after| (first + after) as u32));
+            first += row.tokens.len();
+            Row { sequence: row.sequence, window: row.window, position: row.position, tokens: row.tokens }
+        });
+        let network_rows: Vec<Row<'_>> = network_rows.collect();
+        let decoder = &self.model.decoder;
+        let outputs = decoder.forward(&network_rows, &self.text, &self.audio)?;
+        logits.clear();
+        if !chosen.is_empty() {
+            let scores = decoder.logits(&outputs, &chosen)?.to_dtype(DType::F32)?;
+            logits.extend(scores.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(())
+    }
+
+    /// A request outside of the slots or the vocabulary is a bug of the caller; said before it does harm.
+    fn check(&self, rows: &[RowInput<'_>]) -> Result<()> {
+        for row in rows {
+            let fits = row.sequence < self.capacity.sequences
+                && row.window < self.capacity.windows
+                && !row.tokens.is_empty()
+                && row.position + row.tokens.len() <= self.spec.n_text_ctx
+                && row.tokens.iter().all(|&token| (token as usize) < self.spec.n_vocab)
+                && row.logits_after.iter().all(|&after| after < row.tokens.len());
+            if !fits {
+                return Err(Error::compute("decoding", format!("a request that does not fit: {row:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Backend for CandleBackend {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()> {
+        let len = self.spec.n_mels * WINDOW_FRAMES;
+        if let Some(window) = windows.iter().find(|w| w.mel.len() != len || w.slot >= self.capacity.windows) {
+            let text =
+                format!("slot {} of {:?}, {} values of {len}", window.slot, self.capacity, window.mel.len());
+            return Err(Error::compute("encoding", text));
+        }
+        // On the CPU a window alone keeps all cores busy and its rows in their caches.
+        let group = if self.device.is_cpu() { 1 } else { windows.len().max(1) };
+        windows
+            .chunks(group)
+            .try_for_each(|group| self.encode_group(group))
+            .map_err(|error| Error::compute("encoding", error))
+    }
+
+    fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()> {
+        self.check(rows)?;
+        if rows.is_empty() {
+            logits.clear();
+            return Ok(());
+        }
+        self.decode_rows(rows, logits).map_err(|error| Error::compute("decoding", error))
+    }
+
+    fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
+        self.text.copy_slot(from, to, len).map_err(|error| Error::compute("copying a sequence", error))
+    }
+}

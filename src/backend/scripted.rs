@@ -1,0 +1,116 @@
+//! A backend without a network, for tests: a rule says which logits follow which tokens in which window.
+//!
+//! It holds its caller to the contract of [`Backend`]: slots in range, caches without holes, windows of the
+//! right size. A breach is an error, so that what passes here can rely on a real backend.
+
+use super::{Backend, Capacity, ModelSpec, RowInput, WindowInput};
+use crate::error::{Error, Result};
+use crate::time::WINDOW_FRAMES;
+
+/// Computes the logits that follow `tokens` (all from the first on) in the window `mel`.
+pub type Rule = Box<dyn FnMut(&[f32], &[u32], &mut [f32]) -> Result<()> + Send>;
+
+/// How often it was asked for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Calls {
+    pub windows_encoded: usize,
+    pub decode_calls: usize,
+    pub tokens_fed: usize,
+    pub sequences_copied: usize,
+}
+
+/// See the module.
+pub struct Scripted {
+    spec: ModelSpec,
+    rule: Rule,
+    windows: Vec<Option<Vec<f32>>>,
+    sequences: Vec<Vec<u32>>,
+    calls: Calls,
+}
+
+impl Scripted {
+    pub fn new(spec: ModelSpec, capacity: Capacity, rule: Rule) -> Self {
+        Scripted {
+            spec,
+            rule,
+            windows: vec![None; capacity.windows],
+            sequences: vec![Vec::new(); capacity.sequences],
+            calls: Calls::default(),
+        }
+    }
+
+    pub fn calls(&self) -> Calls {
+        self.calls
+    }
+
+    fn decode_row(&mut self, row: &RowInput<'_>, logits: &mut Vec<f32>) -> Result<()> {
+        let mel = self.windows.get(row.window).and_then(Option::as_ref);
+        let mel = mel.ok_or_else(|| breach("a window that was not encoded"))?;
+        let cache = self.sequences.get_mut(row.sequence).ok_or_else(|| breach("no such sequence slot"))?;
+        if row.position > cache.len() {
+            return Err(breach("a hole in a sequence's cache"));
+        }
+        if row.position + row.tokens.len() > self.spec.n_text_ctx {
+            return Err(breach("more tokens than the text context"));
+        }
+        let is_ascending = row.logits_after.is_sorted_by(|a, b| a < b);
+        if row.tokens.is_empty() || !is_ascending || row.logits_after.last() >= Some(&row.tokens.len()) {
+            return Err(breach("logits wanted after a token that is not fed"));
+        }
+        cache.truncate(row.position);
+        cache.extend_from_slice(row.tokens);
+        self.calls.tokens_fed += row.tokens.len();
+        for &index in row.logits_after {
+            let start = logits.len();
+            logits.resize(start + self.spec.n_vocab, f32::NEG_INFINITY);
+            (self.rule)(mel, &cache[..=row.position + index], &mut logits[start..])?;
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Scripted {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity { windows: self.windows.len(), sequences: self.sequences.len() }
+    }
+
+    fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()> {
+        for window in windows {
+            if window.mel.len() != self.spec.n_mels * WINDOW_FRAMES {
+                return Err(breach("a window of the wrong size"));
+            }
+            let slot = self.windows.get_mut(window.slot).ok_or_else(|| breach("no such window slot"))?;
+            *slot = Some(window.mel.to_vec());
+            self.calls.windows_encoded += 1;
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()> {
+        self.calls.decode_calls += 1;
+        logits.clear();
+        for (index, row) in rows.iter().enumerate() {
+            if rows[..index].iter().any(|other| other.sequence == row.sequence) {
+                return Err(breach("one sequence twice in a step"));
+            }
+            self.decode_row(row, logits)?;
+        }
+        Ok(())
+    }
+
+    fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
+        let source = self.sequences.get(from).and_then(|tokens| tokens.get(..len));
+        let source = source.ok_or_else(|| breach("copied more than there is"))?.to_vec();
+        *self.sequences.get_mut(to).ok_or_else(|| breach("no such sequence slot"))? = source;
+        self.calls.sequences_copied += 1;
+        Ok(())
+    }
+}
+
+fn breach(what: &'static str) -> Error {
+    Error::compute("the scripted backend", what)
+}

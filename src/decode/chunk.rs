@@ -1,0 +1,233 @@
+//! One stretch of audio on its way to text: which window comes next, and what its result means.
+//!
+//! A state machine that never waits: it hands out one request at a time and takes its result. It computes
+//! nothing of the network, so that one engine can drive many of them side by side.
+
+use std::sync::Arc;
+
+use super::compression::compression_ratio;
+use super::fallback::WindowResult;
+use super::language::Language;
+use super::options::DecodeOptions;
+use super::prompt::{History, prompt_tokens};
+use super::rules::Rules;
+use super::sampling::{SampleSeed, best_of};
+use super::seek::cut;
+use super::segment::Segment;
+use super::sequence::{Limits, Sequence};
+use super::text::strip;
+use super::tokenizer::Tokenizer;
+use crate::time::WINDOW_FRAMES;
+
+/// At a higher temperature than this the text is too uncertain to be the next window's prompt.
+const PROMPT_RESET_TEMPERATURE: f64 = 0.5;
+
+/// One attempt at one window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowRequest {
+    pub seek: usize,
+    /// Mel frames from `seek` that hold audio, at most a whole window.
+    pub frames: usize,
+    /// What every candidate begins with.
+    pub initial_tokens: Vec<u32>,
+    /// Which of them starts the transcript; the probability of silence is read there.
+    pub sot_index: usize,
+    pub temperature: f64,
+    /// Counts the temperatures tried at this window.
+    pub attempt: usize,
+    /// Sequences to decode and to choose from.
+    pub candidates: usize,
+}
+
+/// What became of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not good enough: the next request asks for the same window again.
+    Retry,
+    /// Nothing was said in it.
+    Silence,
+    /// This many segments were added.
+    Segments(usize),
+}
+
+/// A stretch of audio and all that was understood of it so far.
+#[derive(Debug)]
+pub struct Chunk {
+    tokenizer: Arc<Tokenizer>,
+    options: DecodeOptions,
+    rules: Arc<Rules>,
+    limits: Limits,
+    sot_sequence: Vec<u32>,
+    content_frames: usize,
+    seek: usize,
+    attempt: usize,
+    history: History,
+    segments: Vec<Segment>,
+}
+
+impl Chunk {
+    /// A stretch of `content_frames` mel frames in a known language. The options must have been checked.
+    pub fn new(
+        tokenizer: Arc<Tokenizer>,
+        options: DecodeOptions,
+        language: Language,
+        n_text_ctx: usize,
+        content_frames: usize,
+    ) -> Self {
+        let mut sot_sequence = tokenizer.sot_sequence(language, options.task);
+        if options.without_timestamps {
+            sot_sequence.push(tokenizer.special().no_timestamps);
+        }
+        let initial_prompt = options.initial_prompt.as_deref().map(|text| prompt_tokens(&tokenizer, text));
+        Chunk {
+            rules: Arc::new(Rules::new(&tokenizer, &options)),
+            limits: Limits { sample_len: options.sample_len.unwrap_or(n_text_ctx / 2), n_text_ctx },
+            history: History::new(
+                initial_prompt.unwrap_or_default(),
+                options.carry_initial_prompt,
+                n_text_ctx,
+            ),
+            sot_sequence,
+            content_frames,
+            seek: 0,
+            attempt: 0,
+            segments: Vec::new(),
+            tokenizer,
+            options,
+        }
+    }
+
+    /// What to decode next; the same until its result is accepted, `None` at the end.
+    pub fn request(&self) -> Option<WindowRequest> {
+        if self.seek >= self.content_frames {
+            return None;
+        }
+        let special = self.tokenizer.special();
+        let initial_tokens = self.history.initial_tokens(special.sot_prev, &self.sot_sequence);
+        let temperature = self.temperature();
+        Some(WindowRequest {
+            seek: self.seek,
+            frames: self.frames(),
+            sot_index: initial_tokens.iter().position(|token| *token == special.sot).unwrap_or(0),
+            initial_tokens,
+            temperature,
+            attempt: self.attempt,
+            candidates: if temperature > 0.0 { self.options.best_of.unwrap_or(1) } else { 1 },
+        })
+    }
+
+    /// One of the sequences that a request asks for.
+    pub fn sequence(&self, request: &WindowRequest, candidate: usize) -> Sequence {
+        let seed = SampleSeed {
+            seed: self.options.seed,
+            seek: request.seek as u64,
+            attempt: request.attempt as u32,
+            candidate: candidate as u32,
+        };
+        Sequence::new(
+            Arc::clone(&self.rules),
+            self.limits,
+            &request.initial_tokens,
+            request.temperature,
+            seed,
+        )
+    }
+
+    /// Chooses the best of a request's finished sequences; `no_speech_prob` is that at `sot_index`.
+    pub fn choose(
+        &self,
+        request: &WindowRequest,
+        finished: &[Sequence],
+        no_speech_prob: f32,
+    ) -> WindowResult {
+        let scores: Vec<_> = finished.iter().map(|s| (s.sum_logprob(), s.sampled().len())).collect();
+        let best = best_of(&scores);
+        let tokens = finished.get(best).map_or_else(Vec::new, |s| s.sampled().to_vec());
+        let sum_logprob = scores.get(best).map_or(f64::NAN, |(sum, _)| f64::from(*sum));
+        let text = self.tokenizer.decode(&tokens);
+        WindowResult {
+            temperature: request.temperature,
+            avg_logprob: sum_logprob / (tokens.len() + 1) as f64,
+            no_speech_prob: f64::from(no_speech_prob),
+            compression_ratio: compression_ratio(strip(&text)),
+            tokens,
+        }
+    }
+
+    /// Takes the result of the last request.
+    pub fn accept(&mut self, result: WindowResult) -> Outcome {
+        let frames = self.frames();
+        if self.attempt + 1 < self.options.temperatures.len() && result.needs_fallback(&self.options) {
+            self.attempt += 1;
+            return Outcome::Retry;
+        }
+        self.attempt = 0;
+        if result.is_silence(&self.options) {
+            self.seek += frames;
+            return Outcome::Silence;
+        }
+        let cut = cut(&result.tokens, self.tokenizer.special().timestamps.start, self.seek, frames);
+        for piece in &cut.pieces {
+            let segment = self.segment(&result, &result.tokens[piece.tokens.clone()], piece.start, piece.end);
+            self.history.extend(segment.tokens.iter().copied());
+            self.segments.push(segment);
+        }
+        if !self.options.condition_on_previous_text || result.temperature > PROMPT_RESET_TEMPERATURE {
+            self.history.reset();
+        }
+        self.seek += cut.advance;
+        Outcome::Segments(cut.pieces.len())
+    }
+
+    /// All segments so far.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Mel frames behind the next window.
+    pub fn frames_done(&self) -> usize {
+        self.seek.min(self.content_frames)
+    }
+
+    /// The text of everything so far. Not the segments' texts one after the other: a character may have its
+    /// bytes in two of them.
+    pub fn text(&self) -> String {
+        self.tokenizer.decode(self.history.said())
+    }
+
+    pub fn into_segments(self) -> Vec<Segment> {
+        self.segments
+    }
+
+    fn frames(&self) -> usize {
+        self.content_frames.saturating_sub(self.seek).min(WINDOW_FRAMES)
+    }
+
+    fn temperature(&self) -> f64 {
+        self.options.temperatures.get(self.attempt).copied().unwrap_or(0.0)
+    }
+
+    fn segment(&self, result: &WindowResult, tokens: &[u32], start: f64, end: f64) -> Segment {
+        let eot = self.tokenizer.special().eot;
+        let said: Vec<u32> = tokens.iter().copied().filter(|token| *token < eot).collect();
+        let mut text = self.tokenizer.decode(&said);
+        let mut tokens = tokens.to_vec();
+        // Without length or text it stays as a place without content, and is no prompt for what follows.
+        if start == end || strip(&text).is_empty() {
+            text.clear();
+            tokens.clear();
+        }
+        Segment {
+            id: self.segments.len(),
+            seek: self.seek,
+            start,
+            end,
+            text,
+            tokens,
+            temperature: result.temperature,
+            avg_logprob: result.avg_logprob,
+            compression_ratio: result.compression_ratio,
+            no_speech_prob: result.no_speech_prob,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Is a window's result good enough, or is the next temperature to be tried?
+
+use super::options::DecodeOptions;
+
+/// What one attempt at a window gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowResult {
+    /// Text and timestamps, without the end of text.
+    pub tokens: Vec<u32>,
+    pub temperature: f64,
+    pub avg_logprob: f64,
+    pub no_speech_prob: f64,
+    pub compression_ratio: f64,
+}
+
+impl WindowResult {
+    /// Whether another attempt at a higher temperature could be better.
+    pub fn needs_fallback(&self, options: &DecodeOptions) -> bool {
+        let is_repetitive = options.compression_ratio_threshold.is_some_and(|t| self.compression_ratio > t);
+        let is_doubtful = options.logprob_threshold.is_some_and(|t| self.avg_logprob < t);
+        let is_silent = options.no_speech_threshold.is_some_and(|t| self.no_speech_prob > t) && is_doubtful;
+        (is_repetitive || is_doubtful) && !is_silent
+    }
+
+    /// Whether nothing was said in the window.
+    pub fn is_silence(&self, options: &DecodeOptions) -> bool {
+        let is_silent = options.no_speech_threshold.is_some_and(|t| self.no_speech_prob > t);
+        let is_trusted = options.logprob_threshold.is_some_and(|t| self.avg_logprob > t);
+        is_silent && !is_trusted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(avg_logprob: f64, no_speech_prob: f64, compression_ratio: f64) -> WindowResult {
+        WindowResult { tokens: vec![], temperature: 0.0, avg_logprob, no_speech_prob, compression_ratio }
+    }
+
+    #[test]
+    fn thresholds_are_exclusive_and_silence_ends_the_attempts() {
+        let options = DecodeOptions::default();
+        assert!(!result(-1.0, 0.0, 2.4).needs_fallback(&options));
+        assert!(result(-1.01, 0.0, 2.4).needs_fallback(&options));
+        assert!(result(-0.1, 0.0, 2.41).needs_fallback(&options));
+        assert!(result(-0.1, 0.9, 2.41).needs_fallback(&options));
+        assert!(!result(-1.01, 0.9, 2.41).needs_fallback(&options));
+        let lenient = DecodeOptions { logprob_threshold: None, ..options.clone() };
+        assert!(!result(-9.0, 0.9, 2.0).needs_fallback(&lenient));
+
+        assert!(!result(-0.9, 0.9, 0.0).is_silence(&options));
+        assert!(result(-1.0, 0.9, 0.0).is_silence(&options));
+        assert!(!result(-1.0, 0.6, 0.0).is_silence(&options));
+        assert!(result(-0.1, 0.9, 0.0).is_silence(&lenient));
+    }
+}

@@ -1,0 +1,136 @@
+//! Which tokens may come next: openai/whisper's logit filters for one row of logits.
+//!
+//! Choosing among the tokens that remain is left to `sampling`.
+
+use super::options::{DecodeOptions, SuppressTokens};
+use super::sampling::{Distribution, Peak};
+use super::tokenizer::Tokenizer;
+use crate::time::SECONDS_PER_TICK;
+
+const FORBIDDEN: f32 = f32::NEG_INFINITY;
+
+/// The filters of one set of options; the same for all windows and sequences.
+#[derive(Debug)]
+pub struct Rules {
+    /// Never chosen, ascending.
+    suppressed: Vec<u32>,
+    /// Not chosen as the first token.
+    blank: Vec<u32>,
+    timestamps: Option<TimestampRules>,
+    pub(super) eot: u32,
+    /// Outputs of the network beyond the last timestamp mean nothing.
+    end: usize,
+}
+
+#[derive(Debug)]
+struct TimestampRules {
+    eot: usize,
+    begin: usize,
+    no_timestamps: usize,
+    /// The last timestamp that may open a window.
+    last_initial: Option<usize>,
+}
+
+impl Rules {
+    pub fn new(tokenizer: &Tokenizer, options: &DecodeOptions) -> Self {
+        let special = tokenizer.special();
+        let timestamps = (!options.without_timestamps).then(|| {
+            let begin = special.timestamps.start as usize;
+            let ticks = |seconds: f64| (seconds / SECONDS_PER_TICK).round_ties_even() as usize;
+            TimestampRules {
+                eot: special.eot as usize,
+                begin,
+                no_timestamps: special.no_timestamps as usize,
+                last_initial: options.max_initial_timestamp.map(|seconds| begin + ticks(seconds)),
+            }
+        });
+        let mut blank = Vec::new();
+        if options.suppress_blank {
+            blank = tokenizer.encode(" ");
+            blank.push(special.eot);
+        }
+        Rules {
+            suppressed: suppressed(tokenizer, &options.suppress_tokens),
+            blank,
+            timestamps,
+            eot: special.eot,
+            end: special.timestamps.end as usize,
+        }
+    }
+
+    /// Filters the logits that follow the tokens `sampled` so far in this window, in place, and returns the
+    /// distribution over what is left.
+    pub fn apply(&self, logits: &mut [f32], sampled: &[u32]) -> Distribution {
+        let end = self.end.min(logits.len());
+        let first = sampled.is_empty();
+        forbid(logits, &self.suppressed);
+        if first {
+            forbid(logits, &self.blank);
+        }
+        match &self.timestamps {
+            None => Distribution::of(logits, Peak::of(logits, 0..end)),
+            Some(rules) => rules.apply(logits, sampled, end),
+        }
+    }
+}
+
+impl TimestampRules {
+    fn apply(&self, logits: &mut [f32], sampled: &[u32], end: usize) -> Distribution {
+        logits[self.no_timestamps] = FORBIDDEN;
+        // What may follow: text from `text_from` on and timestamps below `stamps_to`.
+        let (mut text_from, mut stamps_from, mut stamps_to) = (0, self.begin, end);
+        let is_stamp = |token: &u32| *token as usize >= self.begin;
+        let last_is_stamp = sampled.last().is_some_and(is_stamp);
+        let pair_is_open = last_is_stamp && sampled.len() >= 2 && !is_stamp(&sampled[sampled.len() - 2]);
+        if pair_is_open {
+            // A segment was closed: the next one opens, or the window ends.
+            text_from = self.eot;
+        } else if last_is_stamp {
+            stamps_to = self.begin;
+        }
+        if let Some(last) = sampled.iter().rfind(|token| is_stamp(token)) {
+            // Time goes on, and only a closing timestamp may come again, to open the next segment.
+            stamps_from = (*last as usize + usize::from(!pair_is_open)).min(end);
+        }
+        if sampled.is_empty() {
+            text_from = self.begin;
+            stamps_to = self.last_initial.map_or(end, |last| end.min(last + 1));
+        }
+        let stamps = Peak::of(logits, stamps_from.min(stamps_to)..stamps_to);
+        let text = Peak::of(logits, text_from..self.begin);
+        let stamps_distribution = Distribution::of(logits, stamps);
+        // All timestamps together are likelier than any single word: then it is time for one.
+        if stamps_distribution.log_sum() > text.max {
+            return stamps_distribution;
+        }
+        Distribution::of(logits, text).joined_by(stamps_distribution)
+    }
+}
+
+fn forbid(logits: &mut [f32], tokens: &[u32]) {
+    for &token in tokens {
+        if let Some(logit) = logits.get_mut(token as usize) {
+            *logit = FORBIDDEN;
+        }
+    }
+}
+
+fn suppressed(tokenizer: &Tokenizer, which: &SuppressTokens) -> Vec<u32> {
+    let SuppressTokens::List { non_speech, ids } = which else { return Vec::new() };
+    let special = tokenizer.special();
+    let mut tokens = ids.clone();
+    if *non_speech {
+        tokens.extend(tokenizer.non_speech_tokens());
+    }
+    tokens.extend([
+        special.transcribe,
+        special.translate,
+        special.sot,
+        special.sot_prev,
+        special.sot_lm,
+        special.no_speech,
+    ]);
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
+}

@@ -1,0 +1,101 @@
+//! One running sequence of one window: takes logits, says when it is done. Knows no network.
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::rules::Rules;
+use super::sampling::SampleSeed;
+
+/// What a sequence needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// The logits that follow its last token.
+    Running,
+    /// Nothing more.
+    Finished,
+    /// Nothing more: the logits were not numbers, or left no token to choose.
+    Broken,
+}
+
+/// How far a sequence may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// New tokens at most.
+    pub sample_len: usize,
+    /// Tokens that the network can see at once.
+    pub n_text_ctx: usize,
+}
+
+/// Tokens of one window as they come.
+#[derive(Debug, Clone)]
+pub struct Sequence {
+    rules: Arc<Rules>,
+    limits: Limits,
+    /// The initial tokens and what was sampled after them, without the end of text.
+    tokens: Vec<u32>,
+    sample_begin: usize,
+    sum_logprob: f32,
+    temperature: f32,
+    rng: ChaCha8Rng,
+}
+
+impl Sequence {
+    pub fn new(
+        rules: Arc<Rules>,
+        limits: Limits,
+        initial_tokens: &[u32],
+        temperature: f64,
+        seed: SampleSeed,
+    ) -> Self {
+        let mut tokens = Vec::with_capacity(initial_tokens.len() + limits.sample_len);
+        tokens.extend_from_slice(initial_tokens);
+        Sequence {
+            rules,
+            limits,
+            sample_begin: tokens.len(),
+            tokens,
+            sum_logprob: 0.0,
+            temperature: temperature as f32,
+            rng: seed.rng(),
+        }
+    }
+
+    /// Takes the logits that follow the last token (and overwrites some), and chooses the next one.
+    pub fn advance(&mut self, logits: &mut [f32]) -> Status {
+        let distribution = self.rules.apply(logits, &self.tokens[self.sample_begin..]);
+        let token = if self.temperature == 0.0 {
+            distribution.likeliest()
+        } else {
+            distribution.sample(logits, self.temperature, &mut self.rng)
+        };
+        let log_prob = distribution.log_prob(logits, token);
+        if log_prob.is_nan() {
+            return Status::Broken;
+        }
+        self.sum_logprob += log_prob;
+        if token == self.rules.eot {
+            return Status::Finished;
+        }
+        self.tokens.push(token);
+        let full =
+            self.sampled().len() >= self.limits.sample_len || self.tokens.len() > self.limits.n_text_ctx;
+        if full { Status::Finished } else { Status::Running }
+    }
+
+    /// The token to feed next, and where it stands in the text.
+    pub fn last(&self) -> (usize, &[u32]) {
+        let position = self.tokens.len() - 1;
+        (position, &self.tokens[position..])
+    }
+
+    /// What was chosen so far, without the end of text.
+    pub fn sampled(&self) -> &[u32] {
+        &self.tokens[self.sample_begin..]
+    }
+
+    /// The log-probabilities of all that was chosen, the end of text among it.
+    pub fn sum_logprob(&self) -> f32 {
+        self.sum_logprob
+    }
+}

@@ -1,0 +1,298 @@
+//! Text to tokens and back, and what the special tokens of one checkpoint are.
+//!
+//! Everything special is found by its name in the checkpoint's `tokenizer.json`, never by a fixed id, so that
+//! every published vocabulary and every fine-tune of one works. Rules about tokens are not made here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::language::Language;
+use super::options::Task;
+use crate::error::ModelFault;
+
+/// Where the vocabulary comes from, for messages.
+const FILE: &str = "tokenizer.json";
+/// Timestamp tokens from 0.00 to 30.00 in steps of 0.02 s.
+const TIMESTAMPS: u32 = 1501;
+/// Text tokens of GPT-2's vocabulary, which the English-only checkpoints use; the multilingual one has one more.
+const ENGLISH_TEXT_TOKENS: u32 = 50_256;
+/// The model of a byte-level vocabulary may not ask for more memory than a sane one needs.
+const MAX_VOCAB: usize = 1 << 20;
+
+/// The ids of the control tokens. Text is what lies below `eot`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecialTokens {
+    pub eot: u32,
+    pub sot: u32,
+    pub translate: u32,
+    pub transcribe: u32,
+    pub sot_lm: u32,
+    pub sot_prev: u32,
+    pub no_speech: u32,
+    pub no_timestamps: u32,
+    /// `<|0.00|>` to `<|30.00|>`.
+    pub timestamps: Range<u32>,
+}
+
+/// The vocabulary of one checkpoint.
+pub struct Tokenizer {
+    encoder: tokenizers::Tokenizer,
+    /// The bytes of every token below the timestamps, one after the other, and where each token's begin.
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+    n_vocab: usize,
+    special: SpecialTokens,
+    /// In the order of their ids.
+    languages: Vec<(Language, u32)>,
+}
+
+impl Tokenizer {
+    /// Reads a Hugging Face `tokenizer.json` for a model with `n_vocab` outputs.
+    pub fn from_json(json: &[u8], n_vocab: usize) -> Result<Self, ModelFault> {
+        let mut json: Value = serde_json::from_slice(json).map_err(damaged)?;
+        let fields = json.as_object_mut().ok_or_else(|| damaged("not a JSON object"))?;
+        let added = take_added_tokens(fields)?;
+        let vocab = read_vocab(fields)?;
+        let special = find_special(&added, n_vocab)?;
+        let languages = find_languages(&added, n_vocab);
+        let (bytes, starts) = token_bytes(&vocab, &added, special.timestamps.start);
+        let encoder = serde_json::from_value(json).map_err(damaged)?;
+        let tokenizer = Tokenizer { encoder, bytes, starts, n_vocab, special, languages };
+        if tokenizer.encode(" ").is_empty() {
+            return Err(damaged("its vocabulary cannot spell a blank"));
+        }
+        Ok(tokenizer)
+    }
+
+    pub fn n_vocab(&self) -> usize {
+        self.n_vocab
+    }
+
+    pub fn special(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    /// Whether the checkpoint was made for more than English; the English-only ones are never told a language.
+    pub fn is_multilingual(&self) -> bool {
+        self.special.eot != ENGLISH_TEXT_TOKENS
+    }
+
+    /// The languages that have a token, in the order of their ids.
+    pub fn languages(&self) -> &[(Language, u32)] {
+        &self.languages
+    }
+
+    pub fn language_token(&self, language: Language) -> Option<u32> {
+        self.languages.iter().find(|(l, _)| *l == language).map(|(_, id)| *id)
+    }
+
+    /// What a window's tokens begin with, after the prompt.
+    pub fn sot_sequence(&self, language: Language, task: Task) -> Vec<u32> {
+        let mut sequence = vec![self.special.sot];
+        if self.is_multilingual() {
+            sequence.extend(self.language_token(language));
+            sequence.push(match task {
+                Task::Transcribe => self.special.transcribe,
+                Task::Translate => self.special.translate,
+            });
+        }
+        sequence
+    }
+
+    /// The tokens of a text; names of special tokens in it are plain text.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        // A byte-level vocabulary has a token for every byte; one that lacks some leaves them out.
+        self.encoder.encode_fast(text, false).map(|e| e.get_ids().to_vec()).unwrap_or_default()
+    }
+
+    /// The text of these tokens; timestamps are left out, other special tokens appear by their name, and
+    /// bytes that are not UTF-8 become U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let mut bytes = Vec::with_capacity(ids.len() * 5);
+        for &id in ids {
+            bytes.extend_from_slice(self.token_bytes(id));
+        }
+        String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    }
+
+    /// The bytes that a token stands for; none for timestamps and unknown ids.
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        match self.starts.get(id as usize..id as usize + 2) {
+            Some(&[start, end]) => &self.bytes[start as usize..end as usize],
+            _ => &[],
+        }
+    }
+
+    /// Symbols that stand for no speech (brackets, notes, dashes that open a line), in ascending order.
+    pub fn non_speech_tokens(&self) -> Vec<u32> {
+        const SINGLE: &str = "\"#()*+/:;<=>@[\\]^_`{|}~「」『』";
+        const SEVERAL: &str = "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪";
+        const NOTES: &str = "♩♪♫♬♭♮♯";
+        let mut tokens = Vec::new();
+        // A dash or a quote inside a word is speech; before a word it is not.
+        for text in [" -", " '"] {
+            tokens.extend(self.encode(text).first());
+        }
+        let symbols = SINGLE.chars().map(String::from).chain(SEVERAL.split(' ').map(String::from));
+        for symbol in symbols {
+            for spelled in [self.encode(&symbol), self.encode(&format!(" {symbol}"))] {
+                if let [token] = spelled[..] {
+                    tokens.push(token);
+                }
+            }
+        }
+        // All notes share their first bytes, and nothing that is spoken has them.
+        for note in NOTES.chars() {
+            for text in [format!("{note}"), format!(" {note}")] {
+                tokens.extend(self.encode(&text).first());
+            }
+        }
+        tokens.sort_unstable();
+        tokens.dedup();
+        tokens
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("n_vocab", &self.n_vocab)
+            .field("special", &self.special)
+            .finish_non_exhaustive()
+    }
+}
+
+fn damaged(why: impl ToString) -> ModelFault {
+    ModelFault::Damaged { file: FILE.into(), why: why.to_string() }
+}
+
+fn not_whisper(why: impl Into<String>) -> ModelFault {
+    ModelFault::NotWhisper { why: why.into() }
+}
+
+/// Takes the added tokens out, with whatever else would make plain text mean something special.
+fn take_added_tokens(
+    fields: &mut serde_json::Map<String, Value>,
+) -> Result<HashMap<String, u32>, ModelFault> {
+    let added = fields.insert("added_tokens".into(), Value::Array(Vec::new()));
+    for setting in ["post_processor", "truncation", "padding"] {
+        fields.insert(setting.into(), Value::Null);
+    }
+    let Some(Value::Array(added)) = added else {
+        return Err(not_whisper("its tokenizer has no special tokens"));
+    };
+    let name_and_id = |token: &Value| {
+        let id = u32::try_from(token.get("id")?.as_u64()?).ok()?;
+        Some((token.get("content")?.as_str()?.to_owned(), id))
+    };
+    added
+        .iter()
+        .map(|t| name_and_id(t).ok_or_else(|| damaged("a special token without name or id")))
+        .collect()
+}
+
+/// The plain tokens as they are spelled in the file, with their ids.
+fn read_vocab(fields: &serde_json::Map<String, Value>) -> Result<Vec<(String, u32)>, ModelFault> {
+    let vocab = fields.get("model").and_then(|model| model.get("vocab")).and_then(Value::as_object);
+    let vocab = vocab.ok_or_else(|| not_whisper("its tokenizer is not a byte-level vocabulary"))?;
+    if vocab.len() > MAX_VOCAB {
+        return Err(damaged("far too many tokens"));
+    }
+    let read = |(text, id): (&String, &Value)| {
+        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.map(|id| (text.clone(), id)).ok_or_else(|| damaged("a token without id"))
+    };
+    vocab.iter().map(read).collect()
+}
+
+fn find_special(added: &HashMap<String, u32>, n_vocab: usize) -> Result<SpecialTokens, ModelFault> {
+    let find = |names: &[&str]| {
+        let found = names.iter().find_map(|name| added.get(*name).copied());
+        found.ok_or_else(|| not_whisper(format!("its tokenizer lacks `{}`", names[0])))
+    };
+    let no_timestamps = find(&["<|notimestamps|>"])?;
+    // Older files stop at `<|notimestamps|>`; the timestamps follow it in every vocabulary.
+    let begin = added.get("<|0.00|>").copied().unwrap_or(no_timestamps.saturating_add(1));
+    let special = SpecialTokens {
+        eot: find(&["<|endoftext|>"])?,
+        sot: find(&["<|startoftranscript|>"])?,
+        translate: find(&["<|translate|>"])?,
+        transcribe: find(&["<|transcribe|>"])?,
+        sot_lm: find(&["<|startoflm|>"])?,
+        sot_prev: find(&["<|startofprev|>"])?,
+        no_speech: find(&["<|nospeech|>", "<|nocaptions|>"])?,
+        no_timestamps,
+        timestamps: begin..begin.saturating_add(TIMESTAMPS),
+    };
+    let control = [
+        special.sot,
+        special.translate,
+        special.transcribe,
+        special.sot_lm,
+        special.sot_prev,
+        special.no_speech,
+        special.no_timestamps,
+    ];
+    if control.iter().any(|id| *id <= special.eot || *id >= begin) {
+        return Err(not_whisper("its special tokens are not in Whisper's order"));
+    }
+    if special.timestamps.end as usize > n_vocab {
+        return Err(not_whisper(format!(
+            "its tokenizer has {} tokens and its network {n_vocab}",
+            special.timestamps.end
+        )));
+    }
+    Ok(special)
+}
+
+fn find_languages(added: &HashMap<String, u32>, n_vocab: usize) -> Vec<(Language, u32)> {
+    let token = |language: Language| added.get(&format!("<|{}|>", language.code())).copied();
+    let mut found: Vec<_> = Language::all()
+        .filter_map(|language| Some((language, token(language)?)))
+        .filter(|(_, id)| (*id as usize) < n_vocab)
+        .collect();
+    found.sort_by_key(|(_, id)| *id);
+    found
+}
+
+/// Lays the bytes of all tokens below `end` one after the other.
+fn token_bytes(vocab: &[(String, u32)], added: &HashMap<String, u32>, end: u32) -> (Vec<u8>, Vec<u32>) {
+    let byte_of = byte_of_char();
+    let mut spelled: Vec<Vec<u8>> = vec![Vec::new(); end as usize];
+    for (text, id) in vocab {
+        if let Some(slot) = spelled.get_mut(*id as usize) {
+            let bytes: Option<Vec<u8>> = text.chars().map(|c| byte_of.get(&c).copied()).collect();
+            *slot = bytes.unwrap_or_else(|| text.clone().into_bytes());
+        }
+    }
+    for (name, id) in added {
+        if let Some(slot) = spelled.get_mut(*id as usize) {
+            *slot = name.clone().into_bytes();
+        }
+    }
+    let mut starts = Vec::with_capacity(spelled.len() + 1);
+    let mut bytes = Vec::new();
+    for token in spelled {
+        starts.push(bytes.len() as u32);
+        bytes.extend(token);
+    }
+    starts.push(bytes.len() as u32);
+    (bytes, starts)
+}
+
+/// GPT-2's spelling of bytes: printable Latin-1 stands for itself, the others follow from U+0100 on.
+fn byte_of_char() -> HashMap<char, u8> {
+    let mut next = 0x100;
+    let mut spell = |byte: u8| match byte {
+        b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
+        _ => {
+            let spelled = char::from_u32(next).unwrap_or(char::REPLACEMENT_CHARACTER);
+            next += 1;
+            spelled
+        }
+    };
+    (0..=u8::MAX).map(|byte| (spell(byte), byte)).collect()
+}
