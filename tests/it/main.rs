@@ -5,3 +5,4 @@ mod export;
 mod mel;
 
 mod parity;
+mod rooms;
