@@ -1,7 +1,10 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
 pub mod candle;
+mod demo;
+pub mod hub;
 pub mod scripted;
+pub mod source;
 
 use crate::error::Result;
 

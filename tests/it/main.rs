@@ -1,7 +1,8 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
-mod network;
 
 mod export;
+mod hub;
+mod network;
 mod mel;
 
 mod parity;
