@@ -3,8 +3,11 @@
 pub mod candle;
 mod demo;
 pub mod hub;
+mod load;
 pub mod scripted;
 pub mod source;
+
+pub use load::{Model, load};
 
 use crate::error::Result;
 

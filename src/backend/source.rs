@@ -140,7 +140,8 @@ pub fn find(
     let why = if path.components().count() > 1 {
         "there is no such folder".to_owned()
     } else {
-        nearest(model).map_or_else(|| "no model has this name".to_owned(), |near| format!("did you mean {near}?"))
+        nearest(model)
+            .map_or_else(|| "no model has this name".to_owned(), |near| format!("did you mean {near}?"))
     };
     Err(Error::model(model, ModelFault::NotFound(Some(why))))
 }
@@ -238,7 +239,8 @@ pub(super) fn checked(checkpoint: Checkpoint) -> Result<Checkpoint> {
 /// Compares the length of a weight file with what its header promises.
 fn check_length(model: &str, path: &Path) -> Result<()> {
     let io = |e| unreadable(model, path, e);
-    let damaged = |why: String| Error::model(model, ModelFault::Damaged { file: path.display().to_string(), why });
+    let damaged =
+        |why: String| Error::model(model, ModelFault::Damaged { file: path.display().to_string(), why });
     let mut file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     if length < 8 {
@@ -252,7 +254,8 @@ fn check_length(model: &str, path: &Path) -> Result<()> {
     }
     let mut header = Vec::new();
     file.take(header_length).read_to_end(&mut header).map_err(io)?;
-    let header: Metadata = serde_json::from_slice(&header).map_err(|e| damaged(format!("its header is wrong: {e}")))?;
+    let header: Metadata =
+        serde_json::from_slice(&header).map_err(|e| damaged(format!("its header is wrong: {e}")))?;
     let end = header.tensors().values().map(|tensor| tensor.data_offsets.1 as u64).max().unwrap_or(0);
     let expected = end.saturating_add(8).saturating_add(header_length);
     if expected != length {
@@ -320,7 +323,8 @@ mod tests {
 
     #[test]
     fn shards_are_sorted_and_stay_in_their_folder() {
-        let index = br#"{"weight_map": {"a": "m-2.safetensors", "b": "m-1.safetensors", "c": "m-2.safetensors"}}"#;
+        let index =
+            br#"{"weight_map": {"a": "m-2.safetensors", "b": "m-1.safetensors", "c": "m-2.safetensors"}}"#;
         assert_eq!(shards("m", index).unwrap(), ["m-1.safetensors", "m-2.safetensors"]);
         for bad in ["../x", "/etc/passwd", "a/b", ".."] {
             let index = format!(r#"{{"weight_map": {{"a": "{bad}"}}}}"#);

@@ -2,8 +2,8 @@
 
 mod export;
 mod hub;
-mod network;
 mod mel;
+mod network;
 
 mod parity;
 mod rooms;

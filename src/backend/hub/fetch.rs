@@ -98,7 +98,8 @@ impl<'a> Client<'a> {
             }
             let commit = text("x-repo-commit").filter(|commit| super::is_commit(commit));
             let commit = commit.ok_or_else(|| lacks("X-Repo-Commit"))?.to_owned();
-            let size = text("x-linked-size").or_else(|| text("content-length")).and_then(|size| size.parse().ok());
+            let size =
+                text("x-linked-size").or_else(|| text("content-length")).and_then(|size| size.parse().ok());
             let size = size.ok_or_else(|| lacks("the size"))?;
             return Ok(Some(Remote { url, commit, etag, size }));
         }
@@ -119,8 +120,12 @@ impl<'a> Client<'a> {
         loop {
             self.cancel.check()?;
             match send() {
-                Ok(response) if attempt == ATTEMPTS || !is_passing(response.status().as_u16()) => return Ok(response),
-                Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => return Err(self.download_fault(error)),
+                Ok(response) if attempt == ATTEMPTS || !is_passing(response.status().as_u16()) => {
+                    return Ok(response);
+                }
+                Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => {
+                    return Err(self.download_fault(error));
+                }
                 _ => self.pause(attempt)?,
             }
             attempt += 1;
@@ -232,11 +237,14 @@ impl<'a> Client<'a> {
         let response = request.call().map_err(Stop::lost)?;
         let status = response.status().as_u16();
         let range = text(response.headers(), "content-range");
-        let goes_on = status == 206 && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")));
+        let goes_on =
+            status == 206 && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")));
         if !goes_on {
             match status {
                 200 | 206 | 416 => {}
-                _ if is_passing(status) => return Err(Stop::lost(format!("{}: status {status}", remote.url))),
+                _ if is_passing(status) => {
+                    return Err(Stop::lost(format!("{}: status {status}", remote.url)));
+                }
                 _ => return Err(Stop::Fatal(self.refused(&remote.url, status, None, None))),
             }
             // The other side cannot or would not go on in the middle.
@@ -309,7 +317,9 @@ impl<'a> Client<'a> {
     fn refused(&self, url: &str, status: u16, code: Option<&str>, message: Option<&str>) -> Error {
         let fault = match (status, code) {
             (401 | 403, _) => ModelFault::NoAccess { gated: code == Some("GatedRepo") },
-            (404, Some("RevisionNotFound")) => ModelFault::NotFound(Some("the hub has no such revision".into())),
+            (404, Some("RevisionNotFound")) => {
+                ModelFault::NotFound(Some("the hub has no such revision".into()))
+            }
             (404, _) => ModelFault::NotFound(Some("the hub has no such repository".into())),
             _ => {
                 let message = message.map(|message| format!(", {message}")).unwrap_or_default();

@@ -75,7 +75,10 @@ pub(super) fn checkpoint(
 ) -> Result<Checkpoint> {
     let revision = revision.unwrap_or("main");
     if !is_revision(revision) {
-        return Err(Error::usage(format!("`--revision {revision}`"), "not the name of a branch, tag or commit"));
+        return Err(Error::usage(
+            format!("`--revision {revision}`"),
+            "not the name of a branch, tag or commit",
+        ));
     }
     let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
     let repo = Cache::new(hub.cache.clone()).repo(repo);

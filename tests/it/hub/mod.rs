@@ -79,12 +79,17 @@ fn what_was_downloaded_once_needs_no_network() {
     assert_is_demo(&found);
 
     let size = demo("model.safetensors").len() as u64;
-    let weights: Vec<u64> = steps.iter().filter(|step| step.0 == "model.safetensors").map(|step| step.1).collect();
+    let weights: Vec<u64> =
+        steps.iter().filter(|step| step.0 == "model.safetensors").map(|step| step.1).collect();
     assert!(weights.is_sorted() && weights.len() > 10);
     assert_eq!((weights.first(), weights.last()), (Some(&0), Some(&size)));
     let needed = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"];
     let requests = server.requests();
-    assert!(requests.iter().all(|r| r.path.starts_with("/store/") || needed.iter().any(|file| r.path.ends_with(file))));
+    assert!(
+        requests
+            .iter()
+            .all(|r| r.path.starts_with("/store/") || needed.iter().any(|file| r.path.ends_with(file)))
+    );
     // Where other clients of the hub look for it.
     let pointer = person.repository().join("snapshots").join(COMMIT).join("model.safetensors");
     assert!(pointer.is_file());
@@ -132,7 +137,8 @@ fn the_next_run_goes_on_with_what_a_failed_one_left() {
 
 #[test]
 fn a_server_without_ranges_sends_all_again() {
-    let server = Server::start(Plan { cuts: AtomicUsize::new(1), ignores_ranges: true, ..Plan::demo(REPOSITORY) });
+    let server =
+        Server::start(Plan { cuts: AtomicUsize::new(1), ignores_ranges: true, ..Plan::demo(REPOSITORY) });
     let person = Person::new(&server.endpoint());
     assert_is_demo(&person.find("tiny").unwrap());
     assert_eq!(server.transfers().len(), 2);
@@ -182,7 +188,10 @@ fn a_cut_file_in_the_cache_is_noticed() {
     let bytes = demo("model.safetensors");
     std::fs::write(&blob, &bytes[..bytes.len() - 1]).unwrap();
     let fault = person.fault("tiny");
-    assert!(matches!(&fault, ModelFault::Damaged { why, .. } if why.contains("bytes instead of")), "{fault:?}");
+    assert!(
+        matches!(&fault, ModelFault::Damaged { why, .. } if why.contains("bytes instead of")),
+        "{fault:?}"
+    );
     // As the hint says.
     std::fs::remove_file(&pointer).unwrap();
     assert_is_demo(&person.find("tiny").unwrap());
@@ -300,9 +309,18 @@ fn the_cache_is_where_the_environment_says() {
     for cache in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"] {
         let hub = folder.path().join(cache);
         let mut program = assert_cmd::Command::cargo_bin("transcribe").unwrap();
-        program.env_clear().env("HF_HOME", folder.path()).env(cache, &hub).env("HF_ENDPOINT", server.endpoint());
+        program
+            .env_clear()
+            .env("HF_HOME", folder.path())
+            .env(cache, &hub)
+            .env("HF_ENDPOINT", server.endpoint());
         program.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).args(["--model", "tiny"]);
         program.assert().code(1);
-        assert!(hub.join("models--openai--whisper-tiny/snapshots").join(COMMIT).join("model.safetensors").is_file());
+        assert!(
+            hub.join("models--openai--whisper-tiny/snapshots")
+                .join(COMMIT)
+                .join("model.safetensors")
+                .is_file()
+        );
     }
 }

@@ -58,7 +58,8 @@ impl Plan {
         let read = |file: &str| std::fs::read(folder.join(file)).unwrap();
         let small = ["config.json", "generation_config.json", "tokenizer.json", "preprocessor_config.json"];
         let plan = small.iter().fold(Self::new(repository), |plan, file| plan.small(file, read(file)));
-        plan.large("model.safetensors", read("model.safetensors")).small("README.md", b"# not needed".to_vec())
+        plan.large("model.safetensors", read("model.safetensors"))
+            .small("README.md", b"# not needed".to_vec())
     }
 
     pub fn small(mut self, file: &str, bytes: Vec<u8>) -> Self {
@@ -194,15 +195,25 @@ fn send(
 ) -> std::io::Result<()> {
     let size = stored.bytes.len();
     let start = request.range.as_ref().filter(|_| !whole).map(|range| {
-        range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')).unwrap().parse::<usize>().unwrap()
+        range
+            .strip_prefix("bytes=")
+            .and_then(|range| range.strip_suffix('-'))
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
     });
     let (status, range) = match start {
-        Some(start) => ("206 Partial Content", format!("Content-Range: bytes {start}-{}/{size}\r\n", size - 1)),
+        Some(start) => {
+            ("206 Partial Content", format!("Content-Range: bytes {start}-{}/{size}\r\n", size - 1))
+        }
         None => ("200 OK", String::new()),
     };
     let body = &stored.bytes[start.unwrap_or(0)..];
     let length = body.len();
-    write!(stream, "HTTP/1.1 {status}\r\n{headers}{range}Content-Length: {length}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\n{headers}{range}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    )?;
     if request.method == "HEAD" {
         return Ok(());
     }
