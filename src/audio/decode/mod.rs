@@ -5,11 +5,14 @@
 
 mod media;
 mod mix;
+mod opus;
 mod trim;
 
 use std::io::{self, Seek, SeekFrom};
 use std::sync::LazyLock;
 
+use symphonia::core::audio::Position;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error as Fault;
@@ -33,6 +36,7 @@ const MAX_FAILURES: u32 = 1_000;
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
     symphonia::default::register_enabled_codecs(&mut codecs);
+    codecs.register_audio_decoder::<opus::OpusCodec>();
     codecs
 });
 
@@ -224,6 +228,12 @@ fn choose(
     if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
         return Err(InputFault::NoSuchChannel { asked, available: channels });
     }
+    let mut params = params.clone();
+    if params.codec == CODEC_ID_OPUS && channels == 2 && options.channel.is_none() {
+        // Opus mixes for less than it costs to decode both channels.
+        params.channels = Some(Position::FRONT_CENTER.into());
+    }
+    let params = &params;
     let codec = guarded(|| CODECS.make_audio_decoder(params, &AudioDecoderOptions::default()))
         .map_err(InputFault::Undecodable)?
         .map_err(|fault| match fault {
