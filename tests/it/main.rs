@@ -7,3 +7,4 @@ mod network;
 
 mod parity;
 mod rooms;
+mod audio;
