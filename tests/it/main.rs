@@ -1,1 +1,3 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
+
+mod decode;
