@@ -74,7 +74,7 @@ fn scripted_logits(seed: u64, mel: &[f32], tokens: &[u32], row: &mut [f32]) {
     };
     let mood = |shift: u32| (window >> shift & 3) as usize;
     let sure = [0.0, 3.0, 6.0, 10.0][mood(0)];
-    let stamps = [-6.0, -3.0, -1.0, 1.0][mood(2)];
+    let stamps = [-5.0, -1.0, 1.0, 2.0][mood(2)];
     let length = if window >> 6 & 15 == 0 { 10_000 } else { [4, 12, 25, 50][mood(4)] };
     row.fill(-10.0);
     for j in 0..24 {
@@ -206,11 +206,12 @@ fn segments_equal_openai_whispers_on_scripted_logits() {
         all_windows.extend(windows);
     }
     let count = |wanted: fn(&WindowDone) -> bool| all_windows.iter().filter(|w| wanted(w)).count();
-    println!("{} windows, {segments} segments, {emptied} empty", all_windows.len());
-    assert!(all_windows.len() >= 200 && segments >= 400 && emptied >= 5);
-    assert!(count(|w| w.is_silence) >= 20);
-    assert!(count(|w| w.fallbacks > 0) >= 20);
-    assert!(count(|w| w.temperature > 0.5) >= 10);
+    let silent = count(|w| w.is_silence);
+    let (retried, hot) = (count(|w| w.fallbacks > 0), count(|w| w.temperature > 0.5));
+    println!("{} windows, {silent} silent, {retried} retried, {hot} hot", all_windows.len());
+    println!("{segments} segments, {emptied} empty");
+    assert!(all_windows.len() >= 200 && silent >= 8 && retried >= 20 && hot >= 10);
+    assert!(segments >= 400 && emptied >= 20);
 }
 
 /// Every attempt at every window, in order: its frame and the index of its temperature.

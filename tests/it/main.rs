@@ -1,3 +1,4 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
 
 mod decode;
+mod tokenizer;
