@@ -8,3 +8,5 @@ mod network;
 mod parity;
 mod rooms;
 mod audio;
+mod decode;
+mod tokenizer;
