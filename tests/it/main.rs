@@ -5,3 +5,9 @@ mod export;
 mod hub;
 mod mel;
 mod network;
+
+mod parity;
+mod rooms;
+mod audio;
+mod decode;
+mod tokenizer;
