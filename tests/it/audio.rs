@@ -280,7 +280,7 @@ fn a_stream_without_a_length_is_read_to_its_end() {
 /// Nobody may trust the length in an MP3: it may be that of the first half only.
 #[test]
 fn mp3_is_read_beyond_the_length_in_its_tag() {
-    for (first, then) in [("cbr.mp3", "vbr.mp3"), ("untagged.mp3", "vbr.mp3")] {
+    for (first, then) in [("cbr.mp3", "vbr.mp3"), ("untagged.mp3", "vbr.mp3"), ("vbr.mp3", "mono-22k.mp3")] {
         let parts = [first, then].map(|name| fs::read(folder().join(name)).unwrap());
         let got = read(AudioInput::reader("two", Cursor::new(parts.concat())), &AudioOptions::default());
         let (samples, _) = got.unwrap();
@@ -374,10 +374,11 @@ fn a_long_recording_is_never_held_whole() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn length_is_kept_to_the_sample(rate in 4_000u32..200_000, count in 0usize..30_000) {
+    fn length_is_kept_to_the_sample(hundreds in 40u32..1_930, odd in 0u32..4, count in 0usize..30_000) {
+        let rate = hundreds * 100 + odd * 25;
         let got = read_bytes(wav(rate, (0..count).map(|_| 0.5)));
         let want = (count as f64 * 16_000.0 / f64::from(rate)).round() as usize;
         prop_assert!(got.len().abs_diff(want) <= 1, "{count} at {rate} Hz: {} for {want}", got.len());
@@ -398,7 +399,7 @@ fn hush() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// No bytes whatever end the program or give more than they could hold.
     #[test]

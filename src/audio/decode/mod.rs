@@ -187,14 +187,15 @@ impl Decoder {
             }
             Ok(Err(message)) => {
                 self.skip(message);
+                // Two in a row: perhaps the sound has changed its rate or channels, which few codecs follow.
+                if self.failures.is_multiple_of(2) {
+                    self.renew();
+                }
                 Ok(false)
             }
             Err(panic) => {
-                let codec = &mut self.codec;
-                if guarded(|| codec.reset()).is_err() {
-                    self.ended = true;
-                }
                 self.skip(panic);
+                self.renew();
                 Ok(false)
             }
         }
@@ -207,6 +208,15 @@ impl Decoder {
                 self.damage.packet("malformed stream: flac: frames are missing");
             }
             self.next_pts = packet.pts.saturating_add(packet.dur);
+        }
+    }
+
+    /// Goes on with a fresh codec.
+    fn renew(&mut self) {
+        let chosen = self.format.tracks().iter().find(|t| t.id == self.track).and_then(audio);
+        match chosen.map(|params| make_codec(&*self.format, params, &self.options)) {
+            Some(Ok(codec)) => self.codec = codec,
+            _ => self.ended = true,
         }
     }
 
@@ -278,8 +288,16 @@ fn choose(
     if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
         return Err(InputFault::NoSuchChannel { asked, available: channels });
     }
+    Ok((make_codec(format, params, options)?, track.clone()))
+}
+
+fn make_codec(
+    format: &dyn FormatReader,
+    params: &AudioCodecParameters,
+    options: &AudioOptions,
+) -> Result<Box<dyn AudioDecoder>, InputFault> {
     let mut params = params.clone();
-    if params.codec == CODEC_ID_OPUS && channels == 2 && options.channel.is_none() {
+    if params.codec == CODEC_ID_OPUS && params.channels.as_ref().is_some_and(|c| c.count() == 2) && options.channel.is_none() {
         // Opus mixes for less than it costs to decode both channels.
         params.channels = Some(Position::FRONT_CENTER.into());
     }
@@ -287,13 +305,12 @@ fn choose(
     // The demuxer of MP3 would have all cut off that is beyond a length which it often only guesses.
     let gapless = format.format_info().format != FORMAT_ID_MP3;
     let decoding = AudioDecoderOptions::default().gapless(gapless);
-    let codec = guarded(|| CODECS.make_audio_decoder(params, &decoding))
+    guarded(|| CODECS.make_audio_decoder(params, &decoding))
         .map_err(InputFault::Undecodable)?
         .map_err(|fault| match fault {
             Fault::Unsupported(_) => InputFault::UnsupportedCodec(codec_name(params)),
             other => InputFault::Undecodable(other.to_string()),
-        })?;
-    Ok((codec, track.clone()))
+        })
 }
 
 fn audio(track: &Track) -> Option<&AudioCodecParameters> {
