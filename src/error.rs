@@ -73,8 +73,12 @@ pub enum ModelFault {
     NotFound(Option<String>),
     #[error("not in the cache, and `--offline` forbids to download it")]
     Offline,
+    #[error("{}", if *.gated { "the hub asks to accept its conditions first" } else { "not found, or private" })]
+    NoAccess { gated: bool },
     #[error("download failed")]
     Download(#[source] Cause),
+    #[error("the cache cannot be written at `{path}`")]
+    CacheUnwritable { path: String, source: io::Error },
     #[error("`{file}` is missing")]
     MissingFile { file: String },
     #[error("`{file}` cannot be read")]
@@ -152,6 +156,15 @@ impl ModelFault {
             ModelFault::Offline => {
                 "run once without `--offline`, name a folder with the checkpoint, or try `--model demo`, which is built in".into()
             }
+            ModelFault::NoAccess { gated: true } => {
+                "accept them on the repository's page, and set `HF_TOKEN` to a token of that account".into()
+            }
+            ModelFault::NoAccess { gated: false } => {
+                "check the name; for a private repository set `HF_TOKEN` to a token that may read it; or try `--model demo`, which is built in".into()
+            }
+            ModelFault::CacheUnwritable { .. } => {
+                "check permissions and free space, or set `HF_HOME` to another folder".into()
+            }
             ModelFault::Download(_) => {
                 "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to go on where it stopped, or try `--model demo`, which is built in".into()
             }
@@ -159,7 +172,7 @@ impl ModelFault {
                 "a checkpoint needs config.json, tokenizer.json and model.safetensors in Hugging Face form".into()
             }
             ModelFault::Unreadable { .. } => "check the file's permissions".into(),
-            ModelFault::Damaged { .. } => "delete the file and run again to download it anew".into(),
+            ModelFault::Damaged { .. } => "delete it if it is still there, and run again to download it anew".into(),
         }
     }
 }

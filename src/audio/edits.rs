@@ -19,30 +19,42 @@ const MAX_BOX: u64 = 1 << 20;
 /// More boxes than this on one level are not a sane file.
 const MAX_BOXES: usize = 10_000;
 
-/// The edit of every track that has one, by track id. Empty for anything that is no MP4; the position of `file`
-/// is left anywhere.
-pub(super) fn read(file: &mut (impl Read + Seek)) -> HashMap<u32, Edit> {
-    let mut edits = HashMap::new();
+/// What is known of a file's edits; empty for anything that is no MP4.
+#[derive(Debug, Default)]
+pub(super) struct Edits {
+    /// The edit of every track that has one, by track id.
+    pub by_track: HashMap<u32, Edit>,
+    /// The file ends inside a box.
+    pub cut_off: bool,
+}
+
+/// The position of `file` is left anywhere.
+pub(super) fn read(file: &mut (impl Read + Seek)) -> Edits {
+    let mut edits = Edits::default();
     // What cannot be read here cannot be read by the demuxer either, which then says so.
     let _ = read_movie(file, &mut edits);
     edits
 }
 
-fn read_movie(file: &mut (impl Read + Seek), edits: &mut HashMap<u32, Edit>) -> io::Result<()> {
+fn read_movie(file: &mut (impl Read + Seek), edits: &mut Edits) -> io::Result<()> {
     let end = file.seek(SeekFrom::End(0))?;
     let top = boxes(file, 0, end)?;
     if top.first().is_none_or(|b| &b.kind != b"ftyp") {
         return Ok(());
     }
+    edits.cut_off = top.last().is_some_and(|last| last.end + 8 <= end);
     let Some(movie) = top.iter().find(|b| &b.kind == b"moov") else { return Ok(()) };
     let parts = boxes(file, movie.start, movie.end)?;
     let scale = match parts.iter().find(|b| &b.kind == b"mvhd") {
         Some(header) => timescale(&content(file, header)?),
         None => None,
     };
+    let fragmented = parts.iter().any(|b| &b.kind == b"mvex");
     for track in parts.iter().filter(|b| &b.kind == b"trak") {
-        if let Some((id, edit)) = read_track(file, track, scale)? {
-            edits.insert(id, edit);
+        if let Some((id, mut edit)) = read_track(file, track, scale)? {
+            // The headers of a fragmented file speak of its first fragment.
+            edit.length = edit.length.filter(|_| !fragmented);
+            edits.by_track.insert(id, edit);
         }
     }
     Ok(())

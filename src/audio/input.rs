@@ -66,20 +66,29 @@ impl AudioInput {
     /// Starts reading from the beginning. Readers of one input do not disturb each other.
     pub fn open(&self, options: &AudioOptions) -> Result<AudioReader> {
         let fault = |why| Error::input(&self.name, why);
-        let unreadable = |e| fault(InputFault::Unreadable(e));
-        let (media, extension) = match &self.source {
+        let extension = match &self.source {
+            Source::File(path) => path.extension().and_then(|e| e.to_str()),
+            Source::Spool(_) => None,
+        };
+        let decoder = Decoder::open(|| self.source.media(), extension, options).map_err(fault)?;
+        Ok(AudioReader::new(self.name.clone(), decoder))
+    }
+}
+
+impl Source {
+    /// The bytes from their beginning.
+    fn media(&self) -> io::Result<Media> {
+        match self {
             Source::File(path) => {
-                let file = File::open(path).map_err(unreadable)?;
-                let len = file.metadata().map_err(unreadable)?.len();
-                (Media::new(file, len), path.extension().and_then(|e| e.to_str()))
+                let file = File::open(path)?;
+                let len = file.metadata()?.len();
+                Ok(Media::new(file, len))
             }
             Source::Spool(file) => {
-                let len = file.metadata().map_err(unreadable)?.len();
-                (Media::new(SpoolReader { file: Arc::clone(file), position: 0, len }, len), None)
+                let len = file.metadata()?.len();
+                Ok(Media::new(SpoolReader { file: Arc::clone(file), position: 0, len }, len))
             }
-        };
-        let decoder = Decoder::open(media, extension, options).map_err(fault)?;
-        Ok(AudioReader::new(self.name.clone(), decoder))
+        }
     }
 }
 

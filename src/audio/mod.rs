@@ -14,6 +14,7 @@ pub use guard::panics_are_caught;
 pub use input::AudioInput;
 
 use crate::error::{Error, Result};
+use crate::time::seconds_of_samples;
 use decode::Decoder;
 use resample::Resampler;
 
@@ -31,15 +32,15 @@ pub struct AudioOptions {
 pub struct Damage {
     /// Packets that could not be decoded and were left out.
     pub packets: u64,
-    /// The file ends in the middle of something.
-    pub truncated: bool,
+    /// Less is there than the headers claim.
+    pub incomplete: bool,
     /// What the decoder said of the first damage.
     pub first: Option<String>,
 }
 
 impl Damage {
     pub fn any(&self) -> bool {
-        self.packets > 0 || self.truncated
+        self.packets > 0 || self.incomplete
     }
 
     fn packet(&mut self, message: impl ToString) {
@@ -48,7 +49,7 @@ impl Damage {
     }
 
     fn end(&mut self, message: impl ToString) {
-        self.truncated = true;
+        self.incomplete = true;
         self.first.get_or_insert_with(|| message.to_string());
     }
 }
@@ -85,7 +86,7 @@ impl AudioReader {
         }
         self.samples += self.block.len() as u64;
         if self.block.is_empty() {
-            return match self.decoder.verdict(self.samples) {
+            return match self.decoder.verdict(seconds_of_samples(self.samples)) {
                 Some(fault) => Err(Error::input(&self.name, fault)),
                 None => Ok(None),
             };

@@ -1,7 +1,13 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
 pub mod candle;
+mod demo;
+pub mod hub;
+mod load;
 pub mod scripted;
+pub mod source;
+
+pub use load::{Model, load};
 
 use crate::error::Result;
 

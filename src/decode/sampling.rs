@@ -19,7 +19,7 @@ pub struct Peak {
 impl Peak {
     pub fn of(logits: &[f32], range: Range<usize>) -> Self {
         let row = &logits[range.clone()];
-        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let max = max(row);
         let place = row.iter().position(|&logit| logit == max).unwrap_or(0);
         Peak { token: (range.start + place) as u32, range, max }
     }
@@ -37,7 +37,7 @@ pub struct Distribution {
 
 impl Distribution {
     pub fn of(logits: &[f32], peak: Peak) -> Self {
-        let sum = sum_exp(&logits[peak.range.clone()], peak.max);
+        let sum = sum_exp(&logits[peak.range.clone()], peak.max, 1.0);
         Distribution { likeliest: peak.token, max: peak.max, sum, ranges: [peak.range, 0..0] }
     }
 
@@ -72,27 +72,89 @@ impl Distribution {
 
     /// Draws a token at a temperature above 0.
     pub fn sample(&self, logits: &[f32], temperature: f32, rng: &mut ChaCha8Rng) -> u32 {
-        let tokens = || self.ranges.iter().flat_map(|range| range.clone());
-        let weight = |token: usize| f64::from(((logits[token] - self.max) / temperature).exp());
-        let total: f64 = tokens().map(weight).sum();
+        let scale = temperature.recip();
+        let blocks = || self.ranges.iter().flat_map(|range| blocks(range.clone()));
+        let weight = |block: Range<usize>| sum_exp(&logits[block], self.max, scale);
+        let total: f64 = blocks().map(weight).sum();
         let wanted = rng.random::<f64>() * total;
         let mut passed = 0.0;
-        for token in tokens() {
-            passed += weight(token);
-            if passed > wanted {
-                return token as u32;
+        for block in blocks() {
+            let of_block = weight(block.clone());
+            if passed + of_block <= wanted {
+                passed += of_block;
+                continue;
+            }
+            for token in block {
+                passed += f64::from(exp((logits[token] - self.max) * scale));
+                if passed > wanted {
+                    return token as u32;
+                }
             }
         }
         self.likeliest
     }
 }
 
-/// Sum of `exp(logit - max)`; NaN among the logits is carried on, so that it is seen.
-fn sum_exp(logits: &[f32], max: f32) -> f64 {
+/// Numbers that are handled side by side, so that the compiler can put them into vectors.
+const LANES: usize = 16;
+/// Numbers that are summed in single precision.
+const BLOCK: usize = 64 * LANES;
+
+fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(BLOCK).map(move |start| start..end.min(start + BLOCK))
+}
+
+/// The largest number; those that are none do not count.
+fn max(row: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (groups, rest) = row.as_chunks::<LANES>();
+    for group in groups {
+        for (lane, &value) in lanes.iter_mut().zip(group) {
+            *lane = larger(*lane, value);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+}
+
+/// Sum of `exp((logit - max) * scale)`; NaN among the logits is carried on, so that it is seen.
+fn sum_exp(logits: &[f32], max: f32, scale: f32) -> f64 {
     if max == f32::NEG_INFINITY && !logits.iter().any(|logit| logit.is_nan()) {
         return 0.0;
     }
-    logits.iter().map(|&logit| f64::from((logit - max).exp())).sum()
+    let sum_block = |block: &[f32]| {
+        let mut lanes = [0.0; LANES];
+        let (groups, rest) = block.as_chunks::<LANES>();
+        for group in groups {
+            for (lane, logit) in lanes.iter_mut().zip(group) {
+                *lane += exp((logit - max) * scale);
+            }
+        }
+        lanes.iter().sum::<f32>() + rest.iter().map(|logit| exp((logit - max) * scale)).sum::<f32>()
+    };
+    logits.chunks(BLOCK).map(|block| f64::from(sum_block(block))).sum()
+}
+
+/// `e` to the power of a number that is not above 0, as a few operations that vectorise: the system's own is a
+/// call per number, and there are as many numbers as words in the vocabulary at every step. Right to 2 units in
+/// the last place; below -87, where single precision ends, it stays at 1e-38.
+fn exp(x: f32) -> f32 {
+    // Adding it rounds to a whole number, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let x = if x < -87.0 { -87.0 } else { x };
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let power = rounded - ROUND;
+    let rest = x - power * LN_2_HIGH - power * LN_2_LOW;
+    // The series of e^rest; what is left out is below 1e-8.
+    let mut series = 1.0 / 5040.0;
+    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        series = series * rest + coefficient;
+    }
+    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    series * f32::from_bits(exponent << 23)
 }
 
 /// The probability of one token over a whole row.
@@ -132,4 +194,93 @@ pub fn best_of(candidates: &[(f32, usize)]) -> usize {
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponential_is_right_over_its_whole_range() {
+        for step in 0..=870_000 {
+            let x = -(step as f32) / 10_000.0;
+            let right = f64::from(x).exp();
+            assert!((f64::from(exp(x)) / right - 1.0).abs() < 2.5e-7, "{x}");
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(f32::NEG_INFINITY) < 2e-38);
+        assert!(exp(f32::NAN).is_nan());
+    }
+
+    /// Logits that are no multiple of anything, the largest in the middle.
+    fn logits(len: usize) -> Vec<f32> {
+        (0..len)
+            .map(|i| 5.0 * (i as f32 * 0.37).sin() - (i as f32 - len as f32 / 2.0).abs() / 1000.0)
+            .collect()
+    }
+
+    #[test]
+    fn log_probabilities_are_those_of_double_precision() {
+        let logits = logits(51_865);
+        let sum: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
+        let whole = Distribution::of(&logits, Peak::of(&logits, 0..logits.len()));
+        let split = Distribution::of(&logits, Peak::of(&logits, 0..50_364))
+            .joined_by(Distribution::of(&logits, Peak::of(&logits, 50_364..51_865)));
+        for distribution in [whole, split] {
+            for token in [0, 17, 25_000, 51_864] {
+                let right = f64::from(logits[token as usize]) - sum.ln();
+                assert!((f64::from(distribution.log_prob(&logits, token)) - right).abs() < 2e-6);
+            }
+            let first_largest = logits.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+            assert_eq!(distribution.likeliest() as usize, first_largest);
+        }
+    }
+
+    #[test]
+    fn of_equal_logits_the_first_is_taken() {
+        let logits = [0.0, 3.0, 1.0, 3.0];
+        let halves = Distribution::of(&logits, Peak::of(&logits, 0..2))
+            .joined_by(Distribution::of(&logits, Peak::of(&logits, 2..4)));
+        assert_eq!(halves.likeliest(), 1);
+        assert_eq!(Peak::of(&logits, 0..4).token, 1);
+    }
+
+    #[test]
+    fn samples_follow_the_probabilities_at_their_temperature() {
+        let mut logits = vec![-30.0; 3000];
+        (logits[7], logits[2900], logits[2950]) = (1.0, 2.0, 9.0);
+        let allowed = Distribution::of(&logits, Peak::of(&logits, 0..100))
+            .joined_by(Distribution::of(&logits, Peak::of(&logits, 2900..2910)));
+        let draws = 20_000;
+        for temperature in [0.5_f32, 1.0] {
+            let mut rng = SampleSeed { seed: 1, seek: 2, attempt: 3, candidate: 4 }.rng();
+            let drawn: Vec<u32> =
+                (0..draws).map(|_| allowed.sample(&logits, temperature, &mut rng)).collect();
+            let share = drawn.iter().filter(|token| **token == 2900).count() as f64 / f64::from(draws);
+            let right = 1.0 / (1.0 + f64::from(-1.0 / temperature).exp());
+            assert!((share - right).abs() < 0.01, "{share} instead of {right} at {temperature}");
+            assert!(drawn.iter().all(|token| [7, 2900].contains(token)));
+        }
+    }
+
+    #[test]
+    fn every_part_of_the_seed_changes_the_numbers() {
+        let seed = SampleSeed { seed: 1, seek: 2, attempt: 3, candidate: 4 };
+        let others = [
+            SampleSeed { seed: 9, ..seed },
+            SampleSeed { seek: 9, ..seed },
+            SampleSeed { attempt: 9, ..seed },
+            SampleSeed { candidate: 9, ..seed },
+        ];
+        let number = |seed: SampleSeed| seed.rng().random::<u64>();
+        assert_eq!(number(seed), number(seed));
+        assert!(others.iter().all(|other| number(*other) != number(seed)));
+    }
+
+    #[test]
+    fn the_best_sample_is_the_likeliest_per_token() {
+        assert_eq!(best_of(&[(-4.0, 4), (-3.0, 6), (-1.0, 1)]), 1);
+        assert_eq!(best_of(&[(-2.0, 2), (-1.0, 1)]), 0);
+        assert_eq!(best_of(&[(-2.0, 0), (-1.0, 1)]), 1);
+    }
 }

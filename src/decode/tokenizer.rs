@@ -186,7 +186,12 @@ fn take_added_tokens(
     };
     let name_and_id = |token: &Value| {
         let id = u32::try_from(token.get("id")?.as_u64()?).ok()?;
-        Some((token.get("content")?.as_str()?.to_owned(), id))
+        let name = match token.get("content")?.as_str()? {
+            // As files for the older checkpoints call it.
+            "<|nocaptions|>" => "<|nospeech|>",
+            name => name,
+        };
+        Some((name.to_owned(), id))
     };
     added
         .iter()
@@ -209,21 +214,20 @@ fn read_vocab(fields: &serde_json::Map<String, Value>) -> Result<Vec<(String, u3
 }
 
 fn find_special(added: &HashMap<String, u32>, n_vocab: usize) -> Result<SpecialTokens, ModelFault> {
-    let find = |names: &[&str]| {
-        let found = names.iter().find_map(|name| added.get(*name).copied());
-        found.ok_or_else(|| not_whisper(format!("its tokenizer lacks `{}`", names[0])))
+    let find = |name: &str| {
+        added.get(name).copied().ok_or_else(|| not_whisper(format!("its tokenizer lacks `{name}`")))
     };
-    let no_timestamps = find(&["<|notimestamps|>"])?;
+    let no_timestamps = find("<|notimestamps|>")?;
     // Older files stop at `<|notimestamps|>`; the timestamps follow it in every vocabulary.
     let begin = added.get("<|0.00|>").copied().unwrap_or(no_timestamps.saturating_add(1));
     let special = SpecialTokens {
-        eot: find(&["<|endoftext|>"])?,
-        sot: find(&["<|startoftranscript|>"])?,
-        translate: find(&["<|translate|>"])?,
-        transcribe: find(&["<|transcribe|>"])?,
-        sot_lm: find(&["<|startoflm|>"])?,
-        sot_prev: find(&["<|startofprev|>"])?,
-        no_speech: find(&["<|nospeech|>", "<|nocaptions|>"])?,
+        eot: find("<|endoftext|>")?,
+        sot: find("<|startoftranscript|>")?,
+        translate: find("<|translate|>")?,
+        transcribe: find("<|transcribe|>")?,
+        sot_lm: find("<|startoflm|>")?,
+        sot_prev: find("<|startofprev|>")?,
+        no_speech: find("<|nospeech|>")?,
         no_timestamps,
         timestamps: begin..begin.saturating_add(TIMESTAMPS),
     };

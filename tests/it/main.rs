@@ -1,6 +1,12 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
-mod network;
 
 mod export;
+mod hub;
 mod mel;
+mod network;
+
+mod parity;
 mod rooms;
+mod audio;
+mod decode;
+mod tokenizer;

@@ -11,11 +11,17 @@ impl<T: Read + Seek + Send + Sync> Source for T {}
 pub(in crate::audio) struct Media {
     source: Box<dyn Source>,
     len: u64,
+    streamed: bool,
 }
 
 impl Media {
     pub(in crate::audio) fn new(source: impl Read + Seek + Send + Sync + 'static, len: u64) -> Self {
-        Self { source: Box::new(source), len }
+        Self { source: Box::new(source), len, streamed: false }
+    }
+
+    /// The same bytes as if they came through a pipe: demuxers then do not look for what should be at the end.
+    pub(super) fn streamed(self) -> Self {
+        Self { streamed: true, ..self }
     }
 }
 
@@ -33,10 +39,10 @@ impl Seek for Media {
 
 impl MediaSource for Media {
     fn is_seekable(&self) -> bool {
-        true
+        !self.streamed
     }
 
     fn byte_len(&self) -> Option<u64> {
-        Some(self.len)
+        (!self.streamed).then_some(self.len)
     }
 }

@@ -5,20 +5,24 @@
 
 mod media;
 mod mix;
+mod opus;
 mod trim;
 
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::sync::LazyLock;
 
+use symphonia::core::audio::Position;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error as Fault;
 use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::well_known::FORMAT_ID_FLAC;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
-use symphonia::core::units::{Duration, TimeBase};
+use symphonia::core::units::Timestamp;
 
 use super::guard::guarded;
 use super::{AudioOptions, Damage, edits};
@@ -33,6 +37,7 @@ const MAX_FAILURES: u32 = 1_000;
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
     symphonia::default::register_enabled_codecs(&mut codecs);
+    codecs.register_audio_decoder::<opus::OpusCodec>();
     codecs
 });
 
@@ -50,8 +55,11 @@ pub(super) struct Decoder {
     options: AudioOptions,
     mixer: Mixer,
     trim: Trim,
-    duration: Option<f64>,
+    /// Seconds to be heard, by the track's header.
+    claimed: Option<f64>,
     damage: Damage,
+    /// When the next packet is due.
+    next_pts: Timestamp,
     failures: u32,
     /// A packet has been decoded.
     heard: bool,
@@ -60,53 +68,45 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn open(
-        mut media: Media,
+        media: impl Fn() -> io::Result<Media>,
         extension: Option<&str>,
         options: &AudioOptions,
     ) -> Result<Self, InputFault> {
-        let edits = edits::read(&mut media);
-        media.seek(SeekFrom::Start(0)).map_err(InputFault::Unreadable)?;
-        let mut hint = Hint::new();
-        if let Some(extension) = extension {
-            hint.with_extension(extension);
-        }
-        let stream = MediaSourceStream::new(Box::new(media), Default::default());
-        let mut format = guarded(|| {
-            let (format, meta) = (FormatOptions::default(), MetadataOptions::default());
-            symphonia::default::get_probe().probe(&hint, stream, format, meta)
-        })
-        .map_err(InputFault::Undecodable)?
-        .map_err(|fault| probe_fault(&fault))?;
-
+        let edits = edits::read(&mut media().map_err(InputFault::Unreadable)?);
+        let mut format = probe(&media, extension, edits.cut_off)?;
         let (codec, track) = choose(&*format, options)?;
-        let trim = Trim::new(&mut *format, &track, edits.get(&track.id).copied());
-        let duration = duration(&*format, &track).map(|whole| trim.heard_of(whole));
+        let trim = Trim::new(&mut *format, &track, edits.by_track.get(&track.id).copied());
+        let claimed = claimed(&*format, &track).map(|whole| trim.heard_of(whole));
         Ok(Self {
             track: track.id,
             mixer: Mixer::new(options.channel),
             options: options.clone(),
             damage: Damage::default(),
+            next_pts: Timestamp::ZERO,
             failures: 0,
             heard: false,
             ended: false,
             format,
             codec,
             trim,
-            duration,
+            claimed,
         })
     }
 
     pub(super) fn duration_hint(&self) -> Option<f64> {
-        self.duration
+        self.claimed.or_else(|| file_duration(&*self.format))
     }
 
     pub(super) fn damage(&self) -> &Damage {
         &self.damage
     }
 
-    /// Why a file that gave `samples` samples in all is a failure, if it is.
-    pub(super) fn verdict(&self, samples: u64) -> Option<InputFault> {
-        let first = self.damage.first.as_ref().filter(|_| samples == 0)?;
+    /// Once everything is read, `samples` seconds in all: why that is a failure, if it is.
+    pub(super) fn verdict(&mut self, seconds: f64) -> Option<InputFault> {
+        if let Some(claimed) = self.claimed.filter(|claimed| seconds < claimed * 0.98 - 0.1) {
+            self.damage.end(format!("of {claimed:.1} s only {seconds:.1} s are there"));
+        }
+        let first = self.damage.first.as_ref().filter(|_| seconds == 0.0)?;
         Some(InputFault::Undecodable(first.clone()))
     }
 
@@ -150,11 +150,14 @@ impl Decoder {
         self.trim = Trim::new(&mut *self.format, &track, None);
         self.track = track.id;
         self.codec = codec;
+        // What the first header claims is said of the first stream only.
+        self.claimed = None;
         Ok(())
     }
 
     /// Decodes a packet into the mixer; false if it gave nothing to hear.
     fn decode(&mut self, packet: &Packet) -> Result<bool, InputFault> {
+        self.note_gap(packet);
         let (codec, mixer, trim) = (&mut self.codec, &mut self.mixer, &mut self.trim);
         let outcome = guarded(|| {
             let buffer = codec.decode(packet).map_err(|fault| fault.to_string())?;
@@ -186,6 +189,16 @@ impl Decoder {
         }
     }
 
+    /// The demuxer of FLAC leaves out damaged packets without a word, but not their time.
+    fn note_gap(&mut self, packet: &Packet) {
+        if self.format.format_info().format == FORMAT_ID_FLAC {
+            if packet.pts > self.next_pts {
+                self.damage.packet("malformed stream: flac: frames are missing");
+            }
+            self.next_pts = packet.pts.saturating_add(packet.dur);
+        }
+    }
+
     fn skip(&mut self, message: String) {
         self.damage.packet(message);
         self.failures += 1;
@@ -193,6 +206,36 @@ impl Decoder {
             self.ended = true;
         }
     }
+}
+
+/// Finds out what the file is and reads its headers.
+fn probe(
+    media: &impl Fn() -> io::Result<Media>,
+    extension: Option<&str>,
+    cut_off: bool,
+) -> Result<Box<dyn FormatReader>, InputFault> {
+    let media = || media().map_err(InputFault::Unreadable);
+    let whole = if cut_off { media()?.streamed() } else { media()? };
+    match attempt(whole, extension) {
+        // The end of the file, where more headers should be, may be missing.
+        Err(fault @ (InputFault::NotAudio | InputFault::Undecodable(_))) => {
+            attempt(media()?.streamed(), extension).map_err(|_| fault)
+        }
+        outcome => outcome,
+    }
+}
+
+fn attempt(media: Media, extension: Option<&str>) -> Result<Box<dyn FormatReader>, InputFault> {
+    let mut hint = Hint::new();
+    if let Some(extension) = extension {
+        hint.with_extension(extension);
+    }
+    let stream = MediaSourceStream::new(Box::new(media), Default::default());
+    let found = guarded(|| {
+        let (format, meta) = (FormatOptions::default(), MetadataOptions::default());
+        symphonia::default::get_probe().probe(&hint, stream, format, meta)
+    });
+    found.map_err(InputFault::Undecodable)?.map_err(|fault| probe_fault(&fault))
 }
 
 fn probe_fault(fault: &Fault) -> InputFault {
@@ -224,6 +267,12 @@ fn choose(
     if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
         return Err(InputFault::NoSuchChannel { asked, available: channels });
     }
+    let mut params = params.clone();
+    if params.codec == CODEC_ID_OPUS && channels == 2 && options.channel.is_none() {
+        // Opus mixes for less than it costs to decode both channels.
+        params.channels = Some(Position::FRONT_CENTER.into());
+    }
+    let params = &params;
     let codec = guarded(|| CODECS.make_audio_decoder(params, &AudioDecoderOptions::default()))
         .map_err(InputFault::Undecodable)?
         .map_err(|fault| match fault {
@@ -257,16 +306,17 @@ fn codec_name(params: &AudioCodecParameters) -> String {
     name.to_owned()
 }
 
-/// Seconds that the track lasts, by its header.
-fn duration(format: &dyn FormatReader, track: &Track) -> Option<f64> {
+/// Seconds that the track lasts, by its header; by the file's where it has no other track.
+fn claimed(format: &dyn FormatReader, track: &Track) -> Option<f64> {
     let rate = audio(track).and_then(|p| p.sample_rate).filter(|&r| r > 0);
     let by_frames = track.num_frames.zip(rate).map(|(frames, rate)| frames as f64 / f64::from(rate));
-    let seconds = |base: Option<TimeBase>, ticks: Option<Duration>| {
-        Some(base?.calc_duration_saturating(ticks?).as_secs_f64())
-    };
+    let by_ticks = || Some(track.time_base?.calc_duration_saturating(track.duration?).as_secs_f64());
+    let alone = || file_duration(format).filter(|_| format.tracks().len() == 1);
+    by_frames.or_else(by_ticks).filter(|&s| s > 0.0).or_else(alone)
+}
+
+fn file_duration(format: &dyn FormatReader) -> Option<f64> {
     let info = format.media_info();
-    by_frames
-        .or_else(|| seconds(track.time_base, track.duration))
-        .or_else(|| seconds(info.time_base, info.duration))
-        .filter(|&s| s > 0.0)
+    let whole = info.time_base?.calc_duration_saturating(info.duration?).as_secs_f64();
+    Some(whole).filter(|&s| s > 0.0)
 }

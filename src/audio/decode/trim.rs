@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::formats::well_known::{FORMAT_ID_CAF, FORMAT_ID_ISOMP4, FORMAT_ID_MKV};
 use symphonia::core::formats::{FormatReader, Track};
@@ -10,6 +11,7 @@ use symphonia::core::meta::RawValue;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{TimeBase, Timestamp};
 
+use super::opus::Header;
 use crate::audio::edits::Edit;
 
 /// Edit lists count in the movie's ticks, often milliseconds: differences below this are rounding.
@@ -35,9 +37,10 @@ impl Trim {
         let rate = params.sample_rate.filter(|&r| r > 0).map(f64::from);
         let mut trim = Self::default();
         if container == FORMAT_ID_ISOMP4 {
-            trim.by_edit(track, edit.or_else(|| itunes_edit(format, rate?)));
+            let opus = (params.codec == CODEC_ID_OPUS).then(|| Edit { start: opus_start(params), length: None });
+            trim.by_edit(track, edit.or(opus).or_else(|| itunes_edit(format, rate?)));
         } else if params.codec == CODEC_ID_OPUS {
-            trim.start = pre_skip(params.extra_data.as_deref().unwrap_or_default());
+            trim.start = opus_start(params);
         } else if container == FORMAT_ID_MKV {
             trim.from_first_packet = track.time_base;
         } else if container == FORMAT_ID_CAF {
@@ -85,12 +88,10 @@ impl Trim {
     }
 }
 
-/// Seconds before the first heard sample of an Opus stream, from its identification header.
-fn pre_skip(header: &[u8]) -> f64 {
-    match header.get(10..12) {
-        Some(&[low, high]) => f64::from(u16::from_le_bytes([low, high])) / 48_000.0,
-        _ => 0.0,
-    }
+/// Seconds before the first heard sample of an Opus stream, from its header.
+fn opus_start(params: &AudioCodecParameters) -> f64 {
+    let header = params.extra_data.as_deref().and_then(Header::parse);
+    header.map_or(0.0, |header| f64::from(header.pre_skip) / 48_000.0)
 }
 
 /// The older way of Apple's encoders: a comment with the counts of frames in hexadecimal.

@@ -1,0 +1,42 @@
+//! What stands before the network: decodes, resamples and (with `--mel`) computes the mel of one file, as the
+//! program does. To be timed from outside, beside other programs: see compare.py.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use transcribe::audio::{AudioInput, AudioOptions};
+use transcribe::cancel::CancelToken;
+use transcribe::job::frontend;
+
+#[derive(Parser)]
+struct Args {
+    audio: PathBuf,
+    /// Compute the mel with so many bins; without it the samples are only decoded
+    #[arg(long)]
+    mel: Option<usize>,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    let mut reader = AudioInput::file(&args.audio)?.open(&AudioOptions::default())?;
+    let mut samples = 0;
+    match args.mel {
+        Some(bins) => samples = frontend::measure(&mut reader, bins, &CancelToken::new(), |_| ())?.samples,
+        None => {
+            while let Some(block) = reader.next_block()? {
+                samples += block.len() as u64;
+            }
+        }
+    }
+    #[expect(clippy::print_stdout, reason = "the result")]
+    {
+        println!("{}", transcribe::time::seconds_of_samples(samples));
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Packs the demo checkpoint for the binary: writes `demo.rs` with its compressed files and their digest.
+
+#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use sha2::{Digest, Sha256};
+
+const FILES: [(&str, &str); 4] = [
+    ("CONFIG", "config.json"),
+    ("GENERATION_CONFIG", "generation_config.json"),
+    ("TOKENIZER", "tokenizer.json"),
+    ("WEIGHTS", "model.safetensors"),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let demo = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("models/demo");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-changed=build.rs");
+    let mut digest = Sha256::new();
+    let mut source = String::new();
+    for (name, file) in FILES {
+        let path = demo.join(file);
+        println!("cargo::rerun-if-changed={}", path.display());
+        let bytes = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(&bytes);
+        let packed = out.join(format!("{file}.zst"));
+        fs::write(&packed, zstd::encode_all(bytes.as_slice(), 19)?)?;
+        writeln!(source, "const {name}: &[u8] = include_bytes!({:?});", packed.display().to_string())?;
+    }
+    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    writeln!(source, "const DIGEST: &str = {digest:?};")?;
+    fs::write(out.join("demo.rs"), source)?;
+    Ok(())
+}

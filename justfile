@@ -1,0 +1,44 @@
+# List the recipes
+default:
+    @just --list
+
+# Build the program into target/release
+build *ARGS:
+    cargo build --release {{ARGS}}
+
+# Run every test; needs no network, no GPU and no model but the demo
+test *ARGS:
+    cargo test --release {{ARGS}}
+
+# Run the tests of one theme, for example `just only hub`
+only NAME:
+    cargo test --release --test it {{NAME}}
+
+# Check formatting and lints
+lint:
+    cargo fmt --check
+    cargo clippy --release --all-targets -- -D warnings
+
+# Format the code
+fmt:
+    cargo fmt
+
+# Everything that the continuous integration checks
+ci:
+    .ci/run
+
+# Transcribe a short recording with the built-in demo model
+demo:
+    cargo run --release --quiet -- fixtures/long/short_en.flac --model demo
+
+# Measure speed; results and their conditions are kept in benches/results
+bench *ARGS:
+    cargo bench {{ARGS}}
+
+# Make the reference numbers again that depend on models/demo (needs Python and ffmpeg)
+fixtures:
+    fixtures/make.sh
+
+# Open the crate's documentation, which starts with a map of the rooms
+doc:
+    cargo doc --no-deps --open

@@ -1,0 +1,126 @@
+//! A checkpoint at hand → a model that can be used.
+
+use std::sync::Arc;
+
+use candle_core::DType;
+
+use super::candle::CandleBackend;
+use super::source::{Checkpoint, Files, WEIGHTS};
+use super::{Backend, Capacity};
+use crate::decode::Tokenizer;
+use crate::device::Selected;
+use crate::error::{Error, ModelFault, Result};
+use crate::whisper::Config;
+use crate::whisper::weights::Weights;
+
+/// A loaded checkpoint.
+pub struct Model {
+    pub backend: Box<dyn Backend>,
+    pub tokenizer: Arc<Tokenizer>,
+    /// As the person called it, and what tells its weights from all others.
+    pub name: String,
+    pub identity: String,
+}
+
+pub fn load(checkpoint: Checkpoint, device: &Selected, capacity: Capacity) -> Result<Model> {
+    let config = Config::from_json(&checkpoint.config()?);
+    let config = config.map_err(|why| Error::model(&checkpoint.name, ModelFault::NotWhisper { why }))?;
+    let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
+        .map_err(|fault| Error::model(&checkpoint.name, fault))?;
+    let Checkpoint { name, identity, files } = checkpoint;
+    let (weights, file) = match files {
+        Files::Folder { weights, .. } => {
+            let file = weights.first().map_or(WEIGHTS.into(), |path| path.display().to_string());
+            (Weights::Files(weights), file)
+        }
+        Files::Embedded { weights, .. } => (Weights::Bytes(weights), WEIGHTS.into()),
+    };
+    let backend = weights
+        .open(DType::F32, &device.device)
+        .and_then(|weights| CandleBackend::new(config, weights, capacity))
+        .map_err(|error| Error::model(&name, fault(error, file)))?;
+    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), name, identity })
+}
+
+/// What a failure while building the network says about the checkpoint.
+fn fault(error: candle_core::Error, file: String) -> ModelFault {
+    use candle_core::Error as E;
+    match error {
+        E::WithBacktrace { inner, .. } | E::Context { inner, .. } | E::WithPath { inner, .. } => {
+            fault(*inner, file)
+        }
+        E::CannotFindTensor { path } => ModelFault::NotWhisper { why: format!("it has no tensor `{path}`") },
+        E::UnexpectedShape { msg, expected, got } => {
+            ModelFault::NotWhisper { why: format!("{msg}: {got:?} where config.json says {expected:?}") }
+        }
+        E::SafeTensor(error) => ModelFault::Damaged { file, why: error.to_string() },
+        error => ModelFault::Unreadable { file, source: error.into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::backend::{hub::Hub, source};
+    use crate::cancel::CancelToken;
+
+    /// `models/demo` with one of its files changed.
+    fn load_changed(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Model> {
+        let folder = tempfile::tempdir().unwrap();
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            std::fs::copy(demo.join(name), folder.path().join(name)).unwrap();
+        }
+        let path = folder.path().join(file);
+        std::fs::write(&path, change(std::fs::read(&path).unwrap())).unwrap();
+        let hub = Hub::from_env(true);
+        let name = folder.path().to_str().unwrap();
+        let checkpoint = source::find(name, None, &hub, &CancelToken::new(), &mut |_| ())?;
+        load(checkpoint, &Selected::cpu(), Capacity { windows: 1, sequences: 1 })
+    }
+
+    fn replaced(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {
+        move |bytes| String::from_utf8(bytes).unwrap().replacen(from, to, 1).into_bytes()
+    }
+
+    fn why(result: Result<Model>) -> String {
+        match result.err().unwrap() {
+            Error::Model { why, .. } => why.to_string(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_demo_loads() {
+        assert!(load_changed("config.json", |same| same).is_ok());
+    }
+
+    #[test]
+    fn shapes_that_contradict_each_other_are_said() {
+        let why = why(load_changed("config.json", replaced("\"d_model\": 128", "\"d_model\": 192")));
+        assert!(why.contains("config.json says"), "{why}");
+    }
+
+    #[test]
+    fn a_missing_tensor_is_named() {
+        let why =
+            why(load_changed("config.json", replaced("\"encoder_layers\": 3", "\"encoder_layers\": 4")));
+        assert!(why.contains("model.encoder.layers.3"), "{why}");
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_is_damaged() {
+        let why = why(load_changed("model.safetensors", |mut bytes| {
+            bytes.truncate(bytes.len() / 2);
+            bytes
+        }));
+        assert!(why.contains("damaged"), "{why}");
+    }
+
+    #[test]
+    fn a_tokenizer_of_something_else_is_refused() {
+        assert!(load_changed("tokenizer.json", |_| b"{}".to_vec()).is_err());
+    }
+}

@@ -1,0 +1,302 @@
+//! Decoding against openai-whisper: the same logits in, the same segments out; and the tokenizer's answers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use transcribe::backend::scripted::Scripted;
+use transcribe::backend::{Capacity, ModelSpec};
+use transcribe::cancel::{CancelReason, CancelToken};
+use transcribe::decode::{DecodeOptions, Segment, Tokenizer};
+use transcribe::engine::{Decoded, Event, WindowDone, transcribe};
+use transcribe::error::{Error, Result};
+use transcribe::mel::features::Features;
+use transcribe::time::WINDOW_FRAMES;
+
+const VOCAB: usize = 51_865;
+const EOT: u32 = 50_257;
+const SOT: u32 = 50_258;
+const NO_SPEECH: usize = 50_362;
+const NO_TIMESTAMPS: u32 = 50_363;
+const BEGIN: u32 = 50_364;
+
+fn read(path: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn read_json(path: &str) -> Value {
+    serde_json::from_slice(&read(path)).unwrap()
+}
+
+fn multilingual() -> Arc<Tokenizer> {
+    Arc::new(Tokenizer::from_json(&read("models/demo/tokenizer.json"), VOCAB).unwrap())
+}
+
+/// One row of mel that tells each frame's place; behind the audio lies -1.
+struct CountingFeatures {
+    frames: usize,
+}
+
+impl Features for CountingFeatures {
+    fn content_frames(&self) -> usize {
+        self.frames
+    }
+
+    fn window(&mut self, seek: usize, frames: usize, out: &mut Vec<f32>) -> Result<()> {
+        out.clear();
+        out.resize(WINDOW_FRAMES, 0.0);
+        for (frame, value) in (seek..seek + frames).zip(out) {
+            *value = if frame < self.frames { (frame + 1) as f32 } else { -1.0 };
+        }
+        Ok(())
+    }
+}
+
+fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+/// The rule of fixtures/decode/make.py.
+fn scripted_logits(seed: u64, mel: &[f32], tokens: &[u32], row: &mut [f32]) {
+    let seek = mel[0] as u64 - 1;
+    let frames = mel.iter().filter(|value| **value != 0.0).count() as u64;
+    let window = mix(mix(mix(seed) ^ seek) ^ frames);
+    let h = tokens.iter().fold(window, |h, token| mix(h ^ u64::from(*token)));
+    let since = &tokens[tokens.iter().rposition(|token| *token == SOT).unwrap()..];
+    let n = since.len() - 1;
+    let draw = |j: u64| {
+        let r = mix(h ^ (j << 32));
+        (r as u32, ((r >> 32) % 512) as f32 / 64.0)
+    };
+    let mood = |shift: u32| (window >> shift & 3) as usize;
+    let sure = [0.0, 3.0, 6.0, 10.0][mood(0)];
+    let stamps = [-5.0, -1.0, 1.0, 2.0][mood(2)];
+    let length = if window >> 6 & 15 == 0 { 10_000 } else { [4, 12, 25, 50][mood(4)] };
+    row.fill(-10.0);
+    for j in 0..24 {
+        let (r, value) = draw(j);
+        row[(r % EOT) as usize] = value + if j == 0 { sure } else { 0.0 };
+    }
+    if !since.contains(&NO_TIMESTAMPS) {
+        let last = since.iter().copied().max().unwrap().max(BEGIN);
+        for j in 24..32 {
+            let (r, value) = draw(j);
+            row[((last + r % 100) as usize).min(VOCAB - 1)] = value + stamps;
+        }
+    }
+    for j in 32..36 {
+        let (r, value) = draw(j);
+        row[(EOT + 1 + r % 100) as usize] = value;
+    }
+    if mood(12) == 0 {
+        row[1000 + n % 2] = 14.0;
+    }
+    if n > length {
+        row[EOT as usize] = 10.0 + sure;
+    }
+    if n == 0 {
+        row[NO_SPEECH] = if mood(10) == 0 { 13.0 } else { -2.0 };
+    }
+}
+
+fn backend(seed: u64, sequences: usize) -> Scripted {
+    let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
+    let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
+        scripted_logits(seed, mel, tokens, row);
+        Ok(())
+    };
+    Scripted::new(spec, Capacity { windows: 1, sequences }, Box::new(rule))
+}
+
+/// Options under openai-whisper's names.
+fn options(given: &Value) -> DecodeOptions {
+    let mut options = DecodeOptions::default();
+    for (name, value) in given.as_object().unwrap() {
+        let text = || value.as_str().unwrap();
+        match name.as_str() {
+            "task" => options.task = text().parse().unwrap(),
+            "language" => options.language = Some(text().parse().unwrap()),
+            "temperature" => options.temperatures = serde_json::from_value(value.clone()).unwrap(),
+            "best_of" => options.best_of = value.as_u64().map(|n| n as usize),
+            "sample_len" => options.sample_len = value.as_u64().map(|n| n as usize),
+            "compression_ratio_threshold" => options.compression_ratio_threshold = value.as_f64(),
+            "logprob_threshold" => options.logprob_threshold = value.as_f64(),
+            "no_speech_threshold" => options.no_speech_threshold = value.as_f64(),
+            "max_initial_timestamp" => options.max_initial_timestamp = value.as_f64(),
+            "condition_on_previous_text" => options.condition_on_previous_text = value.as_bool().unwrap(),
+            "carry_initial_prompt" => options.carry_initial_prompt = value.as_bool().unwrap(),
+            "without_timestamps" => options.without_timestamps = value.as_bool().unwrap(),
+            "suppress_blank" => options.suppress_blank = value.as_bool().unwrap(),
+            "suppress_tokens" => options.suppress_tokens = text().parse().unwrap(),
+            "initial_prompt" => options.initial_prompt = Some(text().into()),
+            _ => panic!("unknown option {name}"),
+        }
+    }
+    options
+}
+
+struct Run {
+    decoded: Decoded,
+    windows: Vec<WindowDone>,
+}
+
+fn run(backend: &mut Scripted, frames: usize, options: &DecodeOptions, tokenizer: &Arc<Tokenizer>) -> Run {
+    let (mut windows, mut told) = (Vec::new(), Vec::new());
+    let mut on_event = |event: Event<'_>| match event {
+        Event::WindowDone(window) => windows.push(window),
+        Event::Segments(segments) => told.extend_from_slice(segments),
+        Event::LanguageDetected(guess) => {
+            let sum: f32 = guess.probabilities.iter().map(|(_, p)| p).sum();
+            assert!((sum - 1.0).abs() < 1e-5);
+            assert_eq!(guess.probabilities.len(), 99);
+        }
+    };
+    let mut features = CountingFeatures { frames };
+    let decoded =
+        transcribe(backend, tokenizer, &mut features, options, &CancelToken::new(), &mut on_event).unwrap();
+    assert_eq!(told, decoded.segments);
+    Run { decoded, windows }
+}
+
+fn assert_near(what: &str, ours: f64, theirs: &Value) {
+    let theirs = theirs.as_f64().unwrap();
+    assert!((ours - theirs).abs() < 1e-4, "{what}: {ours} instead of {theirs}");
+}
+
+fn assert_segment(what: &str, ours: &Segment, theirs: &Value) {
+    let tokens: Vec<u32> = serde_json::from_value(theirs[4].clone()).unwrap();
+    let time = |index: usize| theirs[index].as_str().unwrap().parse::<f64>().unwrap();
+    assert_eq!(ours.tokens, tokens, "{what}");
+    assert_eq!(Some(ours.seek as u64), theirs[0].as_u64(), "{what}");
+    assert_eq!((ours.start, ours.end), (time(1), time(2)), "{what}");
+    assert_eq!(Some(ours.text.as_str()), theirs[3].as_str(), "{what}");
+    assert_eq!(Some(ours.temperature), theirs[5].as_f64(), "{what}");
+    assert_near(what, ours.avg_logprob, &theirs[6]);
+    assert_near(what, ours.compression_ratio, &theirs[7]);
+    assert_near(what, ours.no_speech_prob, &theirs[8]);
+}
+
+/// Every path of the decoding is gone through by these cases; how often is asserted at the end.
+#[test]
+fn segments_equal_openai_whispers_on_scripted_logits() {
+    let tokenizer = multilingual();
+    let cases = read_json("fixtures/decode/scripted.json");
+    let mut all_windows = Vec::new();
+    let (mut segments, mut emptied) = (0, 0);
+    for case in cases.as_array().unwrap() {
+        let seed = case["seed"].as_u64().unwrap();
+        let frames = case["frames"].as_u64().unwrap() as usize;
+        let options = options(&case["options"]);
+        let Run { decoded, windows } = run(&mut backend(seed, 5), frames, &options, &tokenizer);
+        let expected = case["segments"].as_array().unwrap();
+        for (index, (ours, theirs)) in decoded.segments.iter().zip(expected).enumerate() {
+            assert_segment(&format!("case {seed}, segment {index}"), ours, theirs);
+            assert_eq!(ours.id, index);
+            emptied += usize::from(ours.text.is_empty());
+        }
+        assert_eq!(decoded.segments.len(), expected.len(), "case {seed}");
+        assert_eq!(Some(decoded.text.as_str()), case["text"].as_str(), "case {seed}");
+        assert_eq!(Some(decoded.language.code()), case["language"].as_str(), "case {seed}");
+        assert_eq!(tries(&windows), requests(case), "case {seed}");
+        segments += expected.len();
+        all_windows.extend(windows);
+    }
+    let count = |wanted: fn(&WindowDone) -> bool| all_windows.iter().filter(|w| wanted(w)).count();
+    let silent = count(|w| w.is_silence);
+    let (retried, hot) = (count(|w| w.fallbacks > 0), count(|w| w.temperature > 0.5));
+    println!("{} windows, {silent} silent, {retried} retried, {hot} hot", all_windows.len());
+    println!("{segments} segments, {emptied} empty");
+    assert!(all_windows.len() >= 200 && silent >= 8 && retried >= 20 && hot >= 10);
+    assert!(segments >= 400 && emptied >= 20);
+}
+
+/// Every attempt at every window, in order: its frame and the index of its temperature.
+fn tries(windows: &[WindowDone]) -> Vec<(usize, usize)> {
+    windows.iter().flat_map(|w| (0..=w.fallbacks).map(|attempt| (w.seek, attempt))).collect()
+}
+
+fn requests(case: &Value) -> Vec<(usize, usize)> {
+    serde_json::from_value(case["requests"].clone()).unwrap()
+}
+
+#[test]
+fn the_number_of_slots_changes_nothing() {
+    let tokenizer = multilingual();
+    let options = DecodeOptions {
+        best_of: Some(5),
+        temperatures: vec![0.7],
+        language: Some("en".parse().unwrap()),
+        ..DecodeOptions::default()
+    };
+    let with_slots = |slots| run(&mut backend(5, slots), 6_000, &options, &tokenizer).decoded;
+    let one = with_slots(1);
+    assert!(!one.segments.is_empty());
+    assert_eq!(one, with_slots(2));
+    assert_eq!(one, with_slots(5));
+    let other = DecodeOptions { seed: 1, ..options.clone() };
+    assert_ne!(one.text, run(&mut backend(5, 5), 6_000, &other, &tokenizer).decoded.text);
+}
+
+#[test]
+fn a_window_is_encoded_once_for_all_its_attempts() {
+    let tokenizer = multilingual();
+    let options = DecodeOptions {
+        language: Some("en".parse().unwrap()),
+        // Nothing is ever good enough.
+        logprob_threshold: Some(1.0),
+        no_speech_threshold: None,
+        sample_len: Some(5),
+        ..DecodeOptions::default()
+    };
+    let mut backend = backend(1, 1);
+    let windows = run(&mut backend, 3_000, &options, &tokenizer).windows;
+    assert!(windows.iter().all(|w| w.fallbacks == 5 && w.temperature == 1.0));
+    assert_eq!(backend.calls().windows_encoded, windows.len());
+}
+
+#[test]
+fn cancelling_stops_within_one_step() {
+    let tokenizer = multilingual();
+    let cancel = CancelToken::new();
+    let (setter, mut steps) = (cancel.clone(), 0);
+    let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
+    let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
+        steps += 1;
+        assert!(steps <= 20, "went on after it was cancelled");
+        if steps == 20 {
+            setter.cancel(CancelReason::Interrupt);
+        }
+        scripted_logits(1, mel, tokens, row);
+        row[EOT as usize] = f32::NEG_INFINITY;
+        Ok(())
+    };
+    let mut backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
+    let mut features = CountingFeatures { frames: 3_000 };
+    let options = DecodeOptions::default();
+    let result = transcribe(&mut backend, &tokenizer, &mut features, &options, &cancel, &mut |_| ());
+    assert!(matches!(result, Err(Error::Cancelled(CancelReason::Interrupt))));
+    assert!(backend.calls().tokens_fed > 0);
+}
+
+#[test]
+fn logits_that_are_no_numbers_are_an_error() {
+    let tokenizer = multilingual();
+    let language = Some("en".parse().unwrap());
+    for (broken, language) in [(f32::NAN, language), (f32::INFINITY, language), (f32::NAN, None)] {
+        let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
+        let rule = move |_: &[f32], _: &[u32], row: &mut [f32]| {
+            row.fill(broken);
+            Ok(())
+        };
+        let mut backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
+        let mut features = CountingFeatures { frames: 3_000 };
+        let options = DecodeOptions { language, ..DecodeOptions::default() };
+        let result =
+            transcribe(&mut backend, &tokenizer, &mut features, &options, &CancelToken::new(), &mut |_| ());
+        assert!(matches!(result, Err(Error::Compute { .. })), "{broken}: {result:?}");
+    }
+}

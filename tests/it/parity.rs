@@ -1,0 +1,187 @@
+//! The whole way on the demo model against openai-whisper's own `transcribe()`: text, tokens and times equal.
+//! See fixtures/README.md for how the references were made.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use serde::Deserialize;
+use transcribe::audio::{AudioInput, AudioOptions};
+use transcribe::backend::Capacity;
+use transcribe::backend::candle::CandleBackend;
+use transcribe::cancel::CancelToken;
+use transcribe::decode::{DecodeOptions, Tokenizer};
+use transcribe::engine::{self, Decoded, Event};
+use transcribe::job::frontend::{self, FrontEnd};
+use transcribe::whisper::Config;
+use transcribe::whisper::weights::Weights;
+
+#[derive(Deserialize)]
+struct Reference {
+    detected: Option<serde_json::Value>,
+    variants: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Variant {
+    options: Options,
+    text: String,
+    language: String,
+    segments: Vec<Segment>,
+    windows: Vec<serde_json::Value>,
+    fallback: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    language: Option<String>,
+    task: Option<String>,
+    temperature: Option<f64>,
+    condition_on_previous_text: Option<bool>,
+    initial_prompt: Option<String>,
+    carry_initial_prompt: Option<bool>,
+    without_timestamps: Option<bool>,
+    clip_timestamps: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Segment {
+    id: usize,
+    seek: usize,
+    start: f64,
+    end: f64,
+    text: String,
+    tokens: Vec<u32>,
+    temperature: f64,
+    avg_logprob: f64,
+    compression_ratio: f64,
+    no_speech_prob: f64,
+}
+
+fn root(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn model() -> (CandleBackend, Arc<Tokenizer>) {
+    let read = |name: &str| std::fs::read(root("models/demo").join(name)).unwrap();
+    let config = Config::from_json(&read("config.json")).unwrap();
+    let tokenizer = Tokenizer::from_json(&read("tokenizer.json"), config.vocab_size).unwrap();
+    let weights = Weights::Files(vec![root("models/demo/model.safetensors")]);
+    let weights = weights.open(DType::F32, &Device::Cpu).unwrap();
+    let capacity = Capacity { windows: 1, sequences: 1 };
+    (CandleBackend::new(config, weights, capacity).unwrap(), Arc::new(tokenizer))
+}
+
+fn options(of: &Options) -> DecodeOptions {
+    let mut options = DecodeOptions::default();
+    options.language = of.language.as_ref().map(|language| language.parse().unwrap());
+    if let Some(task) = &of.task {
+        options.task = task.parse().unwrap();
+    }
+    if let Some(temperature) = of.temperature {
+        options.temperatures = vec![temperature];
+    }
+    options.condition_on_previous_text = of.condition_on_previous_text.unwrap_or(true);
+    options.initial_prompt = of.initial_prompt.clone();
+    options.carry_initial_prompt = of.carry_initial_prompt.unwrap_or(false);
+    options.without_timestamps = of.without_timestamps.unwrap_or(false);
+    options
+}
+
+/// A window as it was accepted: temperatures tried after the first are counted.
+fn transcribe(
+    audio: &AudioInput,
+    model: &mut (CandleBackend, Arc<Tokenizer>),
+    options: &DecodeOptions,
+) -> (Decoded, usize) {
+    let cancel = CancelToken::new();
+    let open = || audio.open(&AudioOptions::default()).unwrap();
+    let extent = frontend::measure(&mut open(), 80, &cancel, |_| ()).unwrap();
+    let mut features = FrontEnd::start(open(), audio.name(), 80, extent, &cancel).unwrap();
+    let mut calls = 0;
+    let mut on_event = |event: Event<'_>| {
+        if let Event::WindowDone(done) = event {
+            calls += 1 + done.fallbacks;
+        }
+    };
+    let (backend, tokenizer) = model;
+    let decoded =
+        engine::transcribe(backend, tokenizer, &mut features, options, &cancel, &mut on_event).unwrap();
+    (decoded, calls)
+}
+
+fn assert_equal(what: &str, ours: &Decoded, theirs: &Variant) {
+    assert_eq!(ours.text, theirs.text, "{what}");
+    assert_eq!(ours.language.code(), theirs.language, "{what}");
+    for (ours, theirs) in ours.segments.iter().zip(&theirs.segments) {
+        let what = format!("{what}, segment {}", theirs.id);
+        assert_eq!(ours.tokens, theirs.tokens, "{what}");
+        assert_eq!(ours.text, theirs.text, "{what}");
+        assert_eq!((ours.id, ours.seek), (theirs.id, theirs.seek), "{what}");
+        assert_eq!((ours.start, ours.end), (theirs.start, theirs.end), "{what}");
+        assert_eq!(ours.temperature, theirs.temperature, "{what}");
+        assert_eq!(ours.compression_ratio, theirs.compression_ratio, "{what}");
+        assert!((ours.avg_logprob - theirs.avg_logprob).abs() < 1e-4, "{what}");
+        let (ours, theirs) = (ours.no_speech_prob, theirs.no_speech_prob);
+        assert!((ours - theirs).abs() <= 1e-4 * theirs.max(1e-3), "{what}: no speech {ours} {theirs}");
+    }
+    assert_eq!(ours.segments.len(), theirs.segments.len(), "{what}");
+}
+
+/// Every variant of one recording that does not hang on another program's random numbers or on options that
+/// do not exist yet; says how many there were.
+fn check(recording: &str) -> usize {
+    let json = std::fs::read(root(&format!("fixtures/reference/{recording}.json"))).unwrap();
+    let reference: Reference = serde_json::from_slice(&json).unwrap();
+    let audio = AudioInput::file(root(&format!("fixtures/long/{recording}.flac"))).unwrap();
+    let mut model = model();
+    let mut checked = 0;
+    for (name, variant) in reference.variants {
+        let theirs: Variant = serde_json::from_value(variant).unwrap();
+        if theirs.fallback || theirs.options.clip_timestamps.is_some() {
+            continue;
+        }
+        let what = format!("{recording}, {name}");
+        let (ours, calls) = transcribe(&audio, &mut model, &options(&theirs.options));
+        assert_equal(&what, &ours, &theirs);
+        assert_eq!(calls, theirs.windows.len(), "{what}: windows");
+        if theirs.options.language.is_none() {
+            let heard = ours.detected.as_ref().map(|guess| guess.language.code());
+            assert_eq!(heard, Some(theirs.language.as_str()), "{what}");
+            assert!(reference.detected.is_some());
+        }
+        checked += 1;
+    }
+    checked
+}
+
+#[test]
+fn english_equals_openai() {
+    assert!(check("long_en") >= 4);
+}
+
+#[test]
+fn english_with_a_hole_equals_openai() {
+    assert!(check("long_en_hole") >= 4);
+}
+
+#[test]
+fn german_equals_openai() {
+    assert!(check("long_de") >= 4);
+}
+
+#[test]
+fn spanish_equals_openai() {
+    assert!(check("long_es") >= 4);
+}
+
+#[test]
+fn short_recordings_equal_openai() {
+    assert!(check("short_en") + check("short_es") >= 8);
+}
+
+#[test]
+fn music_equals_openai() {
+    assert!(check("music") >= 2);
+}
