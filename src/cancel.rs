@@ -12,13 +12,16 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum CancelReason {
-    Interrupt = 1,
-    Terminate = 2,
+    /// Whoever read the text has gone: a pipe into `head`, say.
+    OutputClosed = 1,
+    Interrupt = 2,
+    Terminate = 3,
 }
 
 impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            CancelReason::OutputClosed => "the end of whoever read the text",
             CancelReason::Interrupt => "an interrupt",
             CancelReason::Terminate => "a request to terminate",
         })
@@ -42,7 +45,8 @@ impl CancelToken {
     pub fn reason(&self) -> Option<CancelReason> {
         match self.0.load(Ordering::SeqCst) {
             0 => None,
-            1 => Some(CancelReason::Interrupt),
+            1 => Some(CancelReason::OutputClosed),
+            2 => Some(CancelReason::Interrupt),
             _ => Some(CancelReason::Terminate),
         }
     }

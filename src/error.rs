@@ -19,10 +19,18 @@ pub enum Error {
 
     /// One input cannot be turned into samples; the other inputs are not concerned.
     #[error("`{input}`: {why}")]
-    Input { input: String, why: InputFault },
+    Input {
+        input: String,
+        #[source]
+        why: InputFault,
+    },
 
     #[error("model `{model}`: {why}")]
-    Model { model: String, why: ModelFault },
+    Model {
+        model: String,
+        #[source]
+        why: ModelFault,
+    },
 
     #[error("device `{device}`: {why}")]
     Device { device: String, why: String },

@@ -28,6 +28,7 @@ pub mod time;
 
 pub mod audio;
 pub mod backend;
+pub mod cli;
 pub mod decode;
 pub mod device;
 pub mod engine;

@@ -1,1 +1,15 @@
-fn main() {}
+//! The program: arguments, interrupts, work, exit code.
+
+use std::process::ExitCode;
+
+use transcribe::cli;
+
+fn main() -> ExitCode {
+    match cli::start() {
+        Ok((args, interrupt)) => {
+            let code = cli::run(&args, interrupt.token());
+            interrupt.finish(code)
+        }
+        Err(code) => code.into(),
+    }
+}

@@ -3,6 +3,7 @@
 // Helpers of tests may unwrap as tests may.
 #![cfg(test)]
 
+mod cli;
 mod export;
 mod hub;
 mod mel;

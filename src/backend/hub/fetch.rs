@@ -76,7 +76,7 @@ impl<'a> Client<'a> {
     pub(super) fn locate(&self, url: &str) -> Result<Option<Remote>> {
         let mut url = url.to_owned();
         for _redirect in 0..5 {
-            let response = self.patiently(|| self.head(&url))?;
+            let response = self.patiently(&url)?;
             let status = response.status().as_u16();
             let text = |name: &str| text(response.headers(), name);
             match status {
@@ -115,16 +115,18 @@ impl<'a> Client<'a> {
     }
 
     /// Repeats a small request while the fault looks like a passing one.
-    fn patiently(&self, send: impl Fn() -> Result<Response<Body>, ureq::Error>) -> Result<Response<Body>> {
+    fn patiently(&self, url: &str) -> Result<Response<Body>> {
         let mut attempt = 1;
         loop {
             self.cancel.check()?;
             match send() {
+            match self.head(url) {
                 Ok(response) if attempt == ATTEMPTS || !is_passing(response.status().as_u16()) => {
                     return Ok(response);
                 }
                 Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => {
                     return Err(self.download_fault(error));
+                    return Err(self.download_fault(format!("{url}: {error}")));
                 }
                 _ => self.pause(attempt)?,
             }
@@ -234,7 +236,8 @@ impl<'a> Client<'a> {
         if *done > 0 {
             request = request.header(header::RANGE, format!("bytes={done}-"));
         }
-        let response = request.call().map_err(Stop::lost)?;
+        let lost = |why: &dyn std::fmt::Display| Stop::Lost(format!("{}: {why}", remote.url).into());
+        let response = request.call().map_err(|e| lost(&e))?;
         let status = response.status().as_u16();
         let range = text(response.headers(), "content-range");
         let goes_on =
@@ -244,6 +247,7 @@ impl<'a> Client<'a> {
                 200 | 206 | 416 => {}
                 _ if is_passing(status) => {
                     return Err(Stop::lost(format!("{}: status {status}", remote.url)));
+                    return Err(lost(&format!("status {status}")));
                 }
                 _ => return Err(Stop::Fatal(self.refused(&remote.url, status, None, None))),
             }
@@ -251,7 +255,7 @@ impl<'a> Client<'a> {
             *done = 0;
             file.set_len(0).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
             if status != 200 {
-                return Err(Stop::lost(format!("{}: the wrong range", remote.url)));
+                return Err(lost(&"the wrong range"));
             }
         }
         file.seek(SeekFrom::Start(*done)).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
@@ -260,7 +264,7 @@ impl<'a> Client<'a> {
         report(*done);
         loop {
             self.cancel.check()?;
-            let read = body.read(&mut buffer).map_err(Stop::lost)?;
+            let read = body.read(&mut buffer).map_err(|e| lost(&e))?;
             if read == 0 {
                 break;
             }
@@ -272,7 +276,7 @@ impl<'a> Client<'a> {
             report(*done);
         }
         match (*done).cmp(&remote.size) {
-            std::cmp::Ordering::Less => Err(Stop::lost(format!("{}: the connection was closed", remote.url))),
+            std::cmp::Ordering::Less => Err(lost(&"the connection was closed")),
             // More than promised cannot be right; the check of the whole file will say so.
             _ => Ok(()),
         }
@@ -329,18 +333,12 @@ impl<'a> Client<'a> {
         Error::model(self.model, fault)
     }
 
-    fn download_fault(&self, cause: impl Into<Cause>) -> Error {
+    fn download_fault(&self, cause: String) -> Error {
         Error::model(self.model, ModelFault::Download(cause.into()))
     }
 
     fn unwritable(&self, path: &Path, source: std::io::Error) -> Error {
         Error::model(self.model, ModelFault::CacheUnwritable { path: path.display().to_string(), source })
-    }
-}
-
-impl Stop {
-    fn lost(cause: impl Into<Cause>) -> Self {
-        Stop::Lost(cause.into())
     }
 }
 

@@ -158,7 +158,7 @@ impl Place<'_> {
     /// Fetches every file that is needed; the reference comes last, when the snapshot is whole.
     fn download(&self, cancel: &CancelToken, on_progress: &mut dyn FnMut(Download<'_>)) -> Result<()> {
         let client = fetch::Client::new(self.model, self.hub, cancel);
-        let at = |revision, file| fetch::url(&self.hub.endpoint, self.repository, revision, file);
+        let at = |revision: &str, file: &str| fetch::url(&self.hub.endpoint, self.repository, revision, file);
         let first = client.locate(&at(self.revision, CONFIG))?;
         let Some(first) = first else { return Err(source::missing(self.model, CONFIG)) };
         let commit = first.commit.clone();

@@ -1,0 +1,106 @@
+//! The exit codes: what each means and which error ends with which. Decided here alone.
+
+use crate::cancel::CancelReason;
+use crate::error::Error;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    Done = 0,
+    SomeFailed = 1,
+    Usage = 2,
+    Model = 3,
+    Device = 4,
+    Memory = 5,
+    Output = 6,
+    Bug = 101,
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+impl ExitCode {
+    const ALL: [ExitCode; 10] = [
+        ExitCode::Done,
+        ExitCode::SomeFailed,
+        ExitCode::Usage,
+        ExitCode::Model,
+        ExitCode::Device,
+        ExitCode::Memory,
+        ExitCode::Output,
+        ExitCode::Bug,
+        ExitCode::Interrupted,
+        ExitCode::Terminated,
+    ];
+
+    fn meaning(self) -> &'static str {
+        match self {
+            ExitCode::Done => "every input is done",
+            ExitCode::SomeFailed => "an input failed; the others are done",
+            ExitCode::Usage => "the command line or the plan is wrong; nothing was started",
+            ExitCode::Model => "the model is missing, unreadable or not a Whisper checkpoint",
+            ExitCode::Device => "the device is absent or not compiled in",
+            ExitCode::Memory => "memory is exhausted",
+            ExitCode::Output => "an output could not be written",
+            ExitCode::Bug => "a bug",
+            ExitCode::Interrupted => "interrupted (Ctrl+C)",
+            ExitCode::Terminated => "asked to terminate",
+        }
+    }
+}
+
+/// For `--help`.
+pub fn table() -> String {
+    let lines = ExitCode::ALL.map(|code| format!("  {:>3}  {}", code as u8, code.meaning()));
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
+impl From<&Error> for ExitCode {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Usage { .. } => ExitCode::Usage,
+            Error::Input { .. } | Error::Compute { .. } | Error::Panicked { .. } => ExitCode::SomeFailed,
+            Error::Model { .. } => ExitCode::Model,
+            Error::Device { .. } => ExitCode::Device,
+            Error::OutOfMemory { .. } => ExitCode::Memory,
+            Error::Output { .. } => ExitCode::Output,
+            // Whoever read the text has what they wanted.
+            Error::Cancelled(CancelReason::OutputClosed) => ExitCode::Done,
+            Error::Cancelled(CancelReason::Interrupt) => ExitCode::Interrupted,
+            Error::Cancelled(CancelReason::Terminate) => ExitCode::Terminated,
+        }
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{InputFault, ModelFault};
+
+    #[test]
+    fn errors_end_with_the_documented_codes() {
+        let failed = || std::io::Error::other("no");
+        let cases = [
+            (Error::usage("a", "b"), 2),
+            (Error::input("a", InputFault::Empty), 1),
+            (Error::model("a", ModelFault::Offline), 3),
+            (Error::Device { device: "cuda".into(), why: "absent".into() }, 4),
+            (Error::OutOfMemory { during: "loading", source: failed().into() }, 5),
+            (Error::Output { path: "a".into(), source: failed() }, 6),
+            (Error::compute("encoding", failed()), 1),
+            (Error::Cancelled(CancelReason::OutputClosed), 0),
+            (Error::Cancelled(CancelReason::Interrupt), 130),
+            (Error::Cancelled(CancelReason::Terminate), 143),
+        ];
+        for (error, code) in cases {
+            assert_eq!(ExitCode::from(&error) as u8, code, "{error}");
+            assert!(table().contains(&format!("{code:>3}  ")));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The person: arguments, progress, messages, signals, exit codes.
+//!
+//! Nothing but this room prints or ends the program; what happens comes as events of the job.
+
+mod args;
+mod exit;
+mod interrupt;
+mod printer;
+mod progress;
+
+pub use self::args::Args;
+pub use self::exit::ExitCode;
+pub use self::interrupt::Interrupt;
+
+use self::printer::{Printer, Talk};
+use self::progress::{Progress, length};
+use crate::audio::panics_are_caught;
+use crate::cancel::{CancelReason, CancelToken};
+use crate::error::Error;
+use crate::job::{self, Event, Job, Summary};
+
+/// What the command line asks for, or how to end at once: help and mistakes are told here.
+pub fn start() -> Result<(Args, Interrupt), ExitCode> {
+    std::panic::set_hook(Box::new(|panic| {
+        // What the reader of a damaged file catches counts as damage.
+        if panics_are_caught() {
+            return;
+        }
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        printer::bug(message.unwrap_or("for an unknown reason"), &place);
+    }));
+    let args = Args::read().map_err(|told| {
+        // Help into a closed pipe is no failure.
+        let _ = told.print();
+        if told.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
+    })?;
+    let interrupt = Interrupt::listen().map_err(|error| {
+        Printer::new(Talk::Normal).error(&error);
+        ExitCode::Bug
+    })?;
+    Ok((args, interrupt))
+}
+
+/// Does what was asked for and says how it ended.
+pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
+    let talk = match (args.quiet(), args.verbose()) {
+        (true, _) => Talk::Quiet,
+        (_, true) => Talk::Verbose,
+        _ => Talk::Normal,
+    };
+    let printer = Printer::new(talk);
+    let job = match args.job().and_then(|job| use_threads(args.threads()).map(|()| job)) {
+        Ok(job) => job,
+        Err(error) => {
+            printer.error(&error);
+            return ExitCode::from(&error);
+        }
+    };
+    let mut screen = Screen::new(printer, &job, cancel);
+    let outcome = job::run(&job, cancel, &mut |event| screen.show(&event));
+    screen.progress.clear();
+    if let Some(source) = screen.unprinted {
+        let error = Error::Output { path: "standard output".into(), source };
+        printer.error(&error);
+        return ExitCode::from(&error);
+    }
+    match outcome {
+        Ok(summary) => ended(&summary, cancel),
+        Err(errors) => {
+            // Only a plan has several faults, and they end alike or with the gravest, which comes last.
+            errors
+                .iter()
+                .filter(|error| !matches!(error, Error::Cancelled(_)))
+                .for_each(|e| printer.error(e));
+            errors.last().map_or(ExitCode::Usage, ExitCode::from)
+        }
+    }
+}
+
+fn use_threads(threads: Option<usize>) -> crate::error::Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.map_err(|error| Error::compute("starting the threads", error))
+}
+
+fn ended(summary: &Summary, cancel: &CancelToken) -> ExitCode {
+    // A request that came when everything was done changes nothing but what the sender expects to see.
+    if let Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) = cancel.reason() {
+        return ExitCode::from(&Error::Cancelled(reason));
+    }
+    let mut codes = summary.failures.iter().map(ExitCode::from);
+    let first = codes.next();
+    // A full disk is worse news than a bad file.
+    codes.chain(first).max_by_key(|code| *code as u8).unwrap_or(ExitCode::Done)
+}
+
+/// Everything that one run shows.
+struct Screen<'a> {
+    printer: Printer,
+    progress: Progress,
+    prints_text: bool,
+    /// Why text could not be printed, if not for want of a reader.
+    unprinted: Option<std::io::Error>,
+    cancel: &'a CancelToken,
+}
+
+impl<'a> Screen<'a> {
+    fn new(printer: Printer, job: &Job, cancel: &'a CancelToken) -> Self {
+        let progress = Progress::new(printer.shows_progress());
+        Self { printer, progress, prints_text: job.plan.formats.is_empty(), unprinted: None, cancel }
+    }
+
+    fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Skipped { input } => {
+                self.notice(&format!("`{input}`: already done; `--overwrite` does it again"))
+            }
+            Event::Download(step) => self.progress.download(step.file, step.done, step.total),
+            Event::Loading { model, device } => self.progress.wait(&format!("loading `{model}` on {device}")),
+            Event::Loaded { identity, device, seconds } => {
+                self.progress.clear();
+                let identity = identity.revision.as_deref().unwrap_or(&identity.name);
+                self.detail(&format!("model {identity} on {device}, loaded in {seconds:.1} s"));
+            }
+            Event::Started { input, number, count } => {
+                self.progress.clear();
+                if *count > 1 {
+                    self.note(&format!("`{input}` ({number} of {count})"));
+                }
+            }
+            Event::Measured { input, seconds, claimed } => {
+                let label = format!("reading `{input}`");
+                self.progress.audio(&label, *seconds, claimed.unwrap_or(*seconds).max(*seconds));
+            }
+            Event::Language { input, guess } => {
+                let probability =
+                    guess.probabilities.iter().find(|(language, _)| *language == guess.language);
+                let percent = probability.map_or(0.0, |(_, p)| p * 100.0);
+                self.detail(&format!("`{input}`: language {} ({percent:.0} %)", guess.language.name()));
+            }
+            Event::Segments(segments) if self.prints_text => {
+                segments.iter().map(|segment| segment.text.trim()).for_each(|text| self.text(text));
+            }
+            Event::Segments(_) => {}
+            Event::Window { input, seconds, total, window } => {
+                self.progress.audio(input, *seconds, *total);
+                if window.fallbacks > 0 {
+                    let (at, tries, hot) = (length(*seconds), window.fallbacks + 1, window.temperature);
+                    self.detail(&format!("`{input}`: until {at} took {tries} attempts, temperature {hot}"));
+                }
+            }
+            Event::Damaged { input, damage } => self.damaged(input, damage),
+            Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
+            Event::Finished { input, transcript, seconds } => {
+                let (audio, speed) = (length(transcript.duration), transcript.duration / seconds.max(1e-3));
+                self.progress.clear();
+                self.note(&format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds)));
+            }
+            Event::Failed { error } => {
+                self.progress.clear();
+                self.printer.error(error);
+            }
+        }
+    }
+
+    /// When nobody reads any more, there is no more to do.
+    fn text(&mut self, text: &str) {
+        if text.is_empty() || self.cancel.reason().is_some() {
+            return;
+        }
+        if let Err(error) = self.progress.aside(|| self.printer.text(text)) {
+            self.cancel.cancel(CancelReason::OutputClosed);
+            self.unprinted = Some(error).filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    fn damaged(&self, input: &str, damage: &crate::audio::Damage) {
+        let mut what = Vec::new();
+        match damage.packets {
+            0 => {}
+            1 => what.push("1 damaged packet was left out".to_owned()),
+            packets => what.push(format!("{packets} damaged packets were left out")),
+        }
+        if damage.truncated {
+            what.push("it ends too early".into());
+        }
+        let cause = damage.first.as_deref().map(|first| format!(" ({first})")).unwrap_or_default();
+        self.progress.aside(|| self.printer.warning(&format!("`{input}`: {}{cause}", what.join(", "))));
+    }
+
+    fn notice(&self, text: &str) {
+        self.progress.aside(|| self.printer.notice(text));
+    }
+
+    fn note(&self, text: &str) {
+        self.progress.aside(|| self.printer.note(text));
+    }
+
+    fn detail(&self, text: &str) {
+        self.progress.aside(|| self.printer.detail(text));
+    }
+}

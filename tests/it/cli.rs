@@ -1,0 +1,344 @@
+//! The program as a person or a script meets it: what is printed where, what is written, and how it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::{contains, is_empty, starts_with};
+use tempfile::TempDir;
+
+fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
+}
+
+/// Ten seconds that the demo understands.
+fn speech() -> PathBuf {
+    fixture("long/short_en.flac")
+}
+
+/// The program with nothing from the tester's own environment.
+fn bare() -> std::process::Command {
+    let mut program = std::process::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
+    program.env_clear().env("HF_HOME", "/nonexistent").env("HF_ENDPOINT", "http://127.0.0.1:1");
+    program
+}
+
+fn program() -> Command {
+    Command::from_std(bare())
+}
+
+fn demo() -> Command {
+    let mut program = program();
+    program.env("TRANSCRIBE_MODEL", "demo");
+    program
+}
+
+/// A folder with a copy of the speech in it.
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let talk = folder.path().join("talk.flac");
+    std::fs::copy(speech(), &talk).unwrap();
+    (folder, talk)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn help_explains_to_a_newcomer() {
+    let all = contains("Usage: transcribe")
+        .and(contains("Examples:"))
+        .and(contains("--export srt"))
+        .and(contains("130  interrupted"))
+        .and(contains("TRANSCRIBE_OUTPUT_DIR"));
+    program().arg("--help").assert().code(0).stdout(all).stderr(is_empty());
+    let version = starts_with("transcribe ").and(contains("(cpu"));
+    program().arg("--version").assert().code(0).stdout(version).stderr(is_empty());
+}
+
+#[test]
+fn mistakes_on_the_command_line_end_with_2() {
+    let talk = speech();
+    let mistake = |line: &[&str], said: &str| {
+        let assert = demo().arg(&talk).args(line).assert();
+        assert.code(2).stdout(is_empty()).stderr(contains(said).and(starts_with("error: ")));
+    };
+    program().assert().code(2).stdout(is_empty()).stderr(contains("Usage: transcribe"));
+    mistake(&["--exprot", "srt"], "--export");
+    mistake(&["--language", "germna"], "german");
+    mistake(&["--export", "doc"], "known are txt, vtt, srt, tsv, json and all");
+    mistake(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, metal");
+    mistake(&["--task", "translation"], "translate");
+    mistake(&["--output-dir", "out"], "hint: say which formats");
+    mistake(&["--temperature", "-1"], "temperature");
+    mistake(&["--best-of", "0"], "best of");
+    mistake(&["--suppress-tokens", "x"], "not a token id");
+    mistake(&["--revision", "../x", "--model", "tiny"], "not the name of a branch, tag or commit");
+    mistake(&["--quiet", "--verbose"], "cannot be used with");
+}
+
+#[test]
+fn wrong_inputs_are_found_before_the_model_is_looked_for() {
+    let (folder, talk) = folder();
+    // A model that would end with 3.
+    let mut program = program();
+    program.args(["--model", "tiny"]).arg("none.mp3").arg(folder.path()).arg(&talk);
+    program.assert().code(2).stdout(is_empty()).stderr(
+        contains("error: `none.mp3`: there is no such file\nhint: check the path")
+            .and(contains("is a folder\nhint: name the files in it")),
+    );
+}
+
+#[test]
+fn two_inputs_do_not_write_one_file() {
+    let (folder, talk) = folder();
+    let other = folder.path().join("talk.mp3");
+    std::fs::copy(&talk, &other).unwrap();
+    let said = contains("talk.srt`: would be written for both")
+        .and(contains("hint: "))
+        .and(contains("--output-dir"));
+    demo().args([&talk, &other]).args(["--export", "srt"]).assert().code(2).stderr(said);
+    assert!(!folder.path().join("talk.srt").exists());
+}
+
+#[test]
+fn a_bad_file_does_not_keep_the_others_from_being_done() {
+    let (folder, talk) = folder();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("empty.mp3"), b"").unwrap();
+    std::fs::write(at("notes.mp3"), "these are only words\n".repeat(100)).unwrap();
+    let mut program = demo();
+    program.args([at("empty.mp3"), at("notes.mp3"), talk]).args(["--export", "txt"]);
+    program.assert().code(1).stdout(is_empty()).stderr(
+        contains("empty.mp3`: is empty\nhint: ").and(contains(
+            "notes.mp3`: not an audio or video file of a known kind\nhint: known are wav, mp3",
+        )),
+    );
+    assert!(!read(&at("talk.txt")).is_empty());
+    assert!(!at("empty.txt").exists() && !at("notes.txt").exists());
+}
+
+#[test]
+fn tracks_and_channels_that_are_not_there_are_named() {
+    let track = contains("has no audio track 3; it has 1\nhint: tracks count from 0");
+    demo().arg(speech()).args(["--audio-track", "3"]).assert().code(1).stderr(track);
+    let channel = contains("has no channel 7; it has 1\nhint: channels count from 0");
+    demo().arg(speech()).args(["--channel", "7"]).assert().code(1).stderr(channel);
+}
+
+#[test]
+fn models_that_are_none_end_with_3() {
+    let (folder, talk) = folder();
+    let here = folder.path().to_str().unwrap();
+    let model = |name: &str| program().arg(&talk).args(["--model", name]).assert().code(3).stdout(is_empty());
+    model("large-v4")
+        .stderr(contains("did you mean").and(contains("`large-v3`")).and(contains("--model demo")));
+    model("./no/such").stderr(contains("there is no such folder"));
+    model(here).stderr(contains("`config.json` is missing\nhint: "));
+    model(talk.to_str().unwrap()).stderr(contains("name the folder"));
+
+    let config = r#"{"model_type": "bert"}"#;
+    std::fs::write(folder.path().join("config.json"), config).unwrap();
+    for file in ["tokenizer.json", "model.safetensors"] {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo").join(file);
+        std::fs::copy(from, folder.path().join(file)).unwrap();
+    }
+    model(here).stderr(contains("not a Whisper checkpoint"));
+}
+
+#[test]
+fn the_demo_as_a_folder_does_what_the_built_in_one_does() {
+    let demo_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
+    let built_in = demo().arg(speech()).assert().code(0).get_output().stdout.clone();
+    let folder =
+        program().arg(speech()).arg("--model").arg(demo_folder).assert().code(0).get_output().stdout.clone();
+    assert!(!built_in.is_empty());
+    assert_eq!(built_in, folder);
+}
+
+#[test]
+fn a_device_that_was_not_compiled_in_ends_with_4() {
+    let metal = demo().arg(speech()).args(["--device", "metal"]).assert();
+    if !cfg!(feature = "metal") {
+        metal.code(4).stderr(contains("device `metal`").and(contains("--device cpu")));
+    }
+    let cuda = demo().arg(speech()).args(["--device", "cuda:99"]).assert();
+    cuda.code(4).stdout(is_empty()).stderr(contains("device `cuda:99`"));
+}
+
+#[test]
+fn outputs_that_cannot_be_written_end_with_6_before_the_work() {
+    let (folder, talk) = folder();
+    let out = folder.path().join("talk.flac/out");
+    // A model that would end with 3.
+    let mut program = program();
+    program.args(["--model", "tiny", "--export", "srt"]).arg(&talk).arg("--output-dir").arg(&out);
+    program.assert().code(6).stderr(contains("cannot be written").and(contains("hint: check the folder")));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_behind_stdout_is_not_taken_for_success() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = bare().arg(speech()).args(["--model", "demo"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"));
+}
+
+#[test]
+fn stdout_has_the_text_and_nothing_else() {
+    let (folder, talk) = folder();
+    let plain = demo().arg(&talk).assert().code(0).stderr(is_empty());
+    let text = String::from_utf8(plain.get_output().stdout.clone()).unwrap();
+    assert!(
+        text.lines().count() > 1 && text.lines().all(|line| line == line.trim() && !line.is_empty()),
+        "{text}"
+    );
+
+    // Telling more, or less, changes nothing there.
+    let loud = demo().arg(&talk).arg("--verbose").assert().code(0).stdout(text.clone());
+    loud.stderr(contains("model demo@").and(contains("language english")).and(contains("of audio in")));
+    demo().arg(&talk).arg("--quiet").assert().code(0).stdout(text.clone()).stderr(is_empty());
+
+    // With files to write there is nothing to print.
+    demo().arg(&talk).args(["--export", "txt"]).assert().code(0).stdout(is_empty()).stderr(is_empty());
+    assert_eq!(read(&folder.path().join("talk.txt")), text);
+}
+
+#[test]
+fn standard_input_is_an_input() {
+    let (folder, talk) = folder();
+    let bytes = std::fs::read(&talk).unwrap();
+    let from_file = demo().arg(&talk).assert().code(0).get_output().stdout.clone();
+    demo().arg("-").write_stdin(bytes.clone()).assert().code(0).stdout(from_file);
+    let mut program = demo();
+    program.current_dir(folder.path()).arg("-").args(["--export", "srt"]).write_stdin(bytes);
+    program.assert().code(0).stdout(is_empty());
+    assert!(read(&folder.path().join("stdin.srt")).starts_with("1\n00:00:0"));
+    demo().arg("-").write_stdin("").assert().code(1).stderr(contains("error: `-`: is empty"));
+    demo().args(["-", "-"]).assert().code(2).stderr(contains("only once"));
+}
+
+#[test]
+fn what_is_done_is_not_done_again_unless_asked() {
+    let (folder, talk) = folder();
+    let out = folder.path().join("out");
+    let run = |extra: &[&str]| {
+        let mut program = demo();
+        program.arg(&talk).args(["--export", "all", "--output-dir"]).arg(&out).args(extra);
+        program.assert().code(0).stdout(is_empty())
+    };
+    run(&[]);
+    let first: Vec<String> =
+        ["txt", "srt", "vtt", "tsv", "json"].map(|e| read(&out.join(format!("talk.{e}")))).into();
+    assert!(first.iter().all(|content| !content.is_empty()));
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 5);
+
+    std::fs::write(out.join("talk.srt"), "edited by hand").unwrap();
+    std::fs::remove_file(out.join("talk.vtt")).unwrap();
+    run(&[]);
+    assert_eq!(read(&out.join("talk.srt")), "edited by hand");
+    assert_eq!(read(&out.join("talk.vtt")), first[2]);
+
+    run(&[]).stderr(contains("talk.flac`: already done; `--overwrite` does it again"));
+    run(&["--quiet"]).stderr(is_empty());
+    run(&["--overwrite"]);
+    assert_eq!(read(&out.join("talk.srt")), first[1]);
+}
+
+#[test]
+fn the_same_command_gives_the_same_bytes() {
+    let json = |threads: &str| {
+        let (folder, talk) = folder();
+        let mut program = demo();
+        program.arg(talk).args([
+            "--export",
+            "json",
+            "--threads",
+            threads,
+            "--temperature",
+            "0.7",
+            "--seed",
+            "7",
+        ]);
+        program.assert().code(0);
+        read(&folder.path().join("talk.json"))
+    };
+    assert_eq!(json("1"), json("3"));
+}
+
+/// A running program whose first words on stdout were heard; it has much left to say.
+fn talking() -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut program = bare();
+    program
+        .arg(fixture("long/long_en.flac"))
+        .args(["--model", "demo"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let mut text = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    text.read_line(&mut line).unwrap();
+    assert!(!line.trim().is_empty());
+    (child, text)
+}
+
+#[test]
+fn whoever_reads_may_stop_reading() {
+    let (child, text) = talking();
+    drop(text);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_the_work_and_is_seen_to_have_done_so() {
+    use std::os::unix::process::ExitStatusExt;
+
+    for (name, number) in [("INT", 2), ("TERM", 15)] {
+        let (mut child, mut text) = talking();
+        signal(&child, name);
+        let mut rest = String::new();
+        text.read_to_string(&mut rest).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(number), "{name}: {status}");
+        let all = read(&fixture("reference/long_en.json"));
+        assert!(rest.len() < all.len() / 20, "it went on to the end after {name}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_signal_ends_the_program_at_once() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let mut program = bare();
+    program.args(["-", "--model", "demo", "--verbose"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    // It now waits for audio that does not come, where the first signal cannot reach it.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"RIFF").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("model demo@"), "{line}");
+    // Signals sent in one go may arrive as one.
+    let status = loop {
+        signal(&child, "INT");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+    };
+    assert_eq!(status.signal(), Some(2));
+}
