@@ -169,7 +169,7 @@ class Trainer:
             for name, value in guides.items():
                 parts[name] = parts.get(name, 0.0) + value / len(batches)
         for name in ("nav", "current", "next"):
-            stats.add(name, parts[name])
+            stats.add(name, parts[name].detach())
         return total / weight + help_factor * sum(losses.WEIGHTS[name] * value for name, value in parts.items())
 
     def update(self, stage, progress, stats):
