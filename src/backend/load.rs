@@ -1,5 +1,4 @@
 //! A checkpoint at hand → a model that can be used.
-//! From the files of a checkpoint to a model that can be used.
 
 use std::sync::Arc;
 
@@ -7,7 +6,6 @@ use candle_core::DType;
 
 use super::candle::CandleBackend;
 use super::source::{Checkpoint, Files, WEIGHTS};
-use super::source::{Checkpoint, Files};
 use super::{Backend, Capacity};
 use crate::decode::Tokenizer;
 use crate::device::Selected;
@@ -19,9 +17,6 @@ use crate::whisper::weights::Weights;
 pub struct Model {
     pub backend: Box<dyn Backend>,
     pub tokenizer: Arc<Tokenizer>,
-    /// As the person called it, and what tells its weights from all others.
-    pub name: String,
-    pub identity: String,
 }
 
 pub fn load(checkpoint: Checkpoint, device: &Selected, capacity: Capacity) -> Result<Model> {
@@ -29,7 +24,7 @@ pub fn load(checkpoint: Checkpoint, device: &Selected, capacity: Capacity) -> Re
     let config = config.map_err(|why| Error::model(&checkpoint.name, ModelFault::NotWhisper { why }))?;
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
         .map_err(|fault| Error::model(&checkpoint.name, fault))?;
-    let Checkpoint { name, identity, files } = checkpoint;
+    let Checkpoint { name, files, .. } = checkpoint;
     let (weights, file) = match files {
         Files::Folder { weights, .. } => {
             let file = weights.first().map_or(WEIGHTS.into(), |path| path.display().to_string());
@@ -41,7 +36,7 @@ pub fn load(checkpoint: Checkpoint, device: &Selected, capacity: Capacity) -> Re
         .open(DType::F32, &device.device)
         .and_then(|weights| CandleBackend::new(config, weights, capacity))
         .map_err(|error| Error::model(&name, fault(error, file)))?;
-    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), name, identity })
+    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
 }
 
 /// What a failure while building the network says about the checkpoint.
@@ -125,37 +120,4 @@ mod tests {
     fn a_tokenizer_of_something_else_is_refused() {
         assert!(load_changed("tokenizer.json", |_| b"{}".to_vec()).is_err());
     }
-/// A network on a device and the tokenizer that belongs to it.
-pub struct Model {
-    pub backend: Box<dyn Backend>,
-    pub tokenizer: Arc<Tokenizer>,
-}
-
-/// Loads a checkpoint; what it holds in memory is used up.
-pub fn load(checkpoint: Checkpoint, device: &Selected, capacity: Capacity) -> Result<Model> {
-    let name = checkpoint.name.clone();
-    let fault = |why| Error::model(&name, why);
-    let config =
-        Config::from_json(&checkpoint.config()?).map_err(|why| fault(ModelFault::NotWhisper { why }))?;
-    let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size).map_err(fault)?;
-    let weights = match checkpoint.files {
-        Files::Folder { weights, .. } => Weights::Files(weights),
-        Files::Embedded { weights, .. } => Weights::Bytes(weights),
-    };
-    let dtype = if device.is_accelerator() { DType::F16 } else { DType::F32 };
-    let backend = weights
-        .open(dtype, &device.device)
-        .and_then(|weights| CandleBackend::new(config, weights, capacity))
-        .map_err(|error| refused(&name, error))?;
-    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
-}
-
-/// Weights that lack a part or have another shape are somebody else's; a full device is not the weights' fault.
-fn refused(model: &str, error: candle_core::Error) -> Error {
-    // candle's own text may carry a backtrace behind the first line.
-    let why = error.to_string().lines().next().unwrap_or_default().to_owned();
-    if why.to_lowercase().contains("out of memory") || why.contains("OUT_OF_MEMORY") {
-        return Error::OutOfMemory { during: "loading the model", source: why.into() };
-    }
-    Error::model(model, ModelFault::NotWhisper { why })
 }

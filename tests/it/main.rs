@@ -3,14 +3,13 @@
 // Helpers of tests may unwrap as tests may.
 #![cfg(test)]
 
+mod audio;
 mod cli;
+mod decode;
 mod export;
 mod hub;
 mod mel;
 mod network;
-
 mod parity;
 mod rooms;
-mod audio;
-mod decode;
 mod tokenizer;

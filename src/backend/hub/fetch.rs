@@ -119,13 +119,11 @@ impl<'a> Client<'a> {
         let mut attempt = 1;
         loop {
             self.cancel.check()?;
-            match send() {
             match self.head(url) {
                 Ok(response) if attempt == ATTEMPTS || !is_passing(response.status().as_u16()) => {
                     return Ok(response);
                 }
                 Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => {
-                    return Err(self.download_fault(error));
                     return Err(self.download_fault(format!("{url}: {error}")));
                 }
                 _ => self.pause(attempt)?,
@@ -246,7 +244,6 @@ impl<'a> Client<'a> {
             match status {
                 200 | 206 | 416 => {}
                 _ if is_passing(status) => {
-                    return Err(Stop::lost(format!("{}: status {status}", remote.url)));
                     return Err(lost(&format!("status {status}")));
                 }
                 _ => return Err(Stop::Fatal(self.refused(&remote.url, status, None, None))),
