@@ -8,6 +8,7 @@ mod decode;
 mod edits;
 mod guard;
 mod input;
+mod ogg;
 mod resample;
 
 pub use guard::panics_are_caught;

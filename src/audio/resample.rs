@@ -104,8 +104,9 @@ impl Resampler {
 fn plan(rate: u32) -> Result<Fft<f32>> {
     let (input, output) = (rate as usize, SAMPLE_RATE as usize);
     let smallest = output / gcd(input, output);
-    // A power of two of the smallest block keeps the transforms' lengths products of small primes.
-    let blocks = BLOCK.div_ceil(smallest).next_power_of_two();
+    // A power of two of the smallest block keeps the transforms' lengths products of small primes; an even one
+    // gives the filter a sample in its middle, without which the output would come half a sample early.
+    let blocks = BLOCK.div_ceil(smallest).next_power_of_two().max(2);
     let chunk = blocks * (input / gcd(input, output));
     Fft::new_custom(input, output, chunk, 1, 1, WindowFunction::BlackmanHarris2, FixedSync::Both)
         .map_err(|e| Error::compute("planning the resampler", e))

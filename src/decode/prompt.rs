@@ -40,20 +40,18 @@ impl History {
 
     /// The tokens that a window begins with: prompt, if there is any, and `sot_sequence`.
     pub fn initial_tokens(&self, sot_prev: u32, sot_sequence: &[u32]) -> Vec<u32> {
-        let mut prompt = Vec::with_capacity(self.room + 1 + sot_sequence.len());
-        if self.carry_initial_prompt {
-            let initial = &self.tokens[..self.initial_prompt_len];
-            let since = self.initial_prompt_len.max(self.reset_since);
-            prompt.extend_from_slice(initial);
-            prompt.extend_from_slice(last(&self.tokens[since..], self.room.saturating_sub(initial.len())));
-        } else {
-            prompt.extend_from_slice(&self.tokens[self.reset_since..]);
-        }
+        let (carried, since) = match self.carry_initial_prompt {
+            true => (self.initial_prompt_len, self.initial_prompt_len.max(self.reset_since)),
+            false => (0, self.reset_since),
+        };
+        let carried = last(&self.tokens[..carried], self.room);
+        let recent = last(&self.tokens[since..], self.room - carried.len());
         let mut tokens = Vec::with_capacity(self.room + 1 + sot_sequence.len());
-        if !prompt.is_empty() {
+        if carried.len() + recent.len() > 0 {
             tokens.push(sot_prev);
-            tokens.extend_from_slice(last(&prompt, self.room));
         }
+        tokens.extend_from_slice(carried);
+        tokens.extend_from_slice(recent);
         tokens.extend_from_slice(sot_sequence);
         tokens
     }

@@ -93,6 +93,26 @@ mod tests {
         assert_eq!(cut(&[T, 1, T + 50], T, 300, 1000).advance, 1000);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_tokens_are_cut_forwards(
+            tokens in proptest::collection::vec(proptest::prop_oneof![0..T, T..T + 1501], 0..40),
+            seek in 0_usize..1_000_000,
+            frames in 0_usize..=3000,
+        ) {
+            let cut = cut(&tokens, T, seek, frames);
+            assert!(cut.advance >= 1 && cut.advance <= 3000);
+            let mut covered = 0;
+            for piece in &cut.pieces {
+                assert_eq!(piece.tokens.start, covered);
+                covered = piece.tokens.end;
+                assert!(piece.start >= seconds_of_frames(seek as u64) && piece.end.is_finite());
+            }
+            // What is left out is heard again, and only if it is no closed segment.
+            assert!(covered == tokens.len() || !cut.single_timestamp_ending);
+        }
+    }
+
     #[test]
     fn the_next_window_always_lies_ahead() {
         assert_eq!(cut(&[T, T], T, 0, 3000).advance, 3000);

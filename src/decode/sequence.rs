@@ -48,7 +48,7 @@ impl Sequence {
         temperature: f64,
         seed: SampleSeed,
     ) -> Self {
-        let mut tokens = Vec::with_capacity(initial_tokens.len() + limits.sample_len);
+        let mut tokens = Vec::with_capacity(initial_tokens.len() + limits.sample_len.min(limits.n_text_ctx));
         tokens.extend_from_slice(initial_tokens);
         Sequence {
             rules,

@@ -12,7 +12,7 @@ use crate::backend::Backend;
 use crate::cancel::CancelToken;
 use crate::decode::fallback::WindowResult;
 use crate::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Tokenizer, WindowRequest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mel::features::Features;
 
 pub use detect::LanguageGuess;
@@ -60,6 +60,9 @@ pub fn transcribe(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Decoded> {
     options.check()?;
+    if backend.spec().n_vocab != tokenizer.n_vocab() {
+        return Err(Error::compute("decoding", "the tokenizer was made for another model"));
+    }
     let mut stage = window::Stage::new(backend, features);
     let (language, detected) = settle_language(&mut stage, tokenizer, options, cancel)?;
     if let Some(guess) = &detected {
@@ -99,16 +102,13 @@ fn settle_language(
     options: &DecodeOptions,
     cancel: &CancelToken,
 ) -> Result<(Language, Option<LanguageGuess>)> {
-    if !tokenizer.is_multilingual() {
+    if !tokenizer.is_multilingual() || tokenizer.languages().is_empty() {
         return Ok((Language::ENGLISH, None));
     }
     if let Some(language) = options.language {
         return match tokenizer.language_token(language) {
             Some(_) => Ok((language, None)),
-            None => Err(crate::error::Error::usage(
-                format!("language `{language}`"),
-                "this model was not trained for it",
-            )),
+            None => Err(Error::usage(format!("language `{language}`"), "this model was not trained for it")),
         };
     }
     let guess = detect::detect(stage, tokenizer, cancel)?;

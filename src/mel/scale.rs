@@ -27,7 +27,7 @@ impl Scale {
 /// The raw value of a mel power.
 pub fn log_power(power: f32) -> f32 {
     // Infinite or undefined samples must not spread: the loudest value scales all others.
-    let power = power.max(POWER_FLOOR).min(f32::MAX);
+    let power = if power > POWER_FLOOR { power.min(f32::MAX) } else { POWER_FLOOR };
     // Base 2 is the faster of the two in the usual maths libraries.
     power.log2() * std::f32::consts::LOG10_2
 }

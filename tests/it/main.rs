@@ -1,13 +1,15 @@
 //! Black-box tests of the library's rooms and of the real program, one module per theme.
 
+// Helpers of tests may unwrap as tests may.
+#![cfg(test)]
+
+mod audio;
 mod cli;
+mod decode;
 mod export;
 mod hub;
 mod mel;
 mod network;
-
 mod parity;
 mod rooms;
-mod audio;
-mod decode;
 mod tokenizer;

@@ -138,7 +138,7 @@ def _place(rng, pool, lang, seconds, limit, start, may_cut, out):
 
 
 def compose_window(rng, pool, noise, seconds, lang=None, silent=None, offset=None, augment=True):
-    """A random window. `augment=False` leaves out what only training needs (colouring, random positions)."""
+    """A random window. `augment=False` leaves out what only training needs (colouring, longer rests of a phrase before the first)."""
     lang = lang or lexicon.LANGUAGES[rng.integers(3)]
     out = np.zeros(seconds * RATE, np.float32)
     silent = rng.random() < 0.07 if silent is None else silent
@@ -147,7 +147,8 @@ def compose_window(rng, pool, noise, seconds, lang=None, silent=None, offset=Non
     start, placed = min(_first_start(rng, seconds), max(0.0, limit - 2.5)), []
     if rng.random() < 0.3:
         # The window begins inside the end of a phrase which the window before has transcribed.
-        tail = rng.uniform(0.0, 0.08) if rng.random() < 0.65 else rng.uniform(0.08, 0.4)
+        deep = rng.random() >= 0.65 and augment
+        tail = rng.uniform(0.08, 0.4) if deep else rng.uniform(0.0, 0.08)
         record = pool.draw(rng, lang)
         tail = min(tail, record["duration"] / RATE / 2)
         gain = 10 ** (rng.uniform(-4, 4) / 20)

@@ -52,7 +52,7 @@ def token_loss(vocabulary, stamps, logits, wanted, stats):
     with torch.no_grad():
         stats.add("hard", (hard.argmax(1) == hard_wanted).float().sum(), len(hard_wanted))
         stats.add("ts3", ((soft.argmax(1) - soft_wanted).abs() <= 3).float().sum(), len(soft_wanted))
-        stats.add("CE", loss, weights.sum() + len(soft_wanted))
+        stats.add("CE", loss.detach(), weights.sum() + len(soft_wanted))
     return loss, weights.sum() + len(soft_wanted)
 
 

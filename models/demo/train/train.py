@@ -22,7 +22,7 @@ import losses
 import model
 import targets
 
-PEAK_RATE, LAST_RATE, WARM_UP = 2e-3, 0.003, 100
+MUON_RATE, PEAK_RATE, LAST_RATE, WARM_UP = 4e-3, 2e-3, 0.003, 100
 HELP_UNTIL, RATE_FLAT_UNTIL = 0.6, 0.4
 
 
@@ -39,11 +39,11 @@ class Stage:
 
 
 STAGES = (
-    Stage(800, 0.12, ((5, 16),), 0.15, ((3, 40),), 0.08),
-    Stage(1100, 0.22, ((12, 8), (12, 8), (12, 8), (5, 16)), 0.4, ((3, 30), (20, 100), (100, 223)), 0.12),
-    Stage(750, 0.25, ((30, 4), (30, 4), (12, 8)), 0.7, ((3, 100), (30, 150), (150, 223), (150, 223)), 0.15),
+    Stage(560, 0.12, ((5, 16),), 0.15, ((3, 40),), 0.08),
+    Stage(700, 0.22, ((12, 8), (12, 8), (12, 8), (5, 16)), 0.4, ((3, 30), (20, 100), (100, 223)), 0.12),
+    Stage(400, 0.25, ((30, 4), (30, 4), (12, 8)), 0.7, ((3, 100), (30, 150), (150, 223), (150, 223)), 0.15),
     Stage(
-        1150, 0.41, ((30, 4), (30, 4), (30, 4), (30, 4), (12, 8)), 1.0,
+        800, 0.41, ((30, 4), (30, 4), (30, 4), (30, 4), (12, 8)), 1.0,
         ((3, 40), (30, 150), (150, 223), (150, 223), (223, 223)), 0.15,
     ),
 )
@@ -60,12 +60,13 @@ def plan(scale):
 
 
 def learning_rate(step, progress):
+    """The part of its peak at which each optimiser's rate stands."""
     if step < WARM_UP:
-        return PEAK_RATE * (step + 1) / WARM_UP
+        return (step + 1) / WARM_UP
     if progress < RATE_FLAT_UNTIL:
-        return PEAK_RATE
+        return 1.0
     part = (progress - RATE_FLAT_UNTIL) / (1 - RATE_FLAT_UNTIL)
-    return PEAK_RATE * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * part)))
+    return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * part))
 
 
 class Stats:
@@ -92,31 +93,44 @@ class Trainer:
         self.model = model.Whisper(self.vocabulary, args.seed)
         self.helpers = losses.Helpers(self.model.dims.state, self.labels.sizes)
         self.parameters = [*self.model.parameters(), *self.helpers.parameters()]
-        tables = {id(self.model.decoder.tokens), id(self.model.decoder.positions)}
-        decayed = [p for p in self.parameters if p.ndim > 1 and id(p) not in tables]
-        others = [p for p in self.parameters if p.ndim < 2 or id(p) in tables]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
-            lr=PEAK_RATE, betas=(0.9, 0.98), eps=1e-8, foreach=True,
-        )
+        self.optimisers = self.make_optimisers()
         self.average = [p.detach().clone() for p in self.model.parameters()]
         self.step = 0
         self.state_path = args.out / "state.pt"
         if self.state_path.exists():
             self.restore()
 
+    def make_optimisers(self):
+        """Muon for the matrices inside the layers, AdamW for the rest."""
+        inner = [
+            p for name, p in self.model.named_parameters() if p.ndim == 2 and ".blocks." in name
+        ]
+        taken = {id(p) for p in inner}
+        tables = {id(self.model.decoder.tokens), id(self.model.decoder.positions)}
+        rest = [p for p in self.parameters if id(p) not in taken]
+        decayed = [p for p in rest if p.ndim > 1 and id(p) not in tables]
+        others = [p for p in rest if p.ndim < 2 or id(p) in tables]
+        return [
+            torch.optim.Muon(inner, lr=MUON_RATE, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(
+                [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
+                lr=PEAK_RATE, betas=(0.9, 0.98), eps=1e-8, foreach=True,
+            ),
+        ]
+
     def restore(self):
         state = torch.load(self.state_path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.helpers.load_state_dict(state["helpers"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, its in zip(self.optimisers, state["optimisers"]):
+            optimiser.load_state_dict(its)
         self.average = state["average"]
         self.step = state["step"]
 
     def save(self):
         state = {
             "model": self.model.state_dict(), "helpers": self.helpers.state_dict(), "step": self.step,
-            "optimiser": self.optimiser.state_dict(), "average": self.average,
+            "optimisers": [o.state_dict() for o in self.optimisers], "average": self.average,
         }
         partial = self.state_path.with_suffix(".partial")
         torch.save(state, partial)
@@ -169,7 +183,7 @@ class Trainer:
             for name, value in guides.items():
                 parts[name] = parts.get(name, 0.0) + value / len(batches)
         for name in ("nav", "current", "next"):
-            stats.add(name, parts[name])
+            stats.add(name, parts[name].detach())
         return total / weight + help_factor * sum(losses.WEIGHTS[name] * value for name, value in parts.items())
 
     def update(self, stage, progress, stats):
@@ -177,7 +191,8 @@ class Trainer:
         windows, batches = self.compose(stage)
         composed = time.monotonic()
         loss = self.loss(windows, batches, 1.0 if progress < HELP_UNTIL else 0.5, stats)
-        self.optimiser.zero_grad()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
         loss.backward()
         gradients = torch.cat([
             (p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in self.parameters
@@ -189,9 +204,10 @@ class Trainer:
         for p, part in zip(self.parameters, gradients.split([p.numel() for p in self.parameters])):
             p.grad = part.view_as(p)
         rate = learning_rate(self.step, progress)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.step()
+        for optimiser, peak in zip(self.optimisers, (MUON_RATE, PEAK_RATE)):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * peak
+            optimiser.step()
         self.step += 1
         keep = min(0.99, self.step / (self.step + 20))
         torch._foreach_lerp_(self.average, [p.detach() for p in self.model.parameters()], 1 - keep)
@@ -213,7 +229,7 @@ class Trainer:
                 stats, logged = Stats(), now
             elif self.rank and now - logged > 30:
                 stats, logged = Stats(), now
-            if self.rank == 0 and now - saved > 300:
+            if self.rank == 0 and now - saved > 120:
                 self.save()
                 saved = now
         if self.rank == 0:
@@ -230,7 +246,7 @@ class Trainer:
         windows = stats.sums["windows"][0]
         columns = " ".join(f"{name} {line.get(name, 0):.3f}" for name in ("CE", "word", "hard", "ts3", "nav", "current", "next"))
         text = (
-            f"minute {minutes:.1f} stage {stage} step {self.step} {columns} norm {line['norm']:.2f} lr {rate:.2e} "
+            f"minute {minutes:.1f} stage {stage} step {self.step} {columns} norm {line['norm']:.2f} rate {rate:.3f} "
             f"windows/s {windows / seconds:.1f} step {line['step_s']:.2f} s composing {line['compose'] / line['step_s']:.0%}"
         )
         with open(self.args.out / "progress.log", "a", encoding="utf-8") as file:

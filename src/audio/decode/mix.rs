@@ -11,7 +11,7 @@ use symphonia::core::audio::{
 use crate::audio::channels::{Speaker, weights};
 
 /// Rates outside are headers gone wrong, not recordings.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=1_536_000;
+const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 const MAX_CHANNELS: usize = 1_024;
 
 /// Mixes packet after packet into one buffer that it keeps.

@@ -17,7 +17,9 @@ use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDe
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error as Fault;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::FORMAT_ID_FLAC;
+use symphonia::core::formats::well_known::{
+    FORMAT_ID_ADTS, FORMAT_ID_CAF, FORMAT_ID_FLAC, FORMAT_ID_MP3, FORMAT_ID_OGG, FORMAT_ID_WAVE,
+};
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
@@ -25,7 +27,7 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
 
 use super::guard::guarded;
-use super::{AudioOptions, Damage, edits};
+use super::{AudioOptions, Damage, edits, ogg};
 use crate::error::InputFault;
 pub(super) use media::Media;
 use mix::Mixer;
@@ -57,6 +59,8 @@ pub(super) struct Decoder {
     trim: Trim,
     /// Seconds to be heard, by the track's header.
     claimed: Option<f64>,
+    /// The same, where it is no guess.
+    promised: Option<f64>,
     damage: Damage,
     /// When the next packet is due.
     next_pts: Timestamp,
@@ -72,11 +76,13 @@ impl Decoder {
         extension: Option<&str>,
         options: &AudioOptions,
     ) -> Result<Self, InputFault> {
-        let edits = edits::read(&mut media().map_err(InputFault::Unreadable)?);
+        let mut file = media().map_err(InputFault::Unreadable)?;
+        let (edits, last) = (edits::read(&mut file), ogg::last_position(&mut file));
         let mut format = probe(&media, extension, edits.cut_off)?;
         let (codec, track) = choose(&*format, options)?;
         let trim = Trim::new(&mut *format, &track, edits.by_track.get(&track.id).copied());
-        let claimed = claimed(&*format, &track).map(|whole| trim.heard_of(whole));
+        let heard = |whole| trim.heard_of(whole);
+        let (claimed, promised) = (claimed(&track).map(heard), promised(&*format, &track, last).map(heard));
         Ok(Self {
             track: track.id,
             mixer: Mixer::new(options.channel),
@@ -90,6 +96,7 @@ impl Decoder {
             codec,
             trim,
             claimed,
+            promised,
         })
     }
 
@@ -103,8 +110,8 @@ impl Decoder {
 
     /// Once everything is read, `samples` seconds in all: why that is a failure, if it is.
     pub(super) fn verdict(&mut self, seconds: f64) -> Option<InputFault> {
-        if let Some(claimed) = self.claimed.filter(|claimed| seconds < claimed * 0.98 - 0.1) {
-            self.damage.end(format!("of {claimed:.1} s only {seconds:.1} s are there"));
+        if let Some(promised) = self.promised.filter(|promised| seconds < promised * 0.998 - 0.05) {
+            self.damage.end(format!("of {promised:.1} s only {seconds:.1} s are there"));
         }
         let first = self.damage.first.as_ref().filter(|_| seconds == 0.0)?;
         Some(InputFault::Undecodable(first.clone()))
@@ -132,7 +139,11 @@ impl Decoder {
             }
             Ok(Err(Fault::IoError(error))) => {
                 self.ended = true;
-                self.damage.end(error);
+                // A WAV that was written into a pipe tells no length and ends where it ends.
+                let open_end = self.claimed.is_none() && self.format.format_info().format == FORMAT_ID_WAVE;
+                if !open_end {
+                    self.damage.end(error);
+                }
             }
             Ok(Err(fault)) => self.skip(fault.to_string()),
             Err(panic) => {
@@ -151,7 +162,7 @@ impl Decoder {
         self.track = track.id;
         self.codec = codec;
         // What the first header claims is said of the first stream only.
-        self.claimed = None;
+        self.promised = None;
         Ok(())
     }
 
@@ -176,14 +187,15 @@ impl Decoder {
             }
             Ok(Err(message)) => {
                 self.skip(message);
+                // Two in a row: perhaps the sound has changed its rate or channels, which few codecs follow.
+                if self.failures.is_multiple_of(2) {
+                    self.renew();
+                }
                 Ok(false)
             }
             Err(panic) => {
-                let codec = &mut self.codec;
-                if guarded(|| codec.reset()).is_err() {
-                    self.ended = true;
-                }
                 self.skip(panic);
+                self.renew();
                 Ok(false)
             }
         }
@@ -196,6 +208,15 @@ impl Decoder {
                 self.damage.packet("malformed stream: flac: frames are missing");
             }
             self.next_pts = packet.pts.saturating_add(packet.dur);
+        }
+    }
+
+    /// Goes on with a fresh codec.
+    fn renew(&mut self) {
+        let chosen = self.format.tracks().iter().find(|t| t.id == self.track).and_then(audio);
+        match chosen.map(|params| make_codec(&*self.format, params, &self.options)) {
+            Some(Ok(codec)) => self.codec = codec,
+            _ => self.ended = true,
         }
     }
 
@@ -267,19 +288,32 @@ fn choose(
     if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
         return Err(InputFault::NoSuchChannel { asked, available: channels });
     }
+    Ok((make_codec(format, params, options)?, track.clone()))
+}
+
+fn make_codec(
+    format: &dyn FormatReader,
+    params: &AudioCodecParameters,
+    options: &AudioOptions,
+) -> Result<Box<dyn AudioDecoder>, InputFault> {
     let mut params = params.clone();
-    if params.codec == CODEC_ID_OPUS && channels == 2 && options.channel.is_none() {
+    if params.codec == CODEC_ID_OPUS
+        && params.channels.as_ref().is_some_and(|c| c.count() == 2)
+        && options.channel.is_none()
+    {
         // Opus mixes for less than it costs to decode both channels.
         params.channels = Some(Position::FRONT_CENTER.into());
     }
     let params = &params;
-    let codec = guarded(|| CODECS.make_audio_decoder(params, &AudioDecoderOptions::default()))
-        .map_err(InputFault::Undecodable)?
-        .map_err(|fault| match fault {
+    // The demuxer of MP3 would have all cut off that is beyond a length which it often only guesses.
+    let gapless = format.format_info().format != FORMAT_ID_MP3;
+    let decoding = AudioDecoderOptions::default().gapless(gapless);
+    guarded(|| CODECS.make_audio_decoder(params, &decoding)).map_err(InputFault::Undecodable)?.map_err(
+        |fault| match fault {
             Fault::Unsupported(_) => InputFault::UnsupportedCodec(codec_name(params)),
             other => InputFault::Undecodable(other.to_string()),
-        })?;
-    Ok((codec, track.clone()))
+        },
+    )
 }
 
 fn audio(track: &Track) -> Option<&AudioCodecParameters> {
@@ -306,13 +340,29 @@ fn codec_name(params: &AudioCodecParameters) -> String {
     name.to_owned()
 }
 
-/// Seconds that the track lasts, by its header; by the file's where it has no other track.
-fn claimed(format: &dyn FormatReader, track: &Track) -> Option<f64> {
+/// Seconds that the track lasts, by its header.
+fn claimed(track: &Track) -> Option<f64> {
     let rate = audio(track).and_then(|p| p.sample_rate).filter(|&r| r > 0);
     let by_frames = track.num_frames.zip(rate).map(|(frames, rate)| frames as f64 / f64::from(rate));
     let by_ticks = || Some(track.time_base?.calc_duration_saturating(track.duration?).as_secs_f64());
+    by_frames.or_else(by_ticks).filter(|&s| s > 0.0)
+}
+
+/// The same where it is counted, not estimated from the first packets; `last` is what the end of an Ogg tells.
+fn promised(format: &dyn FormatReader, track: &Track, last: Option<u64>) -> Option<f64> {
     let alone = || file_duration(format).filter(|_| format.tracks().len() == 1);
-    by_frames.or_else(by_ticks).filter(|&s| s > 0.0).or_else(alone)
+    match format.format_info().format {
+        FORMAT_ID_MP3 => claimed(track).filter(|_| track.delay.is_some()),
+        FORMAT_ID_ADTS | FORMAT_ID_CAF => None,
+        // A piece of a broadcast does not start at zero.
+        FORMAT_ID_OGG => {
+            let base = track.time_base?;
+            let seconds = |ticks: i64| base.calc_time_saturating(Timestamp::new(ticks)).as_secs_f64();
+            let length = seconds(i64::try_from(last?).ok()?) - seconds(track.start_ts.get().max(0));
+            Some(length).filter(|_| format.tracks().len() == 1)
+        }
+        _ => claimed(track).or_else(alone),
+    }
 }
 
 fn file_duration(format: &dyn FormatReader) -> Option<f64> {

@@ -1,11 +1,11 @@
-//! Where the recording begins and ends inside what the codec gives back. Some demuxers tell it packet by packet
-//! and their codecs obey (MP3, Vorbis); for the others it is gathered here.
+//! Where the recording begins and ends inside what the codec gives back. In Ogg the demuxer tells it packet by
+//! packet and the codecs obey; for the others it is gathered here.
 
 use std::ops::Range;
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
-use symphonia::core::formats::well_known::{FORMAT_ID_CAF, FORMAT_ID_ISOMP4, FORMAT_ID_MKV};
+use symphonia::core::formats::well_known::{FORMAT_ID_CAF, FORMAT_ID_ISOMP4, FORMAT_ID_MKV, FORMAT_ID_MP3};
 use symphonia::core::formats::{FormatReader, Track};
 use symphonia::core::meta::RawValue;
 use symphonia::core::packet::Packet;
@@ -18,12 +18,15 @@ use crate::audio::edits::Edit;
 const ROUNDING: f64 = 0.002;
 
 /// The heard part of the track, in seconds because the header's rate is not always the codec's.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Trim {
     start: f64,
     length: Option<f64>,
     /// The first packet's time, where negative, tells the start.
     from_first_packet: Option<TimeBase>,
+    /// Where an MP3's tag puts the encoder's padding, in the packets' time. What follows it is heard: files of
+    /// this kind are often just put one behind the other.
+    padding: Option<Range<i64>>,
     /// Frames decoded so far.
     position: u64,
 }
@@ -37,12 +40,19 @@ impl Trim {
         let rate = params.sample_rate.filter(|&r| r > 0).map(f64::from);
         let mut trim = Self::default();
         if container == FORMAT_ID_ISOMP4 {
-            let opus = (params.codec == CODEC_ID_OPUS).then(|| Edit { start: opus_start(params), length: None });
+            let opus =
+                (params.codec == CODEC_ID_OPUS).then(|| Edit { start: opus_start(params), length: None });
             trim.by_edit(track, edit.or(opus).or_else(|| itunes_edit(format, rate?)));
         } else if params.codec == CODEC_ID_OPUS {
             trim.start = opus_start(params);
         } else if container == FORMAT_ID_MKV {
             trim.from_first_packet = track.time_base;
+        } else if container == FORMAT_ID_MP3 {
+            trim.start = rate.map_or(0.0, |rate| f64::from(track.delay.unwrap_or(0)) / rate);
+            trim.padding = track.num_frames.zip(track.padding).and_then(|(frames, padding)| {
+                let start = i64::try_from(frames).ok()?;
+                Some(start..start.checked_add(i64::from(padding))?)
+            });
         } else if container == FORMAT_ID_CAF {
             if let Some(rate) = rate {
                 trim.start = f64::from(track.delay.unwrap_or(0)) / rate;
@@ -83,7 +93,13 @@ impl Trim {
         let frame = |seconds: f64| (seconds * f64::from(rate)).round() as u64;
         let inside = |frame: u64| usize::try_from(frame.saturating_sub(at)).unwrap_or(usize::MAX).min(frames);
         let start = inside(frame(self.start));
-        let end = self.length.map_or(frames, |length| inside(frame(self.start + length)));
+        let mut end = self.length.map_or(frames, |length| inside(frame(self.start + length)));
+        if let Some(padding) = &self.padding
+            && packet.pts.get() < padding.end
+        {
+            let before = padding.start.saturating_sub(packet.pts.get());
+            end = end.min(usize::try_from(before).unwrap_or(0));
+        }
         start..end.max(start)
     }
 }
