@@ -184,8 +184,8 @@ impl<'a> Screen<'a> {
             1 => what.push("1 damaged packet was left out".to_owned()),
             packets => what.push(format!("{packets} damaged packets were left out")),
         }
-        if damage.truncated {
-            what.push("it ends too early".into());
+        if damage.incomplete {
+            what.push("less is there than it claims to have".into());
         }
         let cause = damage.first.as_deref().map(|first| format!(" ({first})")).unwrap_or_default();
         self.progress.aside(|| self.printer.warning(&format!("`{input}`: {}{cause}", what.join(", "))));

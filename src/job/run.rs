@@ -154,7 +154,7 @@ impl<'a> Worker<'a> {
             language: language.code().to_owned(),
             text,
             segments,
-            damage: Damage { packets: damage.packets, truncated: damage.truncated },
+            damage: Damage { packets: damage.packets, truncated: damage.incomplete },
         })
     }
 }
