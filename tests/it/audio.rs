@@ -163,7 +163,9 @@ fn tracks_and_channels_can_be_chosen() {
             Err(InputFault::NoSuchTrack { asked: 2, available: 2 })
         ));
     }
-    for name in ["cbr.mp3", "aac.m4a", "opus.ogg", "vorbis.ogg", "flac.flac", "six-channels.wav", "opus-six.opus"] {
+    for name in
+        ["cbr.mp3", "aac.m4a", "opus.ogg", "vorbis.ogg", "flac.flac", "six-channels.wav", "opus-six.opus"]
+    {
         for (side, voice) in [&english, &german].into_iter().enumerate() {
             let got = read_file(name, &channel(side + usize::from(side == 1 && name == "opus-six.opus")));
             let alike = likeness(&got.unwrap().0, voice, 0);
@@ -222,8 +224,14 @@ fn what_is_no_recording_says_why() {
         let why = refused(&format!("damaged/{name}"));
         assert!(matches!(why, InputFault::NoAudioTrack), "{name}: {why}");
     }
-    let undecodable =
-        ["no-channels.wav", "absurd-rate.wav", "header-only.wav", "garbage.ogg", "headless-vorbis.ogg", "riddled-flac.flac"];
+    let undecodable = [
+        "no-channels.wav",
+        "absurd-rate.wav",
+        "header-only.wav",
+        "garbage.ogg",
+        "headless-vorbis.ogg",
+        "riddled-flac.flac",
+    ];
     for name in undecodable {
         let why = refused(&format!("damaged/{name}"));
         assert!(matches!(why, InputFault::Undecodable(_)), "{name}: {why}");
@@ -300,10 +308,8 @@ fn a_sweep_comes_back_clean_and_in_time() {
         // 90 % of the band that both rates have.
         let top = f64::from(rate.min(16_000)) * 0.45;
         let count = (seconds * f64::from(rate)) as usize;
-        let got = read_bytes(wav(
-            rate,
-            (0..count).map(|i| sweep(i as f64 / f64::from(rate), top, seconds) as f32),
-        ));
+        let got =
+            read_bytes(wav(rate, (0..count).map(|i| sweep(i as f64 / f64::from(rate), top, seconds) as f32)));
         assert_eq!(got.len(), 96_000, "{rate} Hz");
         let (mut signal, mut noise) = (0.0, 0.0);
         // The first and last 50 ms have the edges in them.

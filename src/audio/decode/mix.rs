@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use symphonia::core::audio::conv::IntoSample;
 use symphonia::core::audio::sample::Sample;
-use symphonia::core::audio::{Audio, AudioBuffer, AudioSpec, ChannelLabel, Channels, GenericAudioBufferRef, Position};
+use symphonia::core::audio::{
+    Audio, AudioBuffer, AudioSpec, ChannelLabel, Channels, GenericAudioBufferRef, Position,
+};
 
 use crate::audio::channels::{Speaker, weights};
 
@@ -41,7 +43,11 @@ impl Mixer {
     }
 
     /// Mixes the kept frames of a packet, replacing the last one.
-    pub(super) fn mix(&mut self, packet: &GenericAudioBufferRef<'_>, keep: Range<usize>) -> Result<(), String> {
+    pub(super) fn mix(
+        &mut self,
+        packet: &GenericAudioBufferRef<'_>,
+        keep: Range<usize>,
+    ) -> Result<(), String> {
         use GenericAudioBufferRef as Any;
         self.samples.clear();
         if self.spec.as_ref() != Some(packet.spec()) {

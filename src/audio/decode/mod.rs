@@ -133,7 +133,12 @@ impl Decoder {
         match guarded(|| self.format.next_packet()) {
             Ok(Ok(Some(packet))) => return Ok(Some(packet)),
             Ok(Ok(None)) => self.ended = true,
-            Ok(Err(Fault::ResetRequired)) => self.restart()?,
+            Ok(Err(Fault::ResetRequired)) => {
+                if let Err(fault) = self.restart() {
+                    self.ended = true;
+                    self.damage.end(fault);
+                }
+            }
             Ok(Err(Fault::IoError(error))) if error.raw_os_error().is_some() => {
                 return Err(InputFault::Unreadable(error));
             }
@@ -297,7 +302,10 @@ fn make_codec(
     options: &AudioOptions,
 ) -> Result<Box<dyn AudioDecoder>, InputFault> {
     let mut params = params.clone();
-    if params.codec == CODEC_ID_OPUS && params.channels.as_ref().is_some_and(|c| c.count() == 2) && options.channel.is_none() {
+    if params.codec == CODEC_ID_OPUS
+        && params.channels.as_ref().is_some_and(|c| c.count() == 2)
+        && options.channel.is_none()
+    {
         // Opus mixes for less than it costs to decode both channels.
         params.channels = Some(Position::FRONT_CENTER.into());
     }
@@ -305,12 +313,12 @@ fn make_codec(
     // The demuxer of MP3 would have all cut off that is beyond a length which it often only guesses.
     let gapless = format.format_info().format != FORMAT_ID_MP3;
     let decoding = AudioDecoderOptions::default().gapless(gapless);
-    guarded(|| CODECS.make_audio_decoder(params, &decoding))
-        .map_err(InputFault::Undecodable)?
-        .map_err(|fault| match fault {
+    guarded(|| CODECS.make_audio_decoder(params, &decoding)).map_err(InputFault::Undecodable)?.map_err(
+        |fault| match fault {
             Fault::Unsupported(_) => InputFault::UnsupportedCodec(codec_name(params)),
             other => InputFault::Undecodable(other.to_string()),
-        })
+        },
+    )
 }
 
 fn audio(track: &Track) -> Option<&AudioCodecParameters> {

@@ -215,8 +215,7 @@ mod tests {
     fn both_headers_say_the_same() {
         let ogg = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\x10\0\0";
         let mp4 = b"OpusHead\x00\x02\x01\x38\0\0\xbb\x80\0\x10\0";
-        let expected =
-            Header { pre_skip: 312, channels: 2, gain: 16, family: 0, mapping: vec![] };
+        let expected = Header { pre_skip: 312, channels: 2, gain: 16, family: 0, mapping: vec![] };
         assert_eq!(Header::parse(ogg), Some(expected.clone()));
         assert_eq!(Header::parse(mp4), Some(expected));
         assert_eq!(Header::parse(&ogg[..15]), None);

@@ -40,7 +40,8 @@ impl Trim {
         let rate = params.sample_rate.filter(|&r| r > 0).map(f64::from);
         let mut trim = Self::default();
         if container == FORMAT_ID_ISOMP4 {
-            let opus = (params.codec == CODEC_ID_OPUS).then(|| Edit { start: opus_start(params), length: None });
+            let opus =
+                (params.codec == CODEC_ID_OPUS).then(|| Edit { start: opus_start(params), length: None });
             trim.by_edit(track, edit.or(opus).or_else(|| itunes_edit(format, rate?)));
         } else if params.codec == CODEC_ID_OPUS {
             trim.start = opus_start(params);
