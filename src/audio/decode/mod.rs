@@ -133,7 +133,12 @@ impl Decoder {
         match guarded(|| self.format.next_packet()) {
             Ok(Ok(Some(packet))) => return Ok(Some(packet)),
             Ok(Ok(None)) => self.ended = true,
-            Ok(Err(Fault::ResetRequired)) => self.restart()?,
+            Ok(Err(Fault::ResetRequired)) => {
+                if let Err(fault) = self.restart() {
+                    self.ended = true;
+                    self.damage.end(fault);
+                }
+            }
             Ok(Err(Fault::IoError(error))) if error.raw_os_error().is_some() => {
                 return Err(InputFault::Unreadable(error));
             }
