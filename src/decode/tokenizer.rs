@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-use serde_json::Value;
+use serde::Deserialize;
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::language::Language;
 use super::options::Task;
@@ -19,9 +21,6 @@ const FILE: &str = "tokenizer.json";
 const TIMESTAMPS: u32 = 1501;
 /// Text tokens of GPT-2's vocabulary, which the English-only checkpoints use; the multilingual one has one more.
 const ENGLISH_TEXT_TOKENS: u32 = 50_256;
-/// The model of a byte-level vocabulary may not ask for more memory than a sane one needs.
-const MAX_VOCAB: usize = 1 << 20;
-
 /// The ids of the control tokens. Text is what lies below `eot`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialTokens {
@@ -52,14 +51,17 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads a Hugging Face `tokenizer.json` for a model with `n_vocab` outputs.
     pub fn from_json(json: &[u8], n_vocab: usize) -> Result<Self, ModelFault> {
-        let mut json: Value = serde_json::from_slice(json).map_err(damaged)?;
-        let fields = json.as_object_mut().ok_or_else(|| damaged("not a JSON object"))?;
-        let added = take_added_tokens(fields)?;
-        let vocab = read_vocab(fields)?;
+        let file: File = serde_json::from_slice(json).map_err(damaged)?;
+        let added = file.added_tokens.into_iter().map(AddedToken::named).collect();
         let special = find_special(&added, n_vocab)?;
+        let model = file.model.ok_or_else(|| not_whisper("its tokenizer has no vocabulary"))?;
+        // Ids without gaps keep the table below as small as the file.
+        if special.timestamps.start as usize > model.vocab.len() + added.len() {
+            return Err(damaged("its special tokens do not follow its vocabulary"));
+        }
         let languages = find_languages(&added, n_vocab);
-        let (bytes, starts) = token_bytes(&vocab, &added, special.timestamps.start);
-        let encoder = serde_json::from_value(json).map_err(damaged)?;
+        let (bytes, starts) = token_bytes(&model.vocab, &added, special.timestamps.start);
+        let encoder = model.encoder().map_err(damaged)?;
         let tokenizer = Tokenizer { encoder, bytes, starts, n_vocab, special, languages };
         if tokenizer.encode(" ").is_empty() {
             return Err(damaged("its vocabulary cannot spell a blank"));
@@ -173,44 +175,65 @@ fn not_whisper(why: impl Into<String>) -> ModelFault {
     ModelFault::NotWhisper { why: why.into() }
 }
 
-/// Takes the added tokens out, with whatever else would make plain text mean something special.
-fn take_added_tokens(
-    fields: &mut serde_json::Map<String, Value>,
-) -> Result<HashMap<String, u32>, ModelFault> {
-    let added = fields.insert("added_tokens".into(), Value::Array(Vec::new()));
-    for setting in ["post_processor", "truncation", "padding"] {
-        fields.insert(setting.into(), Value::Null);
-    }
-    let Some(Value::Array(added)) = added else {
-        return Err(not_whisper("its tokenizer has no special tokens"));
-    };
-    let name_and_id = |token: &Value| {
-        let id = u32::try_from(token.get("id")?.as_u64()?).ok()?;
-        let name = match token.get("content")?.as_str()? {
-            // As files for the older checkpoints call it.
-            "<|nocaptions|>" => "<|nospeech|>",
-            name => name,
-        };
-        Some((name.to_owned(), id))
-    };
-    added
-        .iter()
-        .map(|t| name_and_id(t).ok_or_else(|| damaged("a special token without name or id")))
-        .collect()
+/// What is read of the file. The rest of it is the same in all Whisper vocabularies, or concerns texts that
+/// mix in special tokens, which is not wanted here.
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    model: Option<Model>,
 }
 
-/// The plain tokens as they are spelled in the file, with their ids.
-fn read_vocab(fields: &serde_json::Map<String, Value>) -> Result<Vec<(String, u32)>, ModelFault> {
-    let vocab = fields.get("model").and_then(|model| model.get("vocab")).and_then(Value::as_object);
-    let vocab = vocab.ok_or_else(|| not_whisper("its tokenizer is not a byte-level vocabulary"))?;
-    if vocab.len() > MAX_VOCAB {
-        return Err(damaged("far too many tokens"));
+#[derive(Deserialize)]
+struct AddedToken {
+    id: u32,
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    vocab: HashMap<String, u32>,
+    merges: Vec<Merge>,
+}
+
+/// Both spellings occur.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Joined(String),
+    Pair(String, String),
+}
+
+impl AddedToken {
+    fn named(self) -> (String, u32) {
+        match self.content.as_str() {
+            // As files for the older checkpoints call it.
+            "<|nocaptions|>" => ("<|nospeech|>".into(), self.id),
+            _ => (self.content, self.id),
+        }
     }
-    let read = |(text, id): (&String, &Value)| {
-        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
-        id.map(|id| (text.clone(), id)).ok_or_else(|| damaged("a token without id"))
-    };
-    vocab.iter().map(read).collect()
+}
+
+impl Merge {
+    fn pair(self) -> (String, String) {
+        match self {
+            Merge::Pair(first, second) => (first, second),
+            Merge::Joined(both) => {
+                both.split_once(' ').map_or_else(Default::default, |(a, b)| (a.to_owned(), b.to_owned()))
+            }
+        }
+    }
+}
+
+impl Model {
+    fn encoder(self) -> tokenizers::Result<tokenizers::Tokenizer> {
+        let merges = self.merges.into_iter().map(Merge::pair).collect();
+        let bpe =
+            BPE::builder().vocab_and_merges(self.vocab.into_iter().collect::<Vocab>(), merges).build()?;
+        let mut encoder = tokenizers::Tokenizer::new(bpe);
+        encoder.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        Ok(encoder)
+    }
 }
 
 fn find_special(added: &HashMap<String, u32>, n_vocab: usize) -> Result<SpecialTokens, ModelFault> {
@@ -263,7 +286,7 @@ fn find_languages(added: &HashMap<String, u32>, n_vocab: usize) -> Vec<(Language
 }
 
 /// Lays the bytes of all tokens below `end` one after the other.
-fn token_bytes(vocab: &[(String, u32)], added: &HashMap<String, u32>, end: u32) -> (Vec<u8>, Vec<u32>) {
+fn token_bytes(vocab: &HashMap<String, u32>, added: &HashMap<String, u32>, end: u32) -> (Vec<u8>, Vec<u32>) {
     let byte_of = byte_of_char();
     let mut spelled: Vec<Vec<u8>> = vec![Vec::new(); end as usize];
     for (text, id) in vocab {

@@ -9,7 +9,8 @@ use serde_json::Value;
 use transcribe::backend::scripted::Scripted;
 use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::{CancelReason, CancelToken};
-use transcribe::decode::{DecodeOptions, Segment, Tokenizer};
+use transcribe::decode::fallback::WindowResult;
+use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Tokenizer};
 use transcribe::engine::{Decoded, Event, WindowDone, transcribe};
 use transcribe::error::{Error, Result};
 use transcribe::mel::features::Features;
@@ -317,4 +318,28 @@ fn logits_that_are_no_numbers_are_an_error() {
             transcribe(&mut backend, &tokenizer, &mut features, &options, &CancelToken::new(), &mut |_| ());
         assert!(matches!(result, Err(Error::Compute { .. })), "{broken}: {result:?}");
     }
+}
+
+/// Both happen only when the rules about timestamps are off, and openai-whisper would not end in the second case.
+#[test]
+fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() {
+    let options = DecodeOptions { language: Some("en".parse().unwrap()), ..DecodeOptions::default() };
+    let mut chunk = Chunk::new(multilingual(), options, Language::ENGLISH, 448, 6_000);
+    let result = |tokens: &[u32]| WindowResult {
+        tokens: tokens.to_vec(),
+        temperature: 0.0,
+        avg_logprob: -0.1,
+        no_speech_prob: 0.0,
+        compression_ratio: 1.0,
+    };
+    let word = 1002;
+    assert_eq!(chunk.accept(result(&[BEGIN + 5, word, BEGIN + 5, BEGIN + 5, word])), Outcome::Segments(1));
+    assert_eq!((chunk.segments()[0].text.as_str(), chunk.segments()[0].tokens.len()), ("", 0));
+    assert_eq!(chunk.request().unwrap().seek, 10);
+    chunk.accept(result(&[BEGIN, BEGIN, word]));
+    assert_eq!(chunk.request().unwrap().seek, 3_010);
+    // Nothing that was emptied is a prompt.
+    assert_eq!(chunk.request().unwrap().sot_index, 0);
+    chunk.accept(result(&[]));
+    assert!(chunk.request().is_none());
 }

@@ -36,6 +36,13 @@ def to_hugging_face(name):
     return "model." + _renamed(name, _TO_HF)
 
 
+def load_ours(folder, model, vocabulary):
+    """A checkpoint folder's weights as the training's model names and shapes them."""
+    weights = load_file(pathlib.Path(folder) / "model.safetensors")
+    state = {name: weights[to_hugging_face(name)].float() for name in model.state_dict()}
+    return state | {"decoder.tokens": weights[to_hugging_face("decoder.tokens")][vocabulary.used].float()}
+
+
 def load(folder, heads=None):
     """A checkpoint folder as an openai-whisper model in float32, with its alignment heads set (or those given)."""
     folder = pathlib.Path(folder)

@@ -1,4 +1,4 @@
-"""Trains the demo model from scratch: `python train.py --data FOLDER --out FOLDER`.
+"""Trains the demo model from scratch, or refines one with `--start`: `python train.py --data FOLDER --out FOLDER`.
 
 Two single-threaded processes share every step. The schedule counts steps, and each step's data depend on the seed, the
 step and the process alone, so a run may be slowed, paused, or stopped and started again (`--out` keeps its state).
@@ -17,13 +17,14 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+import checkpoint
 import compose
 import losses
 import model
 import targets
 
-MUON_RATE, PEAK_RATE, LAST_RATE, WARM_UP = 4e-3, 2e-3, 0.003, 100
-HELP_UNTIL, RATE_FLAT_UNTIL = 0.6, 0.4
+MUON_RATE, ADAM_RATE, LAST_RATE, WARM_UP = 4e-3, 2e-3, 0.003, 100
+HELP_UNTIL = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,24 +50,41 @@ STAGES = (
 )
 
 
-def plan(scale):
-    """[(stage, progress from 0 to 1)] of every step."""
-    steps, done = [], 0.0
-    for stage in STAGES:
-        count = max(2, round(stage.steps * scale))
-        steps += [(stage, done + stage.share * i / count) for i in range(count)]
-        done += stage.share
-    return steps
+# For a model that can already do it: only the hard windows, gently.
+REFINING = (
+    Stage(
+        500, 1.0, ((30, 4), (30, 4), (30, 4), (12, 8)), 1.0,
+        ((3, 40), (30, 150), (150, 223), (150, 223), (223, 223)), 0.15,
+    ),
+)
 
 
-def learning_rate(step, progress):
-    """The part of its peak at which each optimiser's rate stands."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    if progress < RATE_FLAT_UNTIL:
-        return 1.0
-    part = (progress - RATE_FLAT_UNTIL) / (1 - RATE_FLAT_UNTIL)
-    return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * part))
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    stages: tuple
+    peak: float  # part of the two peak rates
+    flat_until: float  # progress at which the rate begins to fall
+
+    def steps(self, scale):
+        """[(stage, progress from 0 to 1)] of every step."""
+        steps, done = [], 0.0
+        for stage in self.stages:
+            count = max(2, round(stage.steps * scale))
+            steps += [(stage, done + stage.share * i / count) for i in range(count)]
+            done += stage.share
+        return steps
+
+    def rate(self, step, progress):
+        """The part of its peak at which each optimiser's rate stands."""
+        if step < WARM_UP:
+            return self.peak * (step + 1) / WARM_UP
+        if progress < self.flat_until:
+            return self.peak
+        part = (progress - self.flat_until) / (1 - self.flat_until)
+        return self.peak * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * part)))
+
+
+FROM_SCRATCH, REFINE = Plan(STAGES, 1.0, 0.4), Plan(REFINING, 0.35, 0.2)
 
 
 class Stats:
@@ -86,11 +104,14 @@ class Stats:
 class Trainer:
     def __init__(self, args, rank):
         self.args, self.rank = args, rank
+        self.plan = REFINE if args.start else FROM_SCRATCH
         self.vocabulary = targets.Vocabulary()
         self.stamps = losses.Timestamps()
         self.pool, self.noise = compose.Pool(args.data, "train"), compose.Noise()
         self.labels = targets.FrameLabels(self.pool)
         self.model = model.Whisper(self.vocabulary, args.seed)
+        if args.start:
+            self.model.load_state_dict(checkpoint.load_ours(args.start, self.model, self.vocabulary))
         self.helpers = losses.Helpers(self.model.dims.state, self.labels.sizes)
         self.parameters = [*self.model.parameters(), *self.helpers.parameters()]
         self.optimisers = self.make_optimisers()
@@ -114,7 +135,7 @@ class Trainer:
             torch.optim.Muon(inner, lr=MUON_RATE, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(
                 [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
-                lr=PEAK_RATE, betas=(0.9, 0.98), eps=1e-8, foreach=True,
+                lr=ADAM_RATE, betas=(0.9, 0.98), eps=1e-8, foreach=True,
             ),
         ]
 
@@ -163,7 +184,8 @@ class Trainer:
         }
         offsets = torch.tensor([window.offset for window in windows])
         sound, first_layer, looks = self.model.encoder(compose.log_mel(windows), offsets)
-        parts = losses.frame_losses(self.helpers, sound, first_layer, labels, stats)
+        # New heads on a trained encoder would only disturb it.
+        parts = {} if self.args.start else losses.frame_losses(self.helpers, sound, first_layer, labels, stats)
         generator = torch.Generator().manual_seed(self.step * 2 + self.rank)
         parts["nav"] = losses.navigation(generator, looks, [onsets for _, onsets in framed])
         cross = self.model.decoder.cross(sound)
@@ -203,8 +225,8 @@ class Trainer:
         gradients *= min(1.0, 1.0 / (norm + 1e-6))
         for p, part in zip(self.parameters, gradients.split([p.numel() for p in self.parameters])):
             p.grad = part.view_as(p)
-        rate = learning_rate(self.step, progress)
-        for optimiser, peak in zip(self.optimisers, (MUON_RATE, PEAK_RATE)):
+        rate = self.plan.rate(self.step, progress)
+        for optimiser, peak in zip(self.optimisers, (MUON_RATE, ADAM_RATE)):
             for group in optimiser.param_groups:
                 group["lr"] = rate * peak
             optimiser.step()
@@ -218,14 +240,14 @@ class Trainer:
         return rate
 
     def run(self):
-        steps = plan(self.args.scale)
+        steps = self.plan.steps(self.args.scale)
         stats, started, logged, saved = Stats(), time.monotonic(), time.monotonic(), time.monotonic()
         first = self.step
         for stage, progress in itertools.islice(steps, first, self.args.until or len(steps)):
             rate = self.update(stage, progress, stats)
             now = time.monotonic()
             if self.rank == 0 and (now - logged > 30 or self.step == len(steps)):
-                self.log(stats, (now - started) / 60, STAGES.index(stage), rate, now - logged)
+                self.log(stats, (now - started) / 60, self.plan.stages.index(stage), rate, now - logged)
                 stats, logged = Stats(), now
             elif self.rank and now - logged > 30:
                 stats, logged = Stats(), now
@@ -267,6 +289,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder that synth.py filled")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="state, log and result")
+    parser.add_argument("--start", type=pathlib.Path, help="checkpoint folder to refine instead of beginning from scratch")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--scale", type=float, default=1.0, help="length of the schedule")
