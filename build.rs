@@ -1,7 +1,5 @@
 //! Packs the demo checkpoint for the binary: writes `demo.rs` with its compressed files and their digest.
 
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
-
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;

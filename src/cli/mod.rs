@@ -135,6 +135,7 @@ impl<'a> Screen<'a> {
                 let label = format!("reading `{input}`");
                 self.progress.audio(&label, *seconds, claimed.unwrap_or(*seconds).max(*seconds));
             }
+            Event::Listening { input, total } => self.progress.audio(input, 0.0, *total),
             Event::Language { input, guess } => {
                 let probability =
                     guess.probabilities.iter().find(|(language, _)| *language == guess.language);

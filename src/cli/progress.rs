@@ -90,7 +90,8 @@ fn start(kind: &Kind, done: u64, total: u64) -> ProgressBar {
             write_clock(out, state.len().unwrap_or(0))
         })
         .with_key("speed", |state: &ProgressState, out: &mut dyn Write| {
-            let _ = write!(out, "{:.1}x", state.per_sec() / 1e3);
+            // Over all of it: work goes on in jumps of half a minute, between which a momentary speed means nothing.
+            let _ = write!(out, "{:.1}x", state.pos() as f64 / state.elapsed().as_secs_f64().max(1e-3) / 1e3);
         });
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
         .with_style(style)

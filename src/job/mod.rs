@@ -73,6 +73,11 @@ pub enum Event<'a> {
         seconds: f64,
         claimed: Option<f64>,
     },
+    /// It was read once; now it is understood.
+    Listening {
+        input: &'a str,
+        total: f64,
+    },
     Language {
         input: &'a str,
         guess: &'a LanguageGuess,

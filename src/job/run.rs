@@ -137,6 +137,7 @@ impl<'a> Worker<'a> {
         if damage.any() {
             on_event(Event::Damaged { input, damage: &damage });
         }
+        on_event(Event::Listening { input, total: seconds_of_frames(extent.frames) });
         let mut features = FrontEnd::start(audio.open(&self.job.audio)?, input, bins, extent, self.cancel)?;
         let decoded = engine::transcribe(
             &mut *self.model.backend,

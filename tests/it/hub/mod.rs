@@ -288,7 +288,7 @@ fn a_download_can_be_cancelled_and_taken_up() {
 fn no_network_ends_with_3_and_names_the_demo() {
     let cache = tempfile::tempdir().unwrap();
     let program = || {
-        let mut program = assert_cmd::Command::cargo_bin("transcribe").unwrap();
+        let mut program = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
         program.env_clear().env("HF_HOME", cache.path()).env("HF_ENDPOINT", "http://127.0.0.1:1");
         // The input is looked at first.
         program.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).args(["--model", "tiny"]);
@@ -304,26 +304,28 @@ fn no_network_ends_with_3_and_names_the_demo() {
 }
 
 #[test]
-fn the_cache_is_where_the_environment_says() {
+fn the_environment_says_where_the_hub_and_the_cache_are() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(Plan { token: Some("secret".into()), ..Plan::demo(REPOSITORY) });
     std::fs::write(folder.path().join("token"), "secret\n").unwrap();
-    // The run ends at the input, which is no audio; the model is found before.
-    for cache in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"] {
-        let hub = folder.path().join(cache);
-        let mut program = assert_cmd::Command::cargo_bin("transcribe").unwrap();
-        program
-            .env_clear()
-            .env("HF_HOME", folder.path())
-            .env(cache, &hub)
-            .env("HF_ENDPOINT", server.endpoint());
-        program.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).args(["--model", "tiny"]);
-        program.assert().code(1);
-        assert!(
-            hub.join("models--openai--whisper-tiny/snapshots")
-                .join(COMMIT)
-                .join("model.safetensors")
-                .is_file()
-        );
+    let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
+    let say = |model: &str, variable: &str, cache: &Path| {
+        let mut program = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
+        program.env_clear().env("HF_HOME", folder.path()).env(variable, cache);
+        program.env("HF_ENDPOINT", server.endpoint()).arg(&speech).args(["--model", model]);
+        program.assert().code(0).stderr("").get_output().stdout.clone()
+    };
+    let demo = say("demo", "HF_HUB_CACHE", folder.path());
+    assert!(!demo.is_empty() && server.requests().is_empty());
+    for variable in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"] {
+        let cache = folder.path().join(variable);
+        if variable == "HF_HOME" {
+            std::fs::create_dir(&cache).unwrap();
+            std::fs::write(cache.join("token"), "secret").unwrap();
+        }
+        assert_eq!(say("tiny", variable, &cache), demo, "{variable}");
+        let hub = if variable == "HF_HOME" { cache.join("hub") } else { cache };
+        let snapshot = hub.join("models--openai--whisper-tiny/snapshots").join(COMMIT);
+        assert!(snapshot.join("model.safetensors").is_file(), "{variable}");
     }
 }
