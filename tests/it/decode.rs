@@ -1,7 +1,5 @@
 //! Decoding against openai-whisper: the same logits in, the same segments out; and the tokenizer's answers.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test reports")]
-
 use std::path::Path;
 use std::sync::Arc;
 

@@ -74,19 +74,17 @@ fn model() -> (CandleBackend, Arc<Tokenizer>) {
 }
 
 fn options(of: &Options) -> DecodeOptions {
-    let mut options = DecodeOptions::default();
-    options.language = of.language.as_ref().map(|language| language.parse().unwrap());
-    if let Some(task) = &of.task {
-        options.task = task.parse().unwrap();
+    let defaults = DecodeOptions::default();
+    DecodeOptions {
+        language: of.language.as_ref().map(|language| language.parse().unwrap()),
+        task: of.task.as_ref().map_or(defaults.task, |task| task.parse().unwrap()),
+        temperatures: of.temperature.map_or(defaults.temperatures, |temperature| vec![temperature]),
+        condition_on_previous_text: of.condition_on_previous_text.unwrap_or(true),
+        initial_prompt: of.initial_prompt.clone(),
+        carry_initial_prompt: of.carry_initial_prompt.unwrap_or(false),
+        without_timestamps: of.without_timestamps.unwrap_or(false),
+        ..DecodeOptions::default()
     }
-    if let Some(temperature) = of.temperature {
-        options.temperatures = vec![temperature];
-    }
-    options.condition_on_previous_text = of.condition_on_previous_text.unwrap_or(true);
-    options.initial_prompt = of.initial_prompt.clone();
-    options.carry_initial_prompt = of.carry_initial_prompt.unwrap_or(false);
-    options.without_timestamps = of.without_timestamps.unwrap_or(false);
-    options
 }
 
 /// A window as it was accepted: temperatures tried after the first are counted.

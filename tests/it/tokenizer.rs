@@ -1,7 +1,5 @@
 //! The tokenizer against openai-whisper's answers, for every published vocabulary and for damaged files.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test reports")]
-
 use std::path::Path;
 use std::sync::OnceLock;
 

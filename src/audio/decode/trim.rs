@@ -53,11 +53,11 @@ impl Trim {
                 let start = i64::try_from(frames).ok()?;
                 Some(start..start.checked_add(i64::from(padding))?)
             });
-        } else if container == FORMAT_ID_CAF {
-            if let Some(rate) = rate {
-                trim.start = f64::from(track.delay.unwrap_or(0)) / rate;
-                trim.length = track.num_frames.map(|frames| frames as f64 / rate);
-            }
+        } else if container == FORMAT_ID_CAF
+            && let Some(rate) = rate
+        {
+            trim.start = f64::from(track.delay.unwrap_or(0)) / rate;
+            trim.length = track.num_frames.map(|frames| frames as f64 / rate);
         }
         trim
     }
