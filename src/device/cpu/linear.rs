@@ -6,76 +6,36 @@ use rayon::prelude::*;
 
 use super::SERIAL_WORK;
 
-/// `y = x · wᵀ + bias` for a whole window of rows at once.
+/// `y = x · wᵀ + bias` for a whole window of rows at once; the shape is (rows, width, out).
 pub fn matrix(x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32], shape: (usize, usize, usize)) {
     let (rows, width, out) = shape;
+    assert!(x.len() == rows * width && w.len() == out * width && y.len() == rows * out, "a product's shapes");
     if let Some(bias) = bias {
         y.chunks_exact_mut(out).for_each(|row| row.copy_from_slice(bias));
     }
-    product(x, (width, 1), w, (1, width), y, (rows, width, out), bias.is_some(), Parallelism::Rayon(0));
-}
-
-/// `y (+)= a · b` where `a` is `[m, k]` and `b` is `[k, n]`, each with its (row, column) strides; `y` is dense.
-#[expect(clippy::too_many_arguments, reason = "the operands of a matrix product")]
-fn product(
-    a: &[f32],
-    a_strides: (usize, usize),
-    b: &[f32],
-    b_strides: (usize, usize),
-    y: &mut [f32],
-    (m, k, n): (usize, usize, usize),
-    accumulate: bool,
-    parallelism: Parallelism,
-) {
-    strided_product(a, a_strides, b, b_strides, y, n, (m, k, n), accumulate, 1.0, parallelism);
-}
-
-/// As [`product`], times `factor`, into rows of `y` that lie `y_stride` apart.
-#[expect(clippy::too_many_arguments, reason = "the operands of a matrix product")]
-pub fn strided_product(
-    a: &[f32],
-    a_strides: (usize, usize),
-    b: &[f32],
-    b_strides: (usize, usize),
-    y: &mut [f32],
-    y_stride: usize,
-    (m, k, n): (usize, usize, usize),
-    accumulate: bool,
-    factor: f32,
-    parallelism: Parallelism,
-) {
-    if m == 0 || n == 0 {
-        return;
-    }
-    let reach = |rows: usize, columns: usize, (r, c): (usize, usize)| {
-        if rows == 0 || columns == 0 { 0 } else { (rows - 1) * r + (columns - 1) * c + 1 }
-    };
-    assert!(a.len() >= reach(m, k, a_strides), "the left matrix of a product is too small");
-    assert!(b.len() >= reach(k, n, b_strides), "the right matrix of a product is too small");
-    assert!(y.len() >= reach(m, n, (y_stride, 1)), "the result of a product is too small");
-    // SAFETY: the asserts above keep every index that the strides can reach inside the three slices, and
-    // the borrow checker keeps `y` apart from the other two.
+    // SAFETY: the assert above says that the three dense matrices lie inside their slices, and the borrow
+    // checker keeps `y` apart from the other two.
     unsafe {
         gemm::gemm(
-            m,
-            n,
-            k,
+            rows,
+            out,
+            width,
             y.as_mut_ptr(),
             1,
-            y_stride as isize,
-            accumulate,
-            a.as_ptr(),
-            a_strides.1 as isize,
-            a_strides.0 as isize,
-            b.as_ptr(),
-            b_strides.1 as isize,
-            b_strides.0 as isize,
+            out as isize,
+            bias.is_some(),
+            x.as_ptr(),
+            1,
+            width as isize,
+            w.as_ptr(),
+            width as isize,
+            1,
             1.0,
-            factor,
+            1.0,
             false,
             false,
             false,
-            parallelism,
+            Parallelism::Rayon(0),
         );
     }
 }
@@ -143,69 +103,105 @@ impl WithSimd for Rows<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Rows { x, w, bias, y, width } = self;
         let (count, out) = (x.len() / width, w.len() / width);
-        let mut o = 0;
-        while o < out {
-            let wide = count == 1 && o + WIDE_TILE <= out;
-            let step = if wide { WIDE_TILE } else { OUT_TILE.min(out - o) };
-            let tile = &w[o * width..(o + step) * width];
-            let mut r = 0;
-            while r < count {
-                let rows = ROW_TILE.min(count - r);
-                let x = &x[r * width..(r + rows) * width];
-                let mut put = |row: usize, column: usize, sum: f32| {
-                    y[(r + row) * out + o + column] = sum + bias.map_or(0.0, |b| b[o + column]);
-                };
-                match (rows, step) {
-                    (4, 4) => dots::<S, 4, 4>(simd, x, tile, width, &mut put),
-                    (3, 4) => dots::<S, 3, 4>(simd, x, tile, width, &mut put),
-                    (2, 4) => dots::<S, 2, 4>(simd, x, tile, width, &mut put),
-                    (1, 8) => dots::<S, 1, 8>(simd, x, tile, width, &mut put),
-                    (1, 4) => dots::<S, 1, 4>(simd, x, tile, width, &mut put),
-                    _ => {
-                        for row in 0..rows {
-                            for column in 0..step {
-                                let x = &x[row * width..(row + 1) * width];
-                                let w = &tile[column * width..(column + 1) * width];
-                                dots::<S, 1, 1>(simd, x, w, width, |_, _, sum| put(row, column, sum));
-                            }
-                        }
-                    }
-                }
-                r += rows;
+        let mut put = |row: usize, column: usize, sum: f32| {
+            y[row * out + column] = sum + bias.map_or(0.0, |b| b[column]);
+        };
+        if count == 1 {
+            let wide = out / WIDE_TILE * WIDE_TILE;
+            for o in (0..wide).step_by(WIDE_TILE) {
+                one_row::<S, WIDE_TILE>(simd, x, &w[o * width..], width, |c, sum| put(0, o + c, sum));
             }
-            o += step;
+            for o in wide..out {
+                one_row::<S, 1>(simd, x, &w[o * width..], width, |_, sum| put(0, o, sum));
+            }
+            return;
+        }
+        let tiles: Vec<Tile<'_, S>> = (0..count)
+            .step_by(ROW_TILE)
+            .map(|r| Tile::new(simd, x, width, r, ROW_TILE.min(count - r)))
+            .collect();
+        let whole = out / OUT_TILE * OUT_TILE;
+        for o in (0..whole).step_by(OUT_TILE) {
+            for tile in &tiles {
+                tile.dots(simd, &w[o * width..], width, |r, c, sum| put(tile.first + r, o + c, sum));
+            }
+        }
+        for o in whole..out {
+            for r in 0..count {
+                let x = &x[r * width..(r + 1) * width];
+                one_row::<S, 1>(simd, x, &w[o * width..], width, |_, sum| put(r, o, sum));
+            }
         }
     }
 }
 
-/// The dot products of `R` rows of `x` with `C` rows of `w`. Each sum has an accumulator of its own and runs
-/// through the width in order, so the tile's size does not show in the result.
+/// Up to `ROW_TILE` rows, their vectors side by side.
+struct Tile<'a, S: Simd> {
+    first: usize,
+    count: usize,
+    vectors: Vec<[S::f32s; ROW_TILE]>,
+    tails: [&'a [f32]; ROW_TILE],
+}
+
+impl<'a, S: Simd> Tile<'a, S> {
+    #[inline(always)]
+    fn new(simd: S, x: &'a [f32], width: usize, first: usize, count: usize) -> Self {
+        let mut vectors = vec![[simd.splat_f32s(0.0); ROW_TILE]; width / S::F32_LANES];
+        let mut tails: [&[f32]; ROW_TILE] = [&[]; ROW_TILE];
+        for r in 0..count {
+            let (row, tail) = S::as_simd_f32s(&x[(first + r) * width..(first + r + 1) * width]);
+            vectors.iter_mut().zip(row).for_each(|(to, &value)| to[r] = value);
+            tails[r] = tail;
+        }
+        Tile { first, count, vectors, tails }
+    }
+
+    /// The dot products of the rows with `OUT_TILE` rows of `w`. Each has an accumulator of its own that runs
+    /// through the width in order, as in [`one_row`], so which tile a row is in does not show in its results.
+    #[inline(always)]
+    fn dots(&self, simd: S, w: &[f32], width: usize, mut put: impl FnMut(usize, usize, f32)) {
+        let row = |c: usize| S::as_simd_f32s(&w[c * width..(c + 1) * width]);
+        let ((w0, t0), (w1, t1), (w2, t2), (w3, t3)) = (row(0), row(1), row(2), row(3));
+        let mut sums = [[simd.splat_f32s(0.0); OUT_TILE]; ROW_TILE];
+        for ((((x, &a), &b), &c), &d) in self.vectors.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+            for (sums, &x) in sums.iter_mut().zip(x) {
+                sums[0] = simd.mul_add_f32s(x, a, sums[0]);
+                sums[1] = simd.mul_add_f32s(x, b, sums[1]);
+                sums[2] = simd.mul_add_f32s(x, c, sums[2]);
+                sums[3] = simd.mul_add_f32s(x, d, sums[3]);
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate().take(self.count) {
+            for (c, (sum, tail)) in sums.into_iter().zip([t0, t1, t2, t3]).enumerate() {
+                put(r, c, simd.reduce_sum_f32s(sum) + dot(self.tails[r], tail));
+            }
+        }
+    }
+}
+
+/// The dot products of one row with `C` rows of `w`.
 #[inline(always)]
-fn dots<S: Simd, const R: usize, const C: usize>(
+fn one_row<S: Simd, const C: usize>(
     simd: S,
     x: &[f32],
     w: &[f32],
     width: usize,
-    mut put: impl FnMut(usize, usize, f32),
+    mut put: impl FnMut(usize, f32),
 ) {
-    let xs: [_; R] = std::array::from_fn(|r| S::as_simd_f32s(&x[r * width..(r + 1) * width]));
+    let (x, x_tail) = S::as_simd_f32s(x);
     let ws: [_; C] = std::array::from_fn(|c| S::as_simd_f32s(&w[c * width..(c + 1) * width]));
-    let vectors = xs[0].0.len();
-    let xv: [&[S::f32s]; R] = std::array::from_fn(|r| &xs[r].0[..vectors]);
-    let wv: [&[S::f32s]; C] = std::array::from_fn(|c| &ws[c].0[..vectors]);
-    let mut sums = [[simd.splat_f32s(0.0); C]; R];
-    for i in 0..vectors {
+    let mut sums = [simd.splat_f32s(0.0); C];
+    for (i, &x) in x.iter().enumerate() {
         for c in 0..C {
-            let w = wv[c][i];
-            for r in 0..R {
-                sums[r][c] = simd.mul_add_f32s(xv[r][i], w, sums[r][c]);
-            }
+            sums[c] = simd.mul_add_f32s(x, ws[c].0[i], sums[c]);
         }
     }
-    for (r, sums) in sums.into_iter().enumerate() {
-        for (c, sum) in sums.into_iter().enumerate() {
-            let tail: f32 = xs[r].1.iter().zip(ws[c].1).map(|(x, w)| x * w).sum();
-            put(r, c, simd.reduce_sum_f32s(sum) + tail);
-        }
+    for (c, sum) in sums.into_iter().enumerate() {
+        put(c, simd.reduce_sum_f32s(sum) + dot(x_tail, ws[c].1));
     }
+}
+
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "calls into the gemm crate, which takes pointers")]
 
 mod attention;
+mod cached;
 mod linear;
 mod pointwise;
 
@@ -68,17 +69,17 @@ impl Kernels for Cpu {
         &self,
         q: &Tensor,
         keys: &Tensor,
-        cached: &Tensor,
+        entries: &Tensor,
         reach: &[Place],
     ) -> Result<Tensor> {
         let (slots, heads, len, head) = keys.dims4()?;
         if let Some(&place) = reach.iter().find(|&&(slot, seen)| slot >= slots || seen == 0 || seen > len) {
             bail!("cached attention: {place:?} in {slots} slots of {len}");
         }
-        let shape = attention::CacheShape { heads, len, head };
+        let shape = cached::CacheShape { heads, len, head };
         let (rows, columns) = q.dims2()?;
         let mut y = vec![0f32; rows * heads * head];
-        attention::cached(&values(q)?, columns, &values(keys)?, &values(cached)?, shape, reach, &mut y)?;
+        cached::attend(&values(q)?, columns, &values(keys)?, &values(entries)?, shape, reach, &mut y)?;
         Tensor::from_vec(y, (rows, heads * head), q.device())
     }
 }
