@@ -9,6 +9,7 @@ mod decode;
 mod export;
 mod hub;
 mod mel;
+mod memory;
 mod network;
 mod parity;
 mod rooms;
