@@ -32,14 +32,30 @@ class Pool:
         names = {name for r in self.records for _, name in r["phonemes"] if name.strip("_: ")}
         self.phonemes = {name: i + 1 for i, name in enumerate(sorted(names))}
 
+    def keep(self, wanted):
+        """Leaves out the utterances that are not wanted."""
+        self.by_language = {lang: [r for r in records if wanted(r)] for lang, records in self.by_language.items()}
+        return self
+
     def draw(self, rng, lang):
         records = self.by_language[lang]
         return records[rng.integers(len(records))]
 
     def audio(self, record):
         """The utterance with its margins; the speech begins `record["margin"]` samples in."""
-        cut = self.samples[record["offset"] : record["offset"] + record["length"]]
-        return cut.astype(np.float32) * (1 / 32768)
+        cut = self.samples[record["offset"] : record["offset"] + record["length"]].astype(np.float32) * (1 / 32768)
+        if "speed" not in record:
+            return cut
+        return np.interp(np.arange(0, len(cut) - 1, record["speed"]), np.arange(len(cut)), cut).astype(np.float32)
+
+
+def hastened(record, speed):
+    """The utterance played faster: a smaller speaker."""
+    return {
+        **record, "speed": speed, "margin": round(record["margin"] / speed), "duration": round(record["duration"] / speed),
+        "word_starts": [round(s / speed) for s in record["word_starts"]],
+        "phonemes": [(round(s / speed), name) for s, name in record["phonemes"]],
+    }
 
 
 class Noise:
@@ -115,11 +131,13 @@ def _first_start(rng, seconds):
     return min(start, seconds - 2.5)
 
 
-def _place(rng, pool, lang, seconds, limit, start, may_cut, out):
+def _place(rng, pool, lang, seconds, limit, start, may_cut, out, wide):
     """Phrase after phrase from `start` until one does not fit before `limit`."""
     placed, misses = [], 0
     while start < limit - 0.1:
         record = pool.draw(rng, lang)
+        if wide and rng.random() < 0.4:
+            record = hastened(record, rng.uniform(0.9, 1.45))
         one = Placed(record, start)
         if one.end > min(limit, seconds - 0.02):
             if not placed and not may_cut and misses < 8:
@@ -137,8 +155,10 @@ def _place(rng, pool, lang, seconds, limit, start, may_cut, out):
     return placed
 
 
-def compose_window(rng, pool, noise, seconds, lang=None, silent=None, offset=None, augment=True):
-    """A random window. `augment=False` leaves out what only training needs (colouring, longer rests of a phrase before the first)."""
+def compose_window(rng, pool, noise, seconds, lang=None, silent=None, offset=None, augment=True, wide=False):
+    """A random window. `augment=False` leaves out what only training needs (colouring, longer rests of a phrase before the first).
+    `wide` makes some of the speakers much smaller, as children are.
+    """
     lang = lang or lexicon.LANGUAGES[rng.integers(3)]
     out = np.zeros(seconds * RATE, np.float32)
     silent = rng.random() < 0.07 if silent is None else silent
@@ -157,7 +177,7 @@ def compose_window(rng, pool, noise, seconds, lang=None, silent=None, offset=Non
         if tail > 0.08:
             start = max(start, tail + rng.uniform(0.15, 0.5))
     if not silent:
-        placed = _place(rng, pool, lang, seconds, limit, start, seconds == 30 and not short, out)
+        placed = _place(rng, pool, lang, seconds, limit, start, seconds == 30 and not short, out, wide)
     content = float(seconds)
     if short:
         last = placed[-1].end if placed else 0.0

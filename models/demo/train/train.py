@@ -50,12 +50,8 @@ STAGES = (
 )
 
 
-# For a model that can already do it: only the hard windows, gently.
-REFINING = (
-    Stage(
-        500, 1.0, ((30, 4), (30, 4), (30, 4), (12, 8)), 1.0,
-        ((3, 40), (30, 150), (150, 223), (150, 223), (223, 223)), 0.15,
-    ),
+_HARD = (
+    ((30, 4), (30, 4), (30, 4), (12, 8)), 1.0, ((3, 40), (30, 150), (150, 223), (150, 223), (223, 223)), 0.15,
 )
 
 
@@ -64,6 +60,8 @@ class Plan:
     stages: tuple
     peak: float  # part of the two peak rates
     flat_until: float  # progress at which the rate begins to fall
+    labels: bool = True  # whether the frame labels help
+    wide: bool = False  # whether voices are varied beyond what synth.py makes
 
     def steps(self, scale):
         """[(stage, progress from 0 to 1)] of every step."""
@@ -84,7 +82,12 @@ class Plan:
         return self.peak * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * part)))
 
 
-FROM_SCRATCH, REFINE = Plan(STAGES, 1.0, 0.4), Plan(REFINING, 0.35, 0.2)
+PLANS = {
+    "scratch": Plan(STAGES, 1.0, 0.4),
+    # Two for a model that can already do it: the hard windows, and then more kinds of voices.
+    "hard": Plan((Stage(500, 1.0, *_HARD),), 0.35, 0.2, labels=False),
+    "wide": Plan((Stage(360, 1.0, *_HARD),), 0.5, 0.2, wide=True),
+}
 
 
 class Stats:
@@ -104,7 +107,7 @@ class Stats:
 class Trainer:
     def __init__(self, args, rank):
         self.args, self.rank = args, rank
-        self.plan = REFINE if args.start else FROM_SCRATCH
+        self.plan = PLANS[args.plan]
         self.vocabulary = targets.Vocabulary()
         self.stamps = losses.Timestamps()
         self.pool, self.noise = compose.Pool(args.data, "train"), compose.Noise()
@@ -163,7 +166,9 @@ class Trainer:
         shared = np.random.default_rng([self.args.seed, self.step])
         own = np.random.default_rng([self.args.seed, self.step, 1 + self.rank])
         seconds, count = stage.lengths[shared.integers(len(stage.lengths))]
-        windows = [compose.compose_window(own, self.pool, self.noise, seconds) for _ in range(count)]
+        windows = [
+            compose.compose_window(own, self.pool, self.noise, seconds, wide=self.plan.wide) for _ in range(count)
+        ]
         lengths = [0]
         if shared.random() < stage.prompted:
             low, high = stage.prompts[shared.integers(len(stage.prompts))]
@@ -184,8 +189,12 @@ class Trainer:
         }
         offsets = torch.tensor([window.offset for window in windows])
         sound, first_layer, looks = self.model.encoder(compose.log_mel(windows), offsets)
-        # New heads on a trained encoder would only disturb it.
-        parts = {} if self.args.start else losses.frame_losses(self.helpers, sound, first_layer, labels, stats)
+        parts = {}
+        if self.plan.labels:
+            # New heads on a trained encoder must learn before they may teach.
+            waiting = self.args.start and self.step < WARM_UP
+            seen = (sound.detach(), first_layer.detach()) if waiting else (sound, first_layer)
+            parts = losses.frame_losses(self.helpers, *seen, labels, stats)
         generator = torch.Generator().manual_seed(self.step * 2 + self.rank)
         parts["nav"] = losses.navigation(generator, looks, [onsets for _, onsets in framed])
         cross = self.model.decoder.cross(sound)
@@ -290,6 +299,7 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder that synth.py filled")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="state, log and result")
     parser.add_argument("--start", type=pathlib.Path, help="checkpoint folder to refine instead of beginning from scratch")
+    parser.add_argument("--plan", choices=PLANS, default="scratch")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--scale", type=float, default=1.0, help="length of the schedule")
