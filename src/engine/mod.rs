@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::cancel::CancelToken;
 use crate::decode::fallback::WindowResult;
-use crate::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Tokenizer, WindowRequest};
+use crate::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Task, Tokenizer, WindowRequest};
 use crate::error::{Error, Result};
 use crate::mel::features::Features;
 
@@ -103,7 +103,7 @@ fn settle_language(
     cancel: &CancelToken,
 ) -> Result<(Language, Option<LanguageGuess>)> {
     if !tokenizer.is_multilingual() || tokenizer.languages().is_empty() {
-        return Ok((Language::ENGLISH, None));
+        return english_only(options).map(|()| (Language::ENGLISH, None));
     }
     if let Some(language) = options.language {
         return match tokenizer.language_token(language) {
@@ -113,6 +113,21 @@ fn settle_language(
     }
     let guess = detect::detect(stage, tokenizer, cancel)?;
     Ok((guess.language, Some(guess)))
+}
+
+/// Such a model would write English, whatever it hears: better no transcript than one that misleads.
+fn english_only(options: &DecodeOptions) -> Result<()> {
+    let (what, why) = match options.language {
+        Some(language) if language != Language::ENGLISH => {
+            (format!("language `{language}`"), "this model knows English only")
+        }
+        _ if options.task == Task::Translate => {
+            ("task `translate`".into(), "this model knows English only and cannot translate")
+        }
+        _ => return Ok(()),
+    };
+    let hint = Some("take a multilingual `--model`, one without `.en` in its name".into());
+    Err(Error::Usage { what, why: why.into(), hint })
 }
 
 fn decode_window(

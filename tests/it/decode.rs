@@ -8,7 +8,7 @@ use transcribe::backend::scripted::Scripted;
 use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::fallback::WindowResult;
-use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Tokenizer};
+use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Task, Tokenizer};
 use transcribe::engine::{Decoded, Event, WindowDone, transcribe};
 use transcribe::error::{Error, Result};
 use transcribe::mel::features::Features;
@@ -340,4 +340,21 @@ fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() 
     assert_eq!(chunk.request().unwrap().sot_index, 0);
     chunk.accept(result(&[]));
     assert!(chunk.request().is_none());
+}
+
+#[test]
+fn an_english_only_model_refuses_what_it_cannot_do() {
+    let german = DecodeOptions { language: Some("de".parse().unwrap()), ..DecodeOptions::default() };
+    let translate = DecodeOptions { task: Task::Translate, ..DecodeOptions::default() };
+    for (options, named) in [(german, "`de`"), (translate, "`translate`")] {
+        let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB - 1 };
+        let rule = |_: &[f32], _: &[u32], _: &mut [f32]| Err(Error::usage("the model", "must not be asked"));
+        let mut backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
+        let mut features = CountingFeatures { frames: 3_000 };
+        let cancel = CancelToken::new();
+        let result = transcribe(&mut backend, &english(), &mut features, &options, &cancel, &mut |_| ());
+        let Err(Error::Usage { what, why, hint }) = result else { panic!("{result:?}") };
+        assert!(what.contains(named), "{what}");
+        assert!(why.contains("English only") && hint.is_some(), "{why}");
+    }
 }
