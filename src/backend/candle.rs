@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 use super::{Backend, Capacity, ModelSpec, RowInput, WindowInput};
-use crate::device::kernels;
+use crate::device::kernels_for;
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
 use crate::whisper::kv_cache::KvShape;
@@ -39,7 +39,7 @@ impl CandleBackend {
             n_text_ctx: config.max_target_positions,
             n_vocab: config.vocab_size,
         };
-        let model = Whisper::new(config, weights, kernels::for_device(&device))?;
+        let model = Whisper::new(config, weights, kernels_for(&device))?;
         Ok(CandleBackend { model, spec, capacity, text, audio, device, dtype })
     }
 

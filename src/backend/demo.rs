@@ -1,7 +1,10 @@
 //! The demo checkpoint inside the binary: `models/demo`, compressed by the build script.
 
-use crate::backend::source::{Checkpoint, DEMO, Files};
+use crate::backend::checkpoint::{Checkpoint, Files};
 use crate::error::{Error, ModelFault, Result};
+
+/// The name of the checkpoint inside the binary.
+pub const DEMO: &str = "demo";
 
 include!(concat!(env!("OUT_DIR"), "/demo.rs"));
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::DType;
 
 use super::candle::CandleBackend;
-use super::source::{Checkpoint, Files, WEIGHTS};
+use super::checkpoint::{Checkpoint, Files, WEIGHTS};
 use super::{Backend, Capacity};
 use crate::decode::Tokenizer;
 use crate::device::Selected;

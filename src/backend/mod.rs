@@ -1,6 +1,7 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
 pub mod candle;
+pub mod checkpoint;
 mod demo;
 pub mod hub;
 mod load;

@@ -1,29 +1,20 @@
 //! What `--model` names: a known name, a hub repository, a folder or the demo, resolved to files at hand.
 //!
-//! Only finds the files and sees that none is cut off; what they hold is for the loader.
+//! Only finds the files; what they hold is for the loader.
 
-use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
-use crate::backend::demo;
-use crate::backend::hub::{self, Hub};
+use crate::backend::checkpoint::{
+    CONFIG, Checkpoint, Files, GENERATION_CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, checked, hex, missing,
+    shards, unreadable,
+};
+use crate::backend::demo::{self, DEMO};
+use crate::backend::hub::{self, Download, Hub};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelFault, Result};
-
-pub const CONFIG: &str = "config.json";
-pub const GENERATION_CONFIG: &str = "generation_config.json";
-pub const TOKENIZER: &str = "tokenizer.json";
-pub const WEIGHTS: &str = "model.safetensors";
-pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
-
-/// The name of the checkpoint inside the binary.
-pub const DEMO: &str = "demo";
 
 /// Names that people use, and the hub repositories that hold them.
 const KNOWN: [(&str, &str); 19] = [
@@ -47,70 +38,6 @@ const KNOWN: [(&str, &str); 19] = [
     ("distil-large-v3", "distil-whisper/distil-large-v3"),
     ("distil-large-v3.5", "distil-whisper/distil-large-v3.5"),
 ];
-
-/// A checkpoint in Hugging Face form with every file at hand.
-#[derive(Debug)]
-pub struct Checkpoint {
-    /// As the person called it.
-    pub name: String,
-    /// Two checkpoints with the same identity hold the same weights.
-    pub identity: String,
-    pub files: Files,
-}
-
-/// Where the files of a checkpoint are.
-#[derive(Debug)]
-pub enum Files {
-    Folder {
-        config: PathBuf,
-        generation_config: Option<PathBuf>,
-        tokenizer: PathBuf,
-        /// One file, or all shards in the order of their names.
-        weights: Vec<PathBuf>,
-    },
-    Embedded {
-        config: Vec<u8>,
-        generation_config: Vec<u8>,
-        tokenizer: Vec<u8>,
-        weights: Vec<u8>,
-    },
-}
-
-impl Checkpoint {
-    pub fn config(&self) -> Result<Cow<'_, [u8]>> {
-        match &self.files {
-            Files::Folder { config, .. } => self.read(config),
-            Files::Embedded { config, .. } => Ok(config.into()),
-        }
-    }
-
-    pub fn generation_config(&self) -> Result<Option<Cow<'_, [u8]>>> {
-        match &self.files {
-            Files::Folder { generation_config: None, .. } => Ok(None),
-            Files::Folder { generation_config: Some(path), .. } => self.read(path).map(Some),
-            Files::Embedded { generation_config, .. } => Ok(Some(generation_config.into())),
-        }
-    }
-
-    pub fn tokenizer(&self) -> Result<Cow<'_, [u8]>> {
-        match &self.files {
-            Files::Folder { tokenizer, .. } => self.read(tokenizer),
-            Files::Embedded { tokenizer, .. } => Ok(tokenizer.into()),
-        }
-    }
-
-    fn read(&self, path: &Path) -> Result<Cow<'_, [u8]>> {
-        std::fs::read(path).map(Cow::Owned).map_err(|e| unreadable(&self.name, path, e))
-    }
-}
-
-/// How far the download of one file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Download<'a> {
-    pub file: &'a str,
-    pub done: u64,
-    pub total: u64,
-}
 
 /// Finds the checkpoint that `model` names, and downloads it if it must and may.
 pub fn find(
@@ -206,64 +133,6 @@ fn other_weights(model: &str, folder: &Path) -> Option<Error> {
     Some(Error::model(model, ModelFault::NotWhisper { why }))
 }
 
-/// The files named in a `model.safetensors.index.json`.
-pub(super) fn shards(model: &str, index: &[u8]) -> Result<Vec<String>> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: std::collections::BTreeMap<String, String>,
-    }
-    let damaged = |why: String| Error::model(model, ModelFault::Damaged { file: WEIGHTS_INDEX.into(), why });
-    let index: Index = serde_json::from_slice(index).map_err(|e| damaged(e.to_string()))?;
-    let mut names: Vec<String> = index.weight_map.into_values().collect();
-    names.sort();
-    names.dedup();
-    // A name from a file of somebody else must not lead out of the folder.
-    let plain = |name: &String| Path::new(name).file_name() == Some(name.as_ref());
-    match names.iter().find(|name| !plain(name)) {
-        Some(bad) => Err(damaged(format!("it names `{bad}`, which is not a file beside it"))),
-        None if names.is_empty() => Err(damaged("it names no file".into())),
-        None => Ok(names),
-    }
-}
-
-/// Lets a checkpoint pass whose weights are all there.
-pub(super) fn checked(checkpoint: Checkpoint) -> Result<Checkpoint> {
-    if let Files::Folder { weights, .. } = &checkpoint.files {
-        for path in weights {
-            check_length(&checkpoint.name, path)?;
-        }
-    }
-    Ok(checkpoint)
-}
-
-/// Compares the length of a weight file with what its header promises.
-fn check_length(model: &str, path: &Path) -> Result<()> {
-    let io = |e| unreadable(model, path, e);
-    let damaged =
-        |why: String| Error::model(model, ModelFault::Damaged { file: path.display().to_string(), why });
-    let mut file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    if length < 8 {
-        return Err(damaged(format!("it has only {length} bytes")));
-    }
-    let mut header_length = [0; 8];
-    file.read_exact(&mut header_length).map_err(io)?;
-    let header_length = u64::from_le_bytes(header_length);
-    if header_length > length - 8 {
-        return Err(damaged("it ends within its header, or is not in the safetensors format".into()));
-    }
-    let mut header = Vec::new();
-    file.take(header_length).read_to_end(&mut header).map_err(io)?;
-    let header: Metadata =
-        serde_json::from_slice(&header).map_err(|e| damaged(format!("its header is wrong: {e}")))?;
-    let end = header.tensors().values().map(|tensor| tensor.data_offsets.1 as u64).max().unwrap_or(0);
-    let expected = end.saturating_add(8).saturating_add(header_length);
-    if expected != length {
-        return Err(damaged(format!("it has {length} bytes instead of {expected}")));
-    }
-    Ok(())
-}
-
 /// Hashing gigabytes at every start would be felt, so sizes and times stand for the weights themselves.
 fn folder_identity(model: &str, config: &Path, tokenizer: &Path, weights: &[PathBuf]) -> Result<String> {
     let mut digest = Sha256::new();
@@ -277,18 +146,6 @@ fn folder_identity(model: &str, config: &Path, tokenizer: &Path, weights: &[Path
         digest.update(modified.map_or(0, |time| time.as_nanos()).to_le_bytes());
     }
     Ok(format!("folder@{}", hex(&digest.finalize())))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(super) fn missing(model: &str, file: &str) -> Error {
-    Error::model(model, ModelFault::MissingFile { file: file.to_owned() })
-}
-
-pub(super) fn unreadable(model: &str, path: &Path, source: std::io::Error) -> Error {
-    Error::model(model, ModelFault::Unreadable { file: path.display().to_string(), source: source.into() })
 }
 
 #[cfg(test)]
@@ -319,19 +176,6 @@ mod tests {
         for no in ["tiny", "./a", "../a", "a/b/c", "/a", "a/", "a b/c", "a/.."] {
             assert!(!is_repository(no), "{no}");
         }
-    }
-
-    #[test]
-    fn shards_are_sorted_and_stay_in_their_folder() {
-        let index =
-            br#"{"weight_map": {"a": "m-2.safetensors", "b": "m-1.safetensors", "c": "m-2.safetensors"}}"#;
-        assert_eq!(shards("m", index).unwrap(), ["m-1.safetensors", "m-2.safetensors"]);
-        for bad in ["../x", "/etc/passwd", "a/b", ".."] {
-            let index = format!(r#"{{"weight_map": {{"a": "{bad}"}}}}"#);
-            assert!(shards("m", index.as_bytes()).is_err(), "{bad}");
-        }
-        assert!(shards("m", b"{\"weight_map\": {}}").is_err());
-        assert!(shards("m", b"not json").is_err());
     }
 
     #[test]

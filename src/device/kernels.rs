@@ -4,12 +4,8 @@
 //! a device with something faster implements the trait beside it and is tested against it.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
-
-use super::cpu::Cpu;
-use super::plain::Plain;
+use candle_core::{Result, Tensor};
 
 /// A place in a cache: which slot, and where in it.
 pub type Place = (usize, usize);
@@ -37,14 +33,13 @@ pub trait Kernels: Debug + Send + Sync {
     -> Result<Tensor>;
 }
 
-/// The fastest kernels there are for a device.
-pub fn for_device(device: &Device) -> Arc<dyn Kernels> {
-    if device.is_cpu() { Arc::new(Cpu) } else { Arc::new(Plain) }
-}
-
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
+    use crate::device::cpu::Cpu;
+    use crate::device::plain::Plain;
     use proptest::prelude::*;
 
     fn random(shape: &[usize], seed: u64) -> Tensor {

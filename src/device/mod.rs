@@ -5,8 +5,17 @@ pub mod kernels;
 pub mod plain;
 mod select;
 
+use std::sync::Arc;
+
+use candle_core::Device;
+
 pub use kernels::Kernels;
 pub use select::{DeviceRequest, Selected, compiled, select};
 
 /// The epsilon of every layer normalisation in Whisper.
 pub const LAYER_NORM_EPS: f32 = 1e-5;
+
+/// The fastest kernels there are for a device.
+pub fn kernels_for(device: &Device) -> Arc<dyn Kernels> {
+    if device.is_cpu() { Arc::new(cpu::Cpu) } else { Arc::new(plain::Plain) }
+}

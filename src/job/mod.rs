@@ -12,8 +12,7 @@ pub use self::plan::{Item, Plan, PlanOptions, Source, plan};
 pub use self::run::{Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
-use crate::backend::hub::Hub;
-use crate::backend::source::Download;
+use crate::backend::hub::{Download, Hub};
 use crate::decode::{DecodeOptions, Segment};
 use crate::device::DeviceRequest;
 use crate::engine::{LanguageGuess, WindowDone};

@@ -9,6 +9,7 @@ use super::frontend::{FrontEnd, measure};
 use super::plan::{Item, Plan, Source, plan};
 use super::{AUTO, Event, Job};
 use crate::audio::AudioInput;
+use crate::backend::hub::Download;
 use crate::backend::{Capacity, Model, load, source};
 use crate::cancel::CancelToken;
 use crate::device;
@@ -89,7 +90,7 @@ impl<'a> Worker<'a> {
             name => name,
         };
         let revision = job.model.revision.as_deref();
-        let mut on_download = |download: source::Download<'_>| on_event(Event::Download(download));
+        let mut on_download = |download: Download<'_>| on_event(Event::Download(download));
         let checkpoint = source::find(name, revision, &job.model.hub, cancel, &mut on_download)?;
         cancel.check()?;
         on_event(Event::Loading { model: &checkpoint.name, device: &device.name });

@@ -12,7 +12,7 @@ use ureq::http::{HeaderMap, Response, header};
 use ureq::{Agent, Body};
 
 use super::Hub;
-use crate::backend::source::hex;
+use crate::backend::checkpoint::hex;
 use crate::cancel::CancelToken;
 use crate::error::{Cause, Error, ModelFault, Result};
 
@@ -281,7 +281,7 @@ impl<'a> Client<'a> {
 
     /// Why a file is not the one that the hub described, if it is not.
     fn fault_of(&self, path: &Path, remote: &Remote) -> Result<Option<String>> {
-        let unreadable = |e| crate::backend::source::unreadable(self.model, path, e);
+        let unreadable = |e| crate::backend::checkpoint::unreadable(self.model, path, e);
         let length = path.metadata().map_err(unreadable)?.len();
         if length != remote.size {
             return Ok(Some(format!("it has {length} bytes instead of {}", remote.size)));
@@ -298,7 +298,7 @@ impl<'a> Client<'a> {
     }
 
     fn digest(&self, path: &Path, mut digest: impl Digest) -> Result<String> {
-        let unreadable = |e| crate::backend::source::unreadable(self.model, path, e);
+        let unreadable = |e| crate::backend::checkpoint::unreadable(self.model, path, e);
         let mut file = File::open(path).map_err(unreadable)?;
         let mut buffer = vec![0; 1 << 20];
         loop {

@@ -10,10 +10,18 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
-use crate::backend::source::{self, CONFIG, Checkpoint, Download, Files, GENERATION_CONFIG, TOKENIZER};
-use crate::backend::source::{WEIGHTS, WEIGHTS_INDEX};
+use crate::backend::checkpoint::{self, CONFIG, Checkpoint, Files, GENERATION_CONFIG, TOKENIZER};
+use crate::backend::checkpoint::{WEIGHTS, WEIGHTS_INDEX};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelFault, Result};
+
+/// How far the download of one file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Download<'a> {
+    pub file: &'a str,
+    pub done: u64,
+    pub total: u64,
+}
 
 /// Where the hub and its cache are, and whether the network may be used.
 #[derive(Debug, Clone)]
@@ -85,16 +93,16 @@ pub(super) fn checkpoint(
     let place = Place { model, repository, revision, hub, repo };
     let cached = place.cached()?;
     match cached {
-        Some((checkpoint, true)) => source::checked(checkpoint),
-        Some((checkpoint, false)) if hub.offline => source::checked(checkpoint),
+        Some((checkpoint, true)) => checkpoint::checked(checkpoint),
+        Some((checkpoint, false)) if hub.offline => checkpoint::checked(checkpoint),
         None if hub.offline => Err(Error::model(model, ModelFault::Offline)),
         cached => match (place.download(cancel, on_progress), cached) {
             (Ok(()), _) => match place.cached()? {
-                Some((checkpoint, _)) => source::checked(checkpoint),
-                None => Err(source::missing(model, WEIGHTS)),
+                Some((checkpoint, _)) => checkpoint::checked(checkpoint),
+                None => Err(checkpoint::missing(model, WEIGHTS)),
             },
             // What another client left is enough to work with when the hub cannot be reached.
-            (Err(Error::Model { .. }), Some((checkpoint, _))) => source::checked(checkpoint),
+            (Err(Error::Model { .. }), Some((checkpoint, _))) => checkpoint::checked(checkpoint),
             (Err(error), _) => Err(error),
         },
     }
@@ -136,8 +144,9 @@ impl Place<'_> {
         let weights = match (present(WEIGHTS), present(WEIGHTS_INDEX)) {
             (Some(path), _) => Some(vec![path]),
             (None, Some(index)) => {
-                let bytes = std::fs::read(&index).map_err(|e| source::unreadable(self.model, &index, e))?;
-                source::shards(self.model, &bytes)?.iter().map(|shard| present(shard)).collect()
+                let bytes =
+                    std::fs::read(&index).map_err(|e| checkpoint::unreadable(self.model, &index, e))?;
+                checkpoint::shards(self.model, &bytes)?.iter().map(|shard| present(shard)).collect()
             }
             (None, None) => None,
         };
@@ -160,7 +169,7 @@ impl Place<'_> {
         let client = fetch::Client::new(self.model, self.hub, cancel);
         let at = |revision: &str, file: &str| fetch::url(&self.hub.endpoint, self.repository, revision, file);
         let first = client.locate(&at(self.revision, CONFIG))?;
-        let Some(first) = first else { return Err(source::missing(self.model, CONFIG)) };
+        let Some(first) = first else { return Err(checkpoint::missing(self.model, CONFIG)) };
         let commit = first.commit.clone();
         // Everything else is asked for by commit, so that a push in between cannot mix two versions.
         let locate = |file: &str| client.locate(&at(&commit, file));
@@ -171,16 +180,16 @@ impl Place<'_> {
             Some(remote) => drop(get(GENERATION_CONFIG, &remote)?),
             None => self.remember_absence(&commit, GENERATION_CONFIG)?,
         }
-        let tokenizer = locate(TOKENIZER)?.ok_or_else(|| source::missing(self.model, TOKENIZER))?;
+        let tokenizer = locate(TOKENIZER)?.ok_or_else(|| checkpoint::missing(self.model, TOKENIZER))?;
         get(TOKENIZER, &tokenizer)?;
         if let Some(remote) = locate(WEIGHTS)? {
             get(WEIGHTS, &remote)?;
         } else {
-            let index = locate(WEIGHTS_INDEX)?.ok_or_else(|| source::missing(self.model, WEIGHTS))?;
+            let index = locate(WEIGHTS_INDEX)?.ok_or_else(|| checkpoint::missing(self.model, WEIGHTS))?;
             let index = get(WEIGHTS_INDEX, &index)?;
-            let bytes = std::fs::read(&index).map_err(|e| source::unreadable(self.model, &index, e))?;
-            for shard in source::shards(self.model, &bytes)? {
-                let remote = locate(&shard)?.ok_or_else(|| source::missing(self.model, &shard))?;
+            let bytes = std::fs::read(&index).map_err(|e| checkpoint::unreadable(self.model, &index, e))?;
+            for shard in checkpoint::shards(self.model, &bytes)? {
+                let remote = locate(&shard)?.ok_or_else(|| checkpoint::missing(self.model, &shard))?;
                 get(&shard, &remote)?;
             }
         }
@@ -233,7 +242,7 @@ impl Place<'_> {
 
 /// Looks before gigabytes of the wrong thing are fetched.
 fn is_whisper(model: &str, config: &Path) -> Result<()> {
-    let bytes = std::fs::read(config).map_err(|e| source::unreadable(model, config, e))?;
+    let bytes = std::fs::read(config).map_err(|e| checkpoint::unreadable(model, config, e))?;
     let config: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| {
         Error::model(model, ModelFault::Damaged { file: config.display().to_string(), why: e.to_string() })
     })?;

@@ -7,8 +7,10 @@ use std::sync::atomic::AtomicUsize;
 
 use predicates::prelude::*;
 use tempfile::TempDir;
+use transcribe::backend::checkpoint::{Checkpoint, Files};
+use transcribe::backend::hub::Download;
 use transcribe::backend::hub::Hub;
-use transcribe::backend::source::{self, Checkpoint, Download, Files};
+use transcribe::backend::source;
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::error::{Error, ModelFault, Result};
 
