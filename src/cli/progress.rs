@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-const DOWNLOAD: &str = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}";
-const AUDIO: &str = "{msg} {bar:30} {done}/{all} {speed} eta {eta}";
-const WAIT: &str = "{spinner} {msg}";
+// The name gives way where the line is too short: one that wraps leaves its remains behind.
+const DOWNLOAD: &str = "{wide_msg} {bar:20} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}";
+const AUDIO: &str = "{wide_msg} {bar:20} {done}/{all} {speed} eta {eta}";
+const WAIT: &str = "{spinner} {wide_msg}";
 
 /// At most one bar at a time; none at all if nobody watches.
 pub struct Progress {
