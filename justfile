@@ -31,9 +31,14 @@ ci:
 demo:
     cargo run --release --quiet -- fixtures/long/short_en.flac --model demo
 
-# Measure speed; results and their conditions are kept in benches/results
+# Measure speed beside ffmpeg, openai-whisper and faster-whisper, where they are installed
 bench *ARGS:
-    cargo bench {{ARGS}}
+    python3 benches/compare.py front-end {{ARGS}}
+    python3 benches/compare.py end-to-end {{ARGS}}
+
+# Measure the parts: audio, mel, encoder and decoder step, for example `just parts network base`
+parts BENCH *FILTER:
+    cargo bench --bench {{BENCH}} -- {{FILTER}}
 
 # Make the reference numbers again that depend on models/demo (needs Python and ffmpeg)
 fixtures:

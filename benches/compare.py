@@ -184,7 +184,10 @@ def end_to_end(args):
         wav = speech(folder, args.seconds, ["-ar", "16000", "-ac", "1", "-c:a", "pcm_s16le"])
         for size in args.sizes:
             calls = {"transcribe f32": lambda: our_call(ours, wav, size, args)}
-            calls |= peers(size, folder, wav, args, versions)
+            try:
+                calls |= peers(size, folder, wav, args, versions)
+            except ImportError as missing:
+                print(f"no peer to compare with: {missing}; see benches/requirements.txt", file=sys.stderr)
             seconds = {name: [] for name in calls}
             for turn in range(args.runs + 1):
                 for name, call in calls.items():
@@ -194,8 +197,9 @@ def end_to_end(args):
             median = {name: statistics.median(values) for name, values in seconds.items()}
             for name, value in median.items():
                 rows.append([size, name, f"{value:.2f}", f"{args.seconds / value:.1f}x", f"{value / median['transcribe f32']:.2f}"])
-    print(f"\nEnd to end, {args.seconds} s of speech, {args.tokens} tokens per window, greedy, batch 1, {args.threads} threads, "
-          f"median of {args.runs}; {', '.join(versions)}; {machine()}\n")  # fmt: skip
+    conditions = [f"median of {args.runs}", *versions, machine()]
+    print(f"\nEnd to end, {args.seconds} s of speech, {args.tokens} tokens per window, greedy, batch 1, {args.threads} threads; "
+          f"{'; '.join(conditions)}\n")  # fmt: skip
     table(["shape", "program", "seconds", "times real time", "time against ours"], rows)
 
 
@@ -272,6 +276,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sizes", nargs="+", default=["tiny", "base"])
     args = parser.parse_args()
+    if not shutil.which("ffmpeg"):
+        sys.exit("ffmpeg is needed to make the recordings, and is compared with")
     {"front-end": front_end, "end-to-end": end_to_end}[args.what](args)
 
 

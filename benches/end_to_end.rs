@@ -22,6 +22,7 @@ use transcribe::whisper::{Config, random};
 #[derive(Parser)]
 struct Args {
     /// The recording
+    #[arg(default_value = "fixtures/long/long_en.flac")]
     audio: PathBuf,
     #[arg(long, default_value = "tiny")]
     size: String,

@@ -11,6 +11,7 @@ use transcribe::job::frontend;
 
 #[derive(Parser)]
 struct Args {
+    #[arg(default_value = "fixtures/long/long_en.flac")]
     audio: PathBuf,
     /// Compute the mel with so many bins; without it the samples are only decoded
     #[arg(long)]
