@@ -1,13 +1,12 @@
-//! What stands before the network: decodes, resamples and (with `--mel`) computes the mel of one file, as the
-//! program does. To be timed from outside, beside other programs: see compare.py.
+//! What stands before the network: decodes, resamples and (with `--mel`) cuts one file and computes its mel, as
+//! the program does. To be timed from outside, beside other programs: see compare.py.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::cancel::CancelToken;
-use transcribe::job::frontend;
+use transcribe::mel::{ChunkMaker, Division};
 
 #[derive(Parser)]
 struct Args {
@@ -26,13 +25,13 @@ fn main() -> Result<()> {
     let args = Args::parse();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
     let mut reader = AudioInput::file(&args.audio)?.open(&AudioOptions::default())?;
-    let mut samples = 0;
-    match args.mel {
-        Some(bins) => samples = frontend::measure(&mut reader, bins, &CancelToken::new(), |_| ())?.samples,
-        None => {
-            while let Some(block) = reader.next_block()? {
-                samples += block.len() as u64;
-            }
+    let mut maker = args.mel.map(|bins| ChunkMaker::new(bins, Division::AtPauses { seconds: 120.0 }));
+    let (mut samples, mut chunks) = (0, Vec::new());
+    while let Some(block) = reader.next_block()? {
+        samples += block.len() as u64;
+        if let Some(maker) = &mut maker {
+            maker.push(block, &mut chunks);
+            chunks.clear();
         }
     }
     #[expect(clippy::print_stdout, reason = "the result")]

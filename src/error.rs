@@ -1,5 +1,6 @@
 //! What can go wrong, with its cause and a hint. Prints nothing and exits nothing: that is the cli's.
 
+use std::any::Any;
 use std::io;
 use std::path::PathBuf;
 
@@ -112,6 +113,16 @@ impl Error {
 
     pub fn compute(during: &'static str, source: impl Into<Cause>) -> Self {
         Error::Compute { during, source: source.into() }
+    }
+
+    /// What `catch_unwind` caught.
+    pub fn panicked(during: &'static str, panic: &(dyn Any + Send)) -> Self {
+        let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(text), _) => (*text).into(),
+            (_, Some(text)) => text.clone(),
+            _ => "for an unknown reason".into(),
+        };
+        Error::Panicked { during, message }
     }
 
     /// What the person can do about it, where there is something to do.

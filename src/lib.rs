@@ -3,16 +3,17 @@
 //! The way of the data:
 //!
 //! ```text
-//! file ─audio→ samples ─mel→ features ─engine→ segments ─transcript→ transcript ─export→ bytes
+//! file ─audio→ samples ─chunk→ chunks ─mel→ features ─engine→ segments ─transcript→ transcript ─export→ bytes
 //! ```
 //!
 //! | room | what it does |
 //! |---|---|
 //! | [`audio`] | any container and codec → blocks of 16 kHz mono samples |
-//! | [`mel`] | samples → log-mel frames, as a stream |
+//! | [`chunk`] | samples → where to cut them |
+//! | [`mel`] | samples → chunks of log-mel frames, as a stream |
 //! | [`whisper`] | the network: weights, encoder, decoder, caches |
 //! | [`decode`] | logits → tokens → segments: tokenizer, rules, fallback, seek; knows no network |
-//! | [`engine`] | drives a backend with the requests of [`decode`] |
+//! | [`engine`] | the continuous batcher: many chunks of [`decode`] side by side on one backend |
 //! | [`transcript`] | all segments of one input and where they came from; pure data |
 //! | [`export`] | transcript → bytes of one format, written atomically |
 //! | [`device`] | where the numbers are computed; kernels of the CPU |
@@ -28,6 +29,7 @@ pub mod time;
 
 pub mod audio;
 pub mod backend;
+pub mod chunk;
 pub mod cli;
 pub mod decode;
 pub mod device;

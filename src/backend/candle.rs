@@ -102,6 +102,11 @@ impl Backend for CandleBackend {
         self.capacity
     }
 
+    fn encodes_together(&self) -> usize {
+        // On the CPU a window alone keeps all cores busy and its rows in their caches.
+        if self.device.is_cpu() { 1 } else { self.capacity.windows.max(1) }
+    }
+
     fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()> {
         let len = self.spec.n_mels * WINDOW_FRAMES;
         if let Some(window) = windows.iter().find(|w| w.mel.len() != len || w.slot >= self.capacity.windows) {
@@ -109,10 +114,8 @@ impl Backend for CandleBackend {
                 format!("slot {} of {:?}, {} values of {len}", window.slot, self.capacity, window.mel.len());
             return Err(Error::compute("encoding", text));
         }
-        // On the CPU a window alone keeps all cores busy and its rows in their caches.
-        let group = if self.device.is_cpu() { 1 } else { windows.len().max(1) };
         windows
-            .chunks(group)
+            .chunks(self.encodes_together())
             .try_for_each(|group| self.encode_group(group))
             .map_err(|error| Error::compute("encoding", error))
     }

@@ -6,9 +6,9 @@ use candle_core::DType;
 
 use super::candle::CandleBackend;
 use super::checkpoint::{Checkpoint, Files, WEIGHTS};
-use super::{Backend, Capacity};
+use super::{Backend, Slots};
 use crate::decode::Tokenizer;
-use crate::device::Selected;
+use crate::device::{Selected, free_memory};
 use crate::error::{Error, ModelFault, Result};
 use crate::whisper::Config;
 use crate::whisper::weights::Weights;
@@ -19,11 +19,12 @@ pub struct Model {
     pub tokenizer: Arc<Tokenizer>,
 }
 
-pub fn load(checkpoint: Checkpoint, device: &Selected, capacity: Capacity) -> Result<Model> {
+pub fn load(checkpoint: Checkpoint, device: &Selected, slots: Slots) -> Result<Model> {
     let config = Config::from_json(&checkpoint.config()?);
     let config = config.map_err(|why| Error::model(&checkpoint.name, ModelFault::NotWhisper { why }))?;
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
         .map_err(|fault| Error::model(&checkpoint.name, fault))?;
+    let capacity = slots.capacity(&config, free_memory(device), device.is_accelerator());
     let Checkpoint { name, files, .. } = checkpoint;
     let (weights, file) = match files {
         Files::Folder { weights, .. } => {
@@ -75,7 +76,7 @@ mod tests {
         let hub = Hub::from_env(true);
         let name = folder.path().to_str().unwrap();
         let checkpoint = source::find(name, None, &hub, &CancelToken::new(), &mut |_| ())?;
-        load(checkpoint, &Selected::cpu(), Capacity { windows: 1, sequences: 1 })
+        load(checkpoint, &Selected::cpu(), Slots { windows: Some(1), candidates: 1 })
     }
 
     fn replaced(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {

@@ -6,9 +6,11 @@ mod demo;
 pub mod hub;
 mod load;
 pub mod scripted;
+mod slots;
 pub mod source;
 
 pub use load::{Model, load};
+pub use slots::Slots;
 
 use crate::error::Result;
 
@@ -55,6 +57,9 @@ pub trait Backend: Send {
     fn spec(&self) -> &ModelSpec;
 
     fn capacity(&self) -> Capacity;
+
+    /// How many windows are best encoded at a time.
+    fn encodes_together(&self) -> usize;
 
     /// Encodes windows and keeps what the decoder needs of them in their slots.
     fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()>;

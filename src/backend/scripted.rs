@@ -10,22 +10,12 @@ use crate::time::WINDOW_FRAMES;
 /// Computes the logits that follow `tokens` (all from the first on) in the window `mel`.
 pub type Rule = Box<dyn FnMut(&[f32], &[u32], &mut [f32]) -> Result<()> + Send>;
 
-/// How often it was asked for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Calls {
-    pub windows_encoded: usize,
-    pub decode_calls: usize,
-    pub tokens_fed: usize,
-    pub sequences_copied: usize,
-}
-
 /// See the module.
 pub struct Scripted {
     spec: ModelSpec,
     rule: Rule,
     windows: Vec<Option<Vec<f32>>>,
     sequences: Vec<Vec<u32>>,
-    calls: Calls,
 }
 
 impl Scripted {
@@ -35,12 +25,7 @@ impl Scripted {
             rule,
             windows: vec![None; capacity.windows],
             sequences: vec![Vec::new(); capacity.sequences],
-            calls: Calls::default(),
         }
-    }
-
-    pub fn calls(&self) -> Calls {
-        self.calls
     }
 
     fn decode_row(&mut self, row: &RowInput<'_>, logits: &mut Vec<f32>) -> Result<()> {
@@ -59,7 +44,6 @@ impl Scripted {
         }
         cache.truncate(row.position);
         cache.extend_from_slice(row.tokens);
-        self.calls.tokens_fed += row.tokens.len();
         for &index in row.logits_after {
             let start = logits.len();
             logits.resize(start + self.spec.n_vocab, f32::NEG_INFINITY);
@@ -78,6 +62,10 @@ impl Backend for Scripted {
         Capacity { windows: self.windows.len(), sequences: self.sequences.len() }
     }
 
+    fn encodes_together(&self) -> usize {
+        self.windows.len()
+    }
+
     fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()> {
         for window in windows {
             if window.mel.len() != self.spec.n_mels * WINDOW_FRAMES {
@@ -85,13 +73,11 @@ impl Backend for Scripted {
             }
             let slot = self.windows.get_mut(window.slot).ok_or_else(|| breach("no such window slot"))?;
             *slot = Some(window.mel.to_vec());
-            self.calls.windows_encoded += 1;
         }
         Ok(())
     }
 
     fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()> {
-        self.calls.decode_calls += 1;
         logits.clear();
         for (index, row) in rows.iter().enumerate() {
             if rows[..index].iter().any(|other| other.sequence == row.sequence) {
@@ -106,7 +92,6 @@ impl Backend for Scripted {
         let source = self.sequences.get(from).and_then(|tokens| tokens.get(..len));
         let source = source.ok_or_else(|| breach("copied more than there is"))?.to_vec();
         *self.sequences.get_mut(to).ok_or_else(|| breach("no such sequence slot"))? = source;
-        self.calls.sequences_copied += 1;
         Ok(())
     }
 }

@@ -53,6 +53,22 @@ impl std::str::FromStr for Threshold {
     }
 }
 
+/// A number that the program chooses if nobody says it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Auto(Option<usize>);
+
+impl std::str::FromStr for Auto {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<usize>() {
+            Ok(1..=1024) => Ok(Auto(text.parse().ok())),
+            _ if text.eq_ignore_ascii_case("auto") => Ok(Auto(None)),
+            _ => Err("must be `auto` or a number from 1 to 1024".into()),
+        }
+    }
+}
+
 #[derive(Debug, Parser)]
 #[command(name = "transcribe", about = ABOUT, max_term_width = 100, allow_negative_numbers = true)]
 pub struct Args {
@@ -96,6 +112,16 @@ pub struct Args {
     #[arg(long, env = "TRANSCRIBE_THREADS", value_parser = clap::value_parser!(u16).range(1..), help_heading = MODEL)]
     threads: Option<u16>,
 
+    /// How many half minutes to understand side by side: auto, or a number. More is faster and needs more memory;
+    /// the text is the same
+    #[arg(long, alias = "batch_size", env = "TRANSCRIBE_BATCH_SIZE", value_name = "N", default_value = "auto",
+        help_heading = MODEL)]
+    batch_size: Auto,
+
+    /// How many inputs to have open at a time: auto (as many as the batch has places), or a number
+    #[arg(long, env = "TRANSCRIBE_JOBS", value_name = "N", default_value = "auto", help_heading = MODEL)]
+    jobs: Auto,
+
     /// The language spoken, by code or name (de, german) [default: found out from the first 30 seconds]
     #[arg(long, short, env = "TRANSCRIBE_LANGUAGE", help_heading = SPEECH)]
     language: Option<String>,
@@ -123,6 +149,12 @@ pub struct Args {
     /// Which channel, from 0 [default: all of them mixed]
     #[arg(long, env = "TRANSCRIBE_CHANNEL", value_name = "N", help_heading = AUDIO)]
     channel: Option<usize>,
+
+    /// Seconds from one pause at which a recording is cut to the next: what lies between is understood side by side.
+    /// 0 keeps each recording in one piece, as openai's program hears it
+    #[arg(long, alias = "chunk_length", env = "TRANSCRIBE_CHUNK_LENGTH", value_name = "SECONDS",
+        default_value_t = 120.0, help_heading = DECODING)]
+    chunk_length: f64,
 
     /// Whether each half minute knows the text before it: more consistent, but errors may repeat
     #[arg(long, alias = "condition_on_previous_text", env = "TRANSCRIBE_CONDITION_ON_PREVIOUS_TEXT",
@@ -175,6 +207,10 @@ pub struct Args {
     #[arg(long, env = "TRANSCRIBE_SEED", value_name = "N", default_value_t = 0, help_heading = DECODING)]
     seed: u64,
 
+    /// Tell in the end how fast it was and where the time went
+    #[arg(long, env = "TRANSCRIBE_STATS", value_parser = FalseyValueParser::new(), help_heading = GENERAL)]
+    stats: bool,
+
     /// No progress and no notes; errors are still told
     #[arg(long, short, env = "TRANSCRIBE_QUIET", value_parser = FalseyValueParser::new(),
         conflicts_with = "verbose", help_heading = GENERAL)]
@@ -222,6 +258,10 @@ impl Args {
         self.verbose
     }
 
+    pub fn stats(&self) -> bool {
+        self.stats
+    }
+
     pub fn threads(&self) -> Option<usize> {
         self.threads.map(usize::from)
     }
@@ -254,6 +294,14 @@ impl Args {
             ..DecodeOptions::default()
         };
         decode.check()?;
+        // Much less than a second leaves no pause to cut at, and nobody has a year of audio.
+        if self.chunk_length != 0.0 && !(1.0..=1e7).contains(&self.chunk_length) {
+            return Err(Error::Usage {
+                what: format!("`--chunk-length {}`", self.chunk_length),
+                why: "neither 0 nor a number of seconds from 1 on".into(),
+                hint: Some("0 keeps each recording in one piece; 120 is the default".into()),
+            });
+        }
         Ok(Job {
             inputs: self.inputs.clone(),
             plan: PlanOptions { formats, output_dir: self.output_dir.clone(), overwrite: self.overwrite },
@@ -265,6 +313,9 @@ impl Args {
                 hub: Hub::from_env(self.offline),
             },
             device: self.device,
+            chunk_length: self.chunk_length,
+            batch_size: self.batch_size.0,
+            jobs: self.jobs.0,
         })
     }
 

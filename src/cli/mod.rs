@@ -7,6 +7,7 @@ mod exit;
 mod interrupt;
 mod printer;
 mod progress;
+mod stats;
 
 pub use self::args::Args;
 pub use self::exit::ExitCode;
@@ -18,6 +19,7 @@ use crate::audio::panics_are_caught;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::error::Error;
 use crate::job::{self, Event, Job, Summary};
+use crate::time::seconds_of_frames;
 
 /// What the command line asks for, or how to end at once: help and mistakes are told here.
 pub fn start() -> Result<(Args, Interrupt), ExitCode> {
@@ -68,7 +70,12 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
         return ExitCode::from(&error);
     }
     match outcome {
-        Ok(summary) => ended(&summary, cancel),
+        Ok(summary) => {
+            if args.stats() {
+                stats::table(&summary).iter().for_each(|line| printer.notice(line));
+            }
+            ended(&summary, cancel)
+        }
         Err(errors) => {
             // Only a plan has several faults, and they end alike or with the gravest, which comes last.
             errors
@@ -131,11 +138,6 @@ impl<'a> Screen<'a> {
                     self.note(&format!("`{input}` ({number} of {count})"));
                 }
             }
-            Event::Measured { input, seconds, claimed } => {
-                let label = format!("reading `{input}`");
-                self.progress.audio(&label, *seconds, claimed.unwrap_or(*seconds).max(*seconds));
-            }
-            Event::Listening { input, total } => self.progress.audio(input, 0.0, *total),
             Event::Language { input, guess } => {
                 let probability =
                     guess.probabilities.iter().find(|(language, _)| *language == guess.language);
@@ -146,12 +148,14 @@ impl<'a> Screen<'a> {
                 segments.iter().map(|segment| segment.text.trim()).for_each(|text| self.text(text));
             }
             Event::Segments(_) => {}
-            Event::Window { input, seconds, total, window } => {
-                self.progress.audio(input, *seconds, *total);
-                if window.fallbacks > 0 {
-                    let (at, tries, hot) = (length(*seconds), window.fallbacks + 1, window.temperature);
-                    self.detail(&format!("`{input}`: until {at} took {tries} attempts, temperature {hot}"));
-                }
+            Event::Window { input, window } if window.fallbacks > 0 => {
+                let at = length(seconds_of_frames(window.seek as u64));
+                let (tries, hot) = (window.fallbacks + 1, window.temperature);
+                self.detail(&format!("`{input}`: from {at} took {tries} attempts, temperature {hot}"));
+            }
+            Event::Window { .. } => {}
+            Event::Progress { input, in_flight, done, known, stats } => {
+                self.progress.audio(&stats::label(input, *in_flight, stats), *done, *known);
             }
             Event::Damaged { input, damage } => self.damaged(input, damage),
             Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),

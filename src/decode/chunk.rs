@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::compression::compression_ratio;
 use super::fallback::WindowResult;
 use super::language::Language;
@@ -17,10 +19,43 @@ use super::segment::Segment;
 use super::sequence::{Limits, Sequence};
 use super::text::strip;
 use super::tokenizer::Tokenizer;
-use crate::time::WINDOW_FRAMES;
+use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
 
 /// At a higher temperature than this the text is too uncertain to be the next window's prompt.
 const PROMPT_RESET_TEMPERATURE: f64 = 0.5;
+
+/// Which frames of a recording are to be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first frame, counted from the start of the recording.
+    pub first: usize,
+    /// Where the next stretch begins: no window starts here or later.
+    pub end: usize,
+    /// Where the audio ends that a window may see; behind `end` if it lies in the midst of speech.
+    pub visible: usize,
+    /// Where the next stretch's first words may lie: no segment reaches over it.
+    pub limit: Option<usize>,
+}
+
+/// Where a chunk left off, for the one behind it to go on as if there were no seam.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// The frame where the next window begins.
+    pub seek: usize,
+    /// What it is told of the text before it.
+    pub prompt: Vec<u32>,
+}
+
+/// What was understood of a chunk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecodedChunk {
+    /// Their ids count from 0 in each chunk.
+    pub segments: Vec<Segment>,
+    /// All tokens, also of segments that were emptied. A character may have its bytes in two segments, so
+    /// that the text of everything is that of all these tokens.
+    pub said: Vec<u32>,
+    pub handover: Handover,
+}
 
 /// One attempt at one window.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,11 +89,11 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Chunk {
     tokenizer: Arc<Tokenizer>,
-    options: DecodeOptions,
+    options: Arc<DecodeOptions>,
     rules: Arc<Rules>,
     limits: Limits,
     sot_sequence: Vec<u32>,
-    content_frames: usize,
+    stretch: Stretch,
     seek: usize,
     attempt: usize,
     history: History,
@@ -66,30 +101,35 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// A stretch of `content_frames` mel frames in a known language. The options must have been checked.
+    /// A stretch in a known language, from its beginning or from where the one before it left off. The options
+    /// must have been checked.
     pub fn new(
         tokenizer: Arc<Tokenizer>,
-        options: DecodeOptions,
+        options: Arc<DecodeOptions>,
         language: Language,
         n_text_ctx: usize,
-        content_frames: usize,
+        stretch: Stretch,
+        from: Option<Handover>,
     ) -> Self {
         let mut sot_sequence = tokenizer.sot_sequence(language, options.task);
         if options.without_timestamps {
             sot_sequence.push(tokenizer.special().no_timestamps);
         }
         let initial_prompt = options.initial_prompt.as_deref().map(|text| prompt_tokens(&tokenizer, text));
+        let mut history =
+            History::new(initial_prompt.unwrap_or_default(), options.carry_initial_prompt, n_text_ctx);
+        let mut seek = stretch.first;
+        if let Some(from) = from {
+            seek = seek.max(from.seek);
+            history.take_up(from.prompt);
+        }
         Chunk {
             rules: Arc::new(Rules::new(&tokenizer, &options)),
             limits: Limits { sample_len: options.sample_len.unwrap_or(n_text_ctx / 2), n_text_ctx },
-            history: History::new(
-                initial_prompt.unwrap_or_default(),
-                options.carry_initial_prompt,
-                n_text_ctx,
-            ),
+            history,
             sot_sequence,
-            content_frames,
-            seek: 0,
+            stretch,
+            seek,
             attempt: 0,
             segments: Vec::new(),
             tokenizer,
@@ -99,7 +139,7 @@ impl Chunk {
 
     /// What to decode next; the same until its result is accepted, `None` at the end.
     pub fn request(&self) -> Option<WindowRequest> {
-        if self.seek >= self.content_frames {
+        if self.seek >= self.stretch.end {
             return None;
         }
         let special = self.tokenizer.special();
@@ -169,7 +209,7 @@ impl Chunk {
         let cut = cut(&result.tokens, self.tokenizer.special().timestamps.start, self.seek, frames);
         for piece in &cut.pieces {
             let segment = self.segment(&result, &result.tokens[piece.tokens.clone()], piece.start, piece.end);
-            self.history.extend(segment.tokens.iter().copied());
+            self.history.extend(&segment.tokens);
             self.segments.push(segment);
         }
         if !self.options.condition_on_previous_text || result.temperature > PROMPT_RESET_TEMPERATURE {
@@ -184,23 +224,25 @@ impl Chunk {
         &self.segments
     }
 
-    /// Mel frames behind the next window.
+    /// Frames of the stretch that lie behind the next window.
     pub fn frames_done(&self) -> usize {
-        self.seek.min(self.content_frames)
+        self.seek.min(self.stretch.end) - self.stretch.first
     }
 
-    /// The text of everything so far. Not the segments' texts one after the other: a character may have its
-    /// bytes in two of them.
-    pub fn text(&self) -> String {
-        self.tokenizer.decode(self.history.said())
-    }
-
-    pub fn into_segments(self) -> Vec<Segment> {
-        self.segments
+    pub fn finish(self) -> DecodedChunk {
+        let handover = Handover { seek: self.seek, prompt: self.history.recent().to_vec() };
+        DecodedChunk { segments: self.segments, said: self.history.into_said(), handover }
     }
 
     fn frames(&self) -> usize {
-        self.content_frames.saturating_sub(self.seek).min(WINDOW_FRAMES)
+        self.stretch.visible.saturating_sub(self.seek).min(WINDOW_FRAMES)
+    }
+
+    /// The model may write times past the audio's end, where it hears nothing.
+    fn within_limit(&self, start: f64, end: f64) -> (f64, f64) {
+        let Some(limit) = self.stretch.limit else { return (start, end) };
+        let limit = seconds_of_frames(limit as u64);
+        (start.min(limit - SECONDS_PER_TICK), end.min(limit))
     }
 
     fn temperature(&self) -> f64 {
@@ -217,6 +259,7 @@ impl Chunk {
             text.clear();
             tokens.clear();
         }
+        let (start, end) = self.within_limit(start, end);
         Segment {
             id: self.segments.len(),
             seek: self.seek,

@@ -17,7 +17,7 @@ pub mod sequence;
 mod text;
 pub mod tokenizer;
 
-pub use chunk::{Chunk, Outcome, WindowRequest};
+pub use chunk::{Chunk, DecodedChunk, Handover, Outcome, Stretch, WindowRequest};
 pub use language::Language;
 pub use options::{DecodeOptions, SuppressTokens, Task};
 pub use segment::Segment;

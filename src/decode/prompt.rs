@@ -2,50 +2,56 @@
 
 use super::tokenizer::Tokenizer;
 
-/// All tokens so far, and since when they are fit to be a prompt.
+/// All tokens so far, and which of them are fit to be a prompt.
 #[derive(Debug, Clone)]
 pub struct History {
-    tokens: Vec<u32>,
-    initial_prompt_len: usize,
-    carry_initial_prompt: bool,
-    reset_since: usize,
+    /// Stands before every prompt.
+    carried: Vec<u32>,
+    /// What the next window is told; more than fits.
+    recent: Vec<u32>,
+    said: Vec<u32>,
     /// At most so many tokens of prompt.
     room: usize,
 }
 
 impl History {
     pub fn new(initial_prompt: Vec<u32>, carry_initial_prompt: bool, n_text_ctx: usize) -> Self {
-        History {
-            initial_prompt_len: initial_prompt.len(),
-            tokens: initial_prompt,
-            carry_initial_prompt,
-            reset_since: 0,
-            room: (n_text_ctx / 2).saturating_sub(1),
-        }
+        let (carried, recent) = match carry_initial_prompt {
+            true => (initial_prompt, Vec::new()),
+            false => (Vec::new(), initial_prompt),
+        };
+        History { carried, recent, said: Vec::new(), room: (n_text_ctx / 2).saturating_sub(1) }
     }
 
-    pub fn extend(&mut self, tokens: impl IntoIterator<Item = u32>) {
-        self.tokens.extend(tokens);
+    pub fn extend(&mut self, tokens: &[u32]) {
+        self.recent.extend_from_slice(tokens);
+        self.said.extend_from_slice(tokens);
     }
 
     /// Nothing so far will be in a prompt again.
     pub fn reset(&mut self) {
-        self.reset_since = self.tokens.len();
+        self.recent.clear();
+    }
+
+    /// What the window after the last one would be told, to be taken up by [`Self::take_up`].
+    pub fn recent(&self) -> &[u32] {
+        last(&self.recent, self.room)
+    }
+
+    /// Goes on where another history was left.
+    pub fn take_up(&mut self, recent: Vec<u32>) {
+        self.recent = recent;
     }
 
     /// All tokens without the initial prompt.
-    pub fn said(&self) -> &[u32] {
-        &self.tokens[self.initial_prompt_len..]
+    pub fn into_said(self) -> Vec<u32> {
+        self.said
     }
 
     /// The tokens that a window begins with: prompt, if there is any, and `sot_sequence`.
     pub fn initial_tokens(&self, sot_prev: u32, sot_sequence: &[u32]) -> Vec<u32> {
-        let (carried, since) = match self.carry_initial_prompt {
-            true => (self.initial_prompt_len, self.initial_prompt_len.max(self.reset_since)),
-            false => (0, self.reset_since),
-        };
-        let carried = last(&self.tokens[..carried], self.room);
-        let recent = last(&self.tokens[since..], self.room - carried.len());
+        let carried = last(&self.carried, self.room);
+        let recent = last(&self.recent, self.room - carried.len());
         let mut tokens = Vec::with_capacity(self.room + 1 + sot_sequence.len());
         if carried.len() + recent.len() > 0 {
             tokens.push(sot_prev);
@@ -78,11 +84,11 @@ mod tests {
     fn a_prompt_is_the_last_tokens_since_the_reset() {
         let mut history = history(&[], false);
         assert_eq!(history.initial_tokens(99, &[1, 2]), [1, 2]);
-        history.extend(10..20);
+        history.extend(&[10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
         assert_eq!(history.initial_tokens(99, &[1, 2]), [99, 13, 14, 15, 16, 17, 18, 19, 1, 2]);
         history.reset();
         assert_eq!(history.initial_tokens(99, &[1, 2]), [1, 2]);
-        history.extend([30]);
+        history.extend(&[30]);
         assert_eq!(history.initial_tokens(99, &[1, 2]), [99, 30, 1, 2]);
     }
 
@@ -90,15 +96,26 @@ mod tests {
     fn the_initial_prompt_is_said_once_or_carried() {
         let mut once = history(&[5, 6], false);
         assert_eq!(once.initial_tokens(99, &[1]), [99, 5, 6, 1]);
-        once.extend(10..13);
+        once.extend(&[10, 11, 12]);
         once.reset();
         assert_eq!(once.initial_tokens(99, &[1]), [1]);
-        assert_eq!(once.said(), [10, 11, 12]);
+        assert_eq!(once.into_said(), [10, 11, 12]);
 
         let mut carried = history(&[5, 6], true);
-        carried.extend(10..18);
+        carried.extend(&[10, 11, 12, 13, 14, 15, 16, 17]);
         assert_eq!(carried.initial_tokens(99, &[1]), [99, 5, 6, 13, 14, 15, 16, 17, 1]);
         carried.reset();
         assert_eq!(carried.initial_tokens(99, &[1]), [99, 5, 6, 1]);
+    }
+
+    #[test]
+    fn what_was_said_before_a_seam_is_the_prompt_behind_it() {
+        let mut before = history(&[], false);
+        before.extend(&[10, 11, 12, 13, 14, 15, 16, 17, 18]);
+        let mut behind = history(&[5, 6], false);
+        behind.take_up(before.recent().to_vec());
+        behind.extend(&[30]);
+        assert_eq!(behind.initial_tokens(99, &[1]), [99, 13, 14, 15, 16, 17, 18, 30, 1]);
+        assert_eq!(behind.into_said(), [30]);
     }
 }

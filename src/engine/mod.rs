@@ -1,38 +1,51 @@
-//! Drives a backend with the requests of `decode`: one stretch of audio, window after window.
+//! The continuous batcher: one thread that owns a backend and moves many chunks forward side by side.
 //!
-//! What to decode and what it means is `decode`'s; how it is computed is the backend's. Here is only who
-//! sits in which slot, and the question between any two steps whether to stop.
+//! Chunks of any number of recordings come in, each a small state machine of `decode` that asks for one window
+//! at a time. Here is only who sits in which slot: waiting windows are encoded, every step of the decoder moves
+//! all sequences on by one token, whoever is finished leaves at once, and the next takes the seat. What is
+//! decoded depends on the chunk alone, never on its neighbours, their number or their order.
 
-mod detect;
-mod window;
+mod attempt;
+mod desk;
+mod language;
+mod seats;
+mod stats;
+mod worker;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 
-use crate::backend::Backend;
+use crossbeam_channel::Sender;
+
+use crate::backend::{Backend, Capacity};
 use crate::cancel::CancelToken;
-use crate::decode::fallback::WindowResult;
-use crate::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Task, Tokenizer, WindowRequest};
+use crate::decode::{DecodeOptions, DecodedChunk, Handover, Language, Segment, Stretch, Tokenizer};
 use crate::error::{Error, Result};
-use crate::mel::features::Features;
+use crate::mel::Features;
 
-pub use detect::LanguageGuess;
+pub use language::LanguageGuess;
+pub use stats::Stats;
 
-/// What is told while the work goes on.
+/// What is told of one chunk of a recording.
 #[derive(Debug)]
-pub enum Event<'a> {
-    LanguageDetected(&'a LanguageGuess),
-    /// New segments, in the order of time.
-    Segments(&'a [Segment]),
+pub enum Event {
+    LanguageDetected(LanguageGuess),
+    /// New segments, in the order of time within the chunk.
+    Segments(Vec<Segment>),
     WindowDone(WindowDone),
+    ChunkDone(DecodedChunk),
+    /// Of the recording nothing more comes.
+    Failed(Error),
 }
 
 /// One window that needs no further attempt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WindowDone {
     pub seek: usize,
-    /// Mel frames done, of all that hold audio.
-    pub frames_done: usize,
-    pub content_frames: usize,
+    /// Frames by which the chunk went forward.
+    pub frames: usize,
     /// Temperatures tried after the first.
     pub fallbacks: usize,
     /// The one whose result was taken.
@@ -40,105 +53,161 @@ pub struct WindowDone {
     pub is_silence: bool,
 }
 
-/// What was understood of one stretch of audio.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decoded {
-    pub text: String,
-    pub segments: Vec<Segment>,
-    pub language: Language,
-    /// If the language was not given: how it was found.
-    pub detected: Option<LanguageGuess>,
+/// Hears what happens to the chunks of a recording: the chunk's index, and what it is.
+pub type Listener = Box<dyn Fn(usize, Event) + Send + Sync>;
+
+/// What the chunks of one recording share.
+pub struct Recording {
+    /// Chunks of the recording with the smallest one go first.
+    order: usize,
+    options: Arc<DecodeOptions>,
+    language: OnceLock<Language>,
+    /// Where chunks left off that the next one goes on from.
+    handovers: Mutex<HashMap<usize, Handover>>,
+    given_up: AtomicBool,
+    listener: Listener,
 }
 
-/// Turns one stretch of audio into segments.
-pub fn transcribe(
-    backend: &mut dyn Backend,
-    tokenizer: &Arc<Tokenizer>,
-    features: &mut dyn Features,
-    options: &DecodeOptions,
-    cancel: &CancelToken,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<Decoded> {
-    options.check()?;
-    if backend.spec().n_vocab != tokenizer.n_vocab() {
-        return Err(Error::compute("decoding", "the tokenizer was made for another model"));
-    }
-    let mut stage = window::Stage::new(backend, features);
-    let (language, detected) = settle_language(&mut stage, tokenizer, options, cancel)?;
-    if let Some(guess) = &detected {
-        on_event(Event::LanguageDetected(guess));
-    }
-    let n_text_ctx = stage.n_text_ctx();
-    let content_frames = stage.content_frames();
-    let mut chunk = Chunk::new(Arc::clone(tokenizer), options.clone(), language, n_text_ctx, content_frames);
-    while let Some(request) = chunk.request() {
-        let result = decode_window(&mut stage, &chunk, &request, tokenizer, cancel)?;
-        let temperature = result.temperature;
-        let outcome = chunk.accept(result);
-        match outcome {
-            Outcome::Retry => continue,
-            Outcome::Silence => {}
-            Outcome::Segments(count) => {
-                let segments = chunk.segments();
-                on_event(Event::Segments(&segments[segments.len() - count..]));
-            }
+impl Recording {
+    /// The options must have been checked. The language is settled by the first chunk if they do not say it.
+    pub fn new(order: usize, options: Arc<DecodeOptions>, listener: Listener) -> Self {
+        Recording {
+            order,
+            options,
+            language: OnceLock::new(),
+            handovers: Mutex::default(),
+            given_up: AtomicBool::new(false),
+            listener,
         }
-        on_event(Event::WindowDone(WindowDone {
-            seek: request.seek,
-            frames_done: chunk.frames_done(),
-            content_frames,
-            fallbacks: request.attempt,
-            temperature,
-            is_silence: outcome == Outcome::Silence,
-        }));
     }
-    Ok(Decoded { text: chunk.text(), segments: chunk.into_segments(), language, detected })
+
+    /// What was settled, or is known from an earlier run.
+    pub fn language(&self) -> Option<Language> {
+        self.language.get().copied()
+    }
+
+    pub fn settle_language(&self, language: Language) {
+        // The first one stands.
+        let _ = self.language.set(language);
+    }
+
+    /// Chunk `index` left off here; the one behind it may go on.
+    pub fn hand_over(&self, index: usize, handover: Handover) {
+        self.handovers.lock().unwrap_or_else(PoisonError::into_inner).insert(index, handover);
+    }
+
+    /// Whether its chunks are no longer wanted.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    fn tell(&self, chunk: usize, event: Event) {
+        (self.listener)(chunk, event);
+    }
+
+    /// The first failure is told; with it all chunks are given up.
+    fn fail(&self, chunk: usize, error: Error) {
+        if !self.given_up.swap(true, Ordering::Relaxed) {
+            self.tell(chunk, Event::Failed(error));
+        }
+    }
 }
 
-/// The language that was asked for, or else the one that the model hears.
-fn settle_language(
-    stage: &mut window::Stage<'_>,
-    tokenizer: &Tokenizer,
-    options: &DecodeOptions,
-    cancel: &CancelToken,
-) -> Result<(Language, Option<LanguageGuess>)> {
-    if !tokenizer.is_multilingual() || tokenizer.languages().is_empty() {
-        return english_only(options).map(|()| (Language::ENGLISH, None));
+/// One chunk to decode.
+pub struct Task {
+    pub recording: Arc<Recording>,
+    /// Counts from 0 within the recording.
+    pub index: usize,
+    pub stretch: Stretch,
+    /// It goes on where the chunk before it ends.
+    pub follows: bool,
+    pub features: Box<dyn Features>,
+    /// Let go of when the chunk is finished or given up.
+    pub permit: Option<Box<dyn Send>>,
+}
+
+/// A running engine. Dropping it ends it at the next step.
+pub struct Engine {
+    inbox: Option<Sender<Task>>,
+    thread: Option<JoinHandle<()>>,
+    closing: Arc<AtomicBool>,
+    stats: Arc<Mutex<Stats>>,
+    capacity: Capacity,
+    n_mels: usize,
+    tokenizer: Arc<Tokenizer>,
+}
+
+impl Engine {
+    pub fn start(backend: Box<dyn Backend>, tokenizer: Arc<Tokenizer>, cancel: &CancelToken) -> Result<Self> {
+        if backend.spec().n_vocab != tokenizer.n_vocab() {
+            return Err(Error::compute("decoding", "the tokenizer was made for another model"));
+        }
+        let (capacity, n_mels) = (backend.capacity(), backend.spec().n_mels);
+        let (inbox, tasks) = crossbeam_channel::unbounded();
+        let closing = Arc::new(AtomicBool::new(false));
+        let stats = Arc::new(Mutex::new(Stats::default()));
+        let worker = worker::Worker::new(
+            backend,
+            Arc::clone(&tokenizer),
+            worker::Signals {
+                cancel: cancel.clone(),
+                closing: Arc::clone(&closing),
+                stats: Arc::clone(&stats),
+            },
+        );
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || worker.run(&tasks))
+            .map_err(|error| Error::compute("starting a thread", error))?;
+        Ok(Engine { inbox: Some(inbox), thread: Some(thread), closing, stats, capacity, n_mels, tokenizer })
     }
-    if let Some(language) = options.language {
-        return match tokenizer.language_token(language) {
-            Some(_) => Ok((language, None)),
-            None => Err(Error::usage(format!("language `{language}`"), "this model was not trained for it")),
+
+    /// Takes a chunk; what becomes of it is told to its recording. Never waits.
+    pub fn submit(&self, task: Task) {
+        let refused = match &self.inbox {
+            Some(inbox) => inbox.send(task).err().map(|refused| refused.0),
+            None => Some(task),
         };
+        if let Some(Task { recording, index, .. }) = refused {
+            recording.fail(index, Error::compute("decoding", "the engine has ended"));
+        }
     }
-    let guess = detect::detect(stage, tokenizer, cancel)?;
-    Ok((guess.language, Some(guess)))
+
+    /// The language that all chunks will be decoded in, if it needs no listening; the error says why the model
+    /// cannot do what is asked.
+    pub fn language_of(&self, options: &DecodeOptions) -> Result<Option<Language>> {
+        language::asked_for(&self.tokenizer, options)
+    }
+
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    pub fn n_mels(&self) -> usize {
+        self.n_mels
+    }
+
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.tokenizer
+    }
+
+    /// What it did so far.
+    pub fn stats(&self) -> Stats {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Such a model would write English, whatever it hears: better no transcript than one that misleads.
-fn english_only(options: &DecodeOptions) -> Result<()> {
-    let (what, why) = match options.language {
-        Some(language) if language != Language::ENGLISH => {
-            (format!("language `{language}`"), "this model knows English only")
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.inbox = None;
+        if let Some(thread) = self.thread.take() {
+            // Its panics are caught inside, step by step.
+            let _ = thread.join();
         }
-        _ if options.task == Task::Translate => {
-            ("task `translate`".into(), "this model knows English only and cannot translate")
-        }
-        _ => return Ok(()),
-    };
-    let hint = Some("take a multilingual `--model`, one without `.en` in its name".into());
-    Err(Error::Usage { what, why: why.into(), hint })
-}
-
-fn decode_window(
-    stage: &mut window::Stage<'_>,
-    chunk: &Chunk,
-    request: &WindowRequest,
-    tokenizer: &Tokenizer,
-    cancel: &CancelToken,
-) -> Result<WindowResult> {
-    stage.encode(request.seek, request.frames, cancel)?;
-    let sequences = (0..request.candidates).map(|candidate| chunk.sequence(request, candidate)).collect();
-    let decoded = stage.decode(request, sequences, tokenizer.special().no_speech, cancel)?;
-    Ok(chunk.choose(request, &decoded.sequences, decoded.no_speech_prob))
+    }
 }

@@ -2,7 +2,10 @@
 //!
 //! Prints nothing: what happens is told in [`Event`]s to whoever asked for the job.
 
-pub mod frontend;
+mod conduct;
+mod file;
+mod frontend;
+mod permits;
 mod plan;
 mod run;
 
@@ -15,7 +18,7 @@ use crate::audio::{AudioOptions, Damage};
 use crate::backend::hub::{Download, Hub};
 use crate::decode::{DecodeOptions, Segment};
 use crate::device::DeviceRequest;
-use crate::engine::{LanguageGuess, WindowDone};
+use crate::engine::{LanguageGuess, Stats, WindowDone};
 use crate::error::Error;
 use crate::transcript::{ModelIdentity, Transcript};
 
@@ -29,6 +32,12 @@ pub struct Job {
     pub decode: DecodeOptions,
     pub model: ModelRequest,
     pub device: DeviceRequest,
+    /// Seconds from pause to pause; 0 for every recording in one piece.
+    pub chunk_length: f64,
+    /// Windows side by side; as many as suit the device if not given.
+    pub batch_size: Option<usize>,
+    /// Inputs in flight; as many as there are windows side by side if not given.
+    pub jobs: Option<usize>,
 }
 
 /// Which model, and where to get it.
@@ -66,28 +75,24 @@ pub enum Event<'a> {
         number: usize,
         count: usize,
     },
-    /// Seconds of audio read in the first pass; the length is what the file claims.
-    Measured {
-        input: &'a str,
-        seconds: f64,
-        claimed: Option<f64>,
-    },
-    /// It was read once; now it is understood.
-    Listening {
-        input: &'a str,
-        total: f64,
-    },
     Language {
         input: &'a str,
         guess: &'a LanguageGuess,
     },
-    /// New text, in the order of time.
+    /// New text, in the order of inputs and of time.
     Segments(&'a [Segment]),
     Window {
         input: &'a str,
-        seconds: f64,
-        total: f64,
         window: WindowDone,
+    },
+    /// Seconds of audio of all inputs that were begun: done, and known to be there so far.
+    Progress {
+        /// The one that went forward.
+        input: &'a str,
+        in_flight: usize,
+        done: f64,
+        known: f64,
+        stats: Stats,
     },
     /// Some of the input could not be heard.
     Damaged {
@@ -106,4 +111,16 @@ pub enum Event<'a> {
     Failed {
         error: &'a Error,
     },
+}
+
+/// Whether the next input would fare no better.
+fn concerns_all(error: &Error) -> bool {
+    match error {
+        Error::Input { .. } | Error::Output { .. } | Error::Compute { .. } | Error::Panicked { .. } => false,
+        Error::Usage { .. }
+        | Error::Model { .. }
+        | Error::Device { .. }
+        | Error::OutOfMemory { .. }
+        | Error::Cancelled(_) => true,
+    }
 }

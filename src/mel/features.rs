@@ -1,12 +1,111 @@
-//! What the engine needs of one stretch of audio: its length and any window of it.
+//! What the engine needs of a chunk's audio: any window of it, as the network sees it.
 
-use crate::error::Result;
+use super::scale::{SILENCE, Scale};
+use crate::error::{Error, Result};
+use crate::time::WINDOW_FRAMES;
 
-pub trait Features {
-    /// Mel frames that hold audio (without padding).
-    fn content_frames(&self) -> usize;
+/// Frames per step of the transposition: a few cache lines of every bin.
+const TILE: usize = 32;
 
-    /// Writes the window of `frames` frames from frame `seek` as `n_mels` rows of 3000 values, zeros after
-    /// `frames`. Windows are asked for in ascending order of `seek`; the same one may be asked for again.
+pub trait Features: Send {
+    /// Writes the window of `frames` frames from frame `seek` of the recording as `n_mels` rows of 3000 values,
+    /// zeros after `frames`.
     fn window(&mut self, seek: usize, frames: usize, out: &mut Vec<f32>) -> Result<()>;
+}
+
+/// All frames that the windows of one chunk may see.
+pub struct ChunkFeatures {
+    bins: usize,
+    /// Which frame of the recording is the first one here.
+    first: usize,
+    /// Raw values, one frame's bins after the other.
+    raw: Vec<f32>,
+    scale: Scale,
+}
+
+impl ChunkFeatures {
+    /// `loudest` is the greatest raw value, relative to which the others are seen.
+    pub fn new(bins: usize, first: usize, raw: Vec<f32>, loudest: f32) -> Self {
+        Self { bins, first, raw, scale: Scale::new(loudest) }
+    }
+
+    fn end(&self) -> usize {
+        self.first + self.raw.len() / self.bins
+    }
+}
+
+impl Features for ChunkFeatures {
+    /// `frames` may reach past what is here: there lies the mel of the zeros behind the audio, which the
+    /// reference detects the language on and which is not the zero of a short window.
+    fn window(&mut self, seek: usize, frames: usize, out: &mut Vec<f32>) -> Result<()> {
+        if seek < self.first || frames > WINDOW_FRAMES {
+            let why = format!("{frames} frames from {seek} asked for, but {} is the first here", self.first);
+            return Err(Error::compute("reading the mel spectrogram", why));
+        }
+        let here = self.end().saturating_sub(seek).min(frames);
+        let behind = self.scale.apply(SILENCE);
+        out.clear();
+        out.resize(self.bins * WINDOW_FRAMES, 0.0);
+        for row in out.chunks_exact_mut(WINDOW_FRAMES) {
+            row[here..frames].fill(behind);
+        }
+        let skipped = (seek - self.first).min(self.raw.len() / self.bins) * self.bins;
+        for tile in (0..here).step_by(TILE) {
+            let width = TILE.min(here - tile);
+            let source = &self.raw[skipped + tile * self.bins..][..width * self.bins];
+            for (bin, row) in out.chunks_exact_mut(WINDOW_FRAMES).enumerate() {
+                for (frame, value) in row[tile..][..width].iter_mut().enumerate() {
+                    *value = self.scale.apply(source[frame * self.bins + bin]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frame `f` has the raw values `f` and `-f / 1000`.
+    fn features(first: usize, frames: usize) -> ChunkFeatures {
+        let raw = (first..first + frames).flat_map(|f| [f as f32, -(f as f32) / 1000.0]).collect();
+        ChunkFeatures::new(2, first, raw, 4.0)
+    }
+
+    fn expected(raw: f32) -> f32 {
+        (raw.max(-4.0) + 4.0) / 4.0
+    }
+
+    #[test]
+    fn windows_are_transposed_scaled_and_padded() {
+        let mut features = features(1_000, 5_000);
+        let mut out = vec![9.0; 3];
+        for (seek, frames) in [(1_000, 3_000), (1_000, 3_000), (1_010, 100), (3_500, 2_500), (5_999, 1)] {
+            features.window(seek, frames, &mut out).unwrap();
+            assert_eq!(out.len(), 6_000);
+            for i in 0..3_000 {
+                let (first, second) = match i < frames {
+                    true => (expected((seek + i) as f32), expected(-((seek + i) as f32) / 1000.0)),
+                    false => (0.0, 0.0),
+                };
+                assert_eq!((out[i], out[3_000 + i]), (first, second), "frame {i} of {frames} from {seek}");
+            }
+        }
+    }
+
+    #[test]
+    fn past_the_content_lie_the_zeros_behind_the_audio() {
+        let mut out = Vec::new();
+        features(0, 102).window(0, 3_000, &mut out).unwrap();
+        assert_eq!(out[101], expected(101.0));
+        assert!(out[102..3_000].iter().all(|v| *v == expected(SILENCE)));
+        features(0, 102).window(200, 10, &mut out).unwrap();
+        assert!(out[..10].iter().all(|v| *v == expected(SILENCE)));
+    }
+
+    #[test]
+    fn frames_before_the_chunk_are_not_invented() {
+        assert!(features(100, 100).window(99, 10, &mut Vec::new()).is_err());
+    }
 }

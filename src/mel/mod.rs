@@ -2,19 +2,20 @@
 //! and no network.
 //!
 //! The reference computes the mel of the whole file with thirty seconds of zeros behind it and measures every
-//! value against the loudest one of the file. So this takes two passes: a [`MelMeter`] finds how long and how
-//! loud the audio is (its [`Extent`]), then a [`MelStream`] makes the frames, which [`StreamedFeatures`] scales
-//! while it hands out windows. Neither holds more than a few seconds.
+//! value against the loudest one of the file. For a recording that is cut into chunks, the loudest value up to the
+//! chunk's end stands for it, so that one pass is enough; to hear it as the reference does, a [`MelMeter`] finds
+//! the loudest value in a pass of its own. Neither holds more than a few seconds; a [`ChunkMaker`] little more
+//! than one chunk.
 
+mod chunks;
 pub mod features;
 mod filters;
 mod scale;
 mod stft;
 mod stream;
-mod streamed;
 
-pub use features::Features;
+pub use chunks::{ChunkMaker, Division, MelChunk};
+pub use features::{ChunkFeatures, Features};
 pub use filters::MelBank;
 pub use scale::Scale;
 pub use stream::{Extent, MelMeter, MelStream};
-pub use streamed::StreamedFeatures;

@@ -8,11 +8,13 @@ use transcribe::backend::scripted::Scripted;
 use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::fallback::WindowResult;
-use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Task, Tokenizer};
-use transcribe::engine::{Decoded, Event, WindowDone, transcribe};
+use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Stretch, Task, Tokenizer};
+use transcribe::engine::{Engine, WindowDone};
 use transcribe::error::{Error, Result};
 use transcribe::mel::features::Features;
 use transcribe::time::WINDOW_FRAMES;
+
+use crate::recording::{Heard, Part, decode};
 
 /// Of the multilingual vocabulary; all are one less in the English one.
 const VOCAB: usize = 51_865;
@@ -41,15 +43,11 @@ fn english() -> Arc<Tokenizer> {
 }
 
 /// One row of mel that tells each frame's place; behind the audio lies -1.
-struct CountingFeatures {
-    frames: usize,
+pub struct CountingFeatures {
+    pub frames: usize,
 }
 
 impl Features for CountingFeatures {
-    fn content_frames(&self) -> usize {
-        self.frames
-    }
-
     fn window(&mut self, seek: usize, frames: usize, out: &mut Vec<f32>) -> Result<()> {
         out.clear();
         out.resize(WINDOW_FRAMES, 0.0);
@@ -154,27 +152,24 @@ fn options(given: &Value) -> DecodeOptions {
     options
 }
 
-struct Run {
-    decoded: Decoded,
-    windows: Vec<WindowDone>,
+fn engine(backend: Scripted, tokenizer: &Arc<Tokenizer>) -> Engine {
+    Engine::start(Box::new(backend), Arc::clone(tokenizer), &CancelToken::new()).unwrap()
 }
 
-fn run(backend: &mut Scripted, frames: usize, options: &DecodeOptions, tokenizer: &Arc<Tokenizer>) -> Run {
-    let (mut windows, mut told) = (Vec::new(), Vec::new());
-    let mut on_event = |event: Event<'_>| match event {
-        Event::WindowDone(window) => windows.push(window),
-        Event::Segments(segments) => told.extend_from_slice(segments),
-        Event::LanguageDetected(guess) => {
-            let sum: f32 = guess.probabilities.iter().map(|(_, p)| p).sum();
-            assert!((sum - 1.0).abs() < 1e-5);
-            assert_eq!(guess.probabilities.len(), 99);
-        }
-    };
-    let mut features = CountingFeatures { frames };
-    let decoded =
-        transcribe(backend, tokenizer, &mut features, options, &CancelToken::new(), &mut on_event).unwrap();
-    assert_eq!(told, decoded.segments);
-    Run { decoded, windows }
+fn run(
+    backend: Scripted,
+    frames: usize,
+    options: &DecodeOptions,
+    tokenizer: &Arc<Tokenizer>,
+) -> Result<Heard> {
+    let heard =
+        decode(&engine(backend, tokenizer), vec![Part::whole(frames, CountingFeatures { frames })], options)?;
+    if let Some(guess) = &heard.detected {
+        let sum: f32 = guess.probabilities.iter().map(|(_, p)| p).sum();
+        assert!((sum - 1.0).abs() < 1e-5);
+        assert_eq!(guess.probabilities.len(), 99);
+    }
+    Ok(heard)
 }
 
 fn assert_near(what: &str, ours: f64, theirs: &Value) {
@@ -207,8 +202,9 @@ fn segments_equal_openai_whispers_on_scripted_logits() {
         let frames = case["frames"].as_u64().unwrap() as usize;
         let options = options(&case["options"]);
         let tokenizer = if case["english"] == true { &english } else { &multilingual };
-        let mut backend = backend_for(tokenizer.n_vocab(), seed, 5);
-        let Run { decoded, windows } = run(&mut backend, frames, &options, tokenizer);
+        let backend = backend_for(tokenizer.n_vocab(), seed, 5);
+        let decoded = run(backend, frames, &options, tokenizer).unwrap();
+        let windows = &decoded.windows;
         let expected = case["segments"].as_array().unwrap();
         for (index, (ours, theirs)) in decoded.segments.iter().zip(expected).enumerate() {
             assert_segment(&format!("case {seed}, segment {index}"), ours, theirs);
@@ -217,10 +213,10 @@ fn segments_equal_openai_whispers_on_scripted_logits() {
         }
         assert_eq!(decoded.segments.len(), expected.len(), "case {seed}");
         assert_eq!(Some(decoded.text.as_str()), case["text"].as_str(), "case {seed}");
-        assert_eq!(Some(decoded.language.code()), case["language"].as_str(), "case {seed}");
-        assert_eq!(tries(&windows), requests(case), "case {seed}");
+        assert_eq!(Some(decoded.language.as_str()), case["language"].as_str(), "case {seed}");
+        assert_eq!(tries(windows), requests(case), "case {seed}");
         segments += expected.len();
-        all_windows.extend(windows);
+        all_windows.extend_from_slice(windows);
     }
     let count = |wanted: fn(&WindowDone) -> bool| all_windows.iter().filter(|w| wanted(w)).count();
     let silent = count(|w| w.is_silence);
@@ -249,13 +245,13 @@ fn the_number_of_slots_changes_nothing() {
         language: Some("en".parse().unwrap()),
         ..DecodeOptions::default()
     };
-    let with_slots = |slots| run(&mut backend(5, slots), 6_000, &options, &tokenizer).decoded;
+    let with_slots = |slots| run(backend(5, slots), 6_000, &options, &tokenizer).unwrap();
     let one = with_slots(1);
     assert!(!one.segments.is_empty());
     assert_eq!(one, with_slots(2));
     assert_eq!(one, with_slots(5));
     let other = DecodeOptions { seed: 1, ..options.clone() };
-    assert_ne!(one.text, run(&mut backend(5, 5), 6_000, &other, &tokenizer).decoded.text);
+    assert_ne!(one.text, run(backend(5, 5), 6_000, &other, &tokenizer).unwrap().text);
 }
 
 #[test]
@@ -269,10 +265,11 @@ fn a_window_is_encoded_once_for_all_its_attempts() {
         sample_len: Some(5),
         ..DecodeOptions::default()
     };
-    let mut backend = backend(1, 1);
-    let windows = run(&mut backend, 3_000, &options, &tokenizer).windows;
+    let engine = engine(backend(1, 1), &tokenizer);
+    let features = CountingFeatures { frames: 3_000 };
+    let windows = decode(&engine, vec![Part::whole(3_000, features)], &options).unwrap().windows;
     assert!(windows.iter().all(|w| w.fallbacks == 5 && w.temperature == 1.0));
-    assert_eq!(backend.calls().windows_encoded, windows.len());
+    assert_eq!(engine.stats().windows, windows.len() as u64);
 }
 
 #[test]
@@ -291,12 +288,12 @@ fn cancelling_stops_within_one_step() {
         row[EOT as usize] = f32::NEG_INFINITY;
         Ok(())
     };
-    let mut backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
-    let mut features = CountingFeatures { frames: 3_000 };
-    let options = DecodeOptions::default();
-    let result = transcribe(&mut backend, &tokenizer, &mut features, &options, &cancel, &mut |_| ());
+    let backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
+    let engine = Engine::start(Box::new(backend), tokenizer, &cancel).unwrap();
+    let features = CountingFeatures { frames: 3_000 };
+    let result = decode(&engine, vec![Part::whole(3_000, features)], &DecodeOptions::default());
     assert!(matches!(result, Err(Error::Cancelled(CancelReason::Interrupt))));
-    assert!(backend.calls().tokens_fed > 0);
+    assert!(engine.stats().tokens > 0);
 }
 
 #[test]
@@ -309,11 +306,9 @@ fn logits_that_are_no_numbers_are_an_error() {
             row.fill(broken);
             Ok(())
         };
-        let mut backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
-        let mut features = CountingFeatures { frames: 3_000 };
+        let backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
         let options = DecodeOptions { language, ..DecodeOptions::default() };
-        let result =
-            transcribe(&mut backend, &tokenizer, &mut features, &options, &CancelToken::new(), &mut |_| ());
+        let result = run(backend, 3_000, &options, &tokenizer);
         assert!(matches!(result, Err(Error::Compute { .. })), "{broken}: {result:?}");
     }
 }
@@ -322,7 +317,8 @@ fn logits_that_are_no_numbers_are_an_error() {
 #[test]
 fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() {
     let options = DecodeOptions { language: Some("en".parse().unwrap()), ..DecodeOptions::default() };
-    let mut chunk = Chunk::new(multilingual(), options, Language::ENGLISH, 448, 6_000);
+    let stretch = Stretch { first: 0, end: 6_000, visible: 6_000, limit: None };
+    let mut chunk = Chunk::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, stretch, None);
     let result = |tokens: &[u32]| WindowResult {
         tokens: tokens.to_vec(),
         temperature: 0.0,
@@ -349,10 +345,8 @@ fn an_english_only_model_refuses_what_it_cannot_do() {
     for (options, named) in [(german, "`de`"), (translate, "`translate`")] {
         let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB - 1 };
         let rule = |_: &[f32], _: &[u32], _: &mut [f32]| Err(Error::usage("the model", "must not be asked"));
-        let mut backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
-        let mut features = CountingFeatures { frames: 3_000 };
-        let cancel = CancelToken::new();
-        let result = transcribe(&mut backend, &english(), &mut features, &options, &cancel, &mut |_| ());
+        let backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
+        let result = run(backend, 3_000, &options, &english());
         let Err(Error::Usage { what, why, hint }) = result else { panic!("{result:?}") };
         assert!(what.contains(named), "{what}");
         assert!(why.contains("English only") && hint.is_some(), "{why}");

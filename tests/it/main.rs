@@ -6,11 +6,13 @@
 mod audio;
 mod cli;
 mod decode;
+mod engine;
 mod export;
 mod hub;
 mod mel;
 mod memory;
 mod network;
 mod parity;
+mod recording;
 mod rooms;
 mod tokenizer;

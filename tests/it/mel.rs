@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::cancel::CancelToken;
-use transcribe::job::frontend::{FrontEnd, measure};
-use transcribe::mel::Features;
+use transcribe::audio::AudioInput;
 use transcribe::time::WINDOW_FRAMES;
+
+use crate::recording::parts;
 
 /// What the issue allows, on values of about −1 to 1.5.
 const TOLERANCE: f64 = 1e-4;
@@ -16,14 +15,12 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mel").join(name)
 }
 
-/// All frames of the padded file as `frames` columns of `bins` values, through the real front end.
-fn mel(audio: &Path, bins: usize, frames: usize) -> Vec<Vec<f32>> {
+/// All frames of the padded file as `frames` columns of `bins` values, in chunks so long or in one piece.
+fn mel(audio: &Path, bins: usize, frames: usize, chunk_length: f64) -> Vec<Vec<f32>> {
     let input = AudioInput::file(audio).unwrap();
-    let open = || input.open(&AudioOptions::default()).unwrap();
-    let cancel = CancelToken::new();
-    let extent = measure(&mut open(), bins, &cancel, |_| ()).unwrap();
-    let mut features = FrontEnd::start(open(), input.name(), bins, extent, &cancel).unwrap();
-    assert_eq!(features.content_frames() + WINDOW_FRAMES, frames);
+    let [part] = &mut parts(&input, bins, chunk_length)[..] else { panic!("one chunk") };
+    assert_eq!(part.stretch.end + WINDOW_FRAMES, frames);
+    let features = &mut part.features;
     let mut columns = Vec::new();
     let mut out = Vec::new();
     for seek in (0..frames).step_by(WINDOW_FRAMES) {
@@ -35,12 +32,12 @@ fn mel(audio: &Path, bins: usize, frames: usize) -> Vec<Vec<f32>> {
     columns
 }
 
-fn compare(name: &str, bins: usize) {
+fn compare(name: &str, bins: usize, chunk_length: f64) {
     let json = std::fs::read_to_string(fixture(&format!("{name}.mel{bins}.json"))).unwrap();
     let expected: Value = serde_json::from_str(&json).unwrap();
     let number = |key: &str| expected[key].as_f64().unwrap();
     let frames = number("frames_with_padding") as usize;
-    let mel = mel(&fixture(expected["audio"].as_str().unwrap()), bins, frames);
+    let mel = mel(&fixture(expected["audio"].as_str().unwrap()), bins, frames, chunk_length);
 
     let values = expected["values"].as_array().unwrap();
     assert!(values.len() > 300);
@@ -60,15 +57,21 @@ fn compare(name: &str, bins: usize) {
     println!("{name}, {bins} bins: {worst:e} at most");
 }
 
+fn compare_all(name: &str) {
+    for bins in [80, 128] {
+        compare(name, bins, 0.0);
+        // Shorter than a chunk: heard as in one piece.
+        compare(name, bins, 120.0);
+    }
+}
+
 #[test]
 fn speech_has_the_references_mel() {
-    compare("speech", 80);
-    compare("speech", 128);
+    compare_all("speech");
 }
 
 /// The loudest value, which decides what counts as silence, comes long after the frames that it clamps.
 #[test]
 fn loudness_is_measured_over_the_whole_file() {
-    compare("half", 80);
-    compare("half", 128);
+    compare_all("half");
 }

@@ -1,0 +1,60 @@
+//! How many windows to decode side by side: as many as pay and as memory has room for.
+
+use super::Capacity;
+use crate::whisper::Config;
+
+/// More than this gains little on a CPU: the weights are read once for all of them, but what each has heard is
+/// read for each.
+const MOST_ON_CPU: usize = 8;
+const MOST_ON_ACCELERATOR: usize = 16;
+/// Of the free memory, so much is taken at most: work buffers and others need the rest.
+const SHARE: u64 = 2;
+
+/// What to make room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Windows side by side; chosen if not given.
+    pub windows: Option<usize>,
+    /// Sequences that one window may need at a time.
+    pub candidates: usize,
+}
+
+impl Slots {
+    /// `free` is the memory of the device that nobody uses, if that is known.
+    pub fn capacity(self, config: &Config, free: Option<u64>, accelerator: bool) -> Capacity {
+        let windows = self.windows.unwrap_or_else(|| {
+            let most = if accelerator { MOST_ON_ACCELERATOR } else { MOST_ON_CPU };
+            let room = free.map_or(u64::MAX, |free| free / SHARE) / bytes_per_window(config).max(1);
+            (room as usize).clamp(1, most)
+        });
+        // One seat for every window, and beside them enough for one that tries several candidates.
+        Capacity { windows, sequences: windows + self.candidates.saturating_sub(1) }
+    }
+}
+
+/// Keys and values of what a window heard and of what it says, in f32.
+fn bytes_per_window(config: &Config) -> u64 {
+    let entries = config.max_source_positions + config.max_target_positions;
+    (config.decoder_layers * entries * config.d_model * 2 * 4) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacity(size: &str, windows: Option<usize>, free: Option<u64>) -> Capacity {
+        let config = Config::published(size).unwrap();
+        Slots { windows, candidates: 5 }.capacity(&config, free, false)
+    }
+
+    #[test]
+    fn memory_bounds_what_is_chosen_but_not_what_is_asked_for() {
+        let gib = 1 << 30;
+        assert_eq!(capacity("tiny", None, None), Capacity { windows: 8, sequences: 12 });
+        assert_eq!(capacity("tiny", None, Some(4 * gib)).windows, 8);
+        // 32 layers, 1948 entries of 1280 keys and values: 638 MB each.
+        assert_eq!(capacity("large-v3", None, Some(8 * gib)).windows, 6);
+        assert_eq!(capacity("large-v3", None, Some(gib / 2)).windows, 1);
+        assert_eq!(capacity("large-v3", Some(12), Some(gib)).windows, 12);
+    }
+}

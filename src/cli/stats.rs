@@ -1,0 +1,35 @@
+//! How fast it goes and where the time went, in words.
+
+use crate::engine::Stats;
+use crate::job::Summary;
+
+/// What stands beside the bar: what is in work, and how well the batch is filled.
+pub fn label(input: &str, in_flight: usize, stats: &Stats) -> String {
+    let others = match in_flight {
+        0 | 1 => String::new(),
+        many => format!(" and {} more", many - 1),
+    };
+    let per_second = stats.tokens as f64 / stats.busy.max(1e-3);
+    format!("{input}{others}  {per_second:.0} tok/s, {:.0} % full", stats.occupancy() * 100.0)
+}
+
+/// The account of a whole run, a line per figure.
+pub fn table(summary: &Summary) -> Vec<String> {
+    let Some(stats) = summary.stats else { return vec!["nothing was computed".into()] };
+    let seconds = summary.seconds.max(1e-3);
+    let share = |part: f64| format!("{part:.2} s ({:.0} %)", part / seconds * 100.0);
+    let rows = stats.rows as f64 / stats.steps.max(1) as f64;
+    vec![
+        format!(
+            "audio            {:.1} s in {seconds:.2} s: {:.1} times real time",
+            summary.audio_seconds,
+            summary.audio_seconds / seconds
+        ),
+        format!("tokens           {}: {:.0} per second", stats.tokens, stats.tokens as f64 / seconds),
+        format!("windows          {}, {} of them tried again", stats.windows, stats.fallbacks),
+        format!("encoder          {}", share(stats.encoding)),
+        format!("decoder          {}, {} steps of {rows:.1} rows", share(stats.decoding), stats.steps),
+        format!("slot occupancy   {:.1} %", stats.occupancy() * 100.0),
+        format!("waited for audio {}", share(stats.starved)),
+    ]
+}

@@ -1,0 +1,211 @@
+//! One chunk in work at its window slot: what it needs next, and what becomes of it.
+
+use std::sync::Arc;
+
+use super::attempt::{Attempt, Finished};
+use super::language::{self, LanguageGuess};
+use super::seats::Seats;
+use super::{Event, Recording, Task, WindowDone};
+use crate::backend::{Backend, RowInput};
+use crate::decode::{Chunk, Handover, Language, Outcome, Tokenizer};
+use crate::error::Result;
+use crate::time::WINDOW_FRAMES;
+
+/// Frames from a place in the recording: what is to lie in the window slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub seek: usize,
+    pub frames: usize,
+}
+
+/// See the module. It holds a window slot from its first window to its last.
+pub struct Desk {
+    task: Task,
+    /// The window slot, and the sequence slot that belongs to it.
+    slot: usize,
+    encoded: Option<Window>,
+    work: Work,
+    /// Only for the start token: whose logits tell the language.
+    start: [u32; 1],
+}
+
+enum Work {
+    /// The language is not known yet.
+    Listening,
+    Decoding {
+        chunk: Box<Chunk>,
+        attempt: Box<Attempt>,
+    },
+    /// Its last window is done, or it has none.
+    Done,
+}
+
+/// What all desks share.
+pub struct Model {
+    pub tokenizer: Arc<Tokenizer>,
+    pub n_text_ctx: usize,
+}
+
+impl Desk {
+    pub fn open(task: Task, slot: usize, model: &Model) -> Self {
+        let start = [model.tokenizer.special().sot];
+        let mut desk = Desk { task, slot, encoded: None, work: Work::Listening, start };
+        if let Some(language) = desk.task.recording.language() {
+            desk.begin(language, model);
+        }
+        desk
+    }
+
+    /// Whether a chunk can be worked on: the language is known or to be found out by it, and what it goes on
+    /// from is there.
+    pub fn can_open(task: &Task) -> bool {
+        let Recording { handovers, .. } = &*task.recording;
+        let is_settled = task.recording.language().is_some() || task.index == 0;
+        let handovers = handovers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        is_settled && (!task.follows || handovers.contains_key(&(task.index - 1)))
+    }
+
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    pub fn recording(&self) -> &Arc<Recording> {
+        &self.task.recording
+    }
+
+    pub fn index(&self) -> usize {
+        self.task.index
+    }
+
+    /// The window to encode before anything else.
+    pub fn missing_window(&self) -> Option<Window> {
+        let wanted = match &self.work {
+            // A whole window even of short audio: what follows its end is then silence rather than nothing.
+            Work::Listening => Window { seek: self.task.stretch.first, frames: WINDOW_FRAMES },
+            Work::Decoding { attempt, .. } => {
+                Window { seek: attempt.request.seek, frames: attempt.request.frames }
+            }
+            Work::Done => return None,
+        };
+        Some(wanted).filter(|wanted| self.encoded != Some(*wanted))
+    }
+
+    pub fn mel(&mut self, window: Window, out: &mut Vec<f32>) -> Result<()> {
+        self.task.features.window(window.seek, window.frames, out)
+    }
+
+    pub fn has_heard(&mut self, window: Window) {
+        self.encoded = Some(window);
+    }
+
+    /// What to feed to the decoder.
+    pub fn rows<'a>(&'a self, out: &mut Vec<RowInput<'a>>) {
+        match &self.work {
+            Work::Listening => out.push(RowInput {
+                sequence: self.slot,
+                window: self.slot,
+                position: 0,
+                tokens: &self.start,
+                logits_after: &[0],
+            }),
+            Work::Decoding { attempt, .. } => attempt.rows(self.slot, out),
+            Work::Done => {}
+        }
+    }
+
+    /// Takes the logits of all its rows, and counts the tokens chosen.
+    pub fn accept(&mut self, logits: &mut [f32], model: &Model) -> Result<u64> {
+        match &mut self.work {
+            Work::Listening => {
+                let guess: LanguageGuess = language::guess(&model.tokenizer, logits)?;
+                let language = guess.language;
+                self.task.recording.settle_language(language);
+                self.tell(Event::LanguageDetected(guess));
+                self.begin(language, model);
+                Ok(0)
+            }
+            Work::Decoding { attempt, .. } => attempt.accept(logits, model.tokenizer.special().no_speech),
+            Work::Done => Ok(0),
+        }
+    }
+
+    /// Seats who waits for a seat, and takes the result of an attempt that is finished. The tokens chosen, and
+    /// whether a window went into another attempt.
+    pub fn settle(&mut self, seats: &mut Seats, backend: &mut dyn Backend) -> Result<(u64, bool)> {
+        let Work::Decoding { attempt, .. } = &mut self.work else { return Ok((0, false)) };
+        let tokens = attempt.seat(self.slot, seats, backend)?;
+        if !attempt.is_finished() {
+            return Ok((tokens, false));
+        }
+        attempt.abandon(self.slot, seats);
+        let Work::Decoding { mut chunk, attempt } = std::mem::replace(&mut self.work, Work::Done) else {
+            return Ok((tokens, false));
+        };
+        let Finished { request, sequences, no_speech_prob } = attempt.finish();
+        let before = chunk.frames_done();
+        let result = chunk.choose(&request, &sequences, no_speech_prob);
+        let temperature = result.temperature;
+        let outcome = chunk.accept(result);
+        if let Outcome::Segments(count) = outcome {
+            let segments = chunk.segments();
+            self.tell(Event::Segments(segments[segments.len() - count..].to_vec()));
+        }
+        if outcome != Outcome::Retry {
+            self.tell(Event::WindowDone(WindowDone {
+                seek: request.seek,
+                frames: chunk.frames_done() - before,
+                fallbacks: request.attempt,
+                temperature,
+                is_silence: outcome == Outcome::Silence,
+            }));
+        }
+        self.next(chunk);
+        Ok((tokens, outcome == Outcome::Retry && request.attempt == 0))
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self.work, Work::Done)
+    }
+
+    /// Leaves the slot in the midst of its work.
+    pub fn abandon(&mut self, seats: &mut Seats) {
+        if let Work::Decoding { attempt, .. } = &mut self.work {
+            attempt.abandon(self.slot, seats);
+        }
+        self.work = Work::Done;
+    }
+
+    fn begin(&mut self, language: Language, model: &Model) {
+        let Task { recording, stretch, follows, index, .. } = &self.task;
+        let from = if *follows { recording.handover_of(index - 1) } else { None };
+        let (tokenizer, options) = (Arc::clone(&model.tokenizer), Arc::clone(&recording.options));
+        let chunk = Chunk::new(tokenizer, options, language, model.n_text_ctx, *stretch, from);
+        self.next(Box::new(chunk));
+    }
+
+    /// The next window, or the end.
+    fn next(&mut self, chunk: Box<Chunk>) {
+        self.work = match chunk.request() {
+            Some(request) => {
+                let attempt = Box::new(Attempt::new(&chunk, request));
+                Work::Decoding { chunk, attempt }
+            }
+            None => {
+                let decoded = chunk.finish();
+                self.task.recording.hand_over(self.task.index, decoded.handover.clone());
+                self.tell(Event::ChunkDone(decoded));
+                Work::Done
+            }
+        };
+    }
+
+    fn tell(&self, event: Event) {
+        self.task.recording.tell(self.task.index, event);
+    }
+}
+
+impl Recording {
+    fn handover_of(&self, index: usize) -> Option<Handover> {
+        self.handovers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&index)
+    }
+}

@@ -1,0 +1,56 @@
+//! Which language is spoken: as asked for, or one step of the decoder after the start token.
+
+use crate::decode::sampling::{Distribution, Peak};
+use crate::decode::{DecodeOptions, Language, Task, Tokenizer};
+use crate::error::{Error, Result};
+
+/// The language that the model hears in the first window, and how likely each one is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LanguageGuess {
+    pub language: Language,
+    /// In the order of the table of languages; they sum to 1.
+    pub probabilities: Vec<(Language, f32)>,
+}
+
+/// The language that was asked for; none if the model is to find out.
+pub fn asked_for(tokenizer: &Tokenizer, options: &DecodeOptions) -> Result<Option<Language>> {
+    if !tokenizer.is_multilingual() || tokenizer.languages().is_empty() {
+        return english_only(options).map(|()| Some(Language::ENGLISH));
+    }
+    match options.language {
+        None => Ok(None),
+        Some(language) if tokenizer.language_token(language).is_some() => Ok(Some(language)),
+        Some(language) => {
+            Err(Error::usage(format!("language `{language}`"), "this model was not trained for it"))
+        }
+    }
+}
+
+/// Such a model would write English, whatever it hears: better no transcript than one that misleads.
+fn english_only(options: &DecodeOptions) -> Result<()> {
+    let (what, why) = match options.language {
+        Some(language) if language != Language::ENGLISH => {
+            (format!("language `{language}`"), "this model knows English only")
+        }
+        _ if options.task == Task::Translate => {
+            ("task `translate`".into(), "this model knows English only and cannot translate")
+        }
+        _ => return Ok(()),
+    };
+    let hint = Some("take a multilingual `--model`, one without `.en` in its name".into());
+    Err(Error::Usage { what, why: why.into(), hint })
+}
+
+/// What the logits after the start token say.
+pub fn guess(tokenizer: &Tokenizer, logits: &[f32]) -> Result<LanguageGuess> {
+    let languages = tokenizer.languages();
+    let of_languages: Vec<f32> = languages.iter().map(|(_, token)| logits[*token as usize]).collect();
+    let all = Distribution::of(&of_languages, Peak::of(&of_languages, 0..of_languages.len()));
+    let probability = |index: usize| all.log_prob(&of_languages, index as u32).exp();
+    let best = languages.get(all.likeliest() as usize).filter(|_| !probability(0).is_nan());
+    let Some(&(language, _)) = best else {
+        return Err(Error::compute("language detection", "the model's output is not a number"));
+    };
+    let probabilities = languages.iter().enumerate().map(|(i, (l, _))| (*l, probability(i))).collect();
+    Ok(LanguageGuess { language, probabilities })
+}

@@ -1,0 +1,30 @@
+//! What an engine did and what it waited for.
+
+/// Sums since the engine was started; times in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Stats {
+    pub windows: u64,
+    pub encoding: f64,
+    /// Runs of the decoder, each over all busy sequences.
+    pub steps: u64,
+    /// Sequences in all of them, together.
+    pub rows: u64,
+    pub decoding: f64,
+    /// Tokens chosen, of all attempts.
+    pub tokens: u64,
+    /// Windows whose first result was not good enough.
+    pub fallbacks: u64,
+    /// With nothing to do although more was to come: the front end was too slow.
+    pub starved: f64,
+    /// With something to do.
+    pub busy: f64,
+    /// The same, times the part of the slots that were taken.
+    pub occupied: f64,
+}
+
+impl Stats {
+    /// The part of the slots that were taken while there was work, 0 to 1.
+    pub fn occupancy(&self) -> f64 {
+        if self.busy > 0.0 { self.occupied / self.busy } else { 0.0 }
+    }
+}

@@ -1,0 +1,278 @@
+//! The engine's thread: seats chunks, encodes their windows, moves all sequences on by a token, again and again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+
+use super::desk::{Desk, Model, Window};
+use super::seats::Seats;
+use super::{Stats, Task};
+use crate::backend::{Backend, RowInput, WindowInput};
+use crate::cancel::CancelToken;
+use crate::decode::Tokenizer;
+use crate::error::{Error, Result};
+
+/// What others tell the thread and read of it.
+pub struct Signals {
+    pub cancel: CancelToken,
+    pub closing: Arc<AtomicBool>,
+    pub stats: Arc<Mutex<Stats>>,
+}
+
+pub struct Worker {
+    backend: Box<dyn Backend>,
+    model: Model,
+    signals: Signals,
+    /// By window slot.
+    desks: Vec<Option<Desk>>,
+    seats: Seats,
+    waiting: Vec<Task>,
+    mels: Vec<Vec<f32>>,
+    logits: Vec<f32>,
+    stats: Stats,
+}
+
+impl Worker {
+    pub fn new(backend: Box<dyn Backend>, tokenizer: Arc<Tokenizer>, signals: Signals) -> Self {
+        let capacity = backend.capacity();
+        let windows = capacity.windows.min(capacity.sequences);
+        let n_text_ctx = backend.spec().n_text_ctx;
+        Worker {
+            backend,
+            model: Model { tokenizer, n_text_ctx },
+            signals,
+            desks: (0..windows).map(|_| None).collect(),
+            seats: Seats::new(windows, capacity.sequences),
+            waiting: Vec::new(),
+            mels: Vec::new(),
+            logits: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Works until it is told to close, or until nobody can send any more and all is done.
+    pub fn run(mut self, inbox: &Receiver<Task>) {
+        while self.receive(inbox) {
+            if self.signals.closing.load(Ordering::Relaxed) {
+                self.drop_everything(|| Error::compute("decoding", "the engine was closed"));
+                continue;
+            }
+            if let Some(reason) = self.signals.cancel.reason() {
+                self.drop_everything(|| Error::Cancelled(reason));
+                continue;
+            }
+            let started = Instant::now();
+            let taken = self.seat_tasks();
+            self.encode();
+            self.decode();
+            self.leave();
+            let seconds = started.elapsed().as_secs_f64();
+            self.stats.busy += seconds;
+            self.stats.occupied += seconds * taken as f64 / self.desks.len().max(1) as f64;
+            self.publish();
+        }
+        self.publish();
+    }
+
+    /// Takes what has come in; waits for it if there is nothing to do. False at the end.
+    fn receive(&mut self, inbox: &Receiver<Task>) -> bool {
+        self.waiting.extend(inbox.try_iter());
+        if self.is_idle() {
+            let since = Instant::now();
+            match inbox.recv() {
+                Ok(task) => self.waiting.push(task),
+                Err(_) => return false,
+            }
+            self.stats.starved += since.elapsed().as_secs_f64();
+            self.waiting.extend(inbox.try_iter());
+        }
+        true
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.desks.iter().all(Option::is_none)
+    }
+
+    fn publish(&self) {
+        *self.signals.stats.lock().unwrap_or_else(PoisonError::into_inner) = self.stats;
+    }
+
+    /// Puts waiting chunks into free slots, earlier recordings and chunks first; tells how many slots are taken.
+    fn seat_tasks(&mut self) -> usize {
+        self.waiting.retain(|task| !task.recording.is_given_up());
+        self.waiting.sort_by_key(|task| (task.recording.order, task.index));
+        for slot in 0..self.desks.len() {
+            while self.desks[slot].is_none() {
+                let Some(next) = self.waiting.iter().position(Desk::can_open) else { break };
+                let desk = Desk::open(self.waiting.remove(next), slot, &self.model);
+                // A chunk without a window is done at once.
+                self.desks[slot] = Some(desk).filter(|desk| !desk.is_done());
+            }
+        }
+        self.desks.iter().flatten().count()
+    }
+
+    /// Encodes the windows that are missing, as many at a time as the backend likes.
+    fn encode(&mut self) {
+        let group = self.backend.encodes_together().max(1);
+        let mut missing: Vec<(usize, Window)> = Vec::new();
+        for desk in self.desks.iter().flatten() {
+            missing.extend(desk.missing_window().map(|window| (desk.slot(), window)));
+        }
+        let started = Instant::now();
+        for group in missing.chunks(group) {
+            if self.signals.cancel.reason().is_some() {
+                return;
+            }
+            self.encode_group(group);
+        }
+        if !missing.is_empty() {
+            self.stats.windows += missing.len() as u64;
+            self.stats.encoding += started.elapsed().as_secs_f64();
+        }
+    }
+
+    fn encode_group(&mut self, group: &[(usize, Window)]) {
+        self.mels.resize_with(self.mels.len().max(group.len()), Vec::new);
+        let mut ready = Vec::with_capacity(group.len());
+        for (&(slot, window), mel) in group.iter().zip(&mut self.mels) {
+            let Some(desk) = &mut self.desks[slot] else { continue };
+            match caught("reading the mel spectrogram", || desk.mel(window, mel)) {
+                Ok(()) => ready.push((slot, window, &*mel)),
+                Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
+            }
+        }
+        let inputs: Vec<_> = ready.iter().map(|&(slot, _, mel)| WindowInput { slot, mel }).collect();
+        let outcome = encode(&mut *self.backend, &inputs);
+        for (index, &(slot, window, _)) in ready.iter().enumerate() {
+            // Alone, to see whose fault it is.
+            let outcome = match &outcome {
+                Ok(()) => Ok(()),
+                Err(_) => encode(&mut *self.backend, &inputs[index..=index]),
+            };
+            match (outcome, &mut self.desks[slot]) {
+                (Ok(()), Some(desk)) => desk.has_heard(window),
+                (Ok(()), None) => {}
+                (Err(error), desk) => fail(desk, &mut self.seats, error),
+            }
+        }
+    }
+
+    /// One token for every running sequence, and the whole prompt for those that begin.
+    fn decode(&mut self) {
+        if self.signals.cancel.reason().is_some() {
+            return;
+        }
+        let slots: Vec<usize> = (0..self.desks.len())
+            .filter(|&slot| self.desks[slot].as_ref().is_some_and(|desk| desk.missing_window().is_none()))
+            .collect();
+        let started = Instant::now();
+        let mut logits = std::mem::take(&mut self.logits);
+        match self.feed(&slots, &mut logits) {
+            Ok(()) => self.share(&slots, &mut logits),
+            // One after the other, to see whose fault it is.
+            Err(_) => {
+                for &slot in &slots {
+                    match self.feed(&[slot], &mut logits) {
+                        Ok(()) => self.share(&[slot], &mut logits),
+                        Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
+                    }
+                }
+            }
+        }
+        self.logits = logits;
+        self.stats.decoding += started.elapsed().as_secs_f64();
+    }
+
+    fn feed(&mut self, slots: &[usize], logits: &mut Vec<f32>) -> Result<()> {
+        let rows = rows(&self.desks, slots);
+        if rows.is_empty() {
+            logits.clear();
+            return Ok(());
+        }
+        self.stats.steps += 1;
+        self.stats.rows += rows.len() as u64;
+        let backend = &mut *self.backend;
+        caught("decoding", || backend.decode(&rows, logits))?;
+        let wanted: usize = rows.iter().map(|row| row.logits_after.len()).sum();
+        if logits.len() != wanted * self.backend.spec().n_vocab {
+            let why = "the model gave another number of logits than was asked for";
+            return Err(Error::compute("decoding", why));
+        }
+        Ok(())
+    }
+
+    /// Gives each of the desks its part of the logits.
+    fn share(&mut self, slots: &[usize], logits: &mut [f32]) {
+        let n_vocab = self.backend.spec().n_vocab;
+        let parts: Vec<usize> = slots
+            .iter()
+            .map(|&slot| rows(&self.desks, &[slot]).iter().map(|row| row.logits_after.len() * n_vocab).sum())
+            .collect();
+        let mut rest = logits;
+        for (&slot, part) in slots.iter().zip(parts) {
+            let (own, others) = rest.split_at_mut(part);
+            rest = others;
+            let Some(desk) = &mut self.desks[slot] else { continue };
+            let (model, seats, backend) = (&self.model, &mut self.seats, &mut *self.backend);
+            let outcome = caught("decoding", || {
+                let accepted = desk.accept(own, model)?;
+                let (begun, falls_back) = desk.settle(seats, backend)?;
+                Ok((accepted + begun, falls_back))
+            });
+            match outcome {
+                Ok((tokens, falls_back)) => {
+                    self.stats.tokens += tokens;
+                    self.stats.fallbacks += u64::from(falls_back);
+                }
+                Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
+            }
+        }
+    }
+
+    /// Frees the slots of chunks that are done or no longer wanted.
+    fn leave(&mut self) {
+        for desk in &mut self.desks {
+            if let Some(left) = desk.take_if(|desk| desk.is_done() || desk.recording().is_given_up()).as_mut()
+            {
+                left.abandon(&mut self.seats);
+            }
+        }
+    }
+
+    fn drop_everything(&mut self, why: impl Fn() -> Error) {
+        for desk in &mut self.desks {
+            fail(desk, &mut self.seats, why());
+        }
+        for task in self.waiting.drain(..) {
+            task.recording.fail(task.index, why());
+        }
+        self.publish();
+    }
+}
+
+fn rows<'a>(desks: &'a [Option<Desk>], slots: &[usize]) -> Vec<RowInput<'a>> {
+    let mut rows = Vec::new();
+    slots.iter().filter_map(|&slot| desks[slot].as_ref()).for_each(|desk| desk.rows(&mut rows));
+    rows
+}
+
+fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>]) -> Result<()> {
+    if inputs.is_empty() { Ok(()) } else { caught("encoding", || backend.encode(inputs)) }
+}
+
+/// The recording has failed, and with it the chunk leaves its slot.
+fn fail(desk: &mut Option<Desk>, seats: &mut Seats, error: Error) {
+    if let Some(mut desk) = desk.take() {
+        desk.abandon(seats);
+        desk.recording().fail(desk.index(), error);
+    }
+}
+
+/// A panic concerns whom it was worked for, not everybody.
+fn caught<T>(during: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(during, &*panic)))
+}

@@ -1,0 +1,251 @@
+//! Many inputs at a time through one engine: starts their front ends, hears of their chunks, writes what is
+//! complete. All that happens comes to one thread, which alone tells about it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::file::File;
+use super::frontend::{FrontEnd, Reading};
+use super::permits::Permits;
+use super::plan::Item;
+use super::{Event, Job, Summary, concerns_all};
+use crate::cancel::CancelToken;
+use crate::decode::DecodeOptions;
+use crate::engine::{self, Engine, Recording};
+use crate::error::{Error, Result};
+use crate::export::write_file;
+use crate::time::seconds_of_samples;
+use crate::transcript::ModelIdentity;
+
+/// Chunks made ahead of the engine's slots.
+const AHEAD: usize = 2;
+
+/// What the threads tell, and of which input.
+pub struct Message {
+    file: usize,
+    what: What,
+}
+
+enum What {
+    /// Seconds read, and how many there are as the file claims.
+    Progress(f64, Option<f64>),
+    Read(Result<Reading>),
+    Chunk(usize, engine::Event),
+}
+
+pub struct Conductor<'a> {
+    job: &'a Job,
+    cancel: &'a CancelToken,
+    engine: &'a Arc<Engine>,
+    identity: &'a ModelIdentity,
+    options: Arc<DecodeOptions>,
+    permits: Permits,
+    sender: Sender<Message>,
+    messages: Receiver<Message>,
+    /// In flight, by their place in the order of inputs.
+    files: BTreeMap<usize, File>,
+    summary: &'a mut Summary,
+    on_event: &'a mut dyn FnMut(Event<'_>),
+}
+
+impl<'a> Conductor<'a> {
+    pub fn new(
+        job: &'a Job,
+        cancel: &'a CancelToken,
+        engine: &'a Arc<Engine>,
+        identity: &'a ModelIdentity,
+        summary: &'a mut Summary,
+        on_event: &'a mut dyn FnMut(Event<'_>),
+    ) -> Self {
+        let (sender, messages) = unbounded();
+        Self {
+            job,
+            cancel,
+            engine,
+            identity,
+            options: Arc::new(job.decode.clone()),
+            permits: Permits::new(engine.capacity().windows + AHEAD),
+            sender,
+            messages,
+            files: BTreeMap::new(),
+            summary,
+            on_event,
+        }
+    }
+
+    /// Does all of them; the error is what ended the work before its time.
+    pub fn run(mut self, items: Vec<Item>) -> Result<()> {
+        let language = self.engine.language_of(&self.options)?;
+        let jobs = self.job.jobs.unwrap_or(self.engine.capacity().windows).max(1);
+        let count = items.len();
+        let mut items = items.into_iter().enumerate();
+        loop {
+            while self.files.len() < jobs && self.cancel.reason().is_none() {
+                let Some((index, item)) = items.next() else { break };
+                (self.on_event)(Event::Started { input: &item.name(), number: index + 1, count });
+                let recording = self.recording(index);
+                language.into_iter().for_each(|language| recording.settle_language(language));
+                match self.start(index, item, recording) {
+                    Ok(file) => drop(self.files.insert(index, file)),
+                    Err(error) => self.failed(error)?,
+                }
+            }
+            if self.files.is_empty() {
+                return self.cancel.check();
+            }
+            let message = self.messages.recv();
+            let Ok(message) = message else { return Err(Error::compute("transcribing", "nobody is left")) };
+            self.hear(message)?;
+        }
+    }
+
+    fn recording(&self, index: usize) -> Arc<Recording> {
+        let sender = self.sender.clone();
+        let listener = move |chunk, event| {
+            // Nobody listens any more: then nobody needs to know.
+            let _ = sender.send(Message { file: index, what: What::Chunk(chunk, event) });
+        };
+        Arc::new(Recording::new(index, Arc::clone(&self.options), Box::new(listener)))
+    }
+
+    fn start(&self, index: usize, item: Item, recording: Arc<Recording>) -> Result<File> {
+        let front_end = FrontEnd {
+            source: item.source.clone(),
+            audio: self.job.audio.clone(),
+            chunk_length: self.job.chunk_length,
+            engine: Arc::clone(self.engine),
+            recording: Arc::clone(&recording),
+            permits: self.permits.clone(),
+            cancel: self.cancel.clone(),
+        };
+        let sender = self.sender.clone();
+        let tell = move |what| drop(sender.send(Message { file: index, what }));
+        let thread = std::thread::Builder::new()
+            .name("front end".into())
+            .spawn(move || {
+                let read = front_end.run(|seconds, claimed| tell(What::Progress(seconds, claimed)));
+                tell(What::Read(read));
+            })
+            .map_err(|error| Error::compute("starting a thread", error))?;
+        Ok(File::new(item, recording, thread))
+    }
+
+    fn hear(&mut self, Message { file: index, what }: Message) -> Result<()> {
+        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
+        match what {
+            What::Progress(seconds, claimed) => file.length = claimed.unwrap_or(0.0).max(seconds),
+            What::Read(Ok(reading)) => {
+                file.length = seconds_of_samples(reading.samples);
+                if reading.damage.any() {
+                    (self.on_event)(Event::Damaged { input: &file.name, damage: &reading.damage });
+                }
+                file.reading = Some(reading);
+            }
+            What::Read(Err(error)) => {
+                file.reading = Some(Reading::default());
+                self.given_up(index, error)?;
+            }
+            What::Chunk(chunk, event) => self.hear_chunk(index, chunk, event)?,
+        }
+        self.progress(index);
+        self.close(index)
+    }
+
+    fn hear_chunk(&mut self, index: usize, chunk: usize, event: engine::Event) -> Result<()> {
+        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
+        match event {
+            engine::Event::LanguageDetected(guess) => {
+                (self.on_event)(Event::Language { input: &file.name, guess: &guess })
+            }
+            engine::Event::Segments(segments) => file.add_segments(chunk, segments),
+            engine::Event::WindowDone(window) => {
+                file.add_frames(window.frames);
+                (self.on_event)(Event::Window { input: &file.name, window });
+            }
+            engine::Event::ChunkDone(decoded) => file.add_chunk(chunk, decoded),
+            engine::Event::Failed(error) => return self.given_up(index, error),
+        }
+        self.tell_text();
+        Ok(())
+    }
+
+    /// Tells new text of the first input in flight; that of the others waits for its turn.
+    fn tell_text(&mut self) {
+        if let Some(file) = self.files.values_mut().next() {
+            let segments = file.tell();
+            if !segments.is_empty() {
+                (self.on_event)(Event::Segments(&segments));
+            }
+        }
+    }
+
+    /// An input that failed; it stays in flight until its thread has ended.
+    fn given_up(&mut self, index: usize, error: Error) -> Result<()> {
+        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
+        file.recording.give_up();
+        match std::mem::replace(&mut file.has_failed, true) {
+            true => Ok(()),
+            false => self.failed(error),
+        }
+    }
+
+    /// Whatever else went wrong meanwhile, a request to stop is the reason to tell.
+    fn failed(&mut self, error: Error) -> Result<()> {
+        self.cancel.check()?;
+        if concerns_all(&error) {
+            return Err(error);
+        }
+        (self.on_event)(Event::Failed { error: &error });
+        self.summary.failures.push(error);
+        Ok(())
+    }
+
+    /// Writes an input that is complete, and lets go of one that is complete or has failed.
+    fn close(&mut self, index: usize) -> Result<()> {
+        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
+        if file.reading.is_none() || !(file.has_failed || file.is_complete()) {
+            return Ok(());
+        }
+        file.join();
+        if !file.has_failed {
+            match self.write(index) {
+                Ok(()) => self.summary.done += 1,
+                Err(error) => self.failed(error)?,
+            }
+        }
+        // The text of the one behind it may have been waiting for this; of several, one at a time.
+        let was_first = self.files.keys().next() == Some(&index);
+        self.files.remove(&index);
+        if was_first {
+            self.tell_text();
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, index: usize) -> Result<()> {
+        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
+        let transcript = file.transcript(self.identity, self.engine.tokenizer());
+        for (format, path) in &file.item.outputs {
+            write_file(path, &format.exporter().write(&transcript))?;
+            (self.on_event)(Event::Written { path });
+        }
+        self.summary.audio_seconds += transcript.duration;
+        let seconds = file.started.elapsed().as_secs_f64();
+        (self.on_event)(Event::Finished { input: &file.name, transcript: &transcript, seconds });
+        Ok(())
+    }
+
+    fn progress(&mut self, index: usize) {
+        let Some(file) = self.files.get(&index) else { return };
+        let sum = |part: fn(&File) -> f64| self.files.values().map(part).sum::<f64>();
+        (self.on_event)(Event::Progress {
+            input: &file.name,
+            in_flight: self.files.len(),
+            done: self.summary.audio_seconds + sum(File::seconds_done),
+            known: self.summary.audio_seconds + sum(|file| file.length),
+            stats: self.engine.stats(),
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! One input in flight: what came of its chunks so far, and in the end its transcript.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::frontend::Reading;
+use super::plan::Item;
+use crate::decode::{DecodedChunk, Segment, Tokenizer};
+use crate::engine::Recording;
+use crate::time::{seconds_of_frames, seconds_of_samples};
+use crate::transcript::{Damage, ModelIdentity, Transcript};
+
+pub struct File {
+    pub item: Item,
+    pub name: String,
+    pub recording: Arc<Recording>,
+    pub started: Instant,
+    /// It is given up, and that was told.
+    pub has_failed: bool,
+    /// None while it is being read.
+    pub reading: Option<Reading>,
+    /// Seconds that it seems to have.
+    pub length: f64,
+    /// Frames behind the windows of all chunks, together.
+    frames_done: usize,
+    decoded: BTreeMap<usize, DecodedChunk>,
+    /// Segments that were not told yet, by chunk.
+    untold: BTreeMap<usize, Vec<Segment>>,
+    /// The chunk whose segments are told as they come.
+    telling: usize,
+    /// Reads the audio; owned, and joined here.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl File {
+    pub fn new(item: Item, recording: Arc<Recording>, thread: JoinHandle<()>) -> Self {
+        Self {
+            name: item.name(),
+            item,
+            recording,
+            started: Instant::now(),
+            has_failed: false,
+            reading: None,
+            length: 0.0,
+            frames_done: 0,
+            decoded: BTreeMap::new(),
+            untold: BTreeMap::new(),
+            telling: 0,
+            thread: Some(thread),
+        }
+    }
+
+    /// Waits for the front end, which ends by itself when all is read or the recording is given up.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Its panics were caught and told.
+            let _ = thread.join();
+        }
+    }
+
+    pub fn add_segments(&mut self, chunk: usize, segments: Vec<Segment>) {
+        self.untold.entry(chunk).or_default().extend(segments);
+    }
+
+    /// Segments that can be told now in the order of time: those of the first chunk that is not finished and of
+    /// all before it.
+    pub fn tell(&mut self) -> Vec<Segment> {
+        let mut told = Vec::new();
+        loop {
+            told.extend(self.untold.remove(&self.telling).unwrap_or_default());
+            if !self.decoded.contains_key(&self.telling) {
+                return told;
+            }
+            self.telling += 1;
+        }
+    }
+
+    pub fn add_frames(&mut self, frames: usize) {
+        self.frames_done += frames;
+    }
+
+    pub fn add_chunk(&mut self, chunk: usize, decoded: DecodedChunk) {
+        self.decoded.insert(chunk, decoded);
+    }
+
+    /// Seconds of it that are done.
+    pub fn seconds_done(&self) -> f64 {
+        seconds_of_frames(self.frames_done as u64)
+    }
+
+    /// Everything was read and every chunk is there.
+    pub fn is_complete(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| self.decoded.len() == reading.chunks)
+    }
+
+    pub fn transcript(&mut self, model: &ModelIdentity, tokenizer: &Tokenizer) -> Transcript {
+        let mut said = Vec::new();
+        let mut segments: Vec<Segment> = Vec::new();
+        for chunk in std::mem::take(&mut self.decoded).into_values() {
+            said.extend(chunk.said);
+            segments.extend(chunk.segments);
+        }
+        segments.iter_mut().enumerate().for_each(|(id, segment)| segment.id = id);
+        let damage = self.reading.as_ref().map(|reading| &reading.damage);
+        Transcript {
+            source: self.name.clone(),
+            duration: seconds_of_samples(self.reading.as_ref().map_or(0, |reading| reading.samples)),
+            model: model.clone(),
+            language: self.recording.language().map_or(String::new(), |language| language.code().to_owned()),
+            text: tokenizer.decode(&said),
+            segments,
+            damage: damage.map_or_else(Damage::default, |damage| Damage {
+                packets: damage.packets,
+                truncated: damage.incomplete,
+            }),
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.recording.give_up();
+        self.join();
+    }
+}

@@ -1,0 +1,111 @@
+//! One recording through an engine, waited for: what the tests of decoding share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam_channel::unbounded;
+use transcribe::audio::{AudioInput, AudioOptions};
+use transcribe::decode::{DecodeOptions, DecodedChunk, Segment, Stretch};
+use transcribe::engine::{Engine, Event, LanguageGuess, Recording, Task, WindowDone};
+use transcribe::error::Result;
+use transcribe::mel::{ChunkMaker, Division, Features, MelChunk, MelMeter};
+
+/// What came of all its chunks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    pub text: String,
+    pub segments: Vec<Segment>,
+    pub language: String,
+    pub detected: Option<LanguageGuess>,
+    /// In the order of time.
+    pub windows: Vec<WindowDone>,
+}
+
+/// A chunk with features of any kind.
+pub struct Part {
+    pub stretch: Stretch,
+    pub follows: bool,
+    pub features: Box<dyn Features>,
+}
+
+impl Part {
+    /// All of a recording.
+    pub fn whole(frames: usize, features: impl Features + 'static) -> Self {
+        let stretch = Stretch { first: 0, end: frames, visible: frames, limit: None };
+        Part { stretch, follows: false, features: Box::new(features) }
+    }
+}
+
+impl From<MelChunk> for Part {
+    fn from(chunk: MelChunk) -> Self {
+        let MelChunk { first, end, visible, follows, pauses, features, .. } = chunk;
+        let stretch = Stretch { first, end, visible, limit: pauses.then_some(end) };
+        Part { stretch, follows, features: Box::new(features) }
+    }
+}
+
+/// Chunks of an audio file, of so many seconds; 0 for one piece.
+pub fn parts(audio: &AudioInput, bins: usize, chunk_length: f64) -> Vec<Part> {
+    let each = |take: &mut dyn FnMut(&[f32])| {
+        let mut reader = audio.open(&AudioOptions::default()).unwrap();
+        while let Some(block) = reader.next_block().unwrap() {
+            take(block);
+        }
+    };
+    let division = if chunk_length > 0.0 {
+        Division::AtPauses { seconds: chunk_length }
+    } else {
+        let mut meter = MelMeter::new(bins);
+        each(&mut |block| meter.push(block));
+        Division::Seamless { loudest: meter.finish().max }
+    };
+    let mut maker = ChunkMaker::new(bins, division);
+    let mut chunks = Vec::new();
+    each(&mut |block| maker.push(block, &mut chunks));
+    maker.finish(&mut chunks);
+    chunks.into_iter().map(Part::from).collect()
+}
+
+/// Hands the chunks over in the order given and waits for all of them.
+pub fn decode(engine: &Engine, parts: Vec<Part>, options: &DecodeOptions) -> Result<Heard> {
+    options.check()?;
+    let (sender, events) = unbounded();
+    let listener = move |chunk, event| sender.send((chunk, event)).unwrap();
+    let recording = Arc::new(Recording::new(0, Arc::new(options.clone()), Box::new(listener)));
+    if let Some(language) = engine.language_of(options)? {
+        recording.settle_language(language);
+    }
+    let count = parts.len();
+    for (index, part) in parts.into_iter().enumerate() {
+        let Part { stretch, follows, features } = part;
+        let recording = Arc::clone(&recording);
+        engine.submit(Task { recording, index, stretch, follows, features, permit: None });
+    }
+    let mut detected = None;
+    let mut told: BTreeMap<usize, Vec<Segment>> = BTreeMap::new();
+    let mut windows = Vec::new();
+    let mut done: BTreeMap<usize, DecodedChunk> = BTreeMap::new();
+    while done.len() < count {
+        match events.recv().unwrap() {
+            (_, Event::LanguageDetected(guess)) => detected = Some(guess),
+            (chunk, Event::Segments(segments)) => told.entry(chunk).or_default().extend(segments),
+            (_, Event::WindowDone(window)) => windows.push(window),
+            (chunk, Event::ChunkDone(decoded)) => {
+                assert_eq!(told.remove(&chunk).unwrap_or_default(), decoded.segments);
+                assert!(done.insert(chunk, decoded).is_none());
+            }
+            (_, Event::Failed(error)) => return Err(error),
+        }
+    }
+    windows.sort_by_key(|window| window.seek);
+    let said: Vec<u32> = done.values().flat_map(|chunk| chunk.said.iter().copied()).collect();
+    let mut segments: Vec<Segment> = done.into_values().flat_map(|chunk| chunk.segments).collect();
+    segments.iter_mut().enumerate().for_each(|(id, segment)| segment.id = id);
+    Ok(Heard {
+        text: engine.tokenizer().decode(&said),
+        segments,
+        language: recording.language().unwrap().code().to_owned(),
+        detected,
+        windows,
+    })
+}
