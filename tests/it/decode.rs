@@ -17,7 +17,7 @@ use transcribe::time::WINDOW_FRAMES;
 use crate::recording::{Heard, Part, decode};
 
 /// Of the multilingual vocabulary; all are one less in the English one.
-const VOCAB: usize = 51_865;
+pub const VOCAB: usize = 51_865;
 const EOT: u32 = 50_257;
 const SOT: u32 = 50_258;
 const NO_SPEECH: usize = 50_362;
@@ -33,7 +33,7 @@ fn read_json(path: &str) -> Value {
     serde_json::from_slice(&read(path)).unwrap()
 }
 
-fn multilingual() -> Arc<Tokenizer> {
+pub fn multilingual() -> Arc<Tokenizer> {
     Arc::new(Tokenizer::from_json(&read("models/demo/tokenizer.json"), VOCAB).unwrap())
 }
 
@@ -66,7 +66,7 @@ fn mix(x: u64) -> u64 {
 }
 
 /// The rule of fixtures/decode/make.py, for a row of either vocabulary.
-fn scripted_logits(seed: u64, mel: &[f32], tokens: &[u32], row: &mut [f32]) {
+pub fn scripted_logits(seed: u64, mel: &[f32], tokens: &[u32], row: &mut [f32]) {
     let vocab = row.len();
     let less = (VOCAB - vocab) as u32;
     let (eot, sot, no_speech) = (EOT - less, SOT - less, NO_SPEECH - less as usize);

@@ -1,1 +1,243 @@
-//! The engine: what is understood does not depend on who else is in work.
+//! The engine: what is understood depends on the recording alone, not on who else is in work, and everything that
+//! comes in goes out again.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_channel::unbounded;
+use proptest::prelude::*;
+use transcribe::backend::scripted::Scripted;
+use transcribe::backend::{Capacity, ModelSpec};
+use transcribe::cancel::{CancelReason, CancelToken};
+use transcribe::decode::{DecodeOptions, Stretch};
+use transcribe::engine::{Engine, Event, Recording, Task};
+use transcribe::error::Error;
+
+use crate::decode::{CountingFeatures, VOCAB, multilingual, scripted_logits};
+use crate::recording::{Part, decode};
+
+const SPEC: ModelSpec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
+
+fn scripted(seed: u64, windows: usize, sequences: usize) -> Scripted {
+    let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
+        scripted_logits(seed, mel, tokens, row);
+        Ok(())
+    };
+    Scripted::new(SPEC, Capacity { windows, sequences }, Box::new(rule))
+}
+
+fn start(backend: Scripted, cancel: &CancelToken) -> Engine {
+    Engine::start(Box::new(backend), multilingual(), cancel).unwrap()
+}
+
+/// Samples are drawn, so that candidates share seats; short, so that there are many windows in little time.
+fn options() -> DecodeOptions {
+    DecodeOptions { best_of: Some(3), sample_len: Some(12), ..DecodeOptions::default() }
+}
+
+fn part(first: usize, end: usize, visible: usize, follows: bool, frames: usize) -> Part {
+    let stretch = Stretch { first, end, visible, limit: None };
+    Part { stretch, follows, features: Box::new(CountingFeatures { frames }) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// A recording in one piece, and the same one with seams in places without a pause.
+    #[test]
+    fn seams_without_a_pause_do_not_show(
+        seed in 0u64..1_000,
+        frames in 1usize..15_000,
+        seams in prop::collection::btree_set(1usize..15_000, 0..5),
+        windows in 1usize..4,
+    ) {
+        let none = CancelToken::new();
+        let whole = decode(&start(scripted(seed, 1, 1), &none), vec![part(0, frames, frames, false, frames)], &options());
+        let mut bounds = vec![0];
+        bounds.extend(seams.into_iter().filter(|seam| *seam < frames));
+        bounds.push(frames);
+        let parts = bounds.windows(2).map(|bounds| {
+            let visible = frames.min(bounds[1] + 3_000);
+            part(bounds[0], bounds[1], visible, bounds[0] > 0, frames)
+        });
+        let pieces = decode(&start(scripted(seed, windows, windows + 2), &none), parts.collect(), &options());
+        let (whole, pieces) = (whole.unwrap(), pieces.unwrap());
+        prop_assert_eq!(&whole.segments, &pieces.segments);
+        prop_assert_eq!(whole.text, pieces.text);
+        prop_assert_eq!(whole.windows.len(), pieces.windows.len());
+    }
+
+    /// Any number of recordings and slots, chunks that wait for others, some that fail, some given up in the
+    /// midst of it: each recording ends once, the ones left alone with all of their chunks.
+    #[test]
+    fn no_schedule_leaves_anyone_behind(
+        seed in 0u64..1_000,
+        windows in 1usize..6,
+        extra in 0usize..4,
+        recordings in prop::collection::vec((1usize..5, any::<bool>(), 0u8..8), 1..7),
+        cancel_after in prop::option::of(0usize..200),
+    ) {
+        let cancel = CancelToken::new();
+        let (stop, steps) = (cancel.clone(), AtomicUsize::new(0));
+        let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
+            if Some(steps.fetch_add(1, Ordering::Relaxed)) == cancel_after {
+                stop.cancel(CancelReason::Interrupt);
+            }
+            // Recordings that are marked so fail in their third second.
+            if mel[0] >= 1e6 && mel[300] > 0.0 && tokens.len() > 4 {
+                return Err(Error::compute("the test", "marked"));
+            }
+            scripted_logits(seed, mel, tokens, row);
+            Ok(())
+        };
+        let backend = Scripted::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule));
+        let engine = start(backend, &cancel);
+        let (sender, events) = unbounded();
+        let mut expected = HashMap::new();
+        for (order, &(chunks, follows, fate)) in recordings.iter().enumerate() {
+            let sender = sender.clone();
+            let listener = move |chunk, event| sender.send((order, chunk, event)).unwrap();
+            let recording = Arc::new(Recording::new(order, Arc::new(options()), Box::new(listener)));
+            if fate != 2 {
+                recording.settle_language("en".parse().unwrap());
+            }
+            for index in 0..chunks {
+                let (first, end) = (index * 2_000, (index + 1) * 2_000);
+                let stretch = Stretch { first, end, visible: end, limit: None };
+                let frames = chunks * 2_000;
+                let features: Box<dyn transcribe::mel::Features> = match fate {
+                    0 => Box::new(Marked(CountingFeatures { frames })),
+                    _ => Box::new(CountingFeatures { frames }),
+                };
+                let follows = follows && index > 0;
+                engine.submit(Task { recording: Arc::clone(&recording), index, stretch, follows, features, permit: None });
+            }
+            if fate == 1 {
+                recording.give_up();
+            }
+            expected.insert(order, (chunks, fate));
+        }
+        drop(sender);
+        let mut done: HashMap<usize, usize> = HashMap::new();
+        let mut failed: HashMap<usize, Error> = HashMap::new();
+        // Ends when the engine has let go of every recording, and with it of every sender.
+        for (order, _, event) in events {
+            match event {
+                Event::ChunkDone(_) => *done.entry(order).or_default() += 1,
+                Event::Failed(error) => prop_assert!(failed.insert(order, error).is_none(), "failed twice"),
+                _ => {}
+            }
+        }
+        for (order, (chunks, fate)) in expected {
+            let done = done.get(&order).copied().unwrap_or(0);
+            match (failed.get(&order), fate) {
+                (Some(Error::Cancelled(_)), _) => prop_assert!(cancel.reason().is_some()),
+                (Some(_), _) => prop_assert_eq!(fate, 0),
+                (None, 1) => {}
+                (None, 0) => prop_assert!(false, "a marked recording did not fail"),
+                (None, _) => prop_assert_eq!(done, chunks),
+            }
+        }
+    }
+}
+
+/// Values that no ordinary recording has.
+struct Marked(CountingFeatures);
+
+impl transcribe::mel::Features for Marked {
+    fn window(&mut self, seek: usize, frames: usize, out: &mut Vec<f32>) -> transcribe::error::Result<()> {
+        self.0.window(seek, frames, out)?;
+        out.iter_mut().for_each(|value| *value += 1e6);
+        Ok(())
+    }
+}
+
+/// A panic while one recording is worked for costs that one only.
+#[test]
+fn a_panic_is_the_error_of_one_recording() {
+    let rule = |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
+        assert!(mel[0] < 1e6, "the marked recording");
+        scripted_logits(3, mel, tokens, row);
+        Ok(())
+    };
+    let backend = Scripted::new(SPEC, Capacity { windows: 3, sequences: 3 }, Box::new(rule));
+    let engine = start(backend, &CancelToken::new());
+    let (sender, events) = unbounded();
+    for order in 0..3 {
+        let sender = sender.clone();
+        let listener = move |_, event| sender.send((order, event)).unwrap();
+        let recording = Arc::new(Recording::new(order, Arc::new(options()), Box::new(listener)));
+        recording.settle_language("en".parse().unwrap());
+        let stretch = Stretch { first: 0, end: 6_000, visible: 6_000, limit: None };
+        let features = CountingFeatures { frames: 6_000 };
+        let features: Box<dyn transcribe::mel::Features> =
+            if order == 1 { Box::new(Marked(features)) } else { Box::new(features) };
+        engine.submit(Task { recording, index: 0, stretch, follows: false, features, permit: None });
+    }
+    drop(sender);
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for (order, event) in events {
+        match event {
+            Event::ChunkDone(_) => done.push(order),
+            Event::Failed(error) => {
+                assert!(
+                    matches!(&error, Error::Panicked { message, .. } if message.contains("marked")),
+                    "{error}"
+                );
+                failed.push(order);
+            }
+            _ => {}
+        }
+    }
+    done.sort_unstable();
+    assert_eq!((done, failed), (vec![0, 2], vec![1]));
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long").join(name)
+}
+
+/// All outputs of one run of the program, by name.
+fn run(inputs: &[&str], line: &[&str]) -> HashMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_transcribe"));
+    program.args(inputs.iter().map(|input| fixture(input))).args(line);
+    program.args(["--model", "demo", "--export", "json,srt", "--chunk-length", "15"]);
+    // Strict, so that much is tried again.
+    let output =
+        program.args(["--logprob-threshold", "-0.25", "--output-dir"]).arg(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().into(), std::fs::read(path).unwrap()))
+        .collect()
+}
+
+/// Text, tokens, times and probabilities, with fallback and with the language found out: to the last byte.
+#[test]
+fn neighbours_order_slots_and_threads_do_not_show() {
+    let all = ["short_en.flac", "short_es.flac", "long_es.flac"];
+    let expected = run(&all, &["--batch-size", "1", "--jobs", "1"]);
+    assert_eq!(expected.len(), 6);
+    let hot = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("\"temperature\": 1.0");
+    assert!(expected.values().any(hot), "nothing fell back");
+    let check = |what: &str, got: HashMap<String, Vec<u8>>| {
+        for (name, bytes) in got {
+            assert!(expected[&name] == bytes, "{what}: {name}");
+        }
+    };
+    for batch in ["3", "8", "16"] {
+        check(batch, run(&all, &["--batch-size", batch]));
+    }
+    let shuffled = ["long_es.flac", "short_es.flac", "short_en.flac"];
+    check("shuffled", run(&shuffled, &["--batch-size", "5", "--jobs", "2"]));
+    for input in all {
+        check("alone", run(&[input], &["--batch-size", "8"]));
+    }
+    for threads in ["1", "3", "4"] {
+        check("threads", run(&all, &["--batch-size", "4", "--threads", threads]));
+    }
+}
