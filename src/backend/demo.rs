@@ -19,6 +19,31 @@ pub(super) fn checkpoint() -> Result<Checkpoint> {
     Ok(Checkpoint { name: DEMO.to_owned(), identity: format!("{DEMO}@{DIGEST}"), files })
 }
 
+/// The demo's vocabulary for a model with so many outputs: the third generation has one language more.
+pub(super) fn tokenizer_for(n_vocab: usize) -> Result<Vec<u8>> {
+    const FIRST_AFTER_LANGUAGES: u64 = 50_358;
+    let json = unpack("tokenizer.json", TOKENIZER)?;
+    if n_vocab <= 51_865 {
+        return Ok(json);
+    }
+    let damaged = |error: serde_json::Error| {
+        Error::model(DEMO, ModelFault::Damaged { file: "tokenizer.json".into(), why: error.to_string() })
+    };
+    let mut file: serde_json::Value = serde_json::from_slice(&json).map_err(damaged)?;
+    if let Some(tokens) = file["added_tokens"].as_array_mut() {
+        for token in &mut *tokens {
+            if let Some(id) = token["id"].as_u64().filter(|id| *id >= FIRST_AFTER_LANGUAGES) {
+                token["id"] = (id + 1).into();
+            }
+        }
+        let mut yue = tokens.iter().find(|token| token["content"] == "<|en|>").cloned().unwrap_or_default();
+        yue["content"] = "<|yue|>".into();
+        yue["id"] = FIRST_AFTER_LANGUAGES.into();
+        tokens.push(yue);
+    }
+    serde_json::to_vec(&file).map_err(damaged)
+}
+
 fn unpack(file: &str, packed: &[u8]) -> Result<Vec<u8>> {
     zstd::decode_all(packed)
         .map_err(|e| Error::model(DEMO, ModelFault::Unreadable { file: file.to_owned(), source: e.into() }))

@@ -6,12 +6,12 @@ use candle_core::DType;
 
 use super::candle::CandleBackend;
 use super::checkpoint::{Checkpoint, Files, WEIGHTS};
-use super::{Backend, Slots};
+use super::{Backend, Slots, demo};
 use crate::decode::Tokenizer;
 use crate::device::{Selected, free_memory};
 use crate::error::{Error, ModelFault, Result};
-use crate::whisper::Config;
 use crate::whisper::weights::Weights;
+use crate::whisper::{Config, random};
 
 /// A loaded checkpoint.
 pub struct Model {
@@ -37,6 +37,25 @@ pub fn load(checkpoint: Checkpoint, device: &Selected, slots: Slots) -> Result<M
         .open(DType::F32, &device.device)
         .and_then(|weights| CandleBackend::new(config, weights, capacity))
         .map_err(|error| Error::model(&name, fault(error, file)))?;
+    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
+}
+
+/// A model of a published size with random weights, and with the demo's vocabulary: as fast as the real one.
+pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model> {
+    let unknown = || Error::Usage {
+        what: format!("size `{size}`"),
+        why: "there is none of this name with random weights".into(),
+        hint: Some(
+            "take one of tiny, base, small, medium, large-v2, large-v3, large-v3-turbo, distil-large-v3"
+                .into(),
+        ),
+    };
+    let config = Config::published(size).filter(|_| !size.ends_with(".en")).ok_or_else(unknown)?;
+    let tokenizer = Tokenizer::from_json(&demo::tokenizer_for(config.vocab_size)?, config.vocab_size)
+        .map_err(|fault| Error::model(size, fault))?;
+    let capacity = slots.capacity(&config, free_memory(device), device.is_accelerator());
+    let backend = CandleBackend::new(config, random::weights(DType::F32, &device.device), capacity)
+        .map_err(|error| Error::compute("making random weights", error))?;
     Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
 }
 

@@ -9,7 +9,7 @@ pub mod scripted;
 mod slots;
 pub mod source;
 
-pub use load::{Model, load};
+pub use load::{Model, load, load_random};
 pub use slots::Slots;
 
 use crate::error::Result;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, FalseyValueParser};
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::audio::AudioOptions;
 use crate::backend::hub::Hub;
+use crate::cli::bench::BenchArgs;
 use crate::cli::exit;
 use crate::decode::{DecodeOptions, Language, SuppressTokens, Task};
 use crate::device::DeviceRequest;
@@ -69,9 +70,19 @@ impl std::str::FromStr for Auto {
     }
 }
 
+/// What else the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Bench(BenchArgs),
+}
+
 #[derive(Debug, Parser)]
-#[command(name = "transcribe", about = ABOUT, max_term_width = 100, allow_negative_numbers = true)]
+#[command(name = "transcribe", about = ABOUT, max_term_width = 100, allow_negative_numbers = true,
+    args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Audio or video files; - reads from standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
@@ -294,14 +305,6 @@ impl Args {
             ..DecodeOptions::default()
         };
         decode.check()?;
-        // Much less than a second leaves no pause to cut at, and nobody has a year of audio.
-        if self.chunk_length != 0.0 && !(1.0..=1e7).contains(&self.chunk_length) {
-            return Err(Error::Usage {
-                what: format!("`--chunk-length {}`", self.chunk_length),
-                why: "neither 0 nor a number of seconds from 1 on".into(),
-                hint: Some("0 keeps each recording in one piece; 120 is the default".into()),
-            });
-        }
         Ok(Job {
             inputs: self.inputs.clone(),
             plan: PlanOptions { formats, output_dir: self.output_dir.clone(), overwrite: self.overwrite },
@@ -313,7 +316,7 @@ impl Args {
                 hub: Hub::from_env(self.offline),
             },
             device: self.device,
-            chunk_length: self.chunk_length,
+            chunk_length: chunk_length(self.chunk_length)?,
             batch_size: self.batch_size.0,
             jobs: self.jobs.0,
         })
@@ -333,6 +336,19 @@ impl Args {
         let hotter = (1..).map(at).take_while(|t| *t <= 1.0);
         Ok(std::iter::once(first).chain(hotter).collect())
     }
+}
+
+/// Refuses lengths that cannot be meant.
+pub fn chunk_length(seconds: f64) -> Result<f64> {
+    // Much less than a second leaves no pause to cut at, and nobody has a year of audio.
+    if seconds == 0.0 || (1.0..=1e7).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(Error::Usage {
+        what: format!("`--chunk-length {seconds}`"),
+        why: "neither 0 nor a number of seconds from 1 on".into(),
+        hint: Some("0 keeps each recording in one piece; 120 is the default".into()),
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Nothing but this room prints or ends the program; what happens comes as events of the job.
 
 mod args;
+mod bench;
 mod exit;
 mod interrupt;
 mod printer;
@@ -13,12 +14,14 @@ pub use self::args::Args;
 pub use self::exit::ExitCode;
 pub use self::interrupt::Interrupt;
 
+use self::args::Command;
+use self::bench::BenchArgs;
 use self::printer::{Printer, Talk};
 use self::progress::{Progress, length};
 use crate::audio::panics_are_caught;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::error::Error;
-use crate::job::{self, Event, Job, Summary};
+use crate::job::{self, Event, Summary};
 use crate::time::seconds_of_frames;
 
 /// What the command line asks for, or how to end at once: help and mistakes are told here.
@@ -54,6 +57,9 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
         _ => Talk::Normal,
     };
     let printer = Printer::new(talk);
+    if let Some(Command::Bench(bench)) = &args.command {
+        return run_bench(bench, printer, cancel);
+    }
     let job = match args.job().and_then(|job| use_threads(args.threads()).map(|()| job)) {
         Ok(job) => job,
         Err(error) => {
@@ -61,7 +67,7 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
             return ExitCode::from(&error);
         }
     };
-    let mut screen = Screen::new(printer, &job, cancel);
+    let mut screen = Screen::new(printer, job.plan.formats.is_empty(), cancel);
     let outcome = job::run(&job, cancel, &mut |event| screen.show(&event));
     screen.progress.clear();
     if let Some(source) = screen.unprinted {
@@ -83,6 +89,27 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
                 .filter(|error| !matches!(error, Error::Cancelled(_)))
                 .for_each(|e| printer.error(e));
             errors.last().map_or(ExitCode::Usage, ExitCode::from)
+        }
+    }
+}
+
+fn run_bench(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
+    let measured = use_threads(args.threads.map(usize::from)).and_then(|()| {
+        let bench = args.bench()?;
+        let mut screen = Screen::new(printer, false, cancel);
+        let figures = job::bench(&bench, cancel, &mut |event| screen.show(&event))?;
+        screen.progress.clear();
+        let text = match args.json {
+            true => serde_json::to_string(&figures).map_err(|error| Error::compute("writing JSON", error))?,
+            false => bench::table(&figures),
+        };
+        printer.text(&text).map_err(|source| Error::Output { path: "standard output".into(), source })
+    });
+    match measured {
+        Ok(()) => ExitCode::Done,
+        Err(error) => {
+            printer.error(&error);
+            ExitCode::from(&error)
         }
     }
 }
@@ -115,9 +142,9 @@ struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    fn new(printer: Printer, job: &Job, cancel: &'a CancelToken) -> Self {
+    fn new(printer: Printer, prints_text: bool, cancel: &'a CancelToken) -> Self {
         let progress = Progress::new(printer.shows_progress());
-        Self { printer, progress, prints_text: job.plan.formats.is_empty(), unprinted: None, cancel }
+        Self { printer, progress, prints_text, unprinted: None, cancel }
     }
 
     fn show(&mut self, event: &Event<'_>) {

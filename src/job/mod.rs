@@ -2,6 +2,7 @@
 //!
 //! Prints nothing: what happens is told in [`Event`]s to whoever asked for the job.
 
+mod bench;
 mod conduct;
 mod file;
 mod frontend;
@@ -11,6 +12,7 @@ mod run;
 
 use std::path::{Path, PathBuf};
 
+pub use self::bench::{Bench, BenchModel, Figures, bench};
 pub use self::plan::{Item, Plan, PlanOptions, Source, plan};
 pub use self::run::{Summary, run};
 
@@ -47,6 +49,13 @@ pub struct ModelRequest {
     pub name: String,
     pub revision: Option<String>,
     pub hub: Hub,
+}
+
+impl ModelRequest {
+    /// A model by its name, wherever it is found.
+    pub fn named(name: &str) -> Self {
+        ModelRequest { name: name.to_owned(), revision: None, hub: Hub::from_env(false) }
+    }
 }
 
 /// The model that suits the device.

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use super::conduct::Conductor;
 use super::plan::{Item, Plan, plan};
-use super::{AUTO, Event, Job};
+use super::{AUTO, Event, Job, ModelRequest};
+use crate::backend::checkpoint::Checkpoint;
 use crate::backend::hub::Download;
 use crate::backend::{Slots, load, source};
 use crate::cancel::CancelToken;
-use crate::device;
+use crate::device::{self, Selected};
 use crate::engine::{Engine, Stats};
 use crate::error::{Error, Result};
 use crate::transcript::ModelIdentity;
@@ -64,14 +65,7 @@ fn prepare(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<(Engine, ModelIdentity)> {
     let device = device::select(job.device)?;
-    let name = match job.model.name.as_str() {
-        AUTO if device.is_accelerator() => "large-v3-turbo",
-        AUTO => "base",
-        name => name,
-    };
-    let revision = job.model.revision.as_deref();
-    let mut on_download = |download: Download<'_>| on_event(Event::Download(download));
-    let checkpoint = source::find(name, revision, &job.model.hub, cancel, &mut on_download)?;
+    let checkpoint = find_model(&job.model, &device, cancel, on_event)?;
     cancel.check()?;
     on_event(Event::Loading { model: &checkpoint.name, device: &device.name });
     let started = Instant::now();
@@ -84,4 +78,20 @@ fn prepare(
     let seconds = started.elapsed().as_secs_f64();
     on_event(Event::Loaded { identity: &identity, device: &device.name, seconds });
     Ok((engine, identity))
+}
+
+/// The checkpoint that was asked for, downloaded if need be.
+pub fn find_model(
+    request: &ModelRequest,
+    device: &Selected,
+    cancel: &CancelToken,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<Checkpoint> {
+    let name = match request.name.as_str() {
+        AUTO if device.is_accelerator() => "large-v3-turbo",
+        AUTO => "base",
+        name => name,
+    };
+    let mut on_download = |download: Download<'_>| on_event(Event::Download(download));
+    source::find(name, request.revision.as_deref(), &request.hub, cancel, &mut on_download)
 }

@@ -1,0 +1,125 @@
+//! `transcribe bench`: its options, and its figures as a table or as JSON.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::backend::hub::Hub;
+use crate::device::DeviceRequest;
+use crate::error::{Error, Result};
+use crate::job::{Bench, BenchModel, Figures, ModelRequest};
+
+/// Measure how fast this machine is: a recording through the whole program, with the same work in every half minute
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// The recording [default: made up, something like speech]
+    audio: Option<PathBuf>,
+
+    /// Seconds of the made up recording
+    #[arg(long, default_value_t = 300.0, value_name = "SECONDS")]
+    seconds: f64,
+
+    /// A model as `transcribe` itself takes it
+    #[arg(long, short, default_value = "demo", conflicts_with = "random")]
+    model: String,
+
+    /// Instead of a model, random weights at the true shapes of a size: tiny, base, small, medium, large-v3,
+    /// large-v3-turbo, distil-large-v3
+    #[arg(long, value_name = "SIZE")]
+    random: Option<String>,
+
+    /// Use only models that are on this machine
+    #[arg(long)]
+    offline: bool,
+
+    /// Tokens to write for every half minute
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=224))]
+    tokens: u16,
+
+    /// How many half minutes side by side [default: as many as suit the device]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch_size: Option<u16>,
+
+    /// Seconds from pause to pause; 0 for one piece
+    #[arg(long, default_value_t = 120.0, value_name = "SECONDS")]
+    chunk_length: f64,
+
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: DeviceRequest,
+
+    /// Threads on the CPU [default: one per core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+
+    /// Print one line of JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BenchArgs {
+    pub fn bench(&self) -> Result<Bench> {
+        if !(1.0..=36_000.0).contains(&self.seconds) {
+            return Err(Error::usage(
+                format!("`--seconds {}`", self.seconds),
+                "must lie between 1 and 36000",
+            ));
+        }
+        let model = match &self.random {
+            Some(size) => BenchModel::Random(size.clone()),
+            None => BenchModel::Checkpoint(ModelRequest {
+                name: self.model.clone(),
+                revision: None,
+                hub: Hub::from_env(self.offline),
+            }),
+        };
+        Ok(Bench {
+            audio: self.audio.clone(),
+            seconds: self.seconds,
+            model,
+            device: self.device,
+            tokens: self.tokens.into(),
+            batch_size: self.batch_size.map(usize::from),
+            chunk_length: super::args::chunk_length(self.chunk_length)?,
+        })
+    }
+}
+
+/// The figures for people.
+pub fn table(figures: &Figures) -> String {
+    let Figures { seconds, audio_seconds, windows, .. } = *figures;
+    let share = |part: f64| format!("{part:8.2} s  {:3.0} %", part / seconds * 100.0);
+    let per = |whole: f64, parts: u64| whole / parts.max(1) as f64 * 1e3;
+    let lines = [
+        format!("model          {} on {}, {} threads", figures.model, figures.device, figures.threads),
+        format!(
+            "work           {audio_seconds:.0} s of audio, {windows} windows of {} tokens, {} side by side",
+            figures.tokens_per_window, figures.batch_size
+        ),
+        format!(
+            "all            {seconds:8.2} s  {:.1} times real time, {:.0} tokens per second",
+            figures.times_real_time,
+            figures.tokens as f64 / seconds
+        ),
+        format!(
+            "encoder        {}  {:.1} ms a window",
+            share(figures.encoder_seconds),
+            per(figures.encoder_seconds, windows)
+        ),
+        format!(
+            "decoder        {}  {:.2} ms a step of {:.1} rows",
+            share(figures.decoder_seconds),
+            per(figures.decoder_seconds, figures.decoder_steps),
+            figures.rows_per_step
+        ),
+        format!("waited         {}  for audio", share(figures.waited_for_audio)),
+        format!(
+            "front end      {:8.2} s  alone: {:.0} times real time",
+            figures.front_end_seconds,
+            audio_seconds / figures.front_end_seconds
+        ),
+        format!("slots          {:.1} % occupied", figures.slot_occupancy * 100.0),
+        format!("loading        {:8.2} s", figures.load_seconds),
+    ];
+    lines.join("\n")
+}
