@@ -75,6 +75,9 @@ fn mistakes_on_the_command_line_end_with_2() {
     mistake(&["--output-dir", "out"], "hint: say which formats");
     mistake(&["--temperature", "-1"], "temperature");
     mistake(&["--best-of", "0"], "best of");
+    mistake(&["--chunk-length", "0.5"], "hint: 0 keeps each recording in one piece");
+    mistake(&["--batch-size", "0"], "must be `auto` or a number");
+    mistake(&["--jobs", "many"], "must be `auto` or a number");
     mistake(&["--suppress-tokens", "x"], "not a token id");
     mistake(&["--revision", "../x", "--model", "tiny"], "not the name of a branch, tag or commit");
     mistake(&["--quiet", "--verbose"], "cannot be used with");
@@ -341,4 +344,27 @@ fn a_second_signal_ends_the_program_at_once() {
         }
     };
     assert_eq!(status.signal(), Some(2));
+}
+
+#[test]
+fn bench_measures_the_same_work_in_every_window() {
+    let line = ["bench", "--seconds", "70", "--tokens", "5", "--chunk-length", "30", "--batch-size", "2", "--json"];
+    let output = demo().args(line).assert().code(0).stderr(is_empty()).get_output().stdout.clone();
+    let figures: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(figures["tokens"], figures["windows"].as_u64().unwrap() * 5);
+    assert_eq!((figures["batch_size"].as_u64(), figures["audio_seconds"].as_f64()), (Some(2), Some(70.0)));
+    let speed = figures["times_real_time"].as_f64().unwrap();
+    assert!((speed * figures["seconds"].as_f64().unwrap() - 70.0).abs() < 1e-6);
+
+    let table = contains("times real time").and(contains("ms a window")).and(contains("% occupied"));
+    let random = ["bench", "--seconds", "10", "--tokens", "2", "--random", "tiny"];
+    demo().args(random).arg(speech()).assert().code(0).stdout(table);
+    demo().args(["bench", "--random", "huge"]).assert().code(2).stderr(contains("hint: take one of tiny"));
+    demo().args(["bench", "--seconds", "1e9"]).assert().code(2).stderr(contains("36000"));
+}
+
+#[test]
+fn stats_tell_where_the_time_went() {
+    let told = contains("times real time").and(contains("slot occupancy")).and(contains("waited for audio"));
+    demo().arg(speech()).arg("--stats").assert().code(0).stderr(told);
 }
