@@ -9,6 +9,7 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`audio`] | any container and codec → blocks of 16 kHz mono samples |
+//! | [`chunk`] | samples → where to cut: voice activity, pauses |
 //! | [`mel`] | samples → log-mel frames, as a stream |
 //! | [`whisper`] | the network: weights, encoder, decoder, caches |
 //! | [`decode`] | logits → tokens → segments: tokenizer, rules, fallback, seek; knows no network |
@@ -28,6 +29,7 @@ pub mod time;
 
 pub mod audio;
 pub mod backend;
+pub mod chunk;
 pub mod cli;
 pub mod decode;
 pub mod device;
