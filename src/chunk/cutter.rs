@@ -119,7 +119,7 @@ impl Cutter {
         while !samples.is_empty() {
             let (now, later) = samples.split_at(samples.len().min(HOP - self.rest.len()));
             samples = later;
-            self.rest.extend_from_slice(now);
+            self.rest.extend(now.iter().map(|sample| loudness::sane(*sample)));
             if self.rest.len() == HOP {
                 self.powers.push(loudness::power(&self.rest));
                 self.rest.clear();

@@ -5,17 +5,20 @@
 
 use earshot::Detector;
 
-use super::loudness::sane;
+use super::loudness::{power, sane};
 use crate::time::HOP;
 
 /// Samples that the network takes at once: 16 ms.
 const BLOCK: usize = 256;
 /// How many samples its answer lags: so that speech begins as early too early as it ends too late.
 const LAG: usize = 1024;
-/// The root mean square that the gain brings speech to.
-const LEVEL: f32 = 0.1;
+/// The root mean square, of differences as loudness takes them, that the gain brings speech to.
+const LEVEL: f32 = 0.16;
 /// The gain at most (50 dB): what needs more is the noise of a converter.
 const MAX_GAIN: f32 = 316.0;
+/// The greatest noise that is added: four steps of 16 bits. Bands in which there is nothing at all, as above the
+/// limit of a telephone, take pauses from the network.
+const NOISE: f32 = 4.0 / 32_768.0;
 /// The share of a block in the mean power, which so spans a quarter of a second: a click is no level.
 const MEAN_SHARE: f32 = 1.0 / 16.0;
 /// What a block leaves of the level before it: it falls by 0.5 dB per second.
@@ -88,24 +91,30 @@ impl VoiceActivity {
     }
 }
 
-/// Brings audio to one level: down at once, up slowly.
+/// Brings audio to one level, down at once and up slowly, and adds a noise that nobody hears.
 #[derive(Default)]
 struct Gain {
     /// Mean power of the last quarter of a second.
     mean: f32,
     /// The greatest mean power, slowly forgotten.
     level: f32,
+    /// State of a linear congruential generator.
+    random: u32,
 }
 
 impl Gain {
     fn apply(&mut self, block: &mut [f32]) {
-        let power = block.iter().map(|s| s * s).sum::<f32>() / block.len() as f32;
-        self.mean += (power - self.mean) * MEAN_SHARE;
+        self.mean += (power(block) - self.mean) * MEAN_SHARE;
         self.level = self.mean.max(self.level * LEVEL_DECAY);
         let gain = (LEVEL / self.level.sqrt()).min(MAX_GAIN);
         for sample in block {
-            *sample = (*sample * gain).clamp(-1.0, 1.0);
+            *sample = (*sample * gain + self.noise()).clamp(-1.0, 1.0);
         }
+    }
+
+    fn noise(&mut self) -> f32 {
+        self.random = self.random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        NOISE * ((self.random >> 8) as f32 / (1 << 23) as f32 - 1.0)
     }
 }
 
