@@ -40,7 +40,7 @@ fn samples() -> transcribe::error::Result<Vec<f32>> {
     let mut reader = input.open(&AudioOptions::default())?;
     let mut samples = Vec::new();
     while let Some(block) = reader.next_block()? {
-        samples.extend_from_slice(&block);
+        samples.extend_from_slice(block);
     }
     Ok(samples)
 }
