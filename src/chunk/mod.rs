@@ -1,30 +1,22 @@
-//! Placeholder.
+//! Samples → where to cut: the middle of pauses, so that chunks can be transcribed apart from each other. Knows
+//! no file and no network that transcribes.
+//!
+//! [`VoiceActivity`] says how likely each 10 ms frame is speech, [`loudness`] how loud it is; [`choice`] finds
+//! the best place in a stretch of such frames; [`Cutter`] keeps the stretch moving through the audio.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
-    pub frame: u64,
-    pub silent: bool,
-}
+mod choice;
+mod cutter;
+mod loudness;
+mod voice;
 
-pub struct Cutter {
-    target: u64,
-    samples: u64,
-    next: u64,
-}
+pub use cutter::{Cut, Cutter};
+pub use voice::VoiceActivity;
 
-impl Cutter {
-    pub fn new(target_seconds: f64) -> Self {
-        let target = (target_seconds * 100.0) as u64;
-        Cutter { target, samples: 0, next: target }
-    }
-
-    pub fn push(&mut self, samples: &[f32], cuts: &mut Vec<Cut>) {
-        self.samples += samples.len() as u64;
-        while self.samples / 160 > self.next {
-            cuts.push(Cut { frame: self.next, silent: true });
-            self.next += self.target;
-        }
-    }
-
-    pub fn finish(&mut self, _cuts: &mut Vec<Cut>) {}
+/// What is known of 10 ms.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Frame {
+    /// How likely it is speech.
+    speech: f32,
+    /// Mean power without its constant part.
+    power: f32,
 }

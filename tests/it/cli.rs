@@ -348,7 +348,8 @@ fn a_second_signal_ends_the_program_at_once() {
 
 #[test]
 fn bench_measures_the_same_work_in_every_window() {
-    let line = ["bench", "--seconds", "70", "--tokens", "5", "--chunk-length", "30", "--batch-size", "2", "--json"];
+    let line =
+        ["bench", "--seconds", "70", "--tokens", "5", "--chunk-length", "30", "--batch-size", "2", "--json"];
     let output = demo().args(line).assert().code(0).stderr(is_empty()).get_output().stdout.clone();
     let figures: serde_json::Value = serde_json::from_slice(&output).unwrap();
     assert_eq!(figures["tokens"], figures["windows"].as_u64().unwrap() * 5);

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod audio;
+mod chunk;
 mod cli;
 mod decode;
 mod engine;

@@ -54,6 +54,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rubato", &["audio/resample.rs"]),
     ("indicatif", &["cli/progress.rs"]),
     ("ctrlc", &["cli/interrupt.rs"]),
+    ("earshot", &["chunk/voice.rs"]),
     ("anyhow", &["cli/", "main.rs"]),
     ("candle_core", &["whisper/", "device/", "backend/"]),
     ("candle_nn", &["whisper/", "device/", "backend/"]),

@@ -1,0 +1,317 @@
+//! Where recordings are cut, against the truth of their words; how well speech is told from pauses.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use transcribe::audio::{AudioInput, AudioOptions};
+use transcribe::chunk::{Cut, Cutter, VoiceActivity};
+use transcribe::time::{HOP, SAMPLE_RATE};
+
+const SPEECH: [&str; 6] = ["long_de", "long_en", "long_en_hole", "long_es", "short_en", "short_es"];
+const TARGETS: [f64; 5] = [5.0, 10.0, 20.0, 30.0, 60.0];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long").join(name)
+}
+
+fn samples(name: &str) -> Vec<f32> {
+    let input = AudioInput::file(fixture(&format!("{name}.flac"))).unwrap();
+    let mut reader = input.open(&AudioOptions::default()).unwrap();
+    let mut samples = Vec::new();
+    while let Some(block) = reader.next_block().unwrap() {
+        samples.extend_from_slice(block);
+    }
+    samples
+}
+
+/// Samples and where phrases and words lie in them, in samples.
+struct Recording {
+    samples: Vec<f32>,
+    phrases: Vec<(usize, usize)>,
+    words: Vec<(usize, usize)>,
+}
+
+fn recording(name: &str) -> Recording {
+    let json = std::fs::read_to_string(fixture(&format!("{name}.json"))).unwrap();
+    let truth: Value = serde_json::from_str(&json).unwrap();
+    let at = |value: &Value| (value.as_f64().unwrap() * f64::from(SAMPLE_RATE)).round() as usize;
+    let span = |value: &Value| (at(&value["start"]), at(&value["end"]));
+    let phrases = truth["phrases"].as_array().unwrap();
+    Recording {
+        samples: samples(name),
+        phrases: phrases.iter().map(span).collect(),
+        words: phrases.iter().flat_map(|p| p["words"].as_array().unwrap()).map(span).collect(),
+    }
+}
+
+impl Recording {
+    /// The same with no more than so many seconds between phrases, three times over.
+    fn dense(&self, gap: f64) -> Self {
+        let gap = (gap * f64::from(SAMPLE_RATE)) as usize;
+        let mut dense = Self { samples: Vec::new(), phrases: Vec::new(), words: Vec::new() };
+        for _ in 0..3 {
+            let mut end = 0;
+            for phrase in &self.phrases {
+                let between = &self.samples[end..phrase.0];
+                let half = between.len().min(gap) / 2;
+                dense.samples.extend_from_slice(&between[..half]);
+                dense.samples.extend_from_slice(&between[between.len() - half..]);
+                let start = dense.samples.len();
+                let moved = |span: &(usize, usize)| (span.0 + start - phrase.0, span.1 + start - phrase.0);
+                dense.phrases.push(moved(phrase));
+                dense
+                    .words
+                    .extend(self.words.iter().filter(|w| w.0 >= phrase.0 && w.1 <= phrase.1).map(moved));
+                dense.samples.extend_from_slice(&self.samples[phrase.0..phrase.1]);
+                end = phrase.1;
+            }
+        }
+        dense
+    }
+
+    /// With another sound under it, so many decibels below; what is shorter is repeated.
+    fn over(mut self, other: &[f32], decibels: f32) -> Self {
+        let level = |s: &[f32]| (s.iter().map(|x| x * x).sum::<f32>() / s.len() as f32).sqrt();
+        let gain = level(&self.samples) / level(other) * 10_f32.powf(-decibels / 20.0);
+        self.samples.iter_mut().zip(other.iter().cycle()).for_each(|(s, o)| *s += gain * o);
+        self
+    }
+
+    fn quieter(mut self, decibels: f32) -> Self {
+        self.samples.iter_mut().for_each(|s| *s *= 10_f32.powf(-decibels / 20.0));
+        self
+    }
+
+    /// With nothing outside of a telephone's band.
+    fn by_telephone(mut self) -> Self {
+        let mut planner = realfft::RealFftPlanner::<f32>::new();
+        let length = self.samples.len();
+        let forward = planner.plan_fft_forward(length);
+        let mut spectrum = forward.make_output_vec();
+        forward.process(&mut self.samples, &mut spectrum).unwrap();
+        for (bin, value) in spectrum.iter_mut().enumerate() {
+            let hertz = bin as f64 * f64::from(SAMPLE_RATE) / length as f64;
+            let passes = if (300.0..3400.0).contains(&hertz) { 1.0 / length as f32 } else { 0.0 };
+            *value *= passes;
+        }
+        planner.plan_fft_inverse(length).process(&mut spectrum, &mut self.samples).unwrap();
+        self
+    }
+
+    /// How far, in seconds, a cut lies from the nearest edge of a word; less than 0 inside of one.
+    fn room(&self, cut: Cut) -> f64 {
+        let at = cut.frame as i64 * HOP as i64;
+        let room = |word: &(usize, usize)| (word.0 as i64 - at).max(at - word.1 as i64);
+        self.words.iter().map(room).min().unwrap() as f64 / f64::from(SAMPLE_RATE)
+    }
+}
+
+fn noise() -> Vec<f32> {
+    let mut seed = 1_u32;
+    let mut next = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    (0..10 * SAMPLE_RATE).map(|_| next()).collect()
+}
+
+fn cuts(samples: &[f32], target: f64) -> Vec<Cut> {
+    let (mut cutter, mut cuts) = (Cutter::new(target), Vec::new());
+    samples.chunks(8_000).for_each(|block| cutter.push(block, &mut cuts));
+    cutter.finish(&mut cuts);
+    cuts
+}
+
+/// Lengths of the chunks in frames.
+fn lengths(cuts: &[Cut], samples: &[f32]) -> Vec<u64> {
+    let end = (samples.len() / HOP) as u64;
+    let ends = cuts.iter().map(|cut| cut.frame).chain([end]);
+    ends.scan(0, |start, end| Some(end - std::mem::replace(start, end))).collect()
+}
+
+/// All cuts lie in pauses and keep their distance from words; so many chunks in all are longer than the target.
+fn cut_between_words(what: &str, recordings: &[Recording], target: f64, too_long: usize) {
+    let (mut count, mut long, mut nearest) = (0, 0, f64::INFINITY);
+    for recording in recordings {
+        let cuts = cuts(&recording.samples, target);
+        assert!(cuts.iter().all(|cut| cut.silent), "{what}, {target} s: {cuts:?}");
+        nearest = cuts.iter().map(|cut| recording.room(*cut)).fold(nearest, f64::min);
+        count += cuts.len();
+        let lengths = lengths(&cuts, &recording.samples);
+        long += lengths.iter().filter(|frames| **frames as f64 > target * 100.0).count();
+    }
+    println!("{what}, {target} s: {count} cuts, {nearest:.3} s from words, {long} chunks too long");
+    assert!(count > 0);
+    assert!(nearest >= 0.05, "{what}, {target} s: {nearest} s from a word");
+    assert!(long <= too_long, "{what}, {target} s: {long} chunks are longer than the target");
+}
+
+/// More than half of the pauses are shorter than 2 s, so that the shortest target does not always find one.
+fn too_long(target: f64) -> usize {
+    if target < 10.0 { 5 } else { 0 }
+}
+
+#[test]
+fn speech_is_cut_between_words() {
+    let recordings: Vec<Recording> = SPEECH.into_iter().map(recording).collect();
+    for target in TARGETS {
+        cut_between_words("as it is", &recordings, target, too_long(target));
+    }
+}
+
+#[test]
+fn far_too_quiet_speech_is_cut_between_words() {
+    let quiet = SPEECH.map(|name| recording(name).quieter(30.0));
+    for target in TARGETS {
+        cut_between_words("30 dB quieter", &quiet, target, too_long(target));
+    }
+}
+
+#[test]
+fn speech_over_noise_is_cut_between_words() {
+    let noise = noise();
+    for decibels in [20.0, 10.0] {
+        let noisy = SPEECH.map(|name| recording(name).over(&noise, decibels));
+        for target in &TARGETS[1..] {
+            let too_long = if *target == 10.0 { 1 } else { 0 };
+            cut_between_words(&format!("noise {decibels} dB below"), &noisy, *target, too_long);
+        }
+    }
+}
+
+#[test]
+fn speech_over_music_is_cut_between_words() {
+    let music = samples("music");
+    for decibels in [20.0, 10.0] {
+        let noisy = SPEECH.map(|name| recording(name).over(&music, decibels));
+        for target in &TARGETS[1..] {
+            cut_between_words(&format!("music {decibels} dB below"), &noisy, *target, 0);
+        }
+    }
+}
+
+/// Hardly a pause between phrases, and yet hardly a chunk of 30 s longer than a window.
+#[test]
+fn fast_speech_is_cut_between_words() {
+    let dense: Vec<Recording> = SPEECH[..4].iter().map(|name| recording(name).dense(0.3)).collect();
+    for target in [30.0, 60.0] {
+        cut_between_words("0.3 s between phrases", &dense, target, if target == 30.0 { 1 } else { 0 });
+    }
+}
+
+#[test]
+fn speech_over_hum_is_cut_between_words() {
+    let hum: Vec<f32> = (0..SAMPLE_RATE)
+        .map(|i| (i as f32 / SAMPLE_RATE as f32 * 50.0 * std::f32::consts::TAU).sin())
+        .collect();
+    let humming = SPEECH.map(|name| recording(name).over(&hum, 0.0));
+    for target in TARGETS {
+        cut_between_words("hum as loud as the speech", &humming, target, too_long(target));
+    }
+}
+
+#[test]
+fn speech_by_telephone_is_cut_between_words() {
+    let called: Vec<Recording> =
+        SPEECH[..4].iter().map(|name| recording(name).dense(0.3).by_telephone()).collect();
+    for target in [30.0, 60.0] {
+        cut_between_words("0.3 s between phrases, by telephone", &called, target, 0);
+    }
+}
+
+/// Mean power of 0.15 s around each frame.
+fn powers(samples: &[f32]) -> Vec<f64> {
+    let frames: Vec<f64> = samples
+        .chunks_exact(HOP)
+        .map(|frame| frame.iter().map(|s| f64::from(s * s)).sum::<f64>() / HOP as f64)
+        .collect();
+    (0..frames.len())
+        .map(|at| {
+            let around = &frames[at.saturating_sub(7)..(at + 8).min(frames.len())];
+            around.iter().sum::<f64>() / around.len() as f64
+        })
+        .collect()
+}
+
+/// Cuts that found no pause lie where hardly anything in the second half of the target is quieter.
+#[test]
+fn without_pauses_the_quietest_place_is_cut() {
+    let gapless = recording("long_en").dense(0.0);
+    let powers = powers(&gapless.samples);
+    let (mut hard, mut worst) = (0, 0.0_f64);
+    for target in [2.0, 5.0, 10.0] {
+        let half = (target * 50.0) as usize;
+        let mut start = 0;
+        let cuts = cuts(&gapless.samples, target);
+        for cut in &cuts {
+            if !cut.silent {
+                hard += 1;
+                let here = powers[cut.frame as usize];
+                let choice = &powers[start + half..=start + 2 * half];
+                let quieter = choice.iter().filter(|p| **p < here).count();
+                worst = worst.max(quieter as f64 / choice.len() as f64);
+            }
+            start = cut.frame as usize;
+        }
+        println!("no pauses, {target} s: {} cuts, {hard} hard, {worst:.3} is quieter", cuts.len());
+    }
+    assert!(hard > 20 && worst < 0.1, "{hard} hard cuts, {worst} is quieter");
+}
+
+/// Music has no words to lose, and yet is cut where it is nearly quietest.
+#[test]
+fn music_is_cut_where_it_is_quiet() {
+    let music = samples("music");
+    let powers = powers(&music);
+    for target in [5.0, 10.0, 20.0, 30.0] {
+        let cuts = cuts(&music, target);
+        let mut start = 0;
+        for (cut, length) in cuts.iter().zip(lengths(&cuts, &music)) {
+            let end = (start + (target * 100.0) as usize).min(powers.len());
+            let chunk = &powers[start..end];
+            let quieter = chunk.iter().filter(|p| **p < powers[cut.frame as usize]).count();
+            let share = quieter as f64 / chunk.len() as f64;
+            println!("music, {target} s: {cut:?} after {length} frames, {:.0} % is quieter", share * 100.0);
+            assert!(share < 0.25, "{cut:?}: {share}");
+            start = cut.frame as usize;
+        }
+    }
+}
+
+/// How much of what is told to be speech is, and how much of the speech is told.
+fn precision_and_recall(recordings: &[Recording]) -> (f64, f64) {
+    let (mut told, mut spoken, mut both) = (0, 0, 0);
+    for recording in recordings {
+        let (mut voice, mut activity) = (VoiceActivity::new(), Vec::new());
+        voice.push(&recording.samples, &mut activity);
+        voice.finish(&mut activity);
+        for (frame, probability) in activity.iter().enumerate() {
+            let middle = frame * HOP + HOP / 2;
+            let is = recording.phrases.iter().any(|p| (p.0..p.1).contains(&middle));
+            let says = *probability >= 0.5;
+            told += usize::from(says);
+            spoken += usize::from(is);
+            both += usize::from(is && says);
+        }
+    }
+    (f64::from(both as u32) / f64::from(told as u32), f64::from(both as u32) / f64::from(spoken as u32))
+}
+
+#[test]
+fn voice_activity_tells_speech_from_pauses() {
+    let noise = noise();
+    let as_it_is = SPEECH.map(recording);
+    let quiet = SPEECH.map(|name| recording(name).quieter(40.0));
+    let noisy = SPEECH.map(|name| recording(name).over(&noise, 10.0));
+    let music = SPEECH.map(|name| recording(name).over(&samples("music"), 20.0));
+    for (what, recordings, least) in [
+        ("as it is", as_it_is, 0.94),
+        ("40 dB quieter", quiet, 0.94),
+        ("noise 10 dB below", noisy, 0.9),
+        ("music 20 dB below", music, 0.92),
+    ] {
+        let (precision, recall) = precision_and_recall(&recordings);
+        println!("{what}: precision {precision:.3}, recall {recall:.3}");
+        assert!(precision > least && recall > least, "{what}: {precision} {recall}");
+    }
+}
