@@ -16,4 +16,5 @@ mod network;
 mod parity;
 mod recording;
 mod rooms;
+mod seams;
 mod tokenizer;

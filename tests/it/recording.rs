@@ -46,10 +46,18 @@ impl From<MelChunk> for Part {
 
 /// Chunks of an audio file, of so many seconds; 0 for one piece.
 pub fn parts(audio: &AudioInput, bins: usize, chunk_length: f64) -> Vec<Part> {
+    parts_from(audio, 0, bins, chunk_length)
+}
+
+/// The same without the first samples.
+pub fn parts_from(audio: &AudioInput, skipped: usize, bins: usize, chunk_length: f64) -> Vec<Part> {
     let each = |take: &mut dyn FnMut(&[f32])| {
         let mut reader = audio.open(&AudioOptions::default()).unwrap();
+        let mut skip = skipped;
         while let Some(block) = reader.next_block().unwrap() {
-            take(block);
+            let skipped = skip.min(block.len());
+            skip -= skipped;
+            take(&block[skipped..]);
         }
     };
     let division = if chunk_length > 0.0 {
