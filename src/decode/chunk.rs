@@ -33,7 +33,7 @@ pub struct Stretch {
     pub end: usize,
     /// Where the audio ends that a window may see; behind `end` if it lies in the midst of speech.
     pub visible: usize,
-    /// Where the next stretch's first words may lie: no segment reaches over it.
+    /// Where the next stretch's first words may lie, or nothing any more: no segment reaches over it.
     pub limit: Option<usize>,
 }
 
@@ -242,7 +242,7 @@ impl Chunk {
     fn within_limit(&self, start: f64, end: f64) -> (f64, f64) {
         let Some(limit) = self.stretch.limit else { return (start, end) };
         let limit = seconds_of_frames(limit as u64);
-        (start.min(limit - SECONDS_PER_TICK), end.min(limit))
+        (start.min((limit - SECONDS_PER_TICK).max(0.0)), end.min(limit))
     }
 
     fn temperature(&self) -> f64 {

@@ -111,11 +111,11 @@ impl FrontEnd {
                 false => None,
             };
             let permit = self.permits.take(stop).ok_or_else(given_up)?;
-            let MelChunk { index, first, end, visible, follows, pauses, features } = chunk;
+            let MelChunk { index, first, end, visible, follows, limit, features } = chunk;
             self.engine.submit(Task {
                 recording: Arc::clone(&self.recording),
                 index,
-                stretch: Stretch { first, end, visible, limit: pauses.then_some(end) },
+                stretch: Stretch { first, end, visible, limit },
                 follows,
                 features: Box::new(features),
                 permit: Some(Box::new((permit, follower))),

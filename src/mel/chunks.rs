@@ -33,8 +33,9 @@ pub struct MelChunk {
     pub visible: usize,
     /// It begins where the last window of the chunk before ended, for want of a pause.
     pub follows: bool,
-    /// Its end lies in a pause, with more audio behind it.
-    pub pauses: bool,
+    /// What it says ends here at the latest: at the pause, or at the end of the audio. None if the next chunk goes
+    /// on with it, and in a recording that is not cut, where times are left as the network says them.
+    pub limit: Option<usize>,
     pub features: ChunkFeatures,
 }
 
@@ -118,6 +119,7 @@ impl ChunkMaker {
             // All frames that touch audio, a few more than hold it: the loudest value may be there.
             let mut last = self.take(end, self.frames_end(), false);
             last.visible = end;
+            last.limit = self.cutter.is_some().then_some(end);
             out.push(last);
         }
         self.samples
@@ -148,7 +150,7 @@ impl ChunkMaker {
             end,
             visible,
             follows: self.follows,
-            pauses,
+            limit: pauses.then_some(end),
             features: ChunkFeatures::new(self.bins, self.first, kept, self.loudest),
         };
         self.raw.drain(..(end - self.first) * self.bins);
@@ -202,7 +204,7 @@ mod tests {
             for (index, chunk) in chunks.iter().enumerate() {
                 assert_eq!((chunk.index, chunk.first), (index, end));
                 assert!(chunk.end > chunk.first && chunk.visible >= chunk.end);
-                assert_eq!(chunk.follows, index > 0 && !chunks[index - 1].pauses);
+                assert_eq!(chunk.follows, index > 0 && chunks[index - 1].limit.is_none());
                 end = chunk.end;
             }
             assert_eq!(end, 40_000, "{division:?}");

@@ -70,6 +70,31 @@ proptest! {
         prop_assert_eq!(whole.windows.len(), pieces.windows.len());
     }
 
+    /// Whatever times the network writes, segments follow each other and lie inside the recording.
+    #[test]
+    fn segments_are_in_order_and_inside(
+        seed in 0u64..1_000,
+        frames in 1usize..12_000,
+        cuts in prop::collection::btree_set(1usize..12_000, 0..6),
+    ) {
+        let mut bounds = vec![0];
+        bounds.extend(cuts.into_iter().filter(|cut| *cut < frames));
+        bounds.push(frames);
+        let parts = bounds.windows(2).map(|bounds| {
+            let stretch = Stretch { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]) };
+            Part { stretch, follows: false, features: Box::new(CountingFeatures { frames: bounds[1] }) }
+        });
+        let engine = start(scripted(seed, 3, 5), &CancelToken::new());
+        let segments = decode(&engine, parts.collect(), &options()).unwrap().segments;
+        let end = transcribe::time::seconds_of_frames(frames as u64);
+        for pair in segments.windows(2) {
+            prop_assert!(pair[0].start <= pair[1].start, "{pair:?}");
+        }
+        for segment in segments {
+            prop_assert!(0.0 <= segment.start && segment.start <= segment.end && segment.end <= end, "{segment:?}");
+        }
+    }
+
     /// Any number of recordings and slots, chunks that wait for others, some that fail, some given up in the
     /// midst of it: each recording ends once, the ones left alone with all of their chunks.
     #[test]

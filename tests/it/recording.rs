@@ -38,8 +38,8 @@ impl Part {
 
 impl From<MelChunk> for Part {
     fn from(chunk: MelChunk) -> Self {
-        let MelChunk { first, end, visible, follows, pauses, features, .. } = chunk;
-        let stretch = Stretch { first, end, visible, limit: pauses.then_some(end) };
+        let MelChunk { first, end, visible, follows, limit, features, .. } = chunk;
+        let stretch = Stretch { first, end, visible, limit };
         Part { stretch, follows, features: Box::new(features) }
     }
 }
