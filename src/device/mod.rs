@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod kernels;
+pub mod memory;
 pub mod plain;
 mod select;
 
