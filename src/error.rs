@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::cancel::CancelReason;
 
@@ -52,6 +53,18 @@ pub enum Error {
     /// A thread that worked for one input ended with a panic.
     #[error("{during} stopped: {message}")]
     Panicked { during: &'static str, message: String },
+
+    /// Somebody ordered a loaded model closed while others still used it.
+    #[error("`{what}` is closed")]
+    Closed { what: String },
+
+    /// A loaded model was no longer needed and could not be closed in order; what it holds may be lost to this run.
+    #[error("`{what}` could not be closed")]
+    Close { what: String, source: Cause },
+
+    /// The failure of one piece of work that several waited for.
+    #[error(transparent)]
+    Shared(Arc<Error>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +138,14 @@ impl Error {
         Error::Panicked { during, message }
     }
 
+    /// The failure itself, whoever else met it.
+    pub fn unshared(&self) -> &Self {
+        match self {
+            Error::Shared(error) => error.unshared(),
+            error => error,
+        }
+    }
+
     /// What the person can do about it, where there is something to do.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -136,7 +157,11 @@ impl Error {
             Error::Output { .. } => Some(
                 "check the folder's permissions and free space, or choose another with `--output-dir`".into(),
             ),
-            Error::Cancelled(_) => None,
+            Error::Cancelled(_) | Error::Closed { .. } => None,
+            Error::Close { .. } => {
+                Some("if memory runs short, run again: the end of the program frees all of it".into())
+            }
+            Error::Shared(error) => error.hint(),
             Error::Compute { .. } | Error::Panicked { .. } => {
                 Some("this is a bug; please report it with the command and the input".into())
             }

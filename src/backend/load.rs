@@ -8,7 +8,8 @@ use super::candle::CandleBackend;
 use super::checkpoint::{Checkpoint, Files, WEIGHTS};
 use super::{Backend, Slots, demo};
 use crate::decode::Tokenizer;
-use crate::device::{Selected, free_memory};
+use crate::device::Selected;
+use crate::device::memory::Memory;
 use crate::error::{Error, ModelFault, Result};
 use crate::whisper::weights::Weights;
 use crate::whisper::{Config, random};
@@ -57,6 +58,12 @@ pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model>
     let backend = CandleBackend::new(config, random::weights(DType::F32, &device.device), capacity)
         .map_err(|error| Error::compute("making random weights", error))?;
     Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
+}
+
+/// Bytes that nobody uses where the device computes, if that is known.
+fn free_memory(device: &Selected) -> Option<u64> {
+    let memory = Memory::measure(device).ok()?;
+    Some(memory.device.unwrap_or(memory.host).free).filter(|free| *free > 0)
 }
 
 /// What a failure while building the network says about the checkpoint.

@@ -1,9 +1,11 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
+pub mod cache;
 pub mod candle;
 pub mod checkpoint;
 mod demo;
 pub mod hub;
+pub mod lifecycle;
 mod load;
 pub mod scripted;
 mod slots;

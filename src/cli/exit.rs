@@ -59,7 +59,11 @@ impl From<&Error> for ExitCode {
     fn from(error: &Error) -> Self {
         match error {
             Error::Usage { .. } => ExitCode::Usage,
-            Error::Input { .. } | Error::Compute { .. } | Error::Panicked { .. } => ExitCode::SomeFailed,
+            Error::Input { .. }
+            | Error::Compute { .. }
+            | Error::Panicked { .. }
+            | Error::Closed { .. }
+            | Error::Close { .. } => ExitCode::SomeFailed,
             Error::Model { .. } => ExitCode::Model,
             Error::Device { .. } => ExitCode::Device,
             Error::OutOfMemory { .. } => ExitCode::Memory,
@@ -68,6 +72,7 @@ impl From<&Error> for ExitCode {
             Error::Cancelled(CancelReason::OutputClosed) => ExitCode::Done,
             Error::Cancelled(CancelReason::Interrupt) => ExitCode::Interrupted,
             Error::Cancelled(CancelReason::Terminate) => ExitCode::Terminated,
+            Error::Shared(error) => ExitCode::from(&**error),
         }
     }
 }
@@ -94,6 +99,9 @@ mod tests {
             (Error::OutOfMemory { during: "loading", source: failed().into() }, 5),
             (Error::Output { path: "a".into(), source: failed() }, 6),
             (Error::compute("encoding", failed()), 1),
+            (Error::Closed { what: "tiny".into() }, 1),
+            (Error::Close { what: "tiny".into(), source: failed().into() }, 1),
+            (Error::Shared(Error::model("a", ModelFault::Offline).into()), 3),
             (Error::Cancelled(CancelReason::OutputClosed), 0),
             (Error::Cancelled(CancelReason::Interrupt), 130),
             (Error::Cancelled(CancelReason::Terminate), 143),

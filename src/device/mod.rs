@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod kernels;
+pub mod memory;
 pub mod plain;
 mod select;
 
@@ -18,14 +19,4 @@ pub const LAYER_NORM_EPS: f32 = 1e-5;
 /// The fastest kernels there are for a device.
 pub fn kernels_for(device: &Device) -> Arc<dyn Kernels> {
     if device.is_cpu() { Arc::new(cpu::Cpu) } else { Arc::new(plain::Plain) }
-}
-
-/// Bytes of memory that nobody uses, where the device computes.
-pub fn free_memory(device: &Selected) -> Option<u64> {
-    if device.is_accelerator() {
-        return None;
-    }
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    Some(system.available_memory()).filter(|bytes| *bytes > 0)
 }

@@ -125,11 +125,17 @@ pub enum Event<'a> {
 /// Whether the next input would fare no better.
 fn concerns_all(error: &Error) -> bool {
     match error {
-        Error::Input { .. } | Error::Output { .. } | Error::Compute { .. } | Error::Panicked { .. } => false,
+        Error::Input { .. }
+        | Error::Output { .. }
+        | Error::Compute { .. }
+        | Error::Panicked { .. }
+        | Error::Closed { .. }
+        | Error::Close { .. } => false,
         Error::Usage { .. }
         | Error::Model { .. }
         | Error::Device { .. }
         | Error::OutOfMemory { .. }
         | Error::Cancelled(_) => true,
+        Error::Shared(error) => concerns_all(error),
     }
 }

@@ -1,0 +1,71 @@
+//! CUDA: the stream-ordered pool that candle allocates from, and the memory of captured graphs.
+//!
+//! Not seen and not given back here: the context itself, the kernels' code and the libraries' work areas.
+
+use candle_core::Result;
+use candle_core::cuda_backend::cudarc::driver::{CudaContext, result, sys};
+use candle_core::cuda_backend::{CudaDevice, WrapErr};
+
+use super::{Pool, Usage};
+
+pub(super) fn measure(device: &CudaDevice) -> Result<(Usage, Pool)> {
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    let (free, total) = context.mem_get_info().w()?;
+    let mut pool = Pool::default();
+    if let Some(handle) = memory_pool(context)? {
+        use sys::CUmemPool_attribute as A;
+        pool = Pool {
+            reserved: pool_value(handle, A::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?,
+            reserved_peak: pool_value(handle, A::CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH)?,
+            used: pool_value(handle, A::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?,
+            used_peak: pool_value(handle, A::CU_MEMPOOL_ATTR_USED_MEM_HIGH)?,
+        };
+        use sys::CUgraphMem_attribute as G;
+        pool.reserved += graph_value(context, G::CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT)?;
+        pool.reserved_peak += graph_value(context, G::CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH)?;
+        pool.used += graph_value(context, G::CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT)?;
+        pool.used_peak += graph_value(context, G::CU_GRAPH_MEM_ATTR_USED_MEM_HIGH)?;
+    }
+    let (free, total) = (free as u64, total as u64);
+    Ok((Usage { now: pool.reserved, peak: pool.reserved_peak, free, total }, pool))
+}
+
+pub(super) fn release(device: &CudaDevice) -> Result<()> {
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    context.synchronize().w()?;
+    if let Some(pool) = memory_pool(context)? {
+        // SAFETY: the pool is the device's own, and lives as long as the device.
+        unsafe { result::mem_pool::trim_to(pool, 0) }.w()?;
+        // SAFETY: the device is an open one.
+        unsafe { sys::cuDeviceGraphMemTrim(context.cu_device()) }.result().w()?;
+    }
+    Ok(())
+}
+
+/// None on a device that has no pools, where memory is given back when it is freed.
+fn memory_pool(context: &CudaContext) -> Result<Option<sys::CUmemoryPool>> {
+    let has_pools = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
+    if context.attribute(has_pools).w()? == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the device is an open one.
+    unsafe { result::device::get_mem_pool(context.cu_device()) }.map(Some).w()
+}
+
+fn pool_value(pool: sys::CUmemoryPool, attribute: sys::CUmemPool_attribute) -> Result<u64> {
+    let mut value = 0u64;
+    // SAFETY: the pool is the device's own, and each attribute asked for is a 64-bit number.
+    unsafe { result::mem_pool::get_attribute(pool, attribute, (&raw mut value).cast()) }.w()?;
+    Ok(value)
+}
+
+fn graph_value(context: &CudaContext, attribute: sys::CUgraphMem_attribute) -> Result<u64> {
+    let mut value = 0u64;
+    // SAFETY: the device is an open one, and each attribute asked for is a 64-bit number.
+    unsafe { sys::cuDeviceGetGraphMemAttribute(context.cu_device(), attribute, (&raw mut value).cast()) }
+        .result()
+        .w()?;
+    Ok(value)
+}

@@ -1,0 +1,104 @@
+//! How much memory is used and left, on the host and on the device; and giving back what was freed but is kept for
+//! later use, by the allocator and by the device's driver.
+
+#![expect(unsafe_code, reason = "calls into the allocators and CUDA's driver")]
+
+#[cfg(feature = "cuda")]
+mod cuda;
+mod host;
+#[cfg(feature = "metal")]
+mod metal;
+
+use candle_core::Device;
+
+use super::Selected;
+use crate::error::{Error, Result};
+
+pub use host::{Swap, free_disk, purge, swap};
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// What this process holds.
+    pub now: u64,
+    /// The most that it ever held; on Metal, that was ever measured.
+    pub peak: u64,
+    /// What can still be had.
+    pub free: u64,
+    pub total: u64,
+}
+
+/// What CUDA's allocator has taken from the device, in bytes. What it has reserved and nobody uses, it keeps for the
+/// next who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pool {
+    pub reserved: u64,
+    pub reserved_peak: u64,
+    pub used: u64,
+    pub used_peak: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    pub host: Usage,
+    /// None where the device computes in the host's memory.
+    pub device: Option<Usage>,
+    /// On CUDA, what `device` is made of.
+    pub pool: Option<Pool>,
+}
+
+impl Memory {
+    pub fn measure(selected: &Selected) -> Result<Self> {
+        let measured = measure_device(&selected.device);
+        let (device, pool) =
+            measured.map_err(|error| Error::compute("measuring the device's memory", error))?;
+        Ok(Self { host: host::usage(), device, pool })
+    }
+}
+
+/// What [`release`] gave back, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Released {
+    pub host: u64,
+    pub device: u64,
+}
+
+/// Waits until the device has done its work, then gives back what was freed: drop first what is to go.
+pub fn release(selected: &Selected) -> Result<Released> {
+    let device = &selected.device;
+    let device =
+        device_released(device).map_err(|error| Error::compute("releasing the device's memory", error))?;
+    let before = host::resident().now;
+    purge();
+    Ok(Released { host: before.saturating_sub(host::resident().now), device })
+}
+
+fn device_released(device: &Device) -> candle_core::Result<u64> {
+    let held = || candle_core::Result::Ok(measure_device(device)?.0.map_or(0, |usage| usage.now));
+    let before = held()?;
+    release_device(device)?;
+    Ok(before.saturating_sub(held()?))
+}
+
+fn measure_device(device: &Device) -> candle_core::Result<(Option<Usage>, Option<Pool>)> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => cuda::measure(device).map(|(usage, pool)| (Some(usage), Some(pool))),
+        #[cfg(feature = "metal")]
+        Device::Metal(device) => Ok((Some(metal::measure(device)), None)),
+        // The CPU, and what this program was not compiled for.
+        _ => Ok((None, None)),
+    }
+}
+
+fn release_device(device: &Device) -> candle_core::Result<()> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => cuda::release(device),
+        // On Metal this drops candle's unused buffers.
+        device => device.synchronize(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

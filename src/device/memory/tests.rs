@@ -1,0 +1,68 @@
+//! Figures against known amounts of memory.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::*;
+
+const MB: u64 = 1 << 20;
+
+/// Runs a test again, alone in a process, so that no other one moves its figures. True in that process.
+fn alone(name: &str) -> bool {
+    const ALONE: &str = "MEMORY_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.env(ALONE, "1").args(["--exact", "--nocapture", &format!("device::memory::tests::{name}")]);
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
+#[test]
+fn memory_that_was_freed_goes_back() {
+    if !alone("memory_that_was_freed_goes_back") {
+        return;
+    }
+    let cpu = Selected::cpu();
+    release(&cpu).unwrap();
+    let before = Memory::measure(&cpu).unwrap().host;
+    let mut blocks: Vec<Vec<u8>> = (0..200 * 64).map(|i| vec![i as u8 | 1; 16 << 10]).collect();
+    let full = Memory::measure(&cpu).unwrap().host;
+    let grown = full.now - before.now;
+    assert!((195 * MB..230 * MB).contains(&grown), "{} MB for 200", grown / MB);
+    assert!(full.peak >= full.now && full.free <= full.total);
+    // A few stay here and there, so that no whole heap goes by itself.
+    let mut number = 0;
+    blocks.retain(|_| {
+        number += 1;
+        number % 128 == 0
+    });
+    let released = release(&cpu).unwrap();
+    let after = Memory::measure(&cpu).unwrap().host;
+    drop(blocks);
+    assert!(after.now < before.now + 10 * MB, "{} MB stay", (after.now - before.now) / MB);
+    assert!(after.peak >= full.now, "a peak does not fall");
+    assert!(released.host > 150 * MB && released.host <= grown + MB, "{released:?}");
+    assert_eq!(released.device, 0);
+}
+
+#[test]
+fn the_cpu_has_no_memory_of_its_own() {
+    let memory = Memory::measure(&Selected::cpu()).unwrap();
+    assert_eq!((memory.device, memory.pool), (None, None));
+    let host = memory.host;
+    assert!(host.now > MB && host.now <= host.peak && host.peak < host.total, "{host:?}");
+    assert!(host.free > 0 && host.free < host.total);
+}
+
+#[test]
+fn free_disk_is_that_of_the_nearest_folder_there_is() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let near = |a: Option<u64>, b: Option<u64>| a.unwrap().abs_diff(b.unwrap()) < 1 << 30;
+    let here = free_disk(folder);
+    assert!(here.unwrap() > 0);
+    assert!(near(free_disk(&folder.join("not/yet/there.srt")), here));
+}
