@@ -5,6 +5,7 @@ use candle_nn::VarBuilder;
 
 use super::{Backend, Capacity, ModelSpec, RowInput, WindowInput};
 use crate::device::kernels_for;
+use crate::device::memory::{self, Memory, Released};
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
 use crate::whisper::kv_cache::KvShape;
@@ -14,6 +15,7 @@ use crate::whisper::{Config, KvCache, Row, Whisper};
 pub struct CandleBackend {
     model: Whisper,
     spec: ModelSpec,
+    shape: CacheShape,
     capacity: Capacity,
     /// Keys and values of the sequences' own texts.
     text: KvCache,
@@ -23,16 +25,49 @@ pub struct CandleBackend {
     dtype: DType,
 }
 
+/// What a cache is made for.
+#[derive(Debug, Clone, Copy)]
+struct CacheShape {
+    layers: usize,
+    heads: usize,
+    width: usize,
+    /// Entries of a text, and of a window of audio.
+    text: usize,
+    audio: usize,
+}
+
+/// Those of the sequences' texts and of the windows.
+fn caches(
+    shape: &CacheShape,
+    capacity: Capacity,
+    dtype: DType,
+    device: &Device,
+) -> candle_core::Result<(KvCache, KvCache)> {
+    let CacheShape { layers, heads, width, text, audio } = *shape;
+    let cache = |slots, len| KvCache::new(KvShape { layers, slots, heads, len, width }, dtype, device);
+    Ok((cache(capacity.sequences, text)?, cache(capacity.windows, audio)?))
+}
+
+/// candle's error as ours: what is for want of memory is not a bug.
+fn failed(during: &'static str, error: candle_core::Error) -> Error {
+    match memory::is_exhausted(&error) {
+        true => Error::OutOfMemory { during, source: error.into() },
+        false => Error::compute(during, error),
+    }
+}
+
 impl CandleBackend {
     /// Builds the network and its caches. The builder's dtype is the one to compute in.
     pub fn new(config: Config, weights: VarBuilder<'_>, capacity: Capacity) -> candle_core::Result<Self> {
         let (device, dtype) = (weights.device().clone(), weights.dtype());
-        let cache = |slots, len| {
-            let (layers, heads) = (config.decoder_layers, config.decoder_attention_heads);
-            KvCache::new(KvShape { layers, slots, heads, len, width: config.d_model }, dtype, &device)
+        let shape = CacheShape {
+            layers: config.decoder_layers,
+            heads: config.decoder_attention_heads,
+            width: config.d_model,
+            text: config.max_target_positions,
+            audio: config.max_source_positions,
         };
-        let text = cache(capacity.sequences, config.max_target_positions)?;
-        let audio = cache(capacity.windows, config.max_source_positions)?;
+        let (text, audio) = caches(&shape, capacity, dtype, &device)?;
         let spec = ModelSpec {
             n_mels: config.num_mel_bins,
             n_audio_ctx: config.max_source_positions,
@@ -40,7 +75,7 @@ impl CandleBackend {
             n_vocab: config.vocab_size,
         };
         let model = Whisper::new(config, weights, kernels_for(&device))?;
-        Ok(CandleBackend { model, spec, capacity, text, audio, device, dtype })
+        Ok(CandleBackend { model, spec, shape, capacity, text, audio, device, dtype })
     }
 
     /// The encoder's output for windows of mel, `[windows, 1500, width]`.
@@ -117,7 +152,7 @@ impl Backend for CandleBackend {
         windows
             .chunks(self.encodes_together())
             .try_for_each(|group| self.encode_group(group))
-            .map_err(|error| Error::compute("encoding", error))
+            .map_err(|error| failed("encoding", error))
     }
 
     fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()> {
@@ -126,10 +161,27 @@ impl Backend for CandleBackend {
             logits.clear();
             return Ok(());
         }
-        self.decode_rows(rows, logits).map_err(|error| Error::compute("decoding", error))
+        self.decode_rows(rows, logits).map_err(|error| failed("decoding", error))
+    }
+
+    fn release(&mut self) -> Result<Released> {
+        memory::release(&self.device)
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        Memory::measure(&self.device).ok()
+    }
+
+    fn shrink(&mut self, capacity: Capacity) -> Result<()> {
+        // The old ones go first: there is no room for both.
+        (self.text, self.audio) = (KvCache::default(), KvCache::default());
+        let caches = caches(&self.shape, capacity, self.dtype, &self.device);
+        (self.text, self.audio) = caches.map_err(|error| failed("making room", error))?;
+        self.capacity = capacity;
+        Ok(())
     }
 
     fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
-        self.text.copy_slot(from, to, len).map_err(|error| Error::compute("copying a sequence", error))
+        self.text.copy_slot(from, to, len).map_err(|error| failed("copying a sequence", error))
     }
 }

@@ -14,6 +14,7 @@ pub mod source;
 pub use load::{Model, load, load_random};
 pub use slots::Slots;
 
+use crate::device::memory::{Memory, Released};
 use crate::error::Result;
 
 /// What the engine must know of a loaded model.
@@ -69,6 +70,19 @@ pub trait Backend: Send {
     /// Feeds tokens to every row. `logits` is overwritten: one row of `n_vocab` f32 for every
     /// wanted position, row after row, in the order of the input.
     fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()>;
+
+    /// Gives back what was freed but is kept for later use.
+    fn release(&mut self) -> Result<Released> {
+        Ok(Released::default())
+    }
+
+    /// What is held and left, where that can be known.
+    fn memory(&self) -> Option<Memory> {
+        None
+    }
+
+    /// Makes do with so many windows and sequences, at most as many as it had. What is in their slots is lost.
+    fn shrink(&mut self, capacity: Capacity) -> Result<()>;
 
     /// Makes sequence `to` a copy of the first `len` positions of sequence `from`.
     fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()>;

@@ -16,6 +16,8 @@ pub struct Scripted {
     rule: Rule,
     windows: Vec<Option<Vec<f32>>>,
     sequences: Vec<Vec<u32>>,
+    /// More windows than this at a time exhaust its memory.
+    room: usize,
 }
 
 impl Scripted {
@@ -25,7 +27,13 @@ impl Scripted {
             rule,
             windows: vec![None; capacity.windows],
             sequences: vec![Vec::new(); capacity.sequences],
+            room: usize::MAX,
         }
+    }
+
+    /// Memory for so many windows only, whatever it was made for.
+    pub fn with_room(self, windows: usize) -> Self {
+        Scripted { room: windows, ..self }
     }
 
     fn decode_row(&mut self, row: &RowInput<'_>, logits: &mut Vec<f32>) -> Result<()> {
@@ -74,6 +82,9 @@ impl Backend for Scripted {
             let slot = self.windows.get_mut(window.slot).ok_or_else(|| breach("no such window slot"))?;
             *slot = Some(window.mel.to_vec());
         }
+        if self.windows.iter().flatten().count() > self.room {
+            return Err(Error::OutOfMemory { during: "encoding", source: "the script says so".into() });
+        }
         Ok(())
     }
 
@@ -85,6 +96,12 @@ impl Backend for Scripted {
             }
             self.decode_row(row, logits)?;
         }
+        Ok(())
+    }
+
+    fn shrink(&mut self, capacity: Capacity) -> Result<()> {
+        self.windows = vec![None; capacity.windows];
+        self.sequences = vec![Vec::new(); capacity.sequences];
         Ok(())
     }
 

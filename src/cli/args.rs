@@ -11,6 +11,7 @@ use crate::cli::bench::BenchArgs;
 use crate::cli::exit;
 use crate::decode::{DecodeOptions, Language, SuppressTokens, Task};
 use crate::device::DeviceRequest;
+use crate::engine::ReleasePolicy;
 use crate::error::{Error, Result};
 use crate::export::Format;
 use crate::job::{Job, ModelRequest, PlanOptions};
@@ -67,6 +68,23 @@ impl std::str::FromStr for Auto {
             _ if text.eq_ignore_ascii_case("auto") => Ok(Auto(None)),
             _ => Err("must be `auto` or a number from 1 to 1024".into()),
         }
+    }
+}
+
+/// When memory is given back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Release(pub ReleasePolicy);
+
+impl std::str::FromStr for Release {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be `every-chunk`, `never` or a number of chunks".to_owned();
+        Ok(Release(match text {
+            "every-chunk" => ReleasePolicy::default(),
+            "never" => ReleasePolicy::Never,
+            number => ReleasePolicy::Every(number.parse().map_err(|_| wrong())?),
+        }))
     }
 }
 
@@ -128,6 +146,10 @@ pub struct Args {
     #[arg(long, alias = "batch_size", env = "TRANSCRIBE_BATCH_SIZE", value_name = "N", default_value = "auto",
         help_heading = MODEL)]
     batch_size: Auto,
+
+    /// When to give memory back to the device and the system: every-chunk, a number of chunks, or never
+    #[arg(long, env = "TRANSCRIBE_RELEASE", value_name = "WHEN", default_value = "every-chunk", help_heading = MODEL)]
+    release: Release,
 
     /// How many inputs to have open at a time: auto (as many as the batch has places), or a number
     #[arg(long, env = "TRANSCRIBE_JOBS", value_name = "N", default_value = "auto", help_heading = MODEL)]
@@ -319,6 +341,7 @@ impl Args {
             chunk_length: chunk_length(self.chunk_length)?,
             batch_size: self.batch_size.0,
             jobs: self.jobs.0,
+            release: self.release.0,
         })
     }
 

@@ -44,6 +44,10 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 120.0, value_name = "SECONDS")]
     chunk_length: f64,
 
+    /// When to give memory back: every-chunk, a number of chunks, or never
+    #[arg(long, value_name = "WHEN", default_value = "every-chunk")]
+    release: super::args::Release,
+
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceRequest,
@@ -78,6 +82,7 @@ impl BenchArgs {
             seconds: self.seconds,
             model,
             device: self.device,
+            release: self.release.0,
             tokens: self.tokens.into(),
             batch_size: self.batch_size.map(usize::from),
             chunk_length: super::args::chunk_length(self.chunk_length)?,

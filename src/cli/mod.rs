@@ -184,6 +184,13 @@ impl<'a> Screen<'a> {
             Event::Progress { input, in_flight, done, known, stats } => {
                 self.progress.audio(&stats::label(input, *in_flight, stats), *done, *known);
             }
+            Event::Released { input, chunk, footprint } => {
+                self.detail(&format!("`{input}`: chunk {}: {}", chunk + 1, stats::footprint(footprint)));
+            }
+            Event::SlotsReduced { slots } => {
+                let text = format!("memory is short: going on with {slots} half minutes at a time");
+                self.progress.aside(|| self.printer.warning(&text));
+            }
             Event::Damaged { input, damage } => self.damaged(input, damage),
             Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
             Event::Finished { input, transcript, seconds } => {

@@ -1,6 +1,7 @@
 //! How fast it goes and where the time went, in words.
 
-use crate::engine::Stats;
+use crate::device::memory::Usage;
+use crate::engine::{Footprint, Stats};
 use crate::job::Summary;
 
 /// What stands beside the bar: what is in work, and how well the batch is filled.
@@ -11,6 +12,23 @@ pub fn label(input: &str, in_flight: usize, stats: &Stats) -> String {
     };
     let per_second = stats.tokens as f64 / stats.busy.max(1e-3);
     format!("{input}{others}  {per_second:.0} tok/s, {:.0} % full", stats.occupancy() * 100.0)
+}
+
+/// What is held after a chunk.
+pub fn footprint(footprint: &Footprint) -> String {
+    let usage = |usage: &Usage| format!("{:.0} MB (peak {:.0})", megabytes(usage.now), megabytes(usage.peak));
+    let mut text = format!("memory {}", usage(&footprint.memory.host));
+    if let Some(device) = &footprint.memory.device {
+        text += &format!(", device {}", usage(device));
+    }
+    if let Some(released) = footprint.released {
+        text += &format!(", given back {:.1} MB", megabytes(released.host + released.device));
+    }
+    text
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 /// The account of a whole run, a line per figure.
@@ -31,5 +49,16 @@ pub fn table(summary: &Summary) -> Vec<String> {
         format!("decoder          {}, {} steps of {rows:.1} rows", share(stats.decoding), stats.steps),
         format!("slot occupancy   {:.1} %", stats.occupancy() * 100.0),
         format!("waited for audio {}", share(stats.starved)),
+        format!(
+            "memory           {:.0} MB at most on the host, {:.0} on the device",
+            megabytes(summary.peak_host),
+            megabytes(summary.peak_device)
+        ),
+        format!(
+            "given back       {:.0} MB after {} chunks, in {}",
+            megabytes(stats.released_host + stats.released_device),
+            stats.chunks,
+            share(stats.releasing)
+        ),
     ]
 }

@@ -69,6 +69,20 @@ impl Desk {
         self.slot
     }
 
+    /// Loses its slot and its seats: the window will be encoded again, and the attempt begins anew.
+    pub fn park(&mut self) {
+        self.encoded = None;
+        if let Work::Decoding { chunk, attempt } = &mut self.work
+            && let Some(request) = chunk.request()
+        {
+            **attempt = Attempt::new(chunk, request);
+        }
+    }
+
+    pub fn sit_at(&mut self, slot: usize) {
+        self.slot = slot;
+    }
+
     pub fn recording(&self) -> &Arc<Recording> {
         &self.task.recording
     }

@@ -8,11 +8,13 @@
 mod attempt;
 mod desk;
 mod language;
+mod memory;
 mod seats;
 mod stats;
 mod worker;
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -22,6 +24,7 @@ use crossbeam_channel::Sender;
 use crate::backend::{Backend, Capacity};
 use crate::cancel::CancelToken;
 use crate::decode::{DecodeOptions, DecodedChunk, Handover, Language, Segment, Stretch, Tokenizer};
+use crate::device::memory::{Memory, Released};
 use crate::error::{Error, Result};
 use crate::mel::Features;
 
@@ -36,6 +39,12 @@ pub enum Event {
     Segments(Vec<Segment>),
     WindowDone(WindowDone),
     ChunkDone(DecodedChunk),
+    /// The chunk's tensors are gone, and what the device kept of them was given back if it was its turn.
+    Released(Footprint),
+    /// Memory was short: from now on so many windows at a time are decoded, for all recordings.
+    SlotsReduced {
+        slots: usize,
+    },
     /// Of the recording nothing more comes.
     Failed(Error),
 }
@@ -51,6 +60,28 @@ pub struct WindowDone {
     /// The one whose result was taken.
     pub temperature: f64,
     pub is_silence: bool,
+}
+
+/// When memory that was freed is given back to the device and to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleasePolicy {
+    /// After every so many chunks.
+    Every(NonZeroUsize),
+    Never,
+}
+
+impl Default for ReleasePolicy {
+    fn default() -> Self {
+        ReleasePolicy::Every(NonZeroUsize::MIN)
+    }
+}
+
+/// The memory held after a chunk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Footprint {
+    pub memory: Memory,
+    /// None if nothing was given back this time.
+    pub released: Option<Released>,
 }
 
 /// Hears what happens to the chunks of a recording: the chunk's index, and what it is.
@@ -142,7 +173,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn start(backend: Box<dyn Backend>, tokenizer: Arc<Tokenizer>, cancel: &CancelToken) -> Result<Self> {
+    pub fn start(
+        backend: Box<dyn Backend>,
+        tokenizer: Arc<Tokenizer>,
+        release: ReleasePolicy,
+        cancel: &CancelToken,
+    ) -> Result<Self> {
         if backend.spec().n_vocab != tokenizer.n_vocab() {
             return Err(Error::compute("decoding", "the tokenizer was made for another model"));
         }
@@ -153,6 +189,7 @@ impl Engine {
         let worker = worker::Worker::new(
             backend,
             Arc::clone(&tokenizer),
+            release,
             worker::Signals {
                 cancel: cancel.clone(),
                 closing: Arc::clone(&closing),

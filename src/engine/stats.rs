@@ -14,6 +14,12 @@ pub struct Stats {
     pub tokens: u64,
     /// Windows whose first result was not good enough.
     pub fallbacks: u64,
+    /// Chunks that were finished.
+    pub chunks: u64,
+    /// Giving memory back, and bytes given back, of the host and of the device.
+    pub releasing: f64,
+    pub released_host: u64,
+    pub released_device: u64,
     /// With nothing to do although more was to come: the front end was too slow.
     pub starved: f64,
     /// With something to do.

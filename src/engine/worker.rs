@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 
 use super::desk::{Desk, Model, Window};
 use super::seats::Seats;
-use super::{Stats, Task};
+use super::{ReleasePolicy, Stats, Task};
 use crate::backend::{Backend, RowInput, WindowInput};
 use crate::cancel::CancelToken;
 use crate::decode::Tokenizer;
@@ -23,20 +23,28 @@ pub struct Signals {
 }
 
 pub struct Worker {
-    backend: Box<dyn Backend>,
+    pub(super) backend: Box<dyn Backend>,
     model: Model,
     signals: Signals,
     /// By window slot.
-    desks: Vec<Option<Desk>>,
-    seats: Seats,
-    waiting: Vec<Task>,
+    pub(super) desks: Vec<Option<Desk>>,
+    pub(super) seats: Seats,
+    pub(super) waiting: Vec<Task>,
+    /// Chunks in work that lost their slot when memory was short; they come first.
+    pub(super) parked: Vec<Desk>,
+    pub(super) release: ReleasePolicy,
     mels: Vec<Vec<f32>>,
     logits: Vec<f32>,
-    stats: Stats,
+    pub(super) stats: Stats,
 }
 
 impl Worker {
-    pub fn new(backend: Box<dyn Backend>, tokenizer: Arc<Tokenizer>, signals: Signals) -> Self {
+    pub fn new(
+        backend: Box<dyn Backend>,
+        tokenizer: Arc<Tokenizer>,
+        release: ReleasePolicy,
+        signals: Signals,
+    ) -> Self {
         let capacity = backend.capacity();
         let windows = capacity.windows.min(capacity.sequences);
         let n_text_ctx = backend.spec().n_text_ctx;
@@ -47,6 +55,8 @@ impl Worker {
             desks: (0..windows).map(|_| None).collect(),
             seats: Seats::new(windows, capacity.sequences),
             waiting: Vec::new(),
+            parked: Vec::new(),
+            release,
             mels: Vec::new(),
             logits: Vec::new(),
             stats: Stats::default(),
@@ -66,9 +76,11 @@ impl Worker {
             }
             let started = Instant::now();
             let taken = self.seat_tasks();
-            self.encode();
-            self.decode();
+            let worked = self.encode().and_then(|()| self.decode());
             self.leave();
+            if let Err(error) = worked {
+                self.make_do_with_less(error);
+            }
             let seconds = started.elapsed().as_secs_f64();
             self.stats.busy += seconds;
             self.stats.occupied += seconds * taken as f64 / self.desks.len().max(1) as f64;
@@ -93,7 +105,7 @@ impl Worker {
     }
 
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.desks.iter().all(Option::is_none)
+        self.waiting.is_empty() && self.parked.is_empty() && self.desks.iter().all(Option::is_none)
     }
 
     fn publish(&self) {
@@ -104,7 +116,13 @@ impl Worker {
     fn seat_tasks(&mut self) -> usize {
         self.waiting.retain(|task| !task.recording.is_given_up());
         self.waiting.sort_by_key(|task| (task.recording.order, task.index));
+        self.parked.retain(|desk| !desk.recording().is_given_up());
         for slot in 0..self.desks.len() {
+            if self.desks[slot].is_none() && !self.parked.is_empty() {
+                let mut desk = self.parked.remove(0);
+                desk.sit_at(slot);
+                self.desks[slot] = Some(desk);
+            }
             while self.desks[slot].is_none() {
                 let Some(next) = self.waiting.iter().position(Desk::can_open) else { break };
                 let desk = Desk::open(self.waiting.remove(next), slot, &self.model);
@@ -115,8 +133,9 @@ impl Worker {
         self.desks.iter().flatten().count()
     }
 
-    /// Encodes the windows that are missing, as many at a time as the backend likes.
-    fn encode(&mut self) {
+    /// Encodes the windows that are missing, as many at a time as the backend likes. The error is that memory is
+    /// short.
+    fn encode(&mut self) -> Result<()> {
         let group = self.backend.encodes_together().max(1);
         let mut missing: Vec<(usize, Window)> = Vec::new();
         for desk in self.desks.iter().flatten() {
@@ -125,17 +144,18 @@ impl Worker {
         let started = Instant::now();
         for group in missing.chunks(group) {
             if self.signals.cancel.reason().is_some() {
-                return;
+                break;
             }
-            self.encode_group(group);
+            self.encode_group(group)?;
+            self.stats.windows += group.len() as u64;
         }
         if !missing.is_empty() {
-            self.stats.windows += missing.len() as u64;
             self.stats.encoding += started.elapsed().as_secs_f64();
         }
+        Ok(())
     }
 
-    fn encode_group(&mut self, group: &[(usize, Window)]) {
+    fn encode_group(&mut self, group: &[(usize, Window)]) -> Result<()> {
         self.mels.resize_with(self.mels.len().max(group.len()), Vec::new);
         let mut ready = Vec::with_capacity(group.len());
         for (&(slot, window), mel) in group.iter().zip(&mut self.mels) {
@@ -146,12 +166,12 @@ impl Worker {
             }
         }
         let inputs: Vec<_> = ready.iter().map(|&(slot, _, mel)| WindowInput { slot, mel }).collect();
-        let outcome = encode(&mut *self.backend, &inputs);
+        let outcome = not_short(encode(&mut *self.backend, &inputs))?;
         for (index, &(slot, window, _)) in ready.iter().enumerate() {
             // Alone, to see whose fault it is.
             let outcome = match &outcome {
                 Ok(()) => Ok(()),
-                Err(_) => encode(&mut *self.backend, &inputs[index..=index]),
+                Err(_) => not_short(encode(&mut *self.backend, &inputs[index..=index]))?,
             };
             match (outcome, &mut self.desks[slot]) {
                 (Ok(()), Some(desk)) => desk.has_heard(window),
@@ -159,24 +179,26 @@ impl Worker {
                 (Err(error), desk) => fail(desk, &mut self.seats, error),
             }
         }
+        Ok(())
     }
 
-    /// One token for every running sequence, and the whole prompt for those that begin.
-    fn decode(&mut self) {
+    /// One token for every running sequence, and the whole prompt for those that begin. The error is that memory
+    /// is short.
+    fn decode(&mut self) -> Result<()> {
         if self.signals.cancel.reason().is_some() {
-            return;
+            return Ok(());
         }
         let slots: Vec<usize> = (0..self.desks.len())
             .filter(|&slot| self.desks[slot].as_ref().is_some_and(|desk| desk.missing_window().is_none()))
             .collect();
         let started = Instant::now();
         let mut logits = std::mem::take(&mut self.logits);
-        match self.feed(&slots, &mut logits) {
+        match not_short(self.feed(&slots, &mut logits))? {
             Ok(()) => self.share(&slots, &mut logits),
             // One after the other, to see whose fault it is.
             Err(_) => {
                 for &slot in &slots {
-                    match self.feed(&[slot], &mut logits) {
+                    match not_short(self.feed(&[slot], &mut logits))? {
                         Ok(()) => self.share(&[slot], &mut logits),
                         Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
                     }
@@ -185,6 +207,7 @@ impl Worker {
         }
         self.logits = logits;
         self.stats.decoding += started.elapsed().as_secs_f64();
+        Ok(())
     }
 
     fn feed(&mut self, slots: &[usize], logits: &mut Vec<f32>) -> Result<()> {
@@ -235,17 +258,26 @@ impl Worker {
 
     /// Frees the slots of chunks that are done or no longer wanted.
     fn leave(&mut self) {
+        let mut done = Vec::new();
         for desk in &mut self.desks {
-            if let Some(left) = desk.take_if(|desk| desk.is_done() || desk.recording().is_given_up()).as_mut()
-            {
+            if let Some(mut left) = desk.take_if(|desk| desk.is_done() || desk.recording().is_given_up()) {
+                let is_done = left.is_done();
                 left.abandon(&mut self.seats);
+                done.extend(is_done.then(|| (Arc::clone(left.recording()), left.index())));
             }
+        }
+        for (recording, index) in done {
+            self.stats.chunks += 1;
+            self.release_after(&recording, index);
         }
     }
 
     fn drop_everything(&mut self, why: impl Fn() -> Error) {
         for desk in &mut self.desks {
             fail(desk, &mut self.seats, why());
+        }
+        for desk in self.parked.drain(..) {
+            fail(&mut Some(desk), &mut self.seats, why());
         }
         for task in self.waiting.drain(..) {
             task.recording.fail(task.index, why());
@@ -264,8 +296,16 @@ fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>]) -> Result<()> {
     if inputs.is_empty() { Ok(()) } else { caught("encoding", || backend.encode(inputs)) }
 }
 
+/// Lets a lack of memory through: it is nobody's fault, and all others are dealt with one by one.
+fn not_short<T>(outcome: Result<T>) -> Result<Result<T>> {
+    match outcome {
+        Err(error @ Error::OutOfMemory { .. }) => Err(error),
+        outcome => Ok(outcome),
+    }
+}
+
 /// The recording has failed, and with it the chunk leaves its slot.
-fn fail(desk: &mut Option<Desk>, seats: &mut Seats, error: Error) {
+pub(super) fn fail(desk: &mut Option<Desk>, seats: &mut Seats, error: Error) {
     if let Some(mut desk) = desk.take() {
         desk.abandon(seats);
         desk.recording().fail(desk.index(), error);

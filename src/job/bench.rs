@@ -17,7 +17,7 @@ use crate::backend::{Model, Slots, load, load_random};
 use crate::cancel::CancelToken;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
 use crate::device::{self, DeviceRequest};
-use crate::engine::Engine;
+use crate::engine::{Engine, ReleasePolicy};
 use crate::error::{Error, Result};
 use crate::mel::{ChunkMaker, Division};
 use crate::time::{SAMPLE_RATE, seconds_of_samples};
@@ -36,6 +36,7 @@ pub struct Bench {
     pub tokens: usize,
     pub batch_size: Option<usize>,
     pub chunk_length: f64,
+    pub release: ReleasePolicy,
 }
 
 #[derive(Debug, Clone)]
@@ -71,6 +72,10 @@ pub struct Figures {
     pub slot_occupancy: f64,
     pub waited_for_audio: f64,
     pub load_seconds: f64,
+    /// Giving memory back between chunks.
+    pub releasing_seconds: f64,
+    /// Bytes held by this process at most.
+    pub peak_memory: u64,
 }
 
 pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Figures> {
@@ -84,7 +89,7 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     let (model, name, device) = prepare(bench, cancel, on_event)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let job = job(bench, &audio, model.tokenizer.special().eot);
-    let engine = Arc::new(Engine::start(model.backend, model.tokenizer, cancel)?);
+    let engine = Arc::new(Engine::start(model.backend, model.tokenizer, job.release, cancel)?);
     let (audio_seconds, front_end_seconds) = front_end(&audio, engine.n_mels(), bench.chunk_length, cancel)?;
 
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
@@ -117,6 +122,8 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
         slot_occupancy: stats.occupancy(),
         waited_for_audio: stats.starved,
         load_seconds,
+        releasing_seconds: stats.releasing,
+        peak_memory: summary.peak_host,
     })
 }
 
@@ -166,6 +173,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         chunk_length: bench.chunk_length,
         batch_size: bench.batch_size,
         jobs: None,
+        release: bench.release,
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Conductor<'a> {
     permits: Permits,
     sender: Sender<Message>,
     messages: Receiver<Message>,
+    /// What was told of slots that memory was too short for.
+    slots: Option<usize>,
     /// In flight, by their place in the order of inputs.
     files: BTreeMap<usize, File>,
     summary: &'a mut Summary,
@@ -69,6 +71,7 @@ impl<'a> Conductor<'a> {
             permits: Permits::new(engine.capacity().windows + AHEAD),
             sender,
             messages,
+            slots: None,
             files: BTreeMap::new(),
             summary,
             on_event,
@@ -165,6 +168,15 @@ impl<'a> Conductor<'a> {
                 (self.on_event)(Event::Window { input: &file.name, window });
             }
             engine::Event::ChunkDone(decoded) => file.add_chunk(chunk, decoded),
+            engine::Event::Released(footprint) => {
+                self.summary.peak(&footprint.memory);
+                (self.on_event)(Event::Released { input: &file.name, chunk, footprint });
+            }
+            engine::Event::SlotsReduced { slots } => {
+                if self.slots.replace(slots) != Some(slots) {
+                    (self.on_event)(Event::SlotsReduced { slots });
+                }
+            }
             engine::Event::Failed(error) => return self.given_up(index, error),
         }
         self.tell_text();

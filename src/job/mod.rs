@@ -20,7 +20,7 @@ use crate::audio::{AudioOptions, Damage};
 use crate::backend::hub::{Download, Hub};
 use crate::decode::{DecodeOptions, Segment};
 use crate::device::DeviceRequest;
-use crate::engine::{LanguageGuess, Stats, WindowDone};
+use crate::engine::{Footprint, LanguageGuess, ReleasePolicy, Stats, WindowDone};
 use crate::error::Error;
 use crate::transcript::{ModelIdentity, Transcript};
 
@@ -38,6 +38,7 @@ pub struct Job {
     pub chunk_length: f64,
     /// Windows side by side; as many as suit the device if not given.
     pub batch_size: Option<usize>,
+    pub release: ReleasePolicy,
     /// Inputs in flight; as many as there are windows side by side if not given.
     pub jobs: Option<usize>,
 }
@@ -102,6 +103,16 @@ pub enum Event<'a> {
         done: f64,
         known: f64,
         stats: Stats,
+    },
+    /// A chunk of the input is finished, and this is held.
+    Released {
+        input: &'a str,
+        chunk: usize,
+        footprint: Footprint,
+    },
+    /// Memory was short: so many windows at a time from now on.
+    SlotsReduced {
+        slots: usize,
     },
     /// Some of the input could not be heard.
     Damaged {

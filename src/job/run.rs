@@ -12,6 +12,7 @@ use crate::backend::checkpoint::Checkpoint;
 use crate::backend::hub::Download;
 use crate::backend::{Slots, load, source};
 use crate::cancel::CancelToken;
+use crate::device::memory::Memory;
 use crate::device::{self, Selected};
 use crate::engine::{Engine, Stats};
 use crate::error::{Error, Result};
@@ -30,6 +31,16 @@ pub struct Summary {
     pub seconds: f64,
     /// None if no model was needed.
     pub stats: Option<Stats>,
+    /// Bytes held at most, by this process and on the device.
+    pub peak_host: u64,
+    pub peak_device: u64,
+}
+
+impl Summary {
+    pub fn peak(&mut self, memory: &Memory) {
+        self.peak_host = self.peak_host.max(memory.host.peak);
+        self.peak_device = self.peak_device.max(memory.device.map_or(0, |device| device.peak));
+    }
 }
 
 /// Does all of it. The error is what ended the job before its time, several faults if the plan is wrong.
@@ -74,7 +85,7 @@ fn prepare(
     let samples_needed = job.decode.temperatures.iter().any(|t| *t > 0.0);
     let candidates = job.decode.best_of.filter(|_| samples_needed).unwrap_or(1);
     let model = load(checkpoint, &device, Slots { windows: job.batch_size, candidates })?;
-    let engine = Engine::start(model.backend, model.tokenizer, cancel)?;
+    let engine = Engine::start(model.backend, model.tokenizer, job.release, cancel)?;
     let seconds = started.elapsed().as_secs_f64();
     on_event(Event::Loaded { identity: &identity, device: &device.name, seconds });
     Ok((engine, identity))

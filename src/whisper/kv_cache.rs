@@ -6,7 +6,7 @@ use crate::device::Kernels;
 use crate::device::kernels::Place;
 
 /// Of every layer, `[slots, heads, len, head width]`. What a slot holds beyond what was stored is old.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
     width: usize,

@@ -9,7 +9,7 @@ use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::fallback::WindowResult;
 use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Stretch, Task, Tokenizer};
-use transcribe::engine::{Engine, WindowDone};
+use transcribe::engine::{Engine, ReleasePolicy, WindowDone};
 use transcribe::error::{Error, Result};
 use transcribe::mel::features::Features;
 use transcribe::time::WINDOW_FRAMES;
@@ -153,7 +153,8 @@ fn options(given: &Value) -> DecodeOptions {
 }
 
 fn engine(backend: Scripted, tokenizer: &Arc<Tokenizer>) -> Engine {
-    Engine::start(Box::new(backend), Arc::clone(tokenizer), &CancelToken::new()).unwrap()
+    Engine::start(Box::new(backend), Arc::clone(tokenizer), ReleasePolicy::default(), &CancelToken::new())
+        .unwrap()
 }
 
 fn run(
@@ -289,7 +290,7 @@ fn cancelling_stops_within_one_step() {
         Ok(())
     };
     let backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
-    let engine = Engine::start(Box::new(backend), tokenizer, &cancel).unwrap();
+    let engine = Engine::start(Box::new(backend), tokenizer, ReleasePolicy::default(), &cancel).unwrap();
     let features = CountingFeatures { frames: 3_000 };
     let result = decode(&engine, vec![Part::whole(3_000, features)], &DecodeOptions::default());
     assert!(matches!(result, Err(Error::Cancelled(CancelReason::Interrupt))));

@@ -13,7 +13,7 @@ use transcribe::backend::scripted::Scripted;
 use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::{DecodeOptions, Stretch};
-use transcribe::engine::{Engine, Event, Recording, Task};
+use transcribe::engine::{Engine, Event, Recording, ReleasePolicy, Task};
 use transcribe::error::Error;
 
 use crate::decode::{CountingFeatures, VOCAB, multilingual, scripted_logits};
@@ -30,7 +30,7 @@ fn scripted(seed: u64, windows: usize, sequences: usize) -> Scripted {
 }
 
 fn start(backend: Scripted, cancel: &CancelToken) -> Engine {
-    Engine::start(Box::new(backend), multilingual(), cancel).unwrap()
+    Engine::start(Box::new(backend), multilingual(), ReleasePolicy::default(), cancel).unwrap()
 }
 
 /// Samples are drawn, so that candidates share seats; short, so that there are many windows in little time.
@@ -178,6 +178,22 @@ impl transcribe::mel::Features for Marked {
         out.iter_mut().for_each(|value| *value += 1e6);
         Ok(())
     }
+}
+
+/// Half of the slots, and half of those, until memory suffices: the text is the same.
+#[test]
+fn short_memory_costs_slots_and_no_text() {
+    let none = CancelToken::new();
+    let parts =
+        || (0..6).map(|index| part(index * 3_000, (index + 1) * 3_000, (index + 1) * 3_000, false, 18_000));
+    let expected = decode(&start(scripted(9, 6, 8), &none), parts().collect(), &options()).unwrap();
+    for room in [1, 2, 5] {
+        let engine = start(scripted(9, 6, 8).with_room(room), &none);
+        assert_eq!(decode(&engine, parts().collect(), &options()).unwrap(), expected, "room for {room}");
+    }
+    let engine = start(scripted(9, 6, 8).with_room(0), &none);
+    let error = decode(&engine, parts().collect(), &options()).unwrap_err();
+    assert!(matches!(error.unshared(), Error::OutOfMemory { .. }), "{error}");
 }
 
 /// A panic while one recording is worked for costs that one only.

@@ -11,7 +11,7 @@ use transcribe::backend::Capacity;
 use transcribe::backend::candle::CandleBackend;
 use transcribe::cancel::CancelToken;
 use transcribe::decode::{DecodeOptions, Tokenizer};
-use transcribe::engine::Engine;
+use transcribe::engine::{Engine, ReleasePolicy};
 use transcribe::whisper::Config;
 use transcribe::whisper::weights::Weights;
 
@@ -72,7 +72,8 @@ pub fn demo(windows: usize, sequences: usize) -> Engine {
     let weights = Weights::Files(vec![root("models/demo/model.safetensors")]);
     let weights = weights.open(DType::F32, &Device::Cpu).unwrap();
     let backend = CandleBackend::new(config, weights, Capacity { windows, sequences }).unwrap();
-    Engine::start(Box::new(backend), Arc::new(tokenizer), &CancelToken::new()).unwrap()
+    Engine::start(Box::new(backend), Arc::new(tokenizer), ReleasePolicy::default(), &CancelToken::new())
+        .unwrap()
 }
 
 fn options(of: &Options) -> DecodeOptions {

@@ -102,6 +102,7 @@ pub fn decode(engine: &Engine, parts: Vec<Part>, options: &DecodeOptions) -> Res
                 assert_eq!(told.remove(&chunk).unwrap_or_default(), decoded.segments);
                 assert!(done.insert(chunk, decoded).is_none());
             }
+            (_, Event::Released(_) | Event::SlotsReduced { .. }) => {}
             (_, Event::Failed(error)) => return Err(error),
         }
     }

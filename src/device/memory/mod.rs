@@ -11,7 +11,6 @@ mod metal;
 
 use candle_core::Device;
 
-use super::Selected;
 use crate::error::{Error, Result};
 
 pub use host::{Swap, free_disk, purge, swap};
@@ -48,8 +47,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn measure(selected: &Selected) -> Result<Self> {
-        let measured = measure_device(&selected.device);
+    pub fn measure(device: &Device) -> Result<Self> {
+        let measured = measure_device(device);
         let (device, pool) =
             measured.map_err(|error| Error::compute("measuring the device's memory", error))?;
         Ok(Self { host: host::usage(), device, pool })
@@ -64,13 +63,25 @@ pub struct Released {
 }
 
 /// Waits until the device has done its work, then gives back what was freed: drop first what is to go.
-pub fn release(selected: &Selected) -> Result<Released> {
-    let device = &selected.device;
+pub fn release(device: &Device) -> Result<Released> {
     let device =
         device_released(device).map_err(|error| Error::compute("releasing the device's memory", error))?;
     let before = host::resident().now;
     purge();
     Ok(Released { host: before.saturating_sub(host::resident().now), device })
+}
+
+/// Whether a failure is for want of memory, by the driver's code rather than by its words.
+pub fn is_exhausted(error: &candle_core::Error) -> bool {
+    use candle_core::Error as E;
+    match error {
+        E::WithBacktrace { inner, .. } | E::Context { inner, .. } | E::WithPath { inner, .. } => {
+            is_exhausted(inner)
+        }
+        #[cfg(feature = "cuda")]
+        E::Cuda(cause) => cuda::is_exhausted(&**cause),
+        _ => false,
+    }
 }
 
 fn device_released(device: &Device) -> candle_core::Result<u64> {

@@ -26,7 +26,7 @@ fn memory_that_was_freed_goes_back() {
     if !alone("memory_that_was_freed_goes_back") {
         return;
     }
-    let cpu = Selected::cpu();
+    let cpu = Device::Cpu;
     release(&cpu).unwrap();
     let before = Memory::measure(&cpu).unwrap().host;
     let mut blocks: Vec<Vec<u8>> = (0..200 * 64).map(|i| vec![i as u8 | 1; 16 << 10]).collect();
@@ -51,7 +51,7 @@ fn memory_that_was_freed_goes_back() {
 
 #[test]
 fn the_cpu_has_no_memory_of_its_own() {
-    let memory = Memory::measure(&Selected::cpu()).unwrap();
+    let memory = Memory::measure(&Device::Cpu).unwrap();
     assert_eq!((memory.device, memory.pool), (None, None));
     let host = memory.host;
     assert!(host.now > MB && host.now <= host.peak && host.peak < host.total, "{host:?}");
