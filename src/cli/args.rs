@@ -272,6 +272,7 @@ impl Args {
                 .long("help")
                 .short('h')
                 .action(ArgAction::HelpShort)
+                .global(true)
                 .help("Tell all this")
                 .help_heading(GENERAL),
             clap::Arg::new("version")

@@ -55,6 +55,7 @@ fn help_explains_to_a_newcomer() {
         .and(contains("130  interrupted"))
         .and(contains("TRANSCRIBE_OUTPUT_DIR"));
     program().arg("--help").assert().code(0).stdout(all).stderr(is_empty());
+    program().args(["bench", "--help"]).assert().code(0).stdout(contains("--random <SIZE>"));
     let version = starts_with("transcribe ").and(contains("(cpu"));
     program().arg("--version").assert().code(0).stdout(version).stderr(is_empty());
 }
