@@ -8,7 +8,7 @@ use crate::device::kernels_for;
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
 use crate::whisper::kv_cache::KvShape;
-use crate::whisper::{Config, KvCache, Row, Whisper};
+use crate::whisper::{Config, KvCache, Row, Whisper, Work};
 
 #[derive(Debug)]
 pub struct CandleBackend {
@@ -19,6 +19,7 @@ pub struct CandleBackend {
     text: KvCache,
     /// Keys and values of what each window's encoder heard.
     audio: KvCache,
+    work: Work,
     device: Device,
     dtype: DType,
 }
@@ -27,9 +28,11 @@ impl CandleBackend {
     /// Builds the network and its caches. The builder's dtype is the one to compute in.
     pub fn new(config: Config, weights: VarBuilder<'_>, capacity: Capacity) -> candle_core::Result<Self> {
         let (device, dtype) = (weights.device().clone(), weights.dtype());
+        let kernels = kernels_for(&device);
         let cache = |slots, len| {
             let (layers, heads) = (config.decoder_layers, config.decoder_attention_heads);
-            KvCache::new(KvShape { layers, slots, heads, len, width: config.d_model }, dtype, &device)
+            let shape = KvShape { layers, slots, heads, len, width: config.d_model };
+            KvCache::new(shape, dtype, &device, kernels.clone())
         };
         let text = cache(capacity.sequences, config.max_target_positions)?;
         let audio = cache(capacity.windows, config.max_source_positions)?;
@@ -39,25 +42,33 @@ impl CandleBackend {
             n_text_ctx: config.max_target_positions,
             n_vocab: config.vocab_size,
         };
-        let model = Whisper::new(config, weights, kernels_for(&device))?;
-        Ok(CandleBackend { model, spec, capacity, text, audio, device, dtype })
+        let work = Work::new(dtype, &device);
+        let model = Whisper::new(config, weights, kernels)?;
+        Ok(CandleBackend { model, spec, capacity, text, audio, work, device, dtype })
     }
 
     /// The encoder's output for windows of mel, `[windows, 1500, width]`.
     pub fn encoder_output(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
+        self.model.encoder.forward(&self.mel(windows)?, &mut Work::new(self.dtype, &self.device))
+    }
+
+    fn mel(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
         let shape = (1, self.spec.n_mels, WINDOW_FRAMES);
         let mels = windows.iter().map(|mel| Tensor::from_slice(mel, shape, &self.device));
-        let mel = Tensor::cat(&mels.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-        self.model.encoder.forward(&mel.to_dtype(self.dtype)?)
+        Tensor::cat(&mels.collect::<candle_core::Result<Vec<_>>>()?, 0)?.to_dtype(self.dtype)
     }
 
-    fn encode_group(&self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
+    fn encode_group(&mut self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
         let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
         let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
-        self.model.decoder.listen(&self.encoder_output(&mels)?, &slots, &self.audio)
+        let mel = self.mel(&mels)?;
+        on_the_pool(&self.device, || {
+            let encoded = self.model.encoder.forward(&mel, &mut self.work)?;
+            self.model.decoder.listen(&encoded, &slots, &self.audio, &mut self.work)
+        })
     }
 
-    fn decode_rows(&self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> candle_core::Result<()> {
+    fn decode_rows(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> candle_core::Result<()> {
         let mut chosen = Vec::new();
         let mut first = 0;
         let network_rows = rows.iter().map(|row| {
@@ -66,14 +77,15 @@ impl CandleBackend {
             Row { sequence: row.sequence, window: row.window, position: row.position, tokens: row.tokens }
         });
         let network_rows: Vec<Row<'_>> = network_rows.collect();
-        let decoder = &self.model.decoder;
-        let outputs = decoder.forward(&network_rows, &self.text, &self.audio)?;
-        logits.clear();
-        if !chosen.is_empty() {
-            let scores = decoder.logits(&outputs, &chosen)?.to_dtype(DType::F32)?;
-            logits.extend(scores.flatten_all()?.to_vec1::<f32>()?);
-        }
-        Ok(())
+        let (model, work) = (&self.model, &mut self.work);
+        on_the_pool(&self.device, || {
+            let outputs = model.decoder.forward(&network_rows, &self.text, &self.audio, work)?;
+            logits.clear();
+            if !chosen.is_empty() {
+                model.kernels.read(&model.decoder.logits(&outputs, &chosen, work)?, logits)?;
+            }
+            Ok(())
+        })
     }
 
     /// A request outside of the slots or the vocabulary is a bug of the caller; said before it does harm.
@@ -91,6 +103,12 @@ impl CandleBackend {
         }
         Ok(())
     }
+}
+
+/// On the CPU the network runs on a thread of the pool that computes it: its hundreds of small tasks then start
+/// without waking a sleeping thread for each. Other devices keep the thread they know.
+fn on_the_pool<T: Send>(device: &Device, f: impl FnOnce() -> T + Send) -> T {
+    if device.is_cpu() { rayon::scope(|_| f()) } else { f() }
 }
 
 impl Backend for CandleBackend {
@@ -128,5 +146,57 @@ impl Backend for CandleBackend {
 
     fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
         self.text.copy_slot(from, to, len).map_err(|error| Error::compute("copying a sequence", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::whisper::random;
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// The encoder's output, and the scores after a prompt and after a step of several rows beside another prompt.
+    fn results(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<u32>; 3] {
+        let encoded = backend.encoder_output(&[mel]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        backend.encode(&[WindowInput { slot: 0, mel }, WindowInput { slot: 1, mel }]).unwrap();
+        let row = |sequence, position, tokens| RowInput {
+            sequence,
+            window: sequence % 2,
+            position,
+            tokens,
+            logits_after: &[0],
+        };
+        let prompt: Vec<u32> = (0..60).collect();
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        backend.decode(&[row(0, 0, &prompt), row(1, 0, &prompt[3..])], &mut first).unwrap();
+        backend.decode(&[row(0, 60, &[7]), row(1, 57, &[9]), row(2, 0, &prompt[5..])], &mut second).unwrap();
+        [bits(&encoded), bits(&first), bits(&second)]
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        // Two layers of each kind, at a width that fills no panel, and a vocabulary of the true size.
+        let config = Config {
+            d_model: 320,
+            encoder_layers: 2,
+            decoder_layers: 2,
+            ..Config::published("base").unwrap()
+        };
+        let config = Config { encoder_attention_heads: 5, decoder_attention_heads: 5, ..config };
+        let weights = random::weights(DType::F32, &Device::Cpu);
+        let capacity = Capacity { windows: 2, sequences: 3 };
+        let mel = random::mel(&config, 0);
+        let mut backend = CandleBackend::new(config, weights, capacity).unwrap();
+        let mut with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| results(&mut backend, &mel))
+        };
+        let one = with(1);
+        for threads in 2..=4 {
+            assert!(with(threads) == one, "{threads} threads");
+        }
     }
 }
