@@ -1,15 +1,17 @@
 //! A Whisper checkpoint that runs on candle.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 use super::{Backend, Capacity, ModelSpec, RowInput, WindowInput};
-use crate::device::kernels_for;
 use crate::device::memory::{self, Memory, Released};
+use crate::device::{Kernels, kernels_for};
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
 use crate::whisper::kv_cache::KvShape;
-use crate::whisper::{Config, KvCache, Row, Whisper};
+use crate::whisper::{Config, KvCache, Row, Whisper, Work};
 
 #[derive(Debug)]
 pub struct CandleBackend {
@@ -17,10 +19,12 @@ pub struct CandleBackend {
     spec: ModelSpec,
     shape: CacheShape,
     capacity: Capacity,
+    kernels: Arc<dyn Kernels>,
     /// Keys and values of the sequences' own texts.
     text: KvCache,
     /// Keys and values of what each window's encoder heard.
     audio: KvCache,
+    work: Work,
     device: Device,
     dtype: DType,
 }
@@ -42,9 +46,11 @@ fn caches(
     capacity: Capacity,
     dtype: DType,
     device: &Device,
+    kernels: &Arc<dyn Kernels>,
 ) -> candle_core::Result<(KvCache, KvCache)> {
     let CacheShape { layers, heads, width, text, audio } = *shape;
-    let cache = |slots, len| KvCache::new(KvShape { layers, slots, heads, len, width }, dtype, device);
+    let shape = |slots, len| KvShape { layers, slots, heads, len, width };
+    let cache = |slots, len| KvCache::new(shape(slots, len), dtype, device, Arc::clone(kernels));
     Ok((cache(capacity.sequences, text)?, cache(capacity.windows, audio)?))
 }
 
@@ -67,32 +73,41 @@ impl CandleBackend {
             text: config.max_target_positions,
             audio: config.max_source_positions,
         };
-        let (text, audio) = caches(&shape, capacity, dtype, &device)?;
+        let kernels = kernels_for(&device);
+        let (text, audio) = caches(&shape, capacity, dtype, &device, &kernels)?;
         let spec = ModelSpec {
             n_mels: config.num_mel_bins,
             n_audio_ctx: config.max_source_positions,
             n_text_ctx: config.max_target_positions,
             n_vocab: config.vocab_size,
         };
-        let model = Whisper::new(config, weights, kernels_for(&device))?;
-        Ok(CandleBackend { model, spec, shape, capacity, text, audio, device, dtype })
+        let work = Work::new(dtype, &device);
+        let model = Whisper::new(config, weights, Arc::clone(&kernels))?;
+        Ok(CandleBackend { model, spec, shape, capacity, kernels, text, audio, work, device, dtype })
     }
 
     /// The encoder's output for windows of mel, `[windows, 1500, width]`.
     pub fn encoder_output(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
+        self.model.encoder.forward(&self.mel(windows)?, &mut Work::new(self.dtype, &self.device))
+    }
+
+    fn mel(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
         let shape = (1, self.spec.n_mels, WINDOW_FRAMES);
         let mels = windows.iter().map(|mel| Tensor::from_slice(mel, shape, &self.device));
-        let mel = Tensor::cat(&mels.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-        self.model.encoder.forward(&mel.to_dtype(self.dtype)?)
+        Tensor::cat(&mels.collect::<candle_core::Result<Vec<_>>>()?, 0)?.to_dtype(self.dtype)
     }
 
-    fn encode_group(&self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
+    fn encode_group(&mut self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
         let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
         let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
-        self.model.decoder.listen(&self.encoder_output(&mels)?, &slots, &self.audio)
+        let mel = self.mel(&mels)?;
+        on_the_pool(&self.device, || {
+            let encoded = self.model.encoder.forward(&mel, &mut self.work)?;
+            self.model.decoder.listen(&encoded, &slots, &self.audio, &mut self.work)
+        })
     }
 
-    fn decode_rows(&self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> candle_core::Result<()> {
+    fn decode_rows(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> candle_core::Result<()> {
         let mut chosen = Vec::new();
         let mut first = 0;
         let network_rows = rows.iter().map(|row| {
@@ -101,14 +116,15 @@ impl CandleBackend {
             Row { sequence: row.sequence, window: row.window, position: row.position, tokens: row.tokens }
         });
         let network_rows: Vec<Row<'_>> = network_rows.collect();
-        let decoder = &self.model.decoder;
-        let outputs = decoder.forward(&network_rows, &self.text, &self.audio)?;
-        logits.clear();
-        if !chosen.is_empty() {
-            let scores = decoder.logits(&outputs, &chosen)?.to_dtype(DType::F32)?;
-            logits.extend(scores.flatten_all()?.to_vec1::<f32>()?);
-        }
-        Ok(())
+        let (model, work) = (&self.model, &mut self.work);
+        on_the_pool(&self.device, || {
+            let outputs = model.decoder.forward(&network_rows, &self.text, &self.audio, work)?;
+            logits.clear();
+            if !chosen.is_empty() {
+                model.kernels.read(&model.decoder.logits(&outputs, &chosen, work)?, logits)?;
+            }
+            Ok(())
+        })
     }
 
     /// A request outside of the slots or the vocabulary is a bug of the caller; said before it does harm.
@@ -126,6 +142,12 @@ impl CandleBackend {
         }
         Ok(())
     }
+}
+
+/// On the CPU the network runs on a thread of the pool that computes it: its hundreds of small tasks then start
+/// without waking a sleeping thread for each. Other devices keep the thread they know.
+fn on_the_pool<T: Send>(device: &Device, f: impl FnOnce() -> T + Send) -> T {
+    if device.is_cpu() { rayon::scope(|_| f()) } else { f() }
 }
 
 impl Backend for CandleBackend {
@@ -174,8 +196,9 @@ impl Backend for CandleBackend {
 
     fn shrink(&mut self, capacity: Capacity) -> Result<()> {
         // The old ones go first: there is no room for both.
-        (self.text, self.audio) = (KvCache::default(), KvCache::default());
-        let caches = caches(&self.shape, capacity, self.dtype, &self.device);
+        let none = || KvCache::none(Arc::clone(&self.kernels));
+        (self.text, self.audio) = (none(), none());
+        let caches = caches(&self.shape, capacity, self.dtype, &self.device, &self.kernels);
         (self.text, self.audio) = caches.map_err(|error| failed("making room", error))?;
         self.capacity = capacity;
         Ok(())
@@ -183,5 +206,57 @@ impl Backend for CandleBackend {
 
     fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
         self.text.copy_slot(from, to, len).map_err(|error| failed("copying a sequence", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::whisper::random;
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// The encoder's output, and the scores after a prompt and after a step of several rows beside another prompt.
+    fn results(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<u32>; 3] {
+        let encoded = backend.encoder_output(&[mel]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        backend.encode(&[WindowInput { slot: 0, mel }, WindowInput { slot: 1, mel }]).unwrap();
+        let row = |sequence, position, tokens| RowInput {
+            sequence,
+            window: sequence % 2,
+            position,
+            tokens,
+            logits_after: &[0],
+        };
+        let prompt: Vec<u32> = (0..60).collect();
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        backend.decode(&[row(0, 0, &prompt), row(1, 0, &prompt[3..])], &mut first).unwrap();
+        backend.decode(&[row(0, 60, &[7]), row(1, 57, &[9]), row(2, 0, &prompt[5..])], &mut second).unwrap();
+        [bits(&encoded), bits(&first), bits(&second)]
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        // Two layers of each kind, at a width that fills no panel, and a vocabulary of the true size.
+        let config = Config {
+            d_model: 320,
+            encoder_layers: 2,
+            decoder_layers: 2,
+            ..Config::published("base").unwrap()
+        };
+        let config = Config { encoder_attention_heads: 5, decoder_attention_heads: 5, ..config };
+        let weights = random::weights(DType::F32, &Device::Cpu);
+        let capacity = Capacity { windows: 2, sequences: 3 };
+        let mel = random::mel(&config, 0);
+        let mut backend = CandleBackend::new(config, weights, capacity).unwrap();
+        let mut with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| results(&mut backend, &mel))
+        };
+        let one = with(1);
+        for threads in 2..=4 {
+            assert!(with(threads) == one, "{threads} threads");
+        }
     }
 }

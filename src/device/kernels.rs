@@ -2,35 +2,92 @@
 //!
 //! [`Plain`](super::plain::Plain) says in candle's own operations what each function means, for any device;
 //! a device with something faster implements the trait beside it and is tested against it.
+//!
+//! Results go to tensors that are there already (`y`, contiguous, sharing no memory with what is read), so that
+//! nothing is allocated from step to step.
 
 use std::fmt::Debug;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// A place in a cache: which slot, and where in it.
 pub type Place = (usize, usize);
 
+/// A weight `[out, in]`, laid out as its device likes it.
+#[derive(Debug)]
+pub struct Matrix {
+    pub values: Tensor,
+    pub out: usize,
+    pub width: usize,
+}
+
+/// What becomes of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    Keep,
+    /// The exact GELU of it.
+    Gelu,
+    /// It is added to what `y` holds.
+    Add,
+}
+
+/// Keys and values of several slots, laid out as their device likes it.
+#[derive(Debug)]
+pub struct KeysValues {
+    pub keys: Tensor,
+    pub values: Tensor,
+    /// Slots, heads, entries of a slot, width of a head.
+    pub shape: [usize; 4],
+}
+
 pub trait Kernels: Debug + Send + Sync {
-    /// `x · weightᵀ + bias`, then the exact GELU if `gelu`. `x` is `[rows, in]` or `[batch, rows, in]`,
-    /// `weight` is `[out, in]`. The result for a row (rank 2) or a batch entry (rank 3) must not depend on
+    /// Lays a weight `[out, in]` out.
+    fn matrix(&self, weight: Tensor) -> Result<Matrix>;
+
+    /// Rows `tokens` of a table.
+    fn embed(&self, table: &Matrix, tokens: &[u32], y: &Tensor) -> Result<()>;
+
+    /// `y += rows`, the last dimensions of `y` being those of `rows`.
+    fn add(&self, rows: &Tensor, y: &Tensor) -> Result<()>;
+
+    /// `x · weightᵀ + bias`, rows of `x` to rows of `y`, of any rank. The result for a row must not depend on
     /// its neighbours.
-    fn linear(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: bool) -> Result<Tensor>;
+    fn linear(
+        &self,
+        x: &Tensor,
+        weight: &Matrix,
+        bias: Option<&Tensor>,
+        then: Then,
+        y: &Tensor,
+    ) -> Result<()>;
+
+    /// The GELU of a convolution of three taps with one zero row on either side, `[batch, rows, in]` to
+    /// `[batch, rows / stride, out]`; the weight is `[out, 3 × in]`, tap after tap.
+    fn convolve(&self, x: &Tensor, weight: &Matrix, bias: &Tensor, stride: usize, y: &Tensor) -> Result<()>;
 
     /// Layer normalisation over the last dimension, eps 1e-5.
-    fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>;
+    fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()>;
 
     /// Full self-attention without a mask: `[batch, rows, 3 × width]`, queries, keys and values side by
     /// side, to `[batch, rows, width]`.
-    fn attention(&self, qkv: &Tensor, heads: usize) -> Result<Tensor>;
+    fn attention(&self, qkv: &Tensor, heads: usize, y: &Tensor) -> Result<()>;
 
-    /// Writes `width` columns of `x` (`[rows, …]`) from `column` on into `cache` (`[slots, heads, len, head
-    /// width]`) in place, row `i` at `places[i]`.
-    fn store(&self, cache: &Tensor, x: &Tensor, column: usize, places: &[Place]) -> Result<()>;
+    /// An empty cache of a shape as in [`KeysValues`].
+    fn cache(&self, shape: [usize; 4], dtype: DType, device: &Device) -> Result<KeysValues>;
+
+    /// Writes keys and values, which stand side by side in `x` (`[rows, …]`) from `column` on, row `i` at
+    /// `places[i]`.
+    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, places: &[Place]) -> Result<()>;
+
+    /// Copies the first `len` entries of a slot to another one.
+    fn copy(&self, cache: &KeysValues, from: usize, to: usize, len: usize) -> Result<()>;
 
     /// Attention of single rows to a cache: row `i` of the first `width` columns of `q` sees the first
-    /// `reach[i].1` entries of slot `reach[i].0`. Gives `[rows, width]`.
-    fn cached_attention(&self, q: &Tensor, keys: &Tensor, values: &Tensor, reach: &[Place])
-    -> Result<Tensor>;
+    /// `reach[i].1` entries of slot `reach[i].0`. Into `[rows, width]`.
+    fn cached_attention(&self, q: &Tensor, cache: &KeysValues, reach: &[Place], y: &Tensor) -> Result<()>;
+
+    /// All values, as f32, into memory of the host, whose old content goes.
+    fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()>;
 }
 
 #[cfg(test)]
@@ -49,60 +106,131 @@ mod tests {
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     }
 
+    fn flat(t: &Tensor) -> Vec<f32> {
+        t.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
     #[track_caller]
     fn assert_close(a: &Tensor, b: &Tensor, tolerance: f32) {
         assert_eq!(a.dims(), b.dims());
-        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for (a, b) in flat(a).into_iter().zip(flat(b)) {
             assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{a} {b}");
         }
+    }
+
+    /// What both kernels make of the same tensor `y`.
+    fn both(y: &Tensor, f: impl Fn(&dyn Kernels, &Tensor) -> Result<()>) -> [Tensor; 2] {
+        [&Cpu as &dyn Kernels, &Plain].map(|kernels| {
+            let y = y.copy().unwrap();
+            f(kernels, &y).unwrap();
+            y
+        })
+    }
+
+    #[track_caller]
+    fn assert_agree(y: &Tensor, f: impl Fn(&dyn Kernels, &Tensor) -> Result<()>) {
+        let [fast, plain] = both(y, f);
+        assert_close(&fast, &plain, 1e-4);
+    }
+
+    fn linear(x: &Tensor, w: &Tensor) -> Vec<f32> {
+        let y = random(&[x.dim(0).unwrap(), w.dim(0).unwrap()], 0);
+        Cpu.linear(x, &Cpu.matrix(w.clone()).unwrap(), None, Then::Keep, &y).unwrap();
+        flat(&y)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn linear_agrees(rows in 1usize..19, width in 1usize..300, out in 1usize..90,
-                         bias: bool, gelu: bool, batch in 0usize..3, seed: u64) {
-            let shape = if batch == 0 { vec![rows, width] } else { vec![batch, rows, width] };
-            let (x, w) = (random(&shape, seed), random(&[out, width], seed + 1));
+        fn linear_agrees(rows in 1usize..300, width in 1usize..900, out in 1usize..90, bias: bool, seed: u64) {
+            let (x, w) = (random(&[rows, width], seed), random(&[out, width], seed + 1));
             let bias = bias.then(|| random(&[out], seed + 2));
-            let fast = Cpu.linear(&x, &w, bias.as_ref(), gelu).unwrap();
-            assert_close(&fast, &Plain.linear(&x, &w, bias.as_ref(), gelu).unwrap(), 1e-4);
+            for then in [Then::Keep, Then::Gelu, Then::Add] {
+                assert_agree(&random(&[rows, out], seed + 3), |kernels, y| {
+                    kernels.linear(&x, &kernels.matrix(w.clone())?, bias.as_ref(), then, y)
+                });
+            }
         }
 
         #[test]
-        fn a_row_does_not_depend_on_its_neighbours(rows in 2usize..12, width in 1usize..200, out in 1usize..3000, seed: u64) {
+        fn a_row_does_not_depend_on_its_neighbours(rows in 2usize..230, width in 1usize..1700, out in 1usize..300, seed: u64) {
             let (x, w) = (random(&[rows, width], seed), random(&[out, width], seed + 1));
-            let all = Cpu.linear(&x, &w, None, false).unwrap();
-            for row in 0..rows {
-                let alone = Cpu.linear(&x.narrow(0, row, 1).unwrap(), &w, None, false).unwrap();
-                prop_assert_eq!(alone.to_vec2::<f32>().unwrap()[0].clone(), all.get(row).unwrap().to_vec1::<f32>().unwrap());
+            let all = linear(&x, &w);
+            for count in [1, 2, 5, 8, 16].into_iter().filter(|&count| count <= rows) {
+                let first = rows - count;
+                prop_assert_eq!(&linear(&x.narrow(0, first, count).unwrap(), &w), &all[first * out..]);
             }
+        }
+
+        #[test]
+        fn convolutions_agree(windows in 1usize..3, rows in 3usize..90, width in 1usize..50, stride in 1usize..3, seed: u64) {
+            let rows = rows.next_multiple_of(stride);
+            let (x, w) = (random(&[windows, rows, width], seed), random(&[40, 3 * width], seed + 1));
+            assert_agree(&random(&[windows, rows / stride, 40], seed + 2), |kernels, y| {
+                kernels.convolve(&x, &kernels.matrix(w.clone())?, &random(&[40], seed + 3), stride, y)
+            });
+        }
+
+        #[test]
+        fn rows_agree(rows in 1usize..200, width in 2usize..900, seed: u64) {
+            let y = random(&[rows, width], seed);
+            let (x, row) = (random(&[rows, width], seed + 1), |i| random(&[width], seed + i));
+            assert_agree(&y, |kernels, y| kernels.layer_norm(&x, &row(2), &row(3), y));
+            assert_agree(&y, |kernels, y| kernels.add(&row(2), y));
+            let (table, tokens) = (random(&[70, width], seed + 4), [69, 0, 48]);
+            let y = random(&[3, width], seed);
+            assert_agree(&y, |kernels, y| kernels.embed(&kernels.matrix(table.clone())?, &tokens, y));
         }
 
         #[test]
         fn attention_agrees(rows in 1usize..700, heads in 1usize..4, head in prop::sample::select(vec![8usize, 20, 64]), seed: u64) {
             let qkv = random(&[2, rows, 3 * heads * head], seed);
-            assert_close(&Cpu.attention(&qkv, heads).unwrap(), &Plain.attention(&qkv, heads).unwrap(), 1e-4);
+            let y = random(&[2, rows, heads * head], seed);
+            assert_agree(&y, |kernels, y| kernels.attention(&qkv, heads, y));
         }
 
         #[test]
-        fn caches_agree(slots in 1usize..4, heads in 1usize..4, len in 1usize..40, rows in 1usize..9, seed: u64) {
+        fn caches_agree(slots in 1usize..4, heads in 1usize..4, len in 1usize..140, rows in 1usize..20, copied in 1usize..140, seed: u64) {
             use rand::{Rng, SeedableRng};
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
             let head = 16;
-            let x = random(&[rows, 3 * heads * head], seed);
-            let places: Vec<Place> = (0..rows).map(|_| (rng.random_range(0..slots), rng.random_range(0..len))).collect();
-            let results: Vec<Tensor> = [&Cpu as &dyn Kernels, &Plain].into_iter().map(|kernels| {
-                let keys = random(&[slots, heads, len, head], seed + 1);
-                let values = random(&[slots, heads, len, head], seed + 2);
-                kernels.store(&keys, &x, heads * head, &places).unwrap();
-                kernels.store(&values, &x, 2 * heads * head, &places).unwrap();
-                let reach: Vec<Place> = places.iter().map(|&(slot, position)| (slot, position + 1)).collect();
-                kernels.cached_attention(&x, &keys, &values, &reach).unwrap()
-            }).collect();
-            assert_close(&results[0], &results[1], 1e-4);
+            let width = heads * head;
+            let all: Vec<Place> = (0..slots).flat_map(|slot| (0..len).map(move |at| (slot, at))).collect();
+            let x = random(&[all.len(), 3 * width], seed);
+            let q = random(&[rows, 3 * width], seed + 1);
+            let mut reach: Vec<Place> = (0..rows).map(|_| (rng.random_range(0..slots), rng.random_range(1..=len))).collect();
+            // Neighbours that see the same, and neighbours that do not.
+            reach[rows / 2..].fill((0, len));
+            assert_agree(&random(&[rows, width], seed), |kernels, y| {
+                let cache = kernels.cache([slots, heads, len, head], DType::F32, &Device::Cpu)?;
+                kernels.store(&cache, &x, width, &all)?;
+                kernels.copy(&cache, slots - 1, 0, copied.min(len))?;
+                kernels.cached_attention(&q, &cache, &reach, y)
+            });
         }
+
+        #[test]
+        fn attention_does_not_depend_on_neighbours_either(rows in 2usize..20, len in 1usize..140, seed: u64) {
+            let (heads, head) = (2, 64);
+            let places: Vec<Place> = (0..len).map(|at| (0, at)).collect();
+            let cache = Cpu.cache([1, heads, len, head], DType::F32, &Device::Cpu).unwrap();
+            Cpu.store(&cache, &random(&[len, 2 * heads * head], seed), 0, &places).unwrap();
+            let q = random(&[rows, heads * head], seed + 1);
+            let y = random(&[rows, heads * head], seed);
+            Cpu.cached_attention(&q, &cache, &vec![(0, len); rows], &y).unwrap();
+            for row in 0..rows {
+                let alone = random(&[1, heads * head], seed);
+                Cpu.cached_attention(&q.narrow(0, row, 1).unwrap(), &cache, &[(0, len)], &alone).unwrap();
+                prop_assert_eq!(flat(&alone), flat(&y.narrow(0, row, 1).unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn memory_that_is_read_is_not_written() {
+        let x = random(&[4, 16], 0);
+        let w = Cpu.matrix(random(&[16, 16], 1)).unwrap();
+        assert!(Cpu.linear(&x, &w, None, Then::Keep, &x).is_err());
     }
 }

@@ -1,10 +1,10 @@
 //! Every kernel in candle's own operations: what the fast ones are tested against, and what runs on a device
 //! that has none.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 
-use super::kernels::{Kernels, Place};
+use super::kernels::{Kernels, KeysValues, Matrix, Place, Then};
 
 #[derive(Debug)]
 pub struct Plain;
@@ -13,20 +13,56 @@ pub struct Plain;
 const QUERY_ROWS: usize = 512;
 
 impl Kernels for Plain {
-    fn linear(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: bool) -> Result<Tensor> {
-        let y = x.broadcast_matmul(&weight.t()?)?;
-        let y = match bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
+    fn matrix(&self, weight: Tensor) -> Result<Matrix> {
+        let (out, width) = weight.dims2()?;
+        Ok(Matrix { values: weight.contiguous()?, out, width })
+    }
+
+    fn embed(&self, table: &Matrix, tokens: &[u32], y: &Tensor) -> Result<()> {
+        let tokens = Tensor::from_slice(tokens, tokens.len(), y.device())?;
+        set(y, &table.values.index_select(&tokens, 0)?)
+    }
+
+    fn add(&self, rows: &Tensor, y: &Tensor) -> Result<()> {
+        set(y, &y.broadcast_add(rows)?)
+    }
+
+    fn linear(
+        &self,
+        x: &Tensor,
+        weight: &Matrix,
+        bias: Option<&Tensor>,
+        then: Then,
+        y: &Tensor,
+    ) -> Result<()> {
+        let product = x.broadcast_matmul(&weight.values.t()?)?;
+        let product = match bias {
+            Some(bias) => product.broadcast_add(bias)?,
+            None => product,
         };
-        if gelu { y.gelu_erf() } else { Ok(y) }
+        match then {
+            Then::Keep => set(y, &product),
+            Then::Gelu => set(y, &product.gelu_erf()?),
+            Then::Add => set(y, &(product + y)?),
+        }
     }
 
-    fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        layer_norm(&x.contiguous()?, weight, bias, super::LAYER_NORM_EPS)
+    fn convolve(&self, x: &Tensor, weight: &Matrix, bias: &Tensor, stride: usize, y: &Tensor) -> Result<()> {
+        let (windows, rows, width) = x.dims3()?;
+        let (padded, out) = (x.pad_with_zeros(1, 1, 1)?, rows / stride);
+        let tap = |first: usize| {
+            let rows = padded.narrow(1, first, out * stride)?.contiguous()?;
+            rows.reshape((windows, out, stride * width))?.narrow(2, 0, width)
+        };
+        let taps = Tensor::cat(&[tap(0)?, tap(1)?, tap(2)?], 2)?.contiguous()?;
+        self.linear(&taps, weight, Some(bias), Then::Gelu, y)
     }
 
-    fn attention(&self, qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()> {
+        set(y, &layer_norm(&x.contiguous()?, weight, bias, super::LAYER_NORM_EPS)?)
+    }
+
+    fn attention(&self, qkv: &Tensor, heads: usize, y: &Tensor) -> Result<()> {
         let (batch, rows, width) = qkv.dims3()?;
         let (width, head) = (width / 3, width / 3 / heads);
         let split = |i: usize| {
@@ -37,48 +73,66 @@ impl Kernels for Plain {
         };
         let (q, k, v) = (split(0)?, split(1)?.transpose(2, 3)?, split(2)?);
         let q = (q * scale(head))?;
-        let mut pieces = Vec::with_capacity(rows.div_ceil(QUERY_ROWS));
         for first in (0..rows).step_by(QUERY_ROWS) {
-            let q = q.narrow(2, first, QUERY_ROWS.min(rows - first))?.contiguous()?;
-            pieces.push(softmax_last_dim(&q.matmul(&k)?)?.matmul(&v)?);
-        }
-        Tensor::cat(&pieces, 2)?.transpose(1, 2)?.reshape((batch, rows, width))
-    }
-
-    fn store(&self, cache: &Tensor, x: &Tensor, column: usize, places: &[Place]) -> Result<()> {
-        let (_, heads, _, head) = cache.dims4()?;
-        let x = x.narrow(D::Minus1, column, heads * head)?;
-        // Rows that follow one another in the same slot go in one piece.
-        let mut first = 0;
-        while first < places.len() {
-            let (slot, position) = places[first];
-            let run =
-                (first..places.len()).take_while(|&i| places[i] == (slot, position + i - first)).count();
-            let piece =
-                x.narrow(0, first, run)?.reshape((run, heads, head))?.transpose(0, 1)?.contiguous()?;
-            cache.narrow(0, slot, 1)?.squeeze(0)?.slice_set(&piece, 1, position)?;
-            first += run;
+            let count = QUERY_ROWS.min(rows - first);
+            let q = q.narrow(2, first, count)?.contiguous()?;
+            let heard = softmax_last_dim(&q.matmul(&k)?)?.matmul(&v)?;
+            y.slice_set(&heard.transpose(1, 2)?.reshape((batch, count, width))?, 1, first)?;
         }
         Ok(())
     }
 
-    fn cached_attention(
-        &self,
-        q: &Tensor,
-        keys: &Tensor,
-        values: &Tensor,
-        reach: &[Place],
-    ) -> Result<Tensor> {
-        let (_, heads, _, head) = keys.dims4()?;
+    fn cache(&self, shape: [usize; 4], dtype: DType, device: &Device) -> Result<KeysValues> {
+        let zeros = || Tensor::zeros(shape.as_slice(), dtype, device);
+        Ok(KeysValues { keys: zeros()?, values: zeros()?, shape })
+    }
+
+    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, places: &[Place]) -> Result<()> {
+        let [_, heads, _, head] = cache.shape;
+        for (cache, column) in [(&cache.keys, column), (&cache.values, column + heads * head)] {
+            let x = x.narrow(D::Minus1, column, heads * head)?;
+            // Rows that follow one another in the same slot go in one piece.
+            let mut first = 0;
+            while first < places.len() {
+                let (slot, position) = places[first];
+                let run =
+                    (first..places.len()).take_while(|&i| places[i] == (slot, position + i - first)).count();
+                let piece = x.narrow(0, first, run)?.reshape((run, heads, head))?;
+                cache.get(slot)?.slice_set(&piece.transpose(0, 1)?.contiguous()?, 1, position)?;
+                first += run;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&self, cache: &KeysValues, from: usize, to: usize, len: usize) -> Result<()> {
+        for tensor in [&cache.keys, &cache.values] {
+            let piece = tensor.get(from)?.narrow(1, 0, len)?.force_contiguous()?;
+            tensor.get(to)?.slice_set(&piece, 1, 0)?;
+        }
+        Ok(())
+    }
+
+    fn cached_attention(&self, q: &Tensor, cache: &KeysValues, reach: &[Place], y: &Tensor) -> Result<()> {
+        let [_, heads, _, head] = cache.shape;
         let q = (q.narrow(D::Minus1, 0, heads * head)? * scale(head))?;
-        let rows = reach.iter().enumerate().map(|(row, &(slot, len))| {
+        for (row, &(slot, len)) in reach.iter().enumerate() {
             let seen = |cache: &Tensor| cache.get(slot)?.narrow(1, 0, len)?.contiguous();
             let q = q.get(row)?.reshape((heads, 1, head))?;
-            let scores = softmax_last_dim(&q.matmul(&seen(keys)?.transpose(1, 2)?)?)?;
-            scores.matmul(&seen(values)?)?.reshape((1, heads * head))
-        });
-        Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
+            let scores = softmax_last_dim(&q.matmul(&seen(&cache.keys)?.transpose(1, 2)?)?)?;
+            y.slice_set(&scores.matmul(&seen(&cache.values)?)?.reshape((1, heads * head))?, 0, row)?;
+        }
+        Ok(())
     }
+
+    fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()> {
+        *to = x.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+        Ok(())
+    }
+}
+
+fn set(y: &Tensor, result: &Tensor) -> Result<()> {
+    y.slice_set(&result.contiguous()?, 0, 0)
 }
 
 fn scale(head: usize) -> f64 {

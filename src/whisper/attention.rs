@@ -67,5 +67,5 @@ fn fused(
             _ => part.get(width, "bias")?,
         });
     }
-    Linear::new(Tensor::cat(&matrices, 0)?, Some(Tensor::cat(&biases, 0)?), kernels.clone())
+    Linear::new(Tensor::cat(&matrices, 0)?, Tensor::cat(&biases, 0)?, kernels.clone())
 }

@@ -12,8 +12,9 @@ use super::attention::{CrossAttention, SelfAttention};
 use super::config::Config;
 use super::kv_cache::KvCache;
 use super::layers::{FeedForward, LayerNorm};
+use super::work::Work;
 use crate::device::Kernels;
-use crate::device::kernels::Place;
+use crate::device::kernels::{Matrix, Place, Then};
 
 /// Tokens of one sequence.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +30,13 @@ pub struct Row<'a> {
 
 #[derive(Debug)]
 pub struct Decoder {
-    tokens: Tensor,
+    tokens: Matrix,
     positions: Tensor,
     layers: Vec<Layer>,
     norm: LayerNorm,
     audio_len: usize,
+    /// Width of the feed-forward's inside.
+    inner: usize,
     kernels: Arc<dyn Kernels>,
 }
 
@@ -56,60 +59,83 @@ impl Decoder {
             })
         };
         Ok(Decoder {
-            tokens: weights.get((config.vocab_size, width), "embed_tokens.weight")?,
+            tokens: kernels.matrix(weights.get((config.vocab_size, width), "embed_tokens.weight")?)?,
             positions: weights.get((config.max_target_positions, width), "embed_positions.weight")?,
             layers: (0..config.decoder_layers).map(layer).collect::<Result<_>>()?,
             norm: LayerNorm::load(weights.pp("layer_norm"), width, kernels.clone())?,
             audio_len: config.max_source_positions,
+            inner: config.decoder_ffn_dim,
             kernels,
         })
     }
 
     /// Computes the cross-attention's keys and values of encoded windows and keeps them in their slots.
-    pub fn listen(&self, encoded: &Tensor, slots: &[usize], audio: &KvCache) -> Result<()> {
-        let (windows, rows, _) = encoded.dims3()?;
+    pub fn listen(&self, encoded: &Tensor, slots: &[usize], audio: &KvCache, work: &mut Work) -> Result<()> {
+        let (windows, rows, width) = encoded.dims3()?;
         let places: Vec<Place> = slots.iter().flat_map(|&slot| (0..rows).map(move |t| (slot, t))).collect();
+        let kv = work.wide.view((windows * rows, 2 * width))?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let kv = layer.cross.key_value.forward(encoded)?;
-            let kv = kv.reshape((windows * rows, kv.dim(2)?))?;
-            audio.store(&*self.kernels, index, &kv, 0, &places)?;
+            layer.cross.key_value.forward(encoded, Then::Keep, &kv.reshape((windows, rows, 2 * width))?)?;
+            audio.store(index, &kv, 0, &places)?;
         }
         Ok(())
     }
 
-    /// Feeds the rows and gives the last layer's normalised output for each of their tokens, row after row.
-    pub fn forward(&self, rows: &[Row<'_>], text: &KvCache, audio: &KvCache) -> Result<Tensor> {
-        let batch = Batch::new(rows, self.positions.dim(0)?, self.audio_len)?;
-        let device = self.tokens.device();
-        let index = |ids: &[u32]| Tensor::from_slice(ids, ids.len(), device);
-        let tokens = self.tokens.index_select(&index(&batch.tokens)?, 0)?;
-        let mut x = (tokens + self.positions.index_select(&index(&batch.positions)?, 0)?)?;
-        let (kernels, width) = (&*self.kernels, x.dim(1)?);
-        for (index, layer) in self.layers.iter().enumerate() {
-            let qkv = layer.attention.qkv.forward(&layer.attention.norm.forward(&x)?)?;
-            text.store(kernels, index, &qkv, width, &batch.places)?;
-            let seen = text.attend(kernels, index, &qkv, &batch.reach)?;
-            x = (x + layer.attention.out.forward(&seen)?)?;
-
-            let query = layer.cross.query.forward(&layer.cross.norm.forward(&x)?)?;
-            let heard = audio.attend(kernels, index, &query, &batch.audio)?;
-            x = (x + layer.cross.out.forward(&heard)?)?;
-            x = layer.feed_forward.forward(&x)?;
+    /// Feeds the rows and gives the last layer's normalised output for each of their tokens, row after row;
+    /// it lies in `work.narrow`.
+    pub fn forward(
+        &self,
+        rows: &[Row<'_>],
+        text: &KvCache,
+        audio: &KvCache,
+        work: &mut Work,
+    ) -> Result<Tensor> {
+        let (text_len, width) = self.positions.dims2()?;
+        let batch = Batch::new(rows, text_len, self.audio_len)?;
+        let count = batch.tokens.len();
+        let x = work.x.view((count, width))?;
+        let narrow = work.narrow.view((count, width))?;
+        let (qkv, query) = (work.wide.view((count, 3 * width))?, work.wide.view((count, width))?);
+        let inner = work.wide.view((count, self.inner))?;
+        self.kernels.embed(&self.tokens, &batch.tokens, &x)?;
+        for (row, &position) in batch.positions.iter().enumerate() {
+            self.kernels.add(&self.positions.narrow(0, position, 1)?, &x.narrow(0, row, 1)?)?;
         }
-        self.norm.forward(&x)
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.attention.norm.forward(&x, &narrow)?;
+            layer.attention.qkv.forward(&narrow, Then::Keep, &qkv)?;
+            text.store(index, &qkv, width, &batch.places)?;
+            text.attend(index, &qkv, &batch.reach, &narrow)?;
+            layer.attention.out.forward(&narrow, Then::Add, &x)?;
+
+            layer.cross.norm.forward(&x, &narrow)?;
+            layer.cross.query.forward(&narrow, Then::Keep, &query)?;
+            audio.attend(index, &query, &batch.audio, &narrow)?;
+            layer.cross.out.forward(&narrow, Then::Add, &x)?;
+            layer.feed_forward.forward(&x, &narrow, &inner)?;
+        }
+        self.norm.forward(&x, &narrow)?;
+        Ok(narrow)
     }
 
     /// Scores of every token of the vocabulary after the chosen outputs of [`forward`](Self::forward).
-    pub fn logits(&self, outputs: &Tensor, chosen: &[u32]) -> Result<Tensor> {
-        let chosen = Tensor::from_slice(chosen, chosen.len(), outputs.device())?;
-        self.kernels.linear(&outputs.index_select(&chosen, 0)?, &self.tokens, None, false)
+    pub fn logits(&self, outputs: &Tensor, chosen: &[u32], work: &mut Work) -> Result<Tensor> {
+        let all =
+            outputs.dim(0)? == chosen.len() && chosen.iter().zip(0..).all(|(&chosen, row)| chosen == row);
+        let chosen_outputs = match all {
+            true => outputs.clone(),
+            false => outputs.index_select(&Tensor::from_slice(chosen, chosen.len(), outputs.device())?, 0)?,
+        };
+        let logits = work.logits.view((chosen.len(), self.tokens.out))?;
+        self.kernels.linear(&chosen_outputs, &self.tokens, None, Then::Keep, &logits)?;
+        Ok(logits)
     }
 }
 
 /// The rows, token by token.
 struct Batch {
     tokens: Vec<u32>,
-    positions: Vec<u32>,
+    positions: Vec<usize>,
     /// Where each token's own keys and values go.
     places: Vec<Place>,
     /// How far each token sees its own text, itself included: nothing of what comes after it.
@@ -127,7 +153,7 @@ impl Batch {
             }
             for (position, &token) in (row.position..).zip(row.tokens) {
                 batch.tokens.push(token);
-                batch.positions.push(position as u32);
+                batch.positions.push(position);
                 batch.places.push((row.sequence, position));
                 batch.reach.push((row.sequence, position + 1));
                 batch.audio.push((row.window, audio_len));

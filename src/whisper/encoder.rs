@@ -8,16 +8,20 @@ use candle_nn::VarBuilder;
 use super::attention::SelfAttention;
 use super::config::Config;
 use super::layers::{FeedForward, LayerNorm, Linear};
+use super::work::Work;
 use crate::device::Kernels;
+use crate::device::kernels::Then;
 
 #[derive(Debug)]
 pub struct Encoder {
-    conv1: Convolution,
-    conv2: Convolution,
+    conv1: Linear,
+    conv2: Linear,
     positions: Tensor,
     layers: Vec<Layer>,
     norm: LayerNorm,
     heads: usize,
+    /// Width of the feed-forward's inside.
+    inner: usize,
     kernels: Arc<dyn Kernels>,
 }
 
@@ -38,59 +42,48 @@ impl Encoder {
             })
         };
         Ok(Encoder {
-            conv1: Convolution::load(weights.pp("conv1"), config.num_mel_bins, width, 1, &kernels)?,
-            conv2: Convolution::load(weights.pp("conv2"), width, width, 2, &kernels)?,
+            conv1: convolution(weights.pp("conv1"), config.num_mel_bins, width, &kernels)?,
+            conv2: convolution(weights.pp("conv2"), width, width, &kernels)?,
             positions: weights.get((config.max_source_positions, width), "embed_positions.weight")?,
             layers: (0..config.encoder_layers).map(layer).collect::<Result<_>>()?,
             norm: LayerNorm::load(weights.pp("layer_norm"), width, kernels.clone())?,
             heads: config.encoder_attention_heads,
+            inner: config.encoder_ffn_dim,
             kernels,
         })
     }
 
-    /// `[windows, bins, frames]` → `[windows, frames / 2, width]`.
-    pub fn forward(&self, mel: &Tensor) -> Result<Tensor> {
-        let x = self.conv1.forward_gelu(&mel.transpose(1, 2)?.contiguous()?)?;
-        let mut x = self.conv2.forward_gelu(&x)?.broadcast_add(&self.positions)?;
+    /// `[windows, bins, frames]` → `[windows, frames / 2, width]`, which lies in `work.narrow`.
+    pub fn forward(&self, mel: &Tensor, work: &mut Work) -> Result<Tensor> {
+        let (windows, _, frames) = mel.dims3()?;
+        let (rows, width) = self.positions.dims2()?;
+        let convolved = work.wide.view((windows, frames, width))?;
+        self.conv1.convolve(&mel.transpose(1, 2)?.contiguous()?, 1, &convolved)?;
+        let x = work.x.view((windows, rows, width))?;
+        self.conv2.convolve(&convolved, 2, &x)?;
+        self.kernels.add(&self.positions, &x)?;
+        let narrow = work.narrow.view((windows, rows, width))?;
+        let qkv = work.wide.view((windows, rows, 3 * width))?;
+        let inner = work.wide.view((windows, rows, self.inner))?;
         for layer in &self.layers {
-            let qkv = layer.attention.qkv.forward(&layer.attention.norm.forward(&x)?)?;
-            x = (x + layer.attention.out.forward(&self.kernels.attention(&qkv, self.heads)?)?)?;
-            x = layer.feed_forward.forward(&x)?;
+            layer.attention.norm.forward(&x, &narrow)?;
+            layer.attention.qkv.forward(&narrow, Then::Keep, &qkv)?;
+            self.kernels.attention(&qkv, self.heads, &narrow)?;
+            layer.attention.out.forward(&narrow, Then::Add, &x)?;
+            layer.feed_forward.forward(&x, &narrow, &inner)?;
         }
-        self.norm.forward(&x)
+        self.norm.forward(&x, &narrow)?;
+        Ok(narrow)
     }
 }
 
-/// A convolution of three taps with one zero on either side, as one matrix product of the rows laid side by
-/// side.
-#[derive(Debug)]
-struct Convolution {
-    taps: Linear,
-    stride: usize,
-}
-
-impl Convolution {
-    fn load(
-        weights: VarBuilder<'_>,
-        input: usize,
-        output: usize,
-        stride: usize,
-        kernels: &Arc<dyn Kernels>,
-    ) -> Result<Self> {
-        let weight =
-            weights.get((output, input, 3), "weight")?.transpose(1, 2)?.reshape((output, 3 * input))?;
-        let bias = Some(weights.get(output, "bias")?);
-        Ok(Convolution { taps: Linear::new(weight, bias, kernels.clone())?, stride })
-    }
-
-    /// `[windows, rows, input]` → `[windows, rows / stride, output]`.
-    fn forward_gelu(&self, x: &Tensor) -> Result<Tensor> {
-        let (windows, rows, width) = x.dims3()?;
-        let (padded, out) = (x.pad_with_zeros(1, 1, 1)?, rows / self.stride);
-        let tap = |first: usize| {
-            let rows = padded.narrow(1, first, out * self.stride)?.contiguous()?;
-            rows.reshape((windows, out, self.stride * width))?.narrow(2, 0, width)
-        };
-        self.taps.forward_gelu(&Tensor::cat(&[tap(0)?, tap(1)?, tap(2)?], 2)?.contiguous()?)
-    }
+/// A convolution of three taps, its weight laid out tap after tap.
+fn convolution(
+    weights: VarBuilder<'_>,
+    input: usize,
+    output: usize,
+    kernels: &Arc<dyn Kernels>,
+) -> Result<Linear> {
+    let weight = weights.get((output, input, 3), "weight")?.transpose(1, 2)?.reshape((output, 3 * input))?;
+    Linear::new(weight, weights.get(output, "bias")?, kernels.clone())
 }

@@ -1,15 +1,17 @@
 //! Keys and values that outlive a step: allocated once, written in place.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::Kernels;
-use crate::device::kernels::Place;
+use crate::device::kernels::{KeysValues, Place};
 
-/// Of every layer, `[slots, heads, len, head width]`. What a slot holds beyond what was stored is old.
-#[derive(Debug, Default)]
+/// Of every layer. What a slot holds beyond what was stored is old.
+#[derive(Debug)]
 pub struct KvCache {
-    layers: Vec<(Tensor, Tensor)>,
-    width: usize,
+    layers: Vec<KeysValues>,
+    kernels: Arc<dyn Kernels>,
 }
 
 /// The shape of a cache.
@@ -23,30 +25,24 @@ pub struct KvShape {
 }
 
 impl KvCache {
-    pub fn new(shape: KvShape, dtype: DType, device: &Device) -> Result<Self> {
+    /// One without slots.
+    pub fn none(kernels: Arc<dyn Kernels>) -> Self {
+        KvCache { layers: Vec::new(), kernels }
+    }
+
+    pub fn new(shape: KvShape, dtype: DType, device: &Device, kernels: Arc<dyn Kernels>) -> Result<Self> {
         let KvShape { layers, slots, heads, len, width } = shape;
-        let tensor = || Tensor::zeros((slots, heads, len, width / heads), dtype, device);
-        let layers = (0..layers).map(|_| Ok((tensor()?, tensor()?))).collect::<Result<_>>()?;
-        Ok(KvCache { layers, width })
+        let layer = |_| kernels.cache([slots, heads, len, width / heads], dtype, device);
+        Ok(KvCache { layers: (0..layers).map(layer).collect::<Result<_>>()?, kernels })
     }
 
     /// Stores the keys and values that stand side by side in `x` from `column` on.
-    pub fn store(
-        &self,
-        kernels: &dyn Kernels,
-        layer: usize,
-        x: &Tensor,
-        column: usize,
-        places: &[Place],
-    ) -> Result<()> {
-        let (keys, values) = &self.layers[layer];
-        kernels.store(keys, x, column, places)?;
-        kernels.store(values, x, column + self.width, places)
+    pub fn store(&self, layer: usize, x: &Tensor, column: usize, places: &[Place]) -> Result<()> {
+        self.kernels.store(&self.layers[layer], x, column, places)
     }
 
-    pub fn attend(&self, kernels: &dyn Kernels, layer: usize, q: &Tensor, reach: &[Place]) -> Result<Tensor> {
-        let (keys, values) = &self.layers[layer];
-        kernels.cached_attention(q, keys, values, reach)
+    pub fn attend(&self, layer: usize, q: &Tensor, reach: &[Place], y: &Tensor) -> Result<()> {
+        self.kernels.cached_attention(q, &self.layers[layer], reach, y)
     }
 
     /// Copies the first `len` entries of a slot to another one.
@@ -54,14 +50,11 @@ impl KvCache {
         if from == to || len == 0 {
             return Ok(());
         }
-        for tensor in self.layers.iter().flat_map(|(keys, values)| [keys, values]) {
-            let piece = tensor.get(from)?.narrow(1, 0, len)?.force_contiguous()?;
-            tensor.get(to)?.slice_set(&piece, 1, 0)?;
-        }
-        Ok(())
+        self.layers.iter().try_for_each(|layer| self.kernels.copy(layer, from, to, len))
     }
 
     pub fn bytes(&self) -> usize {
-        self.layers.iter().map(|(k, v)| (k.elem_count() + v.elem_count()) * k.dtype().size_in_bytes()).sum()
+        let tensors = self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]);
+        tensors.map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
     }
 }

@@ -6,17 +6,18 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::device::Kernels;
+use crate::device::kernels::{Matrix, Then};
 
 #[derive(Debug)]
 pub struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    weight: Matrix,
+    bias: Tensor,
     kernels: Arc<dyn Kernels>,
 }
 
 impl Linear {
-    pub fn new(weight: Tensor, bias: Option<Tensor>, kernels: Arc<dyn Kernels>) -> Result<Self> {
-        Ok(Linear { weight: weight.contiguous()?, bias, kernels })
+    pub fn new(weight: Tensor, bias: Tensor, kernels: Arc<dyn Kernels>) -> Result<Self> {
+        Ok(Linear { weight: kernels.matrix(weight)?, bias, kernels })
     }
 
     pub fn load(
@@ -25,16 +26,16 @@ impl Linear {
         output: usize,
         kernels: Arc<dyn Kernels>,
     ) -> Result<Self> {
-        Self::new(weights.get((output, input), "weight")?, Some(weights.get(output, "bias")?), kernels)
+        Self::new(weights.get((output, input), "weight")?, weights.get(output, "bias")?, kernels)
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.kernels.linear(x, &self.weight, self.bias.as_ref(), false)
+    pub fn forward(&self, x: &Tensor, then: Then, y: &Tensor) -> Result<()> {
+        self.kernels.linear(x, &self.weight, Some(&self.bias), then, y)
     }
 
-    /// The layer with the GELU behind it.
-    pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor> {
-        self.kernels.linear(x, &self.weight, self.bias.as_ref(), true)
+    /// The layer as a convolution of three taps, with the GELU behind it.
+    pub fn convolve(&self, x: &Tensor, stride: usize, y: &Tensor) -> Result<()> {
+        self.kernels.convolve(x, &self.weight, &self.bias, stride, y)
     }
 }
 
@@ -50,8 +51,8 @@ impl LayerNorm {
         Ok(LayerNorm { weight: weights.get(width, "weight")?, bias: weights.get(width, "bias")?, kernels })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.kernels.layer_norm(x, &self.weight, &self.bias)
+    pub fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        self.kernels.layer_norm(x, &self.weight, &self.bias, y)
     }
 }
 
@@ -77,7 +78,10 @@ impl FeedForward {
         })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x + self.narrow.forward(&self.widen.forward_gelu(&self.norm.forward(x)?)?)?
+    /// Changes `x`; `normed` (like `x`) and `inner` are room to compute in.
+    pub fn forward(&self, x: &Tensor, normed: &Tensor, inner: &Tensor) -> Result<()> {
+        self.norm.forward(x, normed)?;
+        self.widen.forward(normed, Then::Gelu, inner)?;
+        self.narrow.forward(inner, Then::Add, x)
     }
 }

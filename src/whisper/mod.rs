@@ -11,6 +11,7 @@ pub mod kv_cache;
 pub mod layers;
 pub mod random;
 pub mod weights;
+pub mod work;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use config::Config;
 pub use decoder::{Decoder, Row};
 pub use encoder::Encoder;
 pub use kv_cache::KvCache;
+pub use work::Work;
 
 use crate::device::Kernels;
 

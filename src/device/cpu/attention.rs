@@ -1,186 +1,205 @@
-//! Attention of a whole window to itself: scores of a few query rows at a time, never the square of the window.
+//! Attention of rows to keys and values that lie in panels: those of a cache, or a window's own.
+//!
+//! Of one head, keys are panels of [`KEYS`] keys, dimension after dimension; values are panels of
+//! [`COLUMNS`] dimensions, key after key. Both products are then those of [`super::tile`].
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::memory::{Shared, with_scratch};
 use super::pointwise::exponentials;
+use super::tile::{ROWS, Tile};
 
-/// Query rows computed together. With two vectors of keys or values beside them the sums just fit the
-/// registers of every machine, and each value loaded serves several of them.
-const ROWS: usize = 6;
-/// Vectors of keys, or of a value's columns, computed together.
-const VECTORS: usize = 2;
+/// Keys of a panel.
+pub const KEYS: usize = 48;
+/// Dimensions of a value that are a panel.
+pub const COLUMNS: usize = 32;
+
+/// How one head's keys or values are laid out.
+#[derive(Debug, Clone, Copy)]
+pub enum Head {
+    Keys { len: usize, head: usize },
+    Values { len: usize, head: usize },
+}
+
+impl Head {
+    pub fn size(self) -> usize {
+        match self {
+            Head::Keys { len, head } => len.next_multiple_of(KEYS) * head,
+            Head::Values { len, head } => head.next_multiple_of(COLUMNS) * len,
+        }
+    }
+
+    /// Writes the key or the value of an entry.
+    #[inline(always)]
+    pub fn put(self, to: &mut [f32], at: usize, entry: &[f32]) {
+        match self {
+            Head::Keys { head, .. } => {
+                let panel = to[at / KEYS * KEYS * head + at % KEYS..].iter_mut().step_by(KEYS);
+                panel.zip(entry).for_each(|(to, &value)| *to = value);
+            }
+            Head::Values { len, .. } => {
+                for (panel, columns) in entry.chunks(COLUMNS).enumerate() {
+                    to[(panel * len + at) * COLUMNS..][..columns.len()].copy_from_slice(columns);
+                }
+            }
+        }
+    }
+
+    /// Copies the first entries of one head to another one of the same slice.
+    pub fn copy(self, all: &mut [f32], from: usize, to: usize, count: usize) {
+        let (from, to) = (from * self.size(), to * self.size());
+        match self {
+            Head::Keys { head, .. } => {
+                for (panel, dimension) in
+                    (0..count.div_ceil(KEYS)).flat_map(|p| (0..head).map(move |d| (p, d)))
+                {
+                    let at = (panel * head + dimension) * KEYS;
+                    let lanes = KEYS.min(count - panel * KEYS);
+                    all.copy_within(from + at..from + at + lanes, to + at);
+                }
+            }
+            Head::Values { len, .. } => {
+                for at in (0..self.size()).step_by(len * COLUMNS) {
+                    all.copy_within(from + at..from + at + count * COLUMNS, to + at);
+                }
+            }
+        }
+    }
+}
+
+/// Scratch values that [`Few`] needs.
+pub fn few_len(seen: usize, head: usize) -> usize {
+    ROWS * (seen.next_multiple_of(KEYS) + head)
+}
+
+/// Up to [`ROWS`] rows of one head that see the same entries.
+pub struct Few<'a> {
+    /// The first row's query; each next one is `stride` later.
+    pub q: &'a [f32],
+    pub stride: usize,
+    pub rows: usize,
+    pub head: usize,
+    pub keys: &'a [f32],
+    pub values: &'a [f32],
+    /// Entries of the head, and how many of them are seen.
+    pub len: usize,
+    pub seen: usize,
+    pub scratch: &'a mut [f32],
+}
+
+impl Few<'_> {
+    /// Calls `put` with row, first dimension, and values from there on.
+    #[inline(always)]
+    pub fn attend<S: Simd>(self, simd: S, mut put: impl FnMut(usize, usize, &[f32])) {
+        let Few { q, stride, rows, head, keys, values, len, seen, scratch } = self;
+        let scale = (head as f32).powf(-0.5);
+        let padded = seen.next_multiple_of(KEYS);
+        let (scores, queries) = scratch.split_at_mut(ROWS * padded);
+        for (to, from) in queries.chunks_exact_mut(head).zip(q.chunks(stride)).take(rows) {
+            to.iter_mut().zip(from).for_each(|(to, q)| *to = q * scale);
+        }
+        for (panel, w) in keys.chunks_exact(KEYS * head).take(padded / KEYS).enumerate() {
+            let sums = &mut scores[panel * KEYS..];
+            Tile::<KEYS> { x: queries, stride: head, rows, w, sums, sums_stride: padded, fresh: true }
+                .add(simd);
+        }
+        let mut totals = [1f32; ROWS];
+        for (total, scores) in totals.iter_mut().zip(scores.chunks_exact_mut(padded)).take(rows) {
+            scores[seen..].fill(f32::NEG_INFINITY);
+            *total = simd.vectorize(Exponentials(scores));
+        }
+        for (panel, w) in values.chunks_exact(COLUMNS * len).enumerate() {
+            let mut sums = [[0f32; COLUMNS]; ROWS];
+            let w = &w[..seen * COLUMNS];
+            let to = sums.as_flattened_mut();
+            Tile::<COLUMNS> {
+                x: scores,
+                stride: padded,
+                rows,
+                w,
+                sums: to,
+                sums_stride: COLUMNS,
+                fresh: true,
+            }
+            .add(simd);
+            let columns = COLUMNS.min(head - panel * COLUMNS);
+            for (row, (sums, total)) in sums.iter_mut().zip(totals).enumerate().take(rows) {
+                sums.iter_mut().for_each(|sum| *sum /= total);
+                put(row, panel * COLUMNS, &sums[..columns]);
+            }
+        }
+    }
+}
+
+struct Exponentials<'a>(&'a mut [f32]);
+
+impl WithSimd for Exponentials<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        exponentials(simd, self.0)
+    }
+}
 
 /// Every row of `qkv` (`[rows, 3 × width]`) sees every row; into `y` (`[rows, width]`).
 pub fn full(qkv: &[f32], y: &mut [f32], rows: usize, heads: usize, head: usize) {
     let (arch, width) = (Arch::new(), heads * head);
-    // Enough pieces to keep all threads busy to the end; a piece packs its head's keys and values anew.
+    assert!(qkv.len() == rows * 3 * width && y.len() == rows * width, "the shapes of an attention");
+    // Enough pieces to keep all threads busy to the end; a piece lays its head's keys and values out anew.
     let pieces = (3 * rayon::current_num_threads()).div_ceil(heads);
     let piece = rows.div_ceil(pieces).next_multiple_of(ROWS);
-    let tasks: Vec<(usize, usize)> =
-        (0..heads).flat_map(|h| (0..rows).step_by(piece).map(move |first| (h, first))).collect();
-    let results: Vec<Vec<f32>> = tasks
-        .par_iter()
-        .map(|&(h, first)| {
-            let count = piece.min(rows - first);
-            arch.dispatch(OneHead { qkv, rows, width, head, column: h * head, first, count })
-        })
-        .collect();
-    for (&(h, first), result) in tasks.iter().zip(&results) {
-        for (row, values) in (first..).zip(result.chunks_exact(head)) {
-            y[row * width + h * head..][..head].copy_from_slice(values);
-        }
-    }
+    let pieces = rows.div_ceil(piece);
+    let y = Shared::new(y);
+    (0..heads * pieces).into_par_iter().with_max_len(1).for_each(|task| {
+        let (h, first) = (task / pieces, task % pieces * piece);
+        let count = piece.min(rows - first);
+        let len = rows;
+        let scratch =
+            Head::Keys { len, head }.size() + Head::Values { len, head }.size() + few_len(len, head);
+        with_scratch(scratch, |scratch| {
+            arch.dispatch(OneHead { qkv, y, rows, width, head, column: h * head, first, count, scratch });
+        });
+    });
 }
 
 /// Some query rows of one head against all of its keys and values.
 struct OneHead<'a> {
     qkv: &'a [f32],
+    y: Shared<'a>,
     rows: usize,
     width: usize,
     head: usize,
     column: usize,
     first: usize,
     count: usize,
-}
-
-impl OneHead<'_> {
-    /// Part 0 of a row is its query, 1 its key, 2 its value.
-    #[inline(always)]
-    fn part(&self, row: usize, part: usize) -> &[f32] {
-        &self.qkv[row * 3 * self.width + part * self.width + self.column..][..self.head]
-    }
-
-    /// The keys, a block of lanes after the other, in it dimension after dimension: what lies together is
-    /// multiplied by the same value of a query. Zeros fill the last block.
-    #[inline(always)]
-    fn packed_keys(&self, block: usize) -> Vec<f32> {
-        let mut packed = vec![0f32; self.rows.next_multiple_of(block) * self.head];
-        for row in 0..self.rows {
-            let to = &mut packed[row / block * block * self.head + row % block..];
-            for (dimension, &value) in self.part(row, 1).iter().enumerate() {
-                to[dimension * block] = value;
-            }
-        }
-        packed
-    }
-
-    /// The values, a block of columns after the other, in it row after row. Zeros fill the last block.
-    #[inline(always)]
-    fn packed_values(&self, block: usize) -> Vec<f32> {
-        let mut packed = vec![0f32; self.head.next_multiple_of(block) * self.rows];
-        for row in 0..self.rows {
-            for (index, columns) in self.part(row, 2).chunks(block).enumerate() {
-                packed[(index * self.rows + row) * block..][..columns.len()].copy_from_slice(columns);
-            }
-        }
-        packed
-    }
-
-    /// `ROWS` queries from `row` on, scaled, dimension after dimension. Zeros stand for rows beyond the last.
-    #[inline(always)]
-    fn queries(&self, row: usize, scale: f32, to: &mut [[f32; ROWS]]) {
-        to.fill([0.0; ROWS]);
-        for r in 0..ROWS.min(self.first + self.count - row) {
-            for (to, &value) in to.iter_mut().zip(self.part(row + r, 0)) {
-                to[r] = value * scale;
-            }
-        }
-    }
+    scratch: &'a mut [f32],
 }
 
 impl WithSimd for OneHead<'_> {
-    /// `[count, head]`
-    type Output = Vec<f32>;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
-        let block = VECTORS * S::F32_LANES;
-        let (keys, values) = (self.packed_keys(block), self.packed_values(block));
-        let (rows, head) = (self.rows, self.head);
-        let (scale, padded) = ((head as f32).powf(-0.5), rows.next_multiple_of(block));
-        let mut queries = vec![[0f32; ROWS]; head];
-        let mut scores = vec![0f32; ROWS * padded];
-        let mut heard = vec![0f32; ROWS * block];
-        let mut output = vec![0f32; self.count * head];
-        for (tile, output) in output.chunks_mut(ROWS * head).enumerate() {
-            self.queries(self.first + tile * ROWS, scale, &mut queries);
-            for (index, keys) in keys.chunks_exact(block * head).enumerate() {
-                multiply(simd, keys, &queries, |r, v, sum| {
-                    let to = &mut scores[r * padded + index * block + v * S::F32_LANES..][..S::F32_LANES];
-                    simd.partial_store_f32s(to, sum);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let OneHead { qkv, y, rows, width, head, column, first, count, scratch } = self;
+        let layouts = (Head::Keys { len: rows, head }, Head::Values { len: rows, head });
+        let (keys, scratch) = scratch.split_at_mut(layouts.0.size());
+        let (values, scratch) = scratch.split_at_mut(layouts.1.size());
+        for (at, row) in qkv.chunks_exact(3 * width).enumerate() {
+            layouts.0.put(keys, at, &row[width + column..][..head]);
+            layouts.1.put(values, at, &row[2 * width + column..][..head]);
+        }
+        for row in (first..first + count).step_by(ROWS) {
+            let some = ROWS.min(first + count - row);
+            let q = &qkv[row * 3 * width + column..];
+            let (keys, values, scratch) = (&*keys, &*values, &mut *scratch);
+            Few { q, stride: 3 * width, rows: some, head, keys, values, len: rows, seen: rows, scratch }
+                .attend(simd, |r, dimension, heard| {
+                    // SAFETY: these rows and columns are this piece's own.
+                    let to = unsafe { y.slice((row + r) * width + column + dimension, heard.len()) };
+                    to.copy_from_slice(heard);
                 });
-            }
-            let mut sums = [0f32; ROWS];
-            for (sum, scores) in sums.iter_mut().zip(scores.chunks_exact_mut(padded)) {
-                *sum = exponentials(simd, &mut scores[..rows]);
-            }
-            for (index, values) in values.chunks_exact(block * rows).enumerate() {
-                weigh(simd, values, &scores, padded, |r, v, sum| {
-                    let to = &mut heard[r * block + v * S::F32_LANES..][..S::F32_LANES];
-                    simd.partial_store_f32s(to, sum);
-                });
-                let columns = index * block..head.min((index + 1) * block);
-                for (r, output) in output.chunks_exact_mut(head).enumerate() {
-                    for (y, heard) in output[columns.clone()].iter_mut().zip(&heard[r * block..]) {
-                        *y = heard / sums[r];
-                    }
-                }
-            }
-        }
-        output
-    }
-}
-
-/// The products of `ROWS` queries with one block of keys.
-#[inline(always)]
-fn multiply<S: Simd>(
-    simd: S,
-    keys: &[f32],
-    queries: &[[f32; ROWS]],
-    mut put: impl FnMut(usize, usize, S::f32s),
-) {
-    let (keys, _) = S::as_simd_f32s(keys).0.as_chunks::<VECTORS>();
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    for (keys, query) in keys.iter().zip(queries) {
-        for r in 0..ROWS {
-            let q = simd.splat_f32s(query[r]);
-            for v in 0..VECTORS {
-                sums[r][v] = simd.mul_add_f32s(q, keys[v], sums[r][v]);
-            }
-        }
-    }
-    for (r, sums) in sums.into_iter().enumerate() {
-        for (v, sum) in sums.into_iter().enumerate() {
-            put(r, v, sum);
-        }
-    }
-}
-
-/// The sums of one block of the values' columns, weighed by the scores of `ROWS` queries.
-#[inline(always)]
-fn weigh<S: Simd>(
-    simd: S,
-    values: &[f32],
-    scores: &[f32],
-    padded: usize,
-    mut put: impl FnMut(usize, usize, S::f32s),
-) {
-    let (values, _) = S::as_simd_f32s(values).0.as_chunks::<VECTORS>();
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    let row = |r: usize| scores[r * padded..(r + 1) * padded].iter();
-    let scores = row(0).zip(row(1)).zip(row(2)).zip(row(3)).zip(row(4)).zip(row(5));
-    for (values, (((((a, b), c), d), e), f)) in values.iter().zip(scores) {
-        for (sums, score) in sums.iter_mut().zip([a, b, c, d, e, f]) {
-            let score = simd.splat_f32s(*score);
-            for v in 0..VECTORS {
-                sums[v] = simd.mul_add_f32s(score, values[v], sums[v]);
-            }
-        }
-    }
-    for (r, sums) in sums.into_iter().enumerate() {
-        for (v, sum) in sums.into_iter().enumerate() {
-            put(r, v, sum);
         }
     }
 }

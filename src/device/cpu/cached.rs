@@ -1,21 +1,81 @@
-//! Attention of single rows to keys and values that lie in a cache.
+//! Caches of keys and values, of every slot and head in the panels of [`super::attention`].
 
 use candle_core::{Result, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::pointwise::exponentials;
+use super::attention::{Few, Head, few_len};
+use super::memory::{Shared, with_scratch};
+use super::tile::ROWS;
 use super::{Place, SERIAL_WORK};
 
 #[derive(Debug, Clone, Copy)]
 pub struct CacheShape {
+    pub slots: usize,
     pub heads: usize,
     pub len: usize,
     pub head: usize,
 }
 
+impl CacheShape {
+    pub fn keys(&self) -> Head {
+        Head::Keys { len: self.len, head: self.head }
+    }
+
+    pub fn values(&self) -> Head {
+        Head::Values { len: self.len, head: self.head }
+    }
+}
+
+/// Row `i` of `x`, from a column on, to `places[i]` of the keys or the values. `x` comes with the number of
+/// its columns and with the first one of what is to be stored.
+pub fn store(
+    cache: &mut [f32],
+    layout: Head,
+    shape: CacheShape,
+    (x, columns, column): (&[f32], usize, usize),
+    places: &[Place],
+) -> Result<()> {
+    let CacheShape { slots, heads, len, head } = shape;
+    if x.len() != places.len() * columns || column + heads * head > columns {
+        bail!("store: {} values into {} places from column {column}", x.len(), places.len());
+    }
+    if let Some(place) = places.iter().find(|&&(slot, at)| slot >= slots || at >= len) {
+        bail!("store: place {place:?} in {slots} slots of {len}");
+    }
+    let one = |(index, cache): (usize, &mut [f32])| {
+        let (slot, h) = (index / heads, index % heads);
+        for (row, &(_, at)) in x.chunks_exact(columns).zip(places).filter(|(_, place)| place.0 == slot) {
+            layout.put(cache, at, &row[column + h * head..][..head]);
+        }
+    };
+    if x.len() <= SERIAL_WORK {
+        cache.chunks_exact_mut(layout.size()).enumerate().for_each(one);
+    } else {
+        cache.par_chunks_exact_mut(layout.size()).enumerate().for_each(one);
+    }
+    Ok(())
+}
+
+/// Copies the first `seen` entries of a slot to another one.
+pub fn copy(
+    cache: &mut [f32],
+    layout: Head,
+    shape: CacheShape,
+    from: usize,
+    to: usize,
+    seen: usize,
+) -> Result<()> {
+    let CacheShape { slots, heads, len, .. } = shape;
+    if from >= slots || to >= slots || seen > len {
+        bail!("copy: {seen} entries from slot {from} to {to} of {shape:?}");
+    }
+    (0..heads).for_each(|h| layout.copy(cache, from * heads + h, to * heads + h, seen));
+    Ok(())
+}
+
 /// Row `i` of `q` (rows of `columns` values, the first `heads × head` of them the query) sees the first
-/// `reach[i].1` entries of slot `reach[i].0`.
+/// `reach[i].1` entries of slot `reach[i].0`. Rows in sequence that see the same are computed together.
 pub fn attend(
     q: &[f32],
     columns: usize,
@@ -25,63 +85,75 @@ pub fn attend(
     reach: &[Place],
     y: &mut [f32],
 ) -> Result<()> {
-    let CacheShape { heads, len, head } = shape;
-    if q.len() != reach.len() * columns || y.len() != reach.len() * heads * head {
+    let CacheShape { slots, heads, len, head } = shape;
+    let width = heads * head;
+    if q.len() != reach.len() * columns || y.len() != reach.len() * width || columns < width {
         bail!("cached attention: {} values for {} rows of {columns}", q.len(), reach.len());
     }
+    if let Some(place) = reach.iter().find(|&&(slot, seen)| slot >= slots || seen == 0 || seen > len) {
+        bail!("cached attention: {place:?} in {slots} slots of {len}");
+    }
     let arch = Arch::new();
-    let work = |(index, y): (usize, &mut [f32]), scores: &mut Vec<f32>| {
-        let (row, h) = (index / heads, index % heads);
-        let (slot, seen) = reach[row];
-        let start = (slot * heads + h) * len * head;
-        let span = start..start + seen * head;
-        let q = &q[row * columns + h * head..][..head];
-        scores.resize(seen, 0.0);
-        arch.dispatch(OneRow { q, keys: &keys[span.clone()], values: &values[span], scores, y });
+    let target = Shared::new(y);
+    let work = |first: usize, rows: usize, h: usize| {
+        let (slot, seen) = reach[first];
+        let (k, v) = (shape.keys().size(), shape.values().size());
+        with_scratch(few_len(seen, head), |scratch| {
+            let few = Few {
+                q: &q[first * columns + h * head..],
+                stride: columns,
+                rows,
+                head,
+                keys: &keys[(slot * heads + h) * k..][..k],
+                values: &values[(slot * heads + h) * v..][..v],
+                len,
+                seen,
+                scratch,
+            };
+            arch.dispatch(Group { few, target, first, width, column: h * head });
+        });
     };
-    let total: usize = reach.iter().map(|&(_, seen)| seen * heads * head).sum();
+    let groups = reach.chunk_by(|a, b| a == b).scan(0, |at, same| {
+        let first = *at;
+        *at += same.len();
+        Some((first, same.len()))
+    });
+    let pieces = groups.flat_map(|(first, count)| {
+        (first..first + count).step_by(ROWS).map(move |row| (row, ROWS.min(first + count - row)))
+    });
+    let total: usize = reach.iter().map(|&(_, seen)| seen * width).sum();
     if total <= SERIAL_WORK {
-        let mut scores = Vec::new();
-        y.chunks_exact_mut(head).enumerate().for_each(|item| work(item, &mut scores));
+        pieces.for_each(|(row, rows)| (0..heads).for_each(|h| work(row, rows, h)));
     } else {
-        y.par_chunks_exact_mut(head).enumerate().for_each_init(Vec::new, |scores, item| work(item, scores));
+        // Pieces of one head follow one another: they share its keys and values.
+        let pieces: Vec<_> = pieces.collect();
+        (0..heads * pieces.len()).into_par_iter().for_each(|task| {
+            let (row, rows) = pieces[task % pieces.len()];
+            work(row, rows, task / pieces.len());
+        });
     }
     Ok(())
 }
 
-struct OneRow<'a> {
-    q: &'a [f32],
-    keys: &'a [f32],
-    values: &'a [f32],
-    scores: &'a mut [f32],
-    y: &'a mut [f32],
+struct Group<'a> {
+    few: Few<'a>,
+    target: Shared<'a>,
+    first: usize,
+    width: usize,
+    column: usize,
 }
 
-impl WithSimd for OneRow<'_> {
+impl WithSimd for Group<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let OneRow { q, keys, values, scores, y } = self;
-        let head = q.len();
-        let scale = (head as f32).powf(-0.5);
-        let (qv, q_tail) = S::as_simd_f32s(q);
-        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(head)) {
-            let (kv, k_tail) = S::as_simd_f32s(key);
-            let mut sum = simd.splat_f32s(0.0);
-            for (&q, &k) in qv.iter().zip(kv) {
-                sum = simd.mul_add_f32s(q, k, sum);
-            }
-            let tail: f32 = q_tail.iter().zip(k_tail).map(|(q, k)| q * k).sum();
-            *score = (simd.reduce_sum_f32s(sum) + tail) * scale;
-        }
-        let sum = exponentials(simd, scores);
-        y.fill(0.0);
-        for (&score, value) in scores.iter().zip(values.chunks_exact(head)) {
-            for (y, v) in y.iter_mut().zip(value) {
-                *y += score * v;
-            }
-        }
-        y.iter_mut().for_each(|y| *y /= sum);
+        let Group { few, target, first, width, column } = self;
+        few.attend(simd, |row, dimension, heard| {
+            let at = (first + row) * width + column + dimension;
+            // SAFETY: these rows and this head's columns are this group's own.
+            let to = unsafe { target.slice(at, heard.len()) };
+            to.copy_from_slice(heard);
+        });
     }
 }

@@ -1,207 +1,185 @@
-//! Matrix products with a weight `[out, in]`: many rows through the gemm crate, few rows by dot products.
+//! Products with a weight, for a single row as for a whole window of them.
+//!
+//! A weight `[out, in]` is kept as panels of [`PANEL`] outputs: what a step of a sum needs lies together, for
+//! any number of rows, and one row reads the whole of it front to back.
 
-use gemm::Parallelism;
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::SERIAL_WORK;
+use super::memory::Shared;
+use super::pointwise::gelu;
+use super::tile::{ROWS, Tile};
+use crate::device::kernels::Then;
 
-/// `y = x · wᵀ + bias` for a whole window of rows at once; the shape is (rows, width, out).
-pub fn matrix(x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32], shape: (usize, usize, usize)) {
-    let (rows, width, out) = shape;
-    assert!(x.len() == rows * width && w.len() == out * width && y.len() == rows * out, "a product's shapes");
-    if let Some(bias) = bias {
-        y.chunks_exact_mut(out).for_each(|row| row.copy_from_slice(bias));
-    }
-    // SAFETY: the assert above says that the three dense matrices lie inside their slices, and the borrow
-    // checker keeps `y` apart from the other two.
-    unsafe {
-        gemm::gemm(
-            rows,
-            out,
-            width,
-            y.as_mut_ptr(),
-            1,
-            out as isize,
-            bias.is_some(),
-            x.as_ptr(),
-            1,
-            width as isize,
-            w.as_ptr(),
-            width as isize,
-            1,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::Rayon(0),
+/// Outputs of a panel.
+pub const PANEL: usize = 48;
+
+/// Steps of a sum after which the next panel's turn comes, and values of `x` that are used together: as much as
+/// stays in the second cache beside a panel.
+const STEPS: usize = 768;
+const BLOCK: usize = 200 << 10;
+
+/// Rows up to which the weight's way from the memory counts more than the arithmetic.
+const FEW: usize = 2 * ROWS;
+
+pub fn packed_len(width: usize, out: usize) -> usize {
+    out.div_ceil(PANEL) * width * PANEL
+}
+
+/// `[out, in]` → `[panels, in, PANEL]`, zeros beyond the last output.
+pub fn pack(weight: &[f32], width: usize, packed: &mut [f32]) {
+    packed.par_chunks_exact_mut(width * PANEL).zip(weight.par_chunks(width * PANEL)).for_each(
+        |(to, from)| {
+            for (lane, row) in from.chunks_exact(width).enumerate() {
+                for (to, &value) in to[lane..].iter_mut().step_by(PANEL).zip(row) {
+                    *to = value;
+                }
+            }
+        },
+    );
+}
+
+/// Rows of `width` values, each `stride` after the other, against a packed weight and a bias.
+#[derive(Clone, Copy)]
+pub struct Product<'a> {
+    pub x: &'a [f32],
+    pub stride: usize,
+    pub rows: usize,
+    pub width: usize,
+    pub weight: &'a [f32],
+    pub bias: Option<&'a [f32]>,
+    pub out: usize,
+    pub then: Then,
+}
+
+impl Product<'_> {
+    /// Into `y`, `[rows, out]`.
+    pub fn run(&self, y: &mut [f32]) {
+        let Product { x, stride, rows, width, weight, bias, out, .. } = *self;
+        if rows == 0 {
+            return;
+        }
+        assert!(
+            x.len() >= (rows - 1) * stride + width
+                && weight.len() == packed_len(width, out)
+                && bias.is_none_or(|bias| bias.len() == out)
+                && y.len() == rows * out,
+            "the shapes of a product"
         );
-    }
-}
-
-/// `y = x · wᵀ + bias` for few rows: reads the weight once, and gives each row the same bits whatever the
-/// rows beside it, because every value is one dot product summed in one fixed order.
-pub fn rows(x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32], width: usize, out: usize) {
-    let arch = Arch::new();
-    let count = x.len() / width;
-    if count == 0 {
-        return;
-    }
-    // Threads share the outputs. Each writes columns of every row, so it fills a block of its own first.
-    let threads = if count * width * out <= SERIAL_WORK { 1 } else { rayon::current_num_threads() };
-    let piece = out.div_ceil(threads * 4).next_multiple_of(OUT_TILE).max(OUT_TILE);
-    if threads == 1 || count == 1 {
-        let fill = |(index, y): (usize, &mut [f32])| {
-            let first = index * piece;
-            let w = &w[first * width..(first + y.len() / count) * width];
-            let bias = bias.map(|b| &b[first..first + y.len() / count]);
-            arch.dispatch(Rows { x, w, bias, y, width });
-        };
-        match threads {
-            1 => arch.dispatch(Rows { x, w, bias, y, width }),
-            _ => y.par_chunks_mut(piece).enumerate().for_each(fill),
+        let arch = Arch::new();
+        let y = Shared::new(y);
+        let panels = out.div_ceil(PANEL);
+        if rows * width * out <= SERIAL_WORK {
+            return arch.dispatch(Block { product: self, y, rows: 0..rows, panels: 0..panels });
         }
-        return;
-    }
-    let blocks: Vec<(usize, Vec<f32>)> = (0..out.div_ceil(piece))
-        .into_par_iter()
-        .map(|index| {
-            let (first, last) = (index * piece, out.min((index + 1) * piece));
-            let mut block = vec![0f32; count * (last - first)];
-            let w = &w[first * width..last * width];
-            arch.dispatch(Rows { x, w, bias: bias.map(|b| &b[first..last]), y: &mut block, width });
-            (first, block)
-        })
-        .collect();
-    for (first, block) in blocks {
-        let columns = block.len() / count;
-        for (row, values) in block.chunks_exact(columns).enumerate() {
-            y[row * out + first..row * out + first + columns].copy_from_slice(values);
-        }
+        // Blocks of rows, cut evenly, and as many groups of panels as keep all threads busy to the end.
+        let most = if rows <= FEW { rows } else { (BLOCK / width.min(STEPS)).max(ROWS) };
+        let row_blocks = rows.div_ceil(most);
+        let height = rows.div_ceil(row_blocks).next_multiple_of(ROWS);
+        let groups = (4 * rayon::current_num_threads()).div_ceil(row_blocks).min(panels);
+        (0..row_blocks * groups).into_par_iter().with_max_len(1).for_each(|task| {
+            let (block, group) = (task / groups, task % groups);
+            let rows = block * height..rows.min((block + 1) * height);
+            let panels = group * panels / groups..(group + 1) * panels / groups;
+            if !rows.is_empty() {
+                arch.dispatch(Block { product: self, y, rows, panels });
+            }
+        });
     }
 }
 
-/// Outputs and rows computed together, so that what is loaded once serves several sums.
-const OUT_TILE: usize = 4;
-const ROW_TILE: usize = 4;
-/// Outputs at a time for a single row, where only the memory counts: more streams keep it busy.
-const WIDE_TILE: usize = 8;
-
-struct Rows<'a> {
-    x: &'a [f32],
-    w: &'a [f32],
-    bias: Option<&'a [f32]>,
-    y: &'a mut [f32],
-    width: usize,
+/// The rectangle of some rows and some panels.
+struct Block<'a> {
+    product: &'a Product<'a>,
+    /// All of it: every block has a rectangle of its own.
+    y: Shared<'a>,
+    rows: Range<usize>,
+    panels: Range<usize>,
 }
 
-impl WithSimd for Rows<'_> {
+impl WithSimd for Block<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Rows { x, w, bias, y, width } = self;
-        let (count, out) = (x.len() / width, w.len() / width);
-        let mut put = |row: usize, column: usize, sum: f32| {
-            y[row * out + column] = sum + bias.map_or(0.0, |b| b[column]);
-        };
-        if count == 1 {
-            let wide = out / WIDE_TILE * WIDE_TILE;
-            for o in (0..wide).step_by(WIDE_TILE) {
-                one_row::<S, WIDE_TILE>(simd, x, &w[o * width..], width, |c, sum| put(0, o + c, sum));
-            }
-            for o in wide..out {
-                one_row::<S, 1>(simd, x, &w[o * width..], width, |_, sum| put(0, o, sum));
-            }
-            return;
-        }
-        let tiles: Vec<Tile<'_, S>> = (0..count)
-            .step_by(ROW_TILE)
-            .map(|r| Tile::new(simd, x, width, r, ROW_TILE.min(count - r)))
-            .collect();
-        let whole = out / OUT_TILE * OUT_TILE;
-        for o in (0..whole).step_by(OUT_TILE) {
-            for tile in &tiles {
-                tile.dots(simd, &w[o * width..], width, |r, c, sum| put(tile.first + r, o + c, sum));
-            }
-        }
-        for o in whole..out {
-            for r in 0..count {
-                let x = &x[r * width..(r + 1) * width];
-                one_row::<S, 1>(simd, x, &w[o * width..], width, |_, sum| put(r, o, sum));
+        let Product { x, stride, width, weight, .. } = *self.product;
+        // A few rows lie in the nearest cache whole: nothing is gained by cutting their sums.
+        let pieces = if self.rows.len() <= FEW { 1 } else { width.div_ceil(STEPS) };
+        let mut sums = [[0f32; PANEL]; ROWS];
+        for piece in 0..pieces {
+            let steps = piece * width / pieces..(piece + 1) * width / pieces;
+            for panel in self.panels.clone() {
+                let w = &weight[(panel * width + steps.start) * PANEL..][..steps.len() * PANEL];
+                for first in self.rows.clone().step_by(ROWS) {
+                    let rows = ROWS.min(self.rows.end - first);
+                    self.begin(first, rows, panel, piece == 0, &mut sums);
+                    let x = &x[first * stride + steps.start..];
+                    let (sums_stride, fresh) = (PANEL, false);
+                    let to = sums.as_flattened_mut();
+                    Tile::<PANEL> { x, stride, rows, w, sums: to, sums_stride, fresh }.add(simd);
+                    self.end(simd, first, rows, panel, piece + 1 == pieces, &mut sums);
+                }
             }
         }
     }
 }
 
-/// Up to `ROW_TILE` rows, their vectors side by side.
-struct Tile<'a, S: Simd> {
-    first: usize,
-    count: usize,
-    vectors: Vec<[S::f32s; ROW_TILE]>,
-    tails: [&'a [f32]; ROW_TILE],
-}
-
-impl<'a, S: Simd> Tile<'a, S> {
+impl Block<'_> {
+    /// Where in `y` a row's part in a panel is, and its length.
     #[inline(always)]
-    fn new(simd: S, x: &'a [f32], width: usize, first: usize, count: usize) -> Self {
-        let mut vectors = vec![[simd.splat_f32s(0.0); ROW_TILE]; width / S::F32_LANES];
-        let mut tails: [&[f32]; ROW_TILE] = [&[]; ROW_TILE];
-        for r in 0..count {
-            let (row, tail) = S::as_simd_f32s(&x[(first + r) * width..(first + r + 1) * width]);
-            vectors.iter_mut().zip(row).for_each(|(to, &value)| to[r] = value);
-            tails[r] = tail;
-        }
-        Tile { first, count, vectors, tails }
+    fn place(&self, row: usize, panel: usize) -> (usize, usize) {
+        let (out, first) = (self.product.out, panel * PANEL);
+        debug_assert!(self.rows.contains(&row) && self.panels.contains(&panel));
+        (row * out + first, PANEL.min(out - first))
     }
 
-    /// The dot products of the rows with `OUT_TILE` rows of `w`. Each has an accumulator of its own that runs
-    /// through the width in order, as in [`one_row`], so which tile a row is in does not show in its results.
+    /// What the sums start from: the bias and what they are added to, or where the last piece of them ended.
     #[inline(always)]
-    fn dots(&self, simd: S, w: &[f32], width: usize, mut put: impl FnMut(usize, usize, f32)) {
-        let row = |c: usize| S::as_simd_f32s(&w[c * width..(c + 1) * width]);
-        let ((w0, t0), (w1, t1), (w2, t2), (w3, t3)) = (row(0), row(1), row(2), row(3));
-        let mut sums = [[simd.splat_f32s(0.0); OUT_TILE]; ROW_TILE];
-        for ((((x, &a), &b), &c), &d) in self.vectors.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
-            for (sums, &x) in sums.iter_mut().zip(x) {
-                sums[0] = simd.mul_add_f32s(x, a, sums[0]);
-                sums[1] = simd.mul_add_f32s(x, b, sums[1]);
-                sums[2] = simd.mul_add_f32s(x, c, sums[2]);
-                sums[3] = simd.mul_add_f32s(x, d, sums[3]);
+    fn begin(&self, first: usize, rows: usize, panel: usize, fresh: bool, sums: &mut [[f32; PANEL]; ROWS]) {
+        let Product { bias, then, .. } = *self.product;
+        for (row, sums) in (first..first + rows).zip(sums) {
+            if !fresh || then == Then::Add {
+                let (at, len) = self.place(row, panel);
+                // SAFETY: this block alone uses these rows in these panels, one such slice at a time.
+                copy(unsafe { self.y.slice(at, len) }, sums);
+            } else {
+                *sums = [0.0; PANEL];
+            }
+            if let (true, Some(bias)) = (fresh, bias) {
+                sums.iter_mut().zip(&bias[panel * PANEL..]).for_each(|(sum, bias)| *sum += bias);
             }
         }
-        for (r, sums) in sums.into_iter().enumerate().take(self.count) {
-            for (c, (sum, tail)) in sums.into_iter().zip([t0, t1, t2, t3]).enumerate() {
-                put(r, c, simd.reduce_sum_f32s(sum) + dot(self.tails[r], tail));
+    }
+
+    #[inline(always)]
+    fn end<S: Simd>(
+        &self,
+        simd: S,
+        first: usize,
+        rows: usize,
+        panel: usize,
+        last: bool,
+        sums: &mut [[f32; PANEL]; ROWS],
+    ) {
+        for (row, sums) in (first..first + rows).zip(sums) {
+            if last && self.product.then == Then::Gelu {
+                gelu(simd, sums);
             }
+            let (at, len) = self.place(row, panel);
+            // SAFETY: as in `begin`.
+            copy(sums, unsafe { self.y.slice(at, len) });
         }
     }
 }
 
-/// The dot products of one row with `C` rows of `w`.
+/// As much as both have. Nearly always a whole panel, for which a few vectors do.
 #[inline(always)]
-fn one_row<S: Simd, const C: usize>(
-    simd: S,
-    x: &[f32],
-    w: &[f32],
-    width: usize,
-    mut put: impl FnMut(usize, f32),
-) {
-    let (x, x_tail) = S::as_simd_f32s(x);
-    let ws: [_; C] = std::array::from_fn(|c| S::as_simd_f32s(&w[c * width..(c + 1) * width]));
-    let mut sums = [simd.splat_f32s(0.0); C];
-    for (i, &x) in x.iter().enumerate() {
-        for c in 0..C {
-            sums[c] = simd.mul_add_f32s(x, ws[c].0[i], sums[c]);
-        }
+fn copy(from: &[f32], to: &mut [f32]) {
+    match (<&[f32; PANEL]>::try_from(from), <&mut [f32; PANEL]>::try_from(&mut *to)) {
+        (Ok(from), Ok(to)) => *to = *from,
+        _ => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
     }
-    for (c, sum) in sums.into_iter().enumerate() {
-        put(c, simd.reduce_sum_f32s(sum) + dot(x_tail, ws[c].1));
-    }
-}
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -1,86 +1,176 @@
 //! The kernels of the CPU: f32, on the widest vectors that the machine has, chosen at run time.
+//!
+//! Every value is summed in one order, whatever the number of threads and whatever is computed beside it.
 
-#![expect(unsafe_code, reason = "calls into the gemm crate, which takes pointers")]
+#![expect(unsafe_code, reason = "threads write to parts of one slice; prefetching; advice to the kernel")]
 
 mod attention;
 mod cached;
 mod linear;
+mod memory;
 mod pointwise;
+mod tile;
 
 use std::ops::{Deref, Range};
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Storage, Tensor, bail};
-use candle_nn::ops::layer_norm;
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Storage, Tensor, bail};
 
-use super::kernels::{Kernels, Place};
+use super::kernels::{Kernels, KeysValues, Matrix, Place, Then};
+use cached::CacheShape;
+use linear::Product;
 
 #[derive(Debug)]
 pub struct Cpu;
 
-/// Rows with this much work or less are computed by the calling thread alone: waking others costs more.
+/// With this much work or less, the calling thread does it alone: waking others costs more.
 const SERIAL_WORK: usize = 1 << 16;
 
 impl Kernels for Cpu {
-    fn linear(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: bool) -> Result<Tensor> {
+    fn matrix(&self, weight: Tensor) -> Result<Matrix> {
         let (out, width) = weight.dims2()?;
-        let mut shape = x.dims().to_vec();
-        if shape.last() != Some(&width) {
-            bail!("linear: rows of {:?} against a weight of {:?}", x.shape(), weight.shape());
+        let mut packed = memory::zeros(linear::packed_len(width, out));
+        linear::pack(&values(&weight.contiguous()?)?, width, &mut packed);
+        let shape = (out.div_ceil(linear::PANEL), width, linear::PANEL);
+        Ok(Matrix { values: Tensor::from_vec(packed, shape, &Device::Cpu)?, out, width })
+    }
+
+    fn embed(&self, table: &Matrix, tokens: &[u32], y: &Tensor) -> Result<()> {
+        let (width, panel) = (table.width, linear::PANEL);
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= table.out) {
+            bail!("embedding: no token {token} among {}", table.out);
         }
-        let rank = shape.len();
-        shape[rank - 1] = out;
-        let mut y = vec![0f32; shape.iter().product()];
-        let (x_values, w) = (values(x)?, values(weight)?);
-        let bias = bias.map(values).transpose()?;
-        let bias = bias.as_deref();
-        if rank == 2 {
-            linear::rows(&x_values, &w, bias, &mut y, width, out);
-        } else {
-            let rows = shape[rank - 2];
-            for (x, y) in x_values.chunks_exact(rows * width).zip(y.chunks_exact_mut(rows * out)) {
-                linear::matrix(x, &w, bias, y, (rows, width, out));
+        into(y, &table.values, |table, y| {
+            for (y, &token) in y.chunks_exact_mut(width).zip(tokens) {
+                let (index, lane) = (token as usize / panel, token as usize % panel);
+                let column = table[index * panel * width + lane..].iter().step_by(panel);
+                y.iter_mut().zip(column).for_each(|(y, x)| *y = *x);
             }
-        }
-        if gelu {
-            pointwise::gelu(&mut y);
-        }
-        Tensor::from_vec(y, shape, x.device())
+            Ok(())
+        })
     }
 
-    fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        layer_norm(x, weight, bias, super::LAYER_NORM_EPS)
+    fn add(&self, rows: &Tensor, y: &Tensor) -> Result<()> {
+        into(y, rows, |rows, y| {
+            pointwise::add(y, rows);
+            Ok(())
+        })
     }
 
-    fn attention(&self, qkv: &Tensor, heads: usize) -> Result<Tensor> {
-        let (batch, rows, width3) = qkv.dims3()?;
-        let width = width3 / 3;
-        let mut y = vec![0f32; batch * rows * width];
-        for (qkv, y) in values(qkv)?.chunks_exact(rows * width3).zip(y.chunks_exact_mut(rows * width)) {
-            attention::full(qkv, y, rows, heads, width / heads);
-        }
-        Tensor::from_vec(y, (batch, rows, width), qkv.device())
-    }
-
-    fn store(&self, cache: &Tensor, x: &Tensor, column: usize, places: &[Place]) -> Result<()> {
-        cache.inplace_op2(x, &Store { column, places })
-    }
-
-    fn cached_attention(
+    fn linear(
         &self,
-        q: &Tensor,
-        keys: &Tensor,
-        entries: &Tensor,
-        reach: &[Place],
-    ) -> Result<Tensor> {
-        let (slots, heads, len, head) = keys.dims4()?;
-        if let Some(&place) = reach.iter().find(|&&(slot, seen)| slot >= slots || seen == 0 || seen > len) {
-            bail!("cached attention: {place:?} in {slots} slots of {len}");
+        x: &Tensor,
+        weight: &Matrix,
+        bias: Option<&Tensor>,
+        then: Then,
+        y: &Tensor,
+    ) -> Result<()> {
+        let (width, out) = (weight.width, weight.out);
+        let rows = x.elem_count() / width;
+        let (w, bias) = (values(&weight.values)?, bias.map(values).transpose()?);
+        into(y, x, |x, y| {
+            if x.len() != rows * width || y.len() != rows * out {
+                bail!("linear: {} values by {width} x {out} to {}", x.len(), y.len());
+            }
+            let bias = bias.as_deref();
+            Product { x, stride: width, rows, width, weight: &w, bias, out, then }.run(y);
+            Ok(())
+        })
+    }
+
+    fn convolve(&self, x: &Tensor, weight: &Matrix, bias: &Tensor, stride: usize, y: &Tensor) -> Result<()> {
+        let (_, rows, input) = x.dims3()?;
+        let (w, bias) = (values(&weight.values)?, values(bias)?);
+        let (out, count) = (weight.out, rows / stride);
+        if weight.width != 3 * input || rows < 3 || y.elem_count() != x.dim(0)? * count * out {
+            bail!("convolve: {:?} to {:?}", x.shape(), y.shape());
         }
-        let shape = cached::CacheShape { heads, len, head };
-        let (rows, columns) = q.dims2()?;
-        let mut y = vec![0f32; rows * heads * head];
-        cached::attend(&values(q)?, columns, &values(keys)?, &values(entries)?, shape, reach, &mut y)?;
-        Tensor::from_vec(y, (rows, heads * head), q.device())
+        let product = |x: &[f32], stride, rows, y: &mut [f32]| {
+            let (width, bias, then) = (3 * input, Some(&*bias), Then::Gelu);
+            Product { x, stride, rows, width, weight: &w, bias, out, then }.run(y);
+        };
+        into(y, x, |x, y| {
+            for (x, y) in x.chunks_exact(rows * input).zip(y.chunks_exact_mut(count * out)) {
+                // The taps of a row lie side by side already, but for the rows at the edges.
+                let (first, inner) = y.split_at_mut(out);
+                let mut edge = vec![0f32; 3 * input];
+                edge[input..].copy_from_slice(&x[..2 * input]);
+                product(&edge, 0, 1, first);
+                let whole = (rows - 2) / stride;
+                let (inner, last) = inner.split_at_mut(whole.min(count - 1) * out);
+                product(&x[(stride - 1) * input..], stride * input, inner.len() / out, inner);
+                if !last.is_empty() {
+                    edge[..2 * input].copy_from_slice(&x[(rows - 2) * input..]);
+                    edge[2 * input..].fill(0.0);
+                    product(&edge, 0, 1, last);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()> {
+        let (weight, bias) = (values(weight)?, values(bias)?);
+        into(y, x, |x, y| {
+            if x.len() != y.len() || weight.len() != bias.len() || !x.len().is_multiple_of(weight.len()) {
+                bail!("layer norm: {} values in rows of {}", x.len(), weight.len());
+            }
+            pointwise::layer_norm(x, &weight, &bias, y);
+            Ok(())
+        })
+    }
+
+    fn attention(&self, qkv: &Tensor, heads: usize, y: &Tensor) -> Result<()> {
+        let (_, rows, width3) = qkv.dims3()?;
+        let width = width3 / 3;
+        into(y, qkv, |qkv, y| {
+            for (qkv, y) in qkv.chunks_exact(rows * width3).zip(y.chunks_exact_mut(rows * width)) {
+                attention::full(qkv, y, rows, heads, width / heads);
+            }
+            Ok(())
+        })
+    }
+
+    fn cache(&self, shape: [usize; 4], _: DType, device: &Device) -> Result<KeysValues> {
+        let [slots, heads, len, head] = shape;
+        let layout = CacheShape { slots, heads, len, head };
+        let make = |size| Tensor::from_vec(memory::zeros(slots * heads * size), (slots, heads, size), device);
+        Ok(KeysValues { keys: make(layout.keys().size())?, values: make(layout.values().size())?, shape })
+    }
+
+    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, places: &[Place]) -> Result<()> {
+        let (columns, shape) = (x.dims2()?.1, CacheShape::from(cache.shape));
+        into(&cache.keys, x, |x, keys| {
+            cached::store(keys, shape.keys(), shape, (x, columns, column), places)
+        })?;
+        let column = column + shape.heads * shape.head;
+        into(&cache.values, x, |x, values| {
+            cached::store(values, shape.values(), shape, (x, columns, column), places)
+        })
+    }
+
+    fn copy(&self, cache: &KeysValues, from: usize, to: usize, len: usize) -> Result<()> {
+        let shape = CacheShape::from(cache.shape);
+        let (keys, values) = (&cache.keys, &cache.values);
+        into(keys, values, |_, keys| cached::copy(keys, shape.keys(), shape, from, to, len))?;
+        into(values, keys, |_, values| cached::copy(values, shape.values(), shape, from, to, len))
+    }
+
+    fn cached_attention(&self, q: &Tensor, cache: &KeysValues, reach: &[Place], y: &Tensor) -> Result<()> {
+        let columns = q.dims2()?.1;
+        let (keys, entries) = (values(&cache.keys)?, values(&cache.values)?);
+        into(y, q, |q, y| cached::attend(q, columns, &keys, &entries, cache.shape.into(), reach, y))
+    }
+
+    fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()> {
+        to.clear();
+        to.extend_from_slice(&values(x)?);
+        Ok(())
+    }
+}
+
+impl From<[usize; 4]> for CacheShape {
+    fn from([slots, heads, len, head]: [usize; 4]) -> Self {
+        CacheShape { slots, heads, len, head }
     }
 }
 
@@ -92,13 +182,19 @@ struct Values<G> {
 
 fn values(x: &Tensor) -> Result<Values<impl Deref<Target = Storage>>> {
     let (storage, layout) = x.storage_and_layout();
-    let Some((first, last)) = layout.contiguous_offsets() else {
-        bail!("a tensor of {:?} is not contiguous", x.shape());
+    let Storage::Cpu(cpu) = &*storage else {
+        bail!("the CPU's kernels take tensors of the CPU");
     };
-    if !matches!(&*storage, Storage::Cpu(CpuStorage::F32(_))) {
-        bail!("the CPU's kernels take f32 tensors of the CPU");
+    let range = range(cpu, layout)?;
+    Ok(Values { storage, range })
+}
+
+fn range(storage: &CpuStorage, layout: &Layout) -> Result<Range<usize>> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(_), Some((first, last))) => Ok(first..last),
+        (CpuStorage::F32(_), None) => bail!("a tensor of {:?} is not contiguous", layout.shape()),
+        _ => bail!("the CPU's kernels take f32 tensors"),
     }
-    Ok(Values { storage, range: first..last })
 }
 
 impl<G: Deref<Target = Storage>> Deref for Values<G> {
@@ -112,39 +208,23 @@ impl<G: Deref<Target = Storage>> Deref for Values<G> {
     }
 }
 
-struct Store<'a> {
-    column: usize,
-    places: &'a [Place],
+/// Calls `f` with the values of `x` to read and those of `y` to write. It is an error if both share memory.
+fn into(y: &Tensor, x: &Tensor, f: impl Fn(&[f32], &mut [f32]) -> Result<()>) -> Result<()> {
+    y.inplace_op2(x, &Into(f))
 }
 
-impl InplaceOp2 for Store<'_> {
+struct Into<F>(F);
+
+impl<F: Fn(&[f32], &mut [f32]) -> Result<()>> InplaceOp2 for Into<F> {
     fn name(&self) -> &'static str {
-        "store"
+        "a kernel of the CPU"
     }
 
-    fn cpu_fwd(&self, cache: &mut CpuStorage, to: &Layout, x: &CpuStorage, from: &Layout) -> Result<()> {
-        let (CpuStorage::F32(cache), CpuStorage::F32(x)) = (cache, x) else {
-            bail!("store: only f32");
-        };
-        let (slots, heads, len, head) = to.shape().dims4()?;
-        let (rows, columns) = from.shape().dims2()?;
-        let (Some((start, _)), Some((first, _))) = (to.contiguous_offsets(), from.contiguous_offsets())
-        else {
-            bail!("store: only contiguous tensors");
-        };
-        if rows != self.places.len() || self.column + heads * head > columns {
-            bail!("store: {rows}x{columns} into {} places from column {}", self.places.len(), self.column);
+    fn cpu_fwd(&self, y: &mut CpuStorage, to: &Layout, x: &CpuStorage, from: &Layout) -> Result<()> {
+        let (from, to) = (range(x, from)?, range(y, to)?);
+        match (x, y) {
+            (CpuStorage::F32(x), CpuStorage::F32(y)) => (self.0)(&x[from], &mut y[to]),
+            _ => bail!("the CPU's kernels take f32 tensors"),
         }
-        for (row, &(slot, position)) in self.places.iter().enumerate() {
-            if slot >= slots || position >= len {
-                bail!("store: place {slot}, {position} in {slots} slots of {len}");
-            }
-            for h in 0..heads {
-                let source = first + row * columns + self.column + h * head;
-                let target = start + ((slot * heads + h) * len + position) * head;
-                cache[target..target + head].copy_from_slice(&x[source..source + head]);
-            }
-        }
-        Ok(())
     }
 }

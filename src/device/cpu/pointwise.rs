@@ -4,88 +4,89 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::SERIAL_WORK;
+use super::memory::Shared;
+use crate::device::LAYER_NORM_EPS;
 
-/// Values per piece of work of a thread.
-const PIECE: usize = 1 << 14;
+/// Rows per piece of work of a thread.
+const PIECE: usize = 64;
 
-/// The exact GELU, `x · Φ(x)`, in place.
-pub fn gelu(values: &mut [f32]) {
-    let arch = Arch::new();
-    if values.len() <= SERIAL_WORK {
-        arch.dispatch(Gelu(values));
-    } else {
-        values.par_chunks_mut(PIECE).for_each(|piece| arch.dispatch(Gelu(piece)));
+/// The exact GELU, `x · Φ(x)`, of whole vectors, in place.
+#[inline(always)]
+pub fn gelu<S: Simd>(simd: S, values: &mut [f32]) {
+    let half = simd.splat_f32s(0.5);
+    for x in S::as_mut_simd_f32s(values).0 {
+        let erf = erf(simd, simd.mul_f32s(*x, simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2)));
+        let half_x = simd.mul_f32s(*x, half);
+        *x = simd.mul_add_f32s(half_x, erf, half_x);
     }
 }
 
-struct Gelu<'a>(&'a mut [f32]);
+/// Adds `rows` to `y`, over and over.
+pub fn add(y: &mut [f32], rows: &[f32]) {
+    let arch = Arch::new();
+    let width = rows.len().div_ceil(PIECE);
+    for y in y.chunks_mut(rows.len()) {
+        y.par_chunks_mut(width).zip(rows.par_chunks(width)).for_each(|(y, row)| {
+            arch.dispatch(|| y.iter_mut().zip(row).for_each(|(y, x)| *y += x));
+        });
+    }
+}
 
-impl WithSimd for Gelu<'_> {
+/// Layer normalisation of the rows of `x`, each as wide as `weight` and `bias`.
+pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    let (arch, width) = (Arch::new(), weight.len());
+    let (rows, y) = (x.len() / width, Shared::new(y));
+    let piece = |first: usize| {
+        for row in first..rows.min(first + PIECE) {
+            // SAFETY: a row of this piece alone.
+            let y = unsafe { y.slice(row * width, width) };
+            arch.dispatch(NormRow { x: &x[row * width..][..width], weight, bias, y });
+        }
+    };
+    if x.len() <= SERIAL_WORK {
+        (0..rows).step_by(PIECE).for_each(piece);
+    } else {
+        (0..rows).into_par_iter().step_by(PIECE).for_each(piece);
+    }
+}
+
+struct NormRow<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for NormRow<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for x in self.0 {
-            *x = 0.5 * *x * (1.0 + erf(*x * std::f32::consts::FRAC_1_SQRT_2));
+    fn with_simd<S: Simd>(self, simd: S) {
+        let NormRow { x, weight, bias, y } = self;
+        let width = x.len() as f32;
+        let mean = total(simd, x) / width;
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = x - mean;
+        }
+        let squares = {
+            let (vectors, tail) = S::as_simd_f32s(y);
+            let mut lanes = simd.splat_f32s(0.0);
+            for &v in vectors {
+                lanes = simd.mul_add_f32s(v, v, lanes);
+            }
+            simd.reduce_sum_f32s(lanes) + tail.iter().map(|x| x * x).sum::<f32>()
+        };
+        let scale = (squares / width + LAYER_NORM_EPS).sqrt().recip();
+        for ((y, weight), bias) in y.iter_mut().zip(weight).zip(bias) {
+            *y = *y * scale * weight + bias;
         }
     }
 }
 
-/// The error function to about two units in the last place: a ratio of polynomials fitted to it on [-4, 4],
-/// outside of which f32 knows only ±1.
+/// The sum of all values.
 #[inline(always)]
-fn erf(x: f32) -> f32 {
-    let x = x.clamp(-4.0, 4.0);
-    let x2 = x * x;
-    let mut p = -2.726_142e-10;
-    for c in [2.770_681_4e-8, -2.101_024e-6, -5.692_506_5e-5, -7.349_906_3e-4, -2.954_6e-3, -1.609_603_3e-2] {
-        p = p * x2 + c;
-    }
-    let mut q = -1.456_607_2e-5;
-    for c in [-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_474e-2] {
-        q = q * x2 + c;
-    }
-    x * p / q
-}
-
-/// `e^x` for x ≤ 0 to about one unit in the last place.
-#[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    // Adding 1.5 · 2^23 rounds to an integer that then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.max(-87.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    let mut p = 1.987_569_1e-4;
-    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
-        p = p * r + c;
-    }
-    let p = p * (r * r) + r + 1.0;
-    let two_to_n = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    p * two_to_n
-}
-
-/// Replaces scores by `e^(score − max)` and gives their sum. Not yet divided by it: the caller has fewer
-/// values to divide afterwards.
-#[inline(always)]
-pub fn exponentials<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
-    let mut max = f32::NEG_INFINITY;
-    let (vectors, tail) = S::as_mut_simd_f32s(scores);
-    let mut lanes = simd.splat_f32s(f32::NEG_INFINITY);
-    for &v in vectors.iter() {
-        lanes = simd.max_f32s(lanes, v);
-    }
-    for &v in tail.iter() {
-        max = max.max(v);
-    }
-    let max = max.max(simd.reduce_max_f32s(lanes));
-    for score in scores.iter_mut() {
-        *score = exp(*score - max);
-    }
-    let (vectors, tail) = S::as_simd_f32s(scores);
+fn total<S: Simd>(simd: S, values: &[f32]) -> f32 {
+    let (vectors, tail) = S::as_simd_f32s(values);
     let mut lanes = simd.splat_f32s(0.0);
     for &v in vectors {
         lanes = simd.add_f32s(lanes, v);
@@ -93,29 +94,114 @@ pub fn exponentials<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
     simd.reduce_sum_f32s(lanes) + tail.iter().sum::<f32>()
 }
 
+/// A polynomial, its coefficients from the highest power down.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
+    let mut sum = simd.splat_f32s(coefficients[0]);
+    for c in &coefficients[1..] {
+        sum = simd.mul_add_f32s(sum, x, simd.splat_f32s(*c));
+    }
+    sum
+}
+
+/// The error function to about two units in the last place: a ratio of polynomials fitted to it on [-4, 4],
+/// outside of which f32 knows only ±1.
+#[inline(always)]
+fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-4.0)), simd.splat_f32s(4.0));
+    let x2 = simd.mul_f32s(x, x);
+    let over = [
+        -2.726_142e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_5e-5,
+        -7.349_906_3e-4,
+        -2.954_6e-3,
+        -1.609_603_3e-2,
+    ];
+    let under = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_474e-2];
+    let over = simd.mul_f32s(x, polynomial(simd, x2, over));
+    simd.div_f32s(over, polynomial(simd, x2, under))
+}
+
+/// `e^x` for x ≤ 0 to about one unit in the last place.
+#[inline(always)]
+fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // Adding 1.5 · 2^23 rounds to an integer that then stands in the low bits.
+    let round = simd.splat_f32s(12_582_912.0);
+    let x = simd.max_f32s(x, simd.splat_f32s(-87.0));
+    let shifted = simd.mul_add_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), round);
+    let n = simd.sub_f32s(shifted, round);
+    // The logarithm of two, in two parts, the first of them short enough to be multiplied exactly.
+    let r = simd.mul_add_f32s(n, simd.splat_f32s(-0.693_359_4), x);
+    let r = simd.mul_add_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
+    let taylor = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5];
+    let p = simd.mul_add_f32s(polynomial(simd, r, taylor), simd.mul_f32s(r, r), r);
+    let exponent = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    let two_to_n = simd.transmute_f32s_u32s(simd.add_u32s(exponent, simd.splat_u32s(0x3f80_0000)));
+    simd.mul_add_f32s(p, two_to_n, two_to_n)
+}
+
+/// Replaces scores, of which there are whole vectors, by `e^(score − max)` and gives their sum. Not yet divided
+/// by it: the caller has fewer values to divide afterwards.
+#[inline(always)]
+pub fn exponentials<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
+    let (scores, _) = S::as_mut_simd_f32s(scores);
+    let max = scores.iter().fold(simd.splat_f32s(f32::NEG_INFINITY), |max, &v| simd.max_f32s(max, v));
+    let max = simd.splat_f32s(simd.reduce_max_f32s(max));
+    let mut sum = simd.splat_f32s(0.0);
+    for score in scores {
+        *score = exp(simd, simd.sub_f32s(*score, max));
+        sum = simd.add_f32s(sum, *score);
+    }
+    simd.reduce_sum_f32s(sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::{Device, Tensor};
 
+    /// The exponentials if so, else the GELU.
+    struct Run<'a>(&'a mut [f32], bool);
+
+    impl WithSimd for Run<'_> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> f32 {
+            if self.1 {
+                return exponentials(simd, self.0);
+            }
+            gelu(simd, self.0);
+            0.0
+        }
+    }
+
     #[test]
     fn gelu_is_the_exact_one() {
-        let mut values: Vec<f32> = (-12_000..=12_000).map(|i| i as f32 * 1e-3).collect();
+        let mut values: Vec<f32> = (-12_000..12_000).map(|i| i as f32 * 1e-3).collect();
         let exact = Tensor::from_slice(&values, values.len(), &Device::Cpu).unwrap().gelu_erf().unwrap();
-        gelu(&mut values);
+        Arch::new().dispatch(Run(&mut values, false));
         for (ours, exact) in values.iter().zip(exact.to_vec1::<f32>().unwrap()) {
             assert!((ours - exact).abs() <= 2e-6 * exact.abs().max(0.5), "{ours} {exact}");
         }
     }
 
     #[test]
-    fn exp_is_exact_to_the_last_bits() {
-        for i in 0..870_000 {
-            let x = -(i as f32) * 1e-4;
+    fn exponentials_are_exact_to_the_last_bits() {
+        let scores: Vec<f32> = (0..864_000).map(|i| -(i as f32) * 1e-4).collect();
+        let mut ours = scores.clone();
+        let sum = Arch::new().dispatch(Run(&mut ours, true));
+        let mut total = 0.0;
+        for (&x, &ours) in scores.iter().zip(&ours) {
             let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) - exact).abs() <= exact * 3e-7, "{x}");
+            assert!((f64::from(ours) - exact).abs() <= exact * 3e-7, "{x}");
+            total += exact;
         }
-        assert_eq!(exp(0.0), 1.0);
-        assert!(exp(f32::NEG_INFINITY) < 2e-38);
+        assert!((f64::from(sum) - total).abs() < 1e-4 * total);
+        assert_eq!(ours[0], 1.0);
+        let mut ours = [[0.0; 16], [f32::NEG_INFINITY; 16]].concat();
+        assert_eq!(Arch::new().dispatch(Run(&mut ours, true)), 16.0);
     }
 }
