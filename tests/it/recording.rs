@@ -78,7 +78,8 @@ pub fn parts_from(audio: &AudioInput, skipped: usize, bins: usize, chunk_length:
 pub fn decode(engine: &Engine, parts: Vec<Part>, options: &DecodeOptions) -> Result<Heard> {
     options.check()?;
     let (sender, events) = unbounded();
-    let listener = move |chunk, event| sender.send((chunk, event)).unwrap();
+    // What comes after the last chunk is heard by nobody.
+    let listener = move |chunk, event| drop(sender.send((chunk, event)));
     let recording = Arc::new(Recording::new(0, Arc::new(options.clone()), Box::new(listener)));
     if let Some(language) = engine.language_of(options)? {
         recording.settle_language(language);
