@@ -59,6 +59,8 @@ impl From<&Error> for ExitCode {
     fn from(error: &Error) -> Self {
         match error {
             Error::Usage { .. } => ExitCode::Usage,
+            // Of the outputs nothing is wrong: another process makes them.
+            Error::Held { .. } => ExitCode::SomeFailed,
             Error::Input { .. } | Error::Compute { .. } | Error::Panicked { .. } => ExitCode::SomeFailed,
             Error::Model { .. } => ExitCode::Model,
             Error::Device { .. } => ExitCode::Device,
@@ -94,6 +96,7 @@ mod tests {
             (Error::OutOfMemory { during: "loading", source: failed().into() }, 5),
             (Error::Output { path: "a".into(), source: failed() }, 6),
             (Error::compute("encoding", failed()), 1),
+            (Error::Held { input: "a".into(), journal: "b".into() }, 1),
             (Error::Cancelled(CancelReason::OutputClosed), 0),
             (Error::Cancelled(CancelReason::Interrupt), 130),
             (Error::Cancelled(CancelReason::Terminate), 143),

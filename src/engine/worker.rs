@@ -14,6 +14,7 @@ use crate::backend::{Backend, RowInput, WindowInput};
 use crate::cancel::CancelToken;
 use crate::decode::Tokenizer;
 use crate::error::{Error, Result};
+use crate::probe;
 
 /// What others tell the thread and read of it.
 pub struct Signals {
@@ -136,6 +137,7 @@ impl Worker {
     }
 
     fn encode_group(&mut self, group: &[(usize, Window)]) {
+        probe::reached("encode", &self.signals.cancel);
         self.mels.resize_with(self.mels.len().max(group.len()), Vec::new);
         let mut ready = Vec::with_capacity(group.len());
         for (&(slot, window), mel) in group.iter().zip(&mut self.mels) {
@@ -193,6 +195,7 @@ impl Worker {
             logits.clear();
             return Ok(());
         }
+        probe::reached("step", &self.signals.cancel);
         self.stats.steps += 1;
         self.stats.rows += rows.len() as u64;
         let backend = &mut *self.backend;
@@ -227,6 +230,9 @@ impl Worker {
                 Ok((tokens, falls_back)) => {
                     self.stats.tokens += tokens;
                     self.stats.fallbacks += u64::from(falls_back);
+                    if falls_back {
+                        probe::reached("fallback", &self.signals.cancel);
+                    }
                 }
                 Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
             }

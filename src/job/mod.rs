@@ -5,10 +5,14 @@
 mod conduct;
 mod file;
 mod frontend;
+mod journal;
+mod partial;
 mod permits;
 mod plan;
 mod run;
+mod work;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::plan::{Item, Plan, PlanOptions, Source, plan};
@@ -38,6 +42,8 @@ pub struct Job {
     pub batch_size: Option<usize>,
     /// Inputs in flight; as many as there are windows side by side if not given.
     pub jobs: Option<usize>,
+    /// What an earlier run has finished is not done again.
+    pub resume: bool,
 }
 
 /// Which model, and where to get it.
@@ -94,6 +100,26 @@ pub enum Event<'a> {
         known: f64,
         stats: Stats,
     },
+    /// Of the input, chunks that an earlier run has finished are taken over.
+    Resumed {
+        input: &'a str,
+    },
+    /// What an earlier run has left of the input is wrong from some place on, or all of it.
+    Renewed {
+        input: &'a str,
+        why: &'a str,
+        /// Some of it is still good.
+        kept: bool,
+    },
+    /// What is finished cannot be kept for another run; told once.
+    NotKept {
+        input: &'a str,
+        error: &'a io::Error,
+    },
+    /// The work ends before its time; of so many inputs something is kept.
+    Stopped {
+        kept: usize,
+    },
     /// Some of the input could not be heard.
     Damaged {
         input: &'a str,
@@ -116,7 +142,11 @@ pub enum Event<'a> {
 /// Whether the next input would fare no better.
 fn concerns_all(error: &Error) -> bool {
     match error {
-        Error::Input { .. } | Error::Output { .. } | Error::Compute { .. } | Error::Panicked { .. } => false,
+        Error::Input { .. }
+        | Error::Held { .. }
+        | Error::Output { .. }
+        | Error::Compute { .. }
+        | Error::Panicked { .. } => false,
         Error::Usage { .. }
         | Error::Model { .. }
         | Error::Device { .. }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::conduct::Conductor;
+use super::journal::Journal;
+use super::partial;
 use super::plan::{Item, Plan, plan};
+use super::work::Basis;
 use super::{AUTO, Event, Job};
 use crate::backend::hub::Download;
 use crate::backend::{Slots, load, source};
@@ -14,6 +17,7 @@ use crate::cancel::CancelToken;
 use crate::device;
 use crate::engine::{Engine, Stats};
 use crate::error::{Error, Result};
+use crate::probe;
 use crate::transcript::ModelIdentity;
 
 /// What became of the inputs.
@@ -41,16 +45,19 @@ pub fn run(
     let mut summary = Summary::default();
     let (done, todo): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_done);
     for item in &done {
+        partial::sweep(&item.asked);
+        item.journal.iter().for_each(|path| Journal::sweep(path));
         on_event(Event::Skipped { input: &item.name() });
         summary.skipped += 1;
     }
     if todo.is_empty() {
         return Ok(summary);
     }
-    let (engine, identity) = prepare(job, cancel, on_event).map_err(|error| vec![error])?;
+    let (engine, identity, device) = prepare(job, cancel, on_event).map_err(|error| vec![error])?;
     let engine = Arc::new(engine);
     let started = Instant::now();
-    let conductor = Conductor::new(job, cancel, &engine, &identity, &mut summary, on_event);
+    let basis = Basis::new(job, &identity, &device);
+    let conductor = Conductor::new(job, cancel, &engine, &identity, basis, &mut summary, on_event);
     conductor.run(todo).map_err(|error| vec![error])?;
     summary.seconds = started.elapsed().as_secs_f64();
     summary.stats = Some(engine.stats());
@@ -62,7 +69,7 @@ fn prepare(
     job: &Job,
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<(Engine, ModelIdentity)> {
+) -> Result<(Engine, ModelIdentity, String)> {
     let device = device::select(job.device)?;
     let name = match job.model.name.as_str() {
         AUTO if device.is_accelerator() => "large-v3-turbo",
@@ -74,6 +81,7 @@ fn prepare(
     let checkpoint = source::find(name, revision, &job.model.hub, cancel, &mut on_download)?;
     cancel.check()?;
     on_event(Event::Loading { model: &checkpoint.name, device: &device.name });
+    probe::reached("load", cancel);
     let started = Instant::now();
     let revision = Some(checkpoint.identity.clone());
     let identity = ModelIdentity { name: checkpoint.name.clone(), revision };
@@ -83,5 +91,5 @@ fn prepare(
     let engine = Engine::start(model.backend, model.tokenizer, cancel)?;
     let seconds = started.elapsed().as_secs_f64();
     on_event(Event::Loaded { identity: &identity, device: &device.name, seconds });
-    Ok((engine, identity))
+    Ok((engine, identity, device.name))
 }

@@ -1,0 +1,327 @@
+//! What was finished of one input, kept beside its outputs, so that after an early end the next run goes on.
+//!
+//! A file of lines, each a checksum and a record in JSON: what the work depends on, then the language and every
+//! chunk as soon as it is finished. Lines are only ever added, so that an end at any moment costs at most the
+//! last one, and damage costs only what comes after it. Who holds the file holds the outputs: it is locked as
+//! long as the input is in work, and removed when the outputs are there.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::work::Work;
+use crate::decode::{DecodedChunk, Language, Stretch};
+
+/// No journal is larger: ten hours need a few megabytes.
+const LARGEST: u64 = 1 << 30;
+
+/// How often to try again to get a file that others remove meanwhile.
+const ATTEMPTS: usize = 100;
+
+/// Where a chunk lies: with another place it is another chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub stretch: Stretch,
+    pub follows: bool,
+}
+
+/// A chunk that needs no more work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    pub index: usize,
+    pub place: Place,
+    pub decoded: DecodedChunk,
+}
+
+/// `W` and `F` are what they say, or references to it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Record<W, F> {
+    Work(W),
+    /// Found out by listening, and how sure that was.
+    Language {
+        code: String,
+        probability: f32,
+    },
+    Finished(F),
+    /// Chunks from this one on were found to belong to other audio.
+    Discard {
+        from: usize,
+    },
+    /// Everything is finished, and these files are about to be written.
+    Writing {
+        outputs: Vec<PathBuf>,
+    },
+}
+
+/// What an earlier run left.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub language: Option<Language>,
+    pub chunks: BTreeMap<usize, Finished>,
+}
+
+/// A journal that is held, and what came to light when it was opened.
+#[derive(Debug)]
+pub struct Opened {
+    pub journal: Journal,
+    pub kept: Kept,
+    /// Why less was kept than was there.
+    pub why: Option<&'static str>,
+    /// Why nothing can be added; the journal still keeps others away.
+    pub fault: Option<io::Error>,
+}
+
+#[derive(Debug)]
+pub enum Refusal {
+    /// Another process holds it.
+    Held,
+    Fault(io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Refusal::Fault(error)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Bytes that are good.
+    len: u64,
+    /// Something in it is worth keeping.
+    is_useful: bool,
+    /// It could not be written, and is left as it is.
+    is_mute: bool,
+}
+
+impl Kept {
+    /// Takes chunk `index`, unless it lay elsewhere: then nothing from there on can be true.
+    pub fn take(&mut self, index: usize, place: &Place) -> Result<Option<Finished>, Discarded> {
+        match self.chunks.remove(&index) {
+            Some(finished) if finished.place != *place => {
+                self.discard(index);
+                Err(Discarded)
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn discard(&mut self, from: usize) {
+        self.chunks.split_off(&from);
+        if from == 0 {
+            self.language = None;
+        }
+    }
+}
+
+/// See [`Kept::take`].
+#[derive(Debug)]
+pub struct Discarded;
+
+impl Journal {
+    /// Takes hold of a journal. What is in it is kept if it is of the same work and wanted; else it is begun anew.
+    pub fn open(path: &Path, work: &Work, resume: bool) -> Result<Opened, Refusal> {
+        let file = hold(path)?;
+        let mut journal = Journal { path: path.into(), file, len: 0, is_useful: false, is_mute: false };
+        let content = journal.content()?;
+        let (mut kept, mut why) = (Kept::default(), None);
+        if !content.is_empty() {
+            let (records, good) = records::<Work, Finished>(&content);
+            why = match (resume, records.first()) {
+                (false, _) => Some("`--no-resume` asks for it"),
+                (true, Some(Record::Work(before))) => work.change_since(before),
+                (true, _) => Some("it is damaged"),
+            };
+            if why.is_none() {
+                journal.len = good as u64;
+                kept = keep(records);
+                journal.is_useful = kept.language.is_some() || !kept.chunks.is_empty();
+                why = (good < content.len()).then_some("its end is damaged");
+            }
+        }
+        let fault = journal.begin(work).err();
+        Ok(Opened { journal, kept, why, fault })
+    }
+
+    /// Removes a journal whose outputs are all there: its owner was stopped before it could.
+    pub fn sweep(path: &Path) {
+        if !path.is_file() {
+            return;
+        }
+        let Ok(file) = hold(path) else { return };
+        let mut journal = Journal { path: path.into(), file, len: 0, is_useful: true, is_mute: true };
+        let content = journal.content().unwrap_or_default();
+        if let Some(Record::Writing { outputs }) = records::<Work, Finished>(&content).0.pop() {
+            journal.is_useful = !outputs.iter().all(|output| output.is_file());
+        }
+    }
+
+    pub fn add_language(&mut self, language: Language, probability: f32) -> io::Result<()> {
+        self.add(&Record::Language { code: language.code().into(), probability })
+    }
+
+    pub fn add_finished(&mut self, finished: &Finished) -> io::Result<()> {
+        let measures = |s: &crate::decode::Segment| {
+            [s.start, s.end, s.temperature, s.avg_logprob, s.compression_ratio, s.no_speech_prob]
+        };
+        // JSON has no words for other numbers. Without a record the chunk is made again, and is the same.
+        if !finished.decoded.segments.iter().flat_map(measures).all(f64::is_finite) {
+            return Ok(());
+        }
+        self.add(&Record::Finished(finished))
+    }
+
+    pub fn discard(&mut self, from: usize) -> io::Result<()> {
+        self.add(&Record::Discard { from })
+    }
+
+    /// To be said before the first output is written.
+    pub fn add_writing(&mut self, outputs: Vec<PathBuf>) -> io::Result<()> {
+        self.add(&Record::Writing { outputs })
+    }
+
+    /// Whether there is something to go on with.
+    pub fn is_useful(&self) -> bool {
+        self.is_useful
+    }
+
+    /// All of it is in the outputs.
+    pub fn remove(mut self) {
+        self.is_useful = false;
+    }
+
+    fn content(&mut self) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        (&self.file).take(LARGEST).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// Cuts off what is not good, and says what the work is where that is not said yet.
+    fn begin(&mut self, work: &Work) -> io::Result<()> {
+        use io::Seek;
+        let begun = self.file.set_len(self.len).and_then(|()| self.file.seek(io::SeekFrom::End(0)));
+        if let Err(error) = begun {
+            self.is_mute = true;
+            return Err(error);
+        }
+        if self.len == 0 {
+            self.write(&Record::Work(work))?;
+            crate::export::sync_folder(&self.path)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, record: &Record<&Work, &Finished>) -> io::Result<()> {
+        self.write(record)?;
+        self.is_useful |= !self.is_mute;
+        Ok(())
+    }
+
+    /// Appends a line and waits until it is safe. The first failure is the last one told.
+    fn write(&mut self, record: &Record<&Work, &Finished>) -> io::Result<()> {
+        if self.is_mute {
+            return Ok(());
+        }
+        let line = line(record)?;
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => self.len += line.len() as u64,
+            Err(_) => {
+                self.is_mute = true;
+                // Half a line would be found out by its checksum, too.
+                let _ = self.file.set_len(self.len);
+            }
+        }
+        written
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if !self.is_useful {
+            // While it is still held, so that nobody can have taken hold of what is removed.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens the file and locks it; a file that nobody else can have, and that is found under its name.
+fn hold(path: &Path) -> Result<File, Refusal> {
+    for _ in 0..ATTEMPTS {
+        // A link could lead to somebody else's file.
+        if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other("it is not a regular file").into());
+        }
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, path)? => return Ok(file),
+            // Whoever had it has removed it between the two steps.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Refusal::Held),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::other("it is replaced again and again").into())
+}
+
+/// Whether the name still leads to this file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let held = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
+}
+
+/// A checksum, a blank, the record, the end of the line.
+fn line(record: &impl Serialize) -> io::Result<Vec<u8>> {
+    let record = serde_json::to_string(record)?;
+    Ok(format!("{:08x} {record}\n", crc32fast::hash(record.as_bytes())).into_bytes())
+}
+
+/// The records of whole and undamaged lines from the first on, and where they end.
+fn records<W: DeserializeOwned, F: DeserializeOwned>(content: &[u8]) -> (Vec<Record<W, F>>, usize) {
+    let (mut records, mut good) = (Vec::new(), 0);
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        let Some(record) = record(line) else { break };
+        records.push(record);
+        good += line.len();
+    }
+    (records, good)
+}
+
+fn record<R: DeserializeOwned>(line: &[u8]) -> Option<R> {
+    let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let (checksum, record) = line.split_once(' ')?;
+    let is_right = checksum == format!("{:08x}", crc32fast::hash(record.as_bytes()));
+    serde_json::from_str(record).ok().filter(|_| is_right)
+}
+
+fn keep(records: Vec<Record<Work, Finished>>) -> Kept {
+    let mut kept = Kept::default();
+    for record in records {
+        match record {
+            Record::Work(_) | Record::Writing { .. } => {}
+            Record::Language { code, .. } => kept.language = Language::from_code(&code),
+            Record::Finished(finished) => drop(kept.chunks.insert(finished.index, finished)),
+            Record::Discard { from } => kept.discard(from),
+        }
+    }
+    kept
+}

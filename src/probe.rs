@@ -1,0 +1,42 @@
+//! An instrument of the tests: lets the program stop, or panic, at a moment of the test's choosing instead of by
+//! luck. Without its environment variable it does nothing.
+//!
+//! `TRANSCRIBE_TEST_AT="stop encode 3"`: when the third encoder pass is about to begin, a line on stderr says so,
+//! and its thread waits until the program is asked to stop. `"panic read 2"` panics there instead.
+
+use std::io::Write;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::cancel::CancelToken;
+
+const VARIABLE: &str = "TRANSCRIBE_TEST_AT";
+
+struct Probe {
+    panics: bool,
+    moment: String,
+    /// Times that it is yet to be passed.
+    left: AtomicUsize,
+}
+
+/// Says that this moment has come.
+pub fn reached(moment: &str, cancel: &CancelToken) {
+    static PROBE: OnceLock<Option<Probe>> = OnceLock::new();
+    let Some(probe) = PROBE.get_or_init(|| parse(&std::env::var(VARIABLE).ok()?)) else { return };
+    if probe.moment != moment || probe.left.fetch_sub(1, Ordering::SeqCst) != 1 {
+        return;
+    }
+    assert!(!probe.panics, "the test asked for it");
+    let _ = writeln!(std::io::stderr(), "probe: {moment}");
+    while cancel.reason().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn parse(text: &str) -> Option<Probe> {
+    let mut words = text.split(' ');
+    let (what, moment) = (words.next()?, words.next()?.to_owned());
+    let left = AtomicUsize::new(words.next()?.parse().ok()?);
+    Some(Probe { panics: what == "panic", moment, left })
+}
