@@ -2,7 +2,7 @@
 //! luck. Without its environment variable it does nothing.
 //!
 //! `TRANSCRIBE_TEST_AT="stop encode 3"`: when the third encoder pass is about to begin, a line on stderr says so,
-//! and its thread waits until the program is asked to stop. `"panic read 2"` panics there instead.
+//! and its thread waits until the program is asked to stop; with `hang` it waits for ever, with `panic` it panics.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -13,8 +13,15 @@ use crate::cancel::CancelToken;
 
 const VARIABLE: &str = "TRANSCRIBE_TEST_AT";
 
+#[derive(PartialEq)]
+enum Act {
+    Stop,
+    Hang,
+    Panic,
+}
+
 struct Probe {
-    panics: bool,
+    act: Act,
     moment: String,
     /// Times that it is yet to be passed.
     left: AtomicUsize,
@@ -27,16 +34,21 @@ pub fn reached(moment: &str, cancel: &CancelToken) {
     if probe.moment != moment || probe.left.fetch_sub(1, Ordering::SeqCst) != 1 {
         return;
     }
-    assert!(!probe.panics, "the test asked for it");
+    assert!(probe.act != Act::Panic, "the test asked for it");
     let _ = writeln!(std::io::stderr(), "probe: {moment}");
-    while cancel.reason().is_none() {
+    while probe.act == Act::Hang || cancel.reason().is_none() {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 fn parse(text: &str) -> Option<Probe> {
     let mut words = text.split(' ');
-    let (what, moment) = (words.next()?, words.next()?.to_owned());
+    let act = match words.next()? {
+        "panic" => Act::Panic,
+        "hang" => Act::Hang,
+        _ => Act::Stop,
+    };
+    let moment = words.next()?.to_owned();
     let left = AtomicUsize::new(words.next()?.parse().ok()?);
-    Some(Probe { panics: what == "panic", moment, left })
+    Some(Probe { act, moment, left })
 }

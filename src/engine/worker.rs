@@ -103,6 +103,7 @@ impl Worker {
 
     /// Puts waiting chunks into free slots, earlier recordings and chunks first; tells how many slots are taken.
     fn seat_tasks(&mut self) -> usize {
+        probe::reached("seat", &self.signals.cancel);
         self.waiting.retain(|task| !task.recording.is_given_up());
         self.waiting.sort_by_key(|task| (task.recording.order, task.index));
         for slot in 0..self.desks.len() {
@@ -137,7 +138,6 @@ impl Worker {
     }
 
     fn encode_group(&mut self, group: &[(usize, Window)]) {
-        probe::reached("encode", &self.signals.cancel);
         self.mels.resize_with(self.mels.len().max(group.len()), Vec::new);
         let mut ready = Vec::with_capacity(group.len());
         for (&(slot, window), mel) in group.iter().zip(&mut self.mels) {
@@ -148,12 +148,13 @@ impl Worker {
             }
         }
         let inputs: Vec<_> = ready.iter().map(|&(slot, _, mel)| WindowInput { slot, mel }).collect();
-        let outcome = encode(&mut *self.backend, &inputs);
+        let cancel = &self.signals.cancel;
+        let outcome = encode(&mut *self.backend, &inputs, cancel);
         for (index, &(slot, window, _)) in ready.iter().enumerate() {
             // Alone, to see whose fault it is.
             let outcome = match &outcome {
                 Ok(()) => Ok(()),
-                Err(_) => encode(&mut *self.backend, &inputs[index..=index]),
+                Err(_) => encode(&mut *self.backend, &inputs[index..=index], cancel),
             };
             match (outcome, &mut self.desks[slot]) {
                 (Ok(()), Some(desk)) => desk.has_heard(window),
@@ -195,11 +196,13 @@ impl Worker {
             logits.clear();
             return Ok(());
         }
-        probe::reached("step", &self.signals.cancel);
         self.stats.steps += 1;
         self.stats.rows += rows.len() as u64;
-        let backend = &mut *self.backend;
-        caught("decoding", || backend.decode(&rows, logits))?;
+        let (backend, cancel) = (&mut *self.backend, &self.signals.cancel);
+        caught("decoding", || {
+            probe::reached("step", cancel);
+            backend.decode(&rows, logits)
+        })?;
         let wanted: usize = rows.iter().map(|row| row.logits_after.len()).sum();
         if logits.len() != wanted * self.backend.spec().n_vocab {
             let why = "the model gave another number of logits than was asked for";
@@ -266,8 +269,14 @@ fn rows<'a>(desks: &'a [Option<Desk>], slots: &[usize]) -> Vec<RowInput<'a>> {
     rows
 }
 
-fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>]) -> Result<()> {
-    if inputs.is_empty() { Ok(()) } else { caught("encoding", || backend.encode(inputs)) }
+fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>], cancel: &CancelToken) -> Result<()> {
+    if inputs.is_empty() {
+        return Ok(());
+    }
+    caught("encoding", || {
+        probe::reached("encode", cancel);
+        backend.encode(inputs)
+    })
 }
 
 /// The recording has failed, and with it the chunk leaves its slot.

@@ -68,6 +68,21 @@ fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io:
     sync_folder(path)
 }
 
+/// Removes what is left of attempts to write `path` that were killed. Only for one who alone may write it.
+pub fn sweep_unfinished(path: &Path) {
+    let (Some(name), Ok(entries)) = (path.file_name(), fs::read_dir(folder(path))) else { return };
+    let prefix = format!(".{}.", name.to_string_lossy());
+    for entry in entries.flatten() {
+        let found = entry.file_name().to_string_lossy().into_owned();
+        let random = found.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".tmp"));
+        if random.is_some_and(|random| random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric()))
+        {
+            // Left over, it only takes up room.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Temporary files of the permissions that any new file gets; the usual ones would be the owner's alone.
 #[cfg(unix)]
 fn builder<'p>(prefix: &'p std::ffi::OsStr) -> tempfile::Builder<'p, 'static> {

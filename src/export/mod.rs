@@ -12,7 +12,7 @@ mod tsv;
 mod txt;
 mod vtt;
 
-pub use file::{sync_folder, write_file};
+pub use file::{sweep_unfinished, sync_folder, write_file};
 pub use format::Format;
 pub use partial::is_partial;
 

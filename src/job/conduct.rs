@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -19,13 +20,16 @@ use crate::cancel::CancelToken;
 use crate::decode::DecodeOptions;
 use crate::engine::{self, Engine, Recording};
 use crate::error::{Error, Result};
-use crate::export::write_file;
+use crate::export::{sweep_unfinished, write_file};
 use crate::probe;
 use crate::time::seconds_of_samples;
 use crate::transcript::ModelIdentity;
 
 /// Chunks made ahead of the engine's slots.
 const AHEAD: usize = 2;
+
+/// How long to wait for news before asking whether any can come.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the threads tell, and of which input.
 pub struct Message {
@@ -113,9 +117,14 @@ impl<'a> Conductor<'a> {
             if self.files.is_empty() {
                 return self.cancel.check();
             }
-            let message = self.messages.recv();
-            let Ok(message) = message else { return Err(Error::compute("transcribing", "nobody is left")) };
-            self.hear(message)?;
+            match self.messages.recv_timeout(PATIENCE) {
+                Ok(message) => self.hear(message)?,
+                Err(_) if self.engine.has_ended() => {
+                    let message = "its thread has ended".into();
+                    return Err(Error::Panicked { during: "decoding", message });
+                }
+                Err(_) => {}
+            }
         }
     }
 
@@ -229,6 +238,7 @@ impl<'a> Conductor<'a> {
             engine::Event::ChunkDone(decoded) => {
                 let outcome = file.add_chunk(chunk, decoded);
                 outcome.unwrap_or_else(|error| self.warn(index, &error));
+                probe::reached("chunk", self.cancel);
             }
             engine::Event::Failed(error) => return self.given_up(index, error),
         }
@@ -248,6 +258,7 @@ impl<'a> Conductor<'a> {
 
     /// An input that failed; it stays in flight until its thread has ended.
     fn given_up(&mut self, index: usize, error: Error) -> Result<()> {
+        self.cancel.check()?;
         let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
         file.recording.give_up();
         match std::mem::replace(&mut file.has_failed, true) {
@@ -305,6 +316,7 @@ impl<'a> Conductor<'a> {
         probe::reached("written", self.cancel);
         partial::sweep(&file.item.asked);
         if let Some(journal) = file.journal.take() {
+            file.item.asked.iter().for_each(|path| sweep_unfinished(path));
             journal.remove();
         }
         self.summary.audio_seconds += transcript.duration;
@@ -338,7 +350,9 @@ impl<'a> Conductor<'a> {
             let outcome = partial::write(&file, &transcript, |path| on_event(Event::Written { path }));
             outcome.unwrap_or_else(|error| on_event(Event::Failed { error: &error }));
         }
-        (self.on_event)(Event::Stopped { kept });
+        if self.cancel.reason().is_some() {
+            (self.on_event)(Event::Stopped { kept: kept + self.summary.done });
+        }
     }
 
     fn progress(&mut self, index: usize) {

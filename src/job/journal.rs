@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::work::Work;
 use crate::decode::{DecodedChunk, Language, Stretch};
+use crate::export::sync_folder;
 
 /// No journal is larger: ten hours need a few megabytes.
 const LARGEST: u64 = 1 << 30;
@@ -98,6 +99,8 @@ pub struct Journal {
     len: u64,
     /// Something in it is worth keeping.
     is_useful: bool,
+    /// Its name has been made safe.
+    is_safe: bool,
     /// It could not be written, and is left as it is.
     is_mute: bool,
 }
@@ -130,7 +133,8 @@ impl Journal {
     /// Takes hold of a journal. What is in it is kept if it is of the same work and wanted; else it is begun anew.
     pub fn open(path: &Path, work: &Work, resume: bool) -> Result<Opened, Refusal> {
         let file = hold(path)?;
-        let mut journal = Journal { path: path.into(), file, len: 0, is_useful: false, is_mute: false };
+        let mut journal =
+            Journal { path: path.into(), file, len: 0, is_useful: false, is_safe: false, is_mute: false };
         let content = journal.content()?;
         let (mut kept, mut why) = (Kept::default(), None);
         if !content.is_empty() {
@@ -157,7 +161,8 @@ impl Journal {
             return;
         }
         let Ok(file) = hold(path) else { return };
-        let mut journal = Journal { path: path.into(), file, len: 0, is_useful: true, is_mute: true };
+        let mut journal =
+            Journal { path: path.into(), file, len: 0, is_useful: true, is_safe: true, is_mute: true };
         let content = journal.content().unwrap_or_default();
         if let Some(Record::Writing { outputs }) = records::<Work, Finished>(&content).0.pop() {
             journal.is_useful = !outputs.iter().all(|output| output.is_file());
@@ -212,28 +217,25 @@ impl Journal {
             self.is_mute = true;
             return Err(error);
         }
-        if self.len == 0 {
-            self.write(&Record::Work(work))?;
-            crate::export::sync_folder(&self.path)?;
-        }
-        Ok(())
+        if self.len == 0 { self.add(&Record::Work(work)) } else { Ok(()) }
     }
 
+    /// Appends a line. The first failure is the last one told.
     fn add(&mut self, record: &Record<&Work, &Finished>) -> io::Result<()> {
-        self.write(record)?;
-        self.is_useful |= !self.is_mute;
-        Ok(())
-    }
-
-    /// Appends a line and waits until it is safe. The first failure is the last one told.
-    fn write(&mut self, record: &Record<&Work, &Finished>) -> io::Result<()> {
         if self.is_mute {
             return Ok(());
         }
         let line = line(record)?;
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&line).and_then(|()| match record {
+            // Whatever stands before it is made safe with it; nothing else is worth the time.
+            Record::Finished(_) => self.make_safe(),
+            _ => Ok(()),
+        });
         match written {
-            Ok(()) => self.len += line.len() as u64,
+            Ok(()) => {
+                self.len += line.len() as u64;
+                self.is_useful |= matches!(record, Record::Language { .. } | Record::Finished(_));
+            }
             Err(_) => {
                 self.is_mute = true;
                 // Half a line would be found out by its checksum, too.
@@ -241,6 +243,15 @@ impl Journal {
             }
         }
         written
+    }
+
+    /// Waits until all of it, and the first time its name too, would outlive a power cut.
+    fn make_safe(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if !std::mem::replace(&mut self.is_safe, true) {
+            sync_folder(&self.path)?;
+        }
+        Ok(())
     }
 }
 
@@ -324,4 +335,275 @@ fn keep(records: Vec<Record<Work, Finished>>) -> Kept {
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Handover, Segment};
+
+    fn work(model: &str) -> Work {
+        serde_json::from_value(serde_json::json!({
+            "format": 1, "program": "1.0.0", "model": model, "device": "cpu", "options": "none",
+            "input": {"bytes": 7, "sha256": "00"},
+        }))
+        .unwrap()
+    }
+
+    /// Numbers that few digits do not tell.
+    fn finished(index: usize) -> Finished {
+        let third = (index + 1) as f64 / 3.0;
+        let segment = Segment {
+            id: 0,
+            seek: index * 1_000,
+            start: third,
+            end: third + 0.1 + 0.2,
+            text: " \"quoted\"\n→ \u{1F600}".into(),
+            tokens: vec![50364, 1, 2],
+            temperature: 0.0,
+            avg_logprob: -f64::MIN_POSITIVE * third,
+            compression_ratio: 1.0 / 0.3,
+            no_speech_prob: f64::from(0.1_f32),
+        };
+        let handover = Handover { seek: index * 1_000 + 999, prompt: vec![1, 2, 3] };
+        let first = index * 1_000;
+        let stretch = Stretch { first, end: first + 1_000, visible: first + 1_000, limit: Some(first) };
+        let place = Place { stretch, follows: index % 2 == 1 };
+        Finished {
+            index,
+            place,
+            decoded: DecodedChunk { segments: vec![segment], said: vec![1, 2], handover },
+        }
+    }
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        /// With a journal of three chunks in it, finished in another order than that of time.
+        fn new() -> Self {
+            let folder = Self(tempfile::tempdir().unwrap());
+            let mut journal = folder.open().journal;
+            journal.add_language(Language::from_code("de").unwrap(), 0.9).unwrap();
+            for index in [1, 0, 2] {
+                journal.add_finished(&finished(index)).unwrap();
+            }
+            folder
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join(".talk.transcribe")
+        }
+
+        fn open(&self) -> Opened {
+            let opened = Journal::open(&self.path(), &work("tiny"), true).unwrap();
+            assert!(opened.fault.is_none());
+            opened
+        }
+
+        fn kept(&self) -> Vec<usize> {
+            self.open().kept.chunks.into_keys().collect()
+        }
+    }
+
+    #[test]
+    fn what_was_finished_comes_back_to_the_last_bit() {
+        let folder = Folder::new();
+        for _ in 0..2 {
+            let opened = folder.open();
+            assert!(opened.why.is_none());
+            assert_eq!(opened.kept.language, Language::from_code("de"));
+            assert_eq!(opened.kept.chunks.into_values().collect::<Vec<_>>(), [0, 1, 2].map(finished));
+        }
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_know_are_not_kept_wrongly() {
+        let folder = Folder::new();
+        let mut strange = finished(3);
+        strange.decoded.segments[0].avg_logprob = f64::NEG_INFINITY;
+        folder.open().journal.add_finished(&strange).unwrap();
+        assert_eq!(folder.kept(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_cut_costs_only_what_is_behind_it() {
+        let folder = Folder::new();
+        let whole = fs::read(folder.path()).unwrap();
+        let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
+        assert_eq!(ends.len(), 5);
+        for length in 0..=whole.len() {
+            fs::write(folder.path(), &whole[..length]).unwrap();
+            let good = ends.iter().filter(|end| **end <= length).count();
+            let opened = folder.open();
+            let chunks: Vec<usize> = opened.kept.chunks.keys().copied().collect();
+            let expected: &[usize] = match good {
+                0..=2 => &[],
+                3 => &[1],
+                4 => &[0, 1],
+                _ => &[0, 1, 2],
+            };
+            assert_eq!(
+                (chunks.as_slice(), opened.kept.language.is_some()),
+                (expected, good >= 2),
+                "{length}"
+            );
+            // What is added then is found, too.
+            let mut journal = opened.journal;
+            journal.add_finished(&finished(7)).unwrap();
+            drop(journal);
+            assert_eq!(folder.kept(), [expected, &[7]].concat(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_bit_is_seen() {
+        let folder = Folder::new();
+        let whole = fs::read(folder.path()).unwrap();
+        let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << (at % 8);
+            fs::write(folder.path(), &damaged).unwrap();
+            let before = ends.iter().filter(|end| **end < at).count();
+            let kept = folder.open().kept;
+            assert_eq!(kept.chunks.len(), before.saturating_sub(2), "{at}");
+            assert!(kept.chunks.values().all(|chunk| *chunk == finished(chunk.index)), "{at}");
+        }
+    }
+
+    #[test]
+    fn anything_may_lie_there() {
+        let folder = Folder::new();
+        let tricks = [b"\n\n\n".to_vec(), vec![0; 9_000], b"ffffffff {}\n".to_vec(), vec![0xff; 100]];
+        for trick in tricks {
+            fs::write(folder.path(), trick).unwrap();
+            let opened = folder.open();
+            assert!(opened.kept.chunks.is_empty() && opened.why.is_some());
+        }
+        fs::create_dir(folder.path()).unwrap();
+        assert!(matches!(Journal::open(&folder.path(), &work("tiny"), true), Err(Refusal::Fault(_))));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_to_something_else_is_not_followed() {
+        let folder = Folder::new();
+        let other = folder.0.path().join("other");
+        fs::write(&other, "precious").unwrap();
+        fs::remove_file(folder.path()).unwrap();
+        for target in [&other, &folder.0.path().join("none")] {
+            let _ = fs::remove_file(folder.path());
+            std::os::unix::fs::symlink(target, folder.path()).unwrap();
+            assert!(matches!(Journal::open(&folder.path(), &work("tiny"), false), Err(Refusal::Fault(_))));
+        }
+        assert_eq!(fs::read_to_string(other).unwrap(), "precious");
+        assert!(!folder.0.path().join("none").exists());
+    }
+
+    #[test]
+    fn another_work_begins_anew() {
+        let change = |work: &mut Work, field: &str| {
+            let mut value = serde_json::to_value(&*work).unwrap();
+            match field {
+                "input" => value["input"]["bytes"] = 8.into(),
+                "format" => value["format"] = 2.into(),
+                _ => value[field] = "other".into(),
+            }
+            *work = serde_json::from_value(value).unwrap();
+        };
+        for (field, why) in [
+            ("format", "another version"),
+            ("program", "another version"),
+            ("input", "input"),
+            ("model", "model"),
+            ("device", "device"),
+            ("options", "options"),
+        ] {
+            let folder = Folder::new();
+            let mut changed = work("tiny");
+            change(&mut changed, field);
+            let opened = Journal::open(&folder.path(), &changed, true).unwrap();
+            assert!(opened.why.unwrap().contains(why), "{field}");
+            assert!(opened.kept.chunks.is_empty() && opened.kept.language.is_none());
+        }
+        let folder = Folder::new();
+        let opened = Journal::open(&folder.path(), &work("tiny"), false).unwrap();
+        assert!(opened.why.unwrap().contains("--no-resume") && opened.kept.chunks.is_empty());
+    }
+
+    #[test]
+    fn a_chunk_that_lies_elsewhere_ends_what_is_of_use() {
+        let folder = Folder::new();
+        let mut kept = folder.open().kept;
+        assert_eq!(kept.take(0, &finished(0).place).unwrap(), Some(finished(0)));
+        let elsewhere = Place { follows: false, ..finished(1).place };
+        assert!(kept.take(1, &elsewhere).is_err());
+        assert!(kept.chunks.is_empty() && kept.language.is_some());
+        folder.open().journal.discard(1).unwrap();
+        assert_eq!(folder.kept(), [0]);
+        folder.open().journal.discard(0).unwrap();
+        assert!(folder.open().kept.language.is_none());
+    }
+
+    #[test]
+    fn only_one_can_hold_it() {
+        let folder = Folder::new();
+        let held = folder.open();
+        assert!(matches!(Journal::open(&folder.path(), &work("tiny"), true), Err(Refusal::Held)));
+        drop(held);
+        assert_eq!(folder.kept(), [0, 1, 2]);
+    }
+
+    /// Each removes it when it is done, and others open it all the while.
+    #[test]
+    fn a_removed_one_is_not_held_by_two() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let folder = Folder(tempfile::tempdir().unwrap());
+        let (holders, times) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while times.load(Ordering::SeqCst) < 300 {
+                        match Journal::open(&folder.path(), &work("tiny"), true) {
+                            Ok(opened) => {
+                                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                                std::thread::yield_now();
+                                assert_eq!(holders.fetch_sub(1, Ordering::SeqCst), 1);
+                                times.fetch_add(1, Ordering::SeqCst);
+                                opened.journal.remove();
+                            }
+                            Err(Refusal::Held) => std::thread::yield_now(),
+                            Err(Refusal::Fault(error)) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(!folder.path().exists());
+    }
+
+    #[test]
+    fn an_empty_one_is_not_left_behind() {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        drop(folder.open());
+        assert!(!folder.path().exists());
+    }
+
+    #[test]
+    fn one_whose_outputs_are_there_is_swept() {
+        let folder = Folder::new();
+        let output = folder.0.path().join("talk.srt");
+        Journal::sweep(&folder.path());
+        assert!(folder.path().exists());
+        folder.open().journal.add_writing(vec![output.clone()]).unwrap();
+        Journal::sweep(&folder.path());
+        assert!(folder.path().exists());
+        fs::write(output, "").unwrap();
+        let held = folder.open();
+        Journal::sweep(&folder.path());
+        assert!(folder.path().exists());
+        drop(held);
+        Journal::sweep(&folder.path());
+        assert!(!folder.path().exists());
+    }
 }

@@ -116,7 +116,7 @@ pub enum Event<'a> {
         input: &'a str,
         error: &'a io::Error,
     },
-    /// The work ends before its time; of so many inputs something is kept.
+    /// Somebody asked to stop; of so many inputs something is kept, or all.
     Stopped {
         kept: usize,
     },

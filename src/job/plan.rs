@@ -144,7 +144,7 @@ fn clashes(items: &[Item]) -> Vec<Error> {
     }
     for item in items {
         // One fault per input says enough.
-        let clash = item.outputs.iter().find_map(|(_, path)| {
+        let clash = item.outputs.iter().map(|(_, path)| path).chain(&item.journal).find_map(|path| {
             let other = writers.insert(real(path), item)?;
             Some((path, other))
         });
@@ -290,6 +290,9 @@ mod tests {
         let faults = place.plan(&["talk.json"], &again).unwrap_err();
         assert!(faults[0].to_string().contains("is an input"), "{faults:?}");
         assert!(place.plan(&["talk.mp3", "talk.json"], &again).is_err());
+        std::fs::write(place.at(".talk.transcribe"), b"x").unwrap();
+        let faults = place.plan(&["talk.mp3", ".talk.transcribe"], &formats(&[Format::Srt])).unwrap_err();
+        assert!(faults[0].to_string().contains(".talk.transcribe`: is an input"), "{faults:?}");
     }
 
     #[test]

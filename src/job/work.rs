@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -44,6 +45,9 @@ pub struct Work {
 pub struct Content {
     bytes: u64,
     sha256: String,
+    /// When it was last changed, in nanoseconds; only if not all of it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modified: Option<u64>,
 }
 
 impl Basis {
@@ -78,7 +82,8 @@ impl Content {
     /// Reads a bounded part of the file: its beginning, its end, and pieces spread evenly between.
     pub fn of(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        let bytes = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let bytes = metadata.len();
         let mut digest = Sha256::new_with_prefix(bytes.to_le_bytes());
         let mut buffer = Vec::new();
         for start in starts(bytes) {
@@ -88,7 +93,11 @@ impl Content {
             digest.update(&buffer);
         }
         let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { bytes, sha256 })
+        let modified = match bytes > PIECE * PIECES {
+            true => metadata.modified()?.duration_since(UNIX_EPOCH).ok().map(|time| time.as_nanos() as u64),
+            false => None,
+        };
+        Ok(Self { bytes, sha256, modified })
     }
 }
 
@@ -123,21 +132,27 @@ mod tests {
     #[test]
     fn another_content_is_seen() {
         let folder = tempfile::tempdir().unwrap();
-        let content = |bytes: &[u8]| {
+        let content = |bytes: &[u8], seconds: u64| {
             let path = folder.path().join("input");
             std::fs::write(&path, bytes).unwrap();
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
             Content::of(&path).unwrap()
         };
         let mut bytes = vec![7; (PIECES * PIECE + 1_000) as usize];
-        let first = content(&bytes);
-        assert_eq!(content(&bytes), first);
-        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+        let first = content(&bytes, 1);
+        assert_eq!(content(&bytes, 1), first);
+        for at in [0, 3 * PIECE as usize, bytes.len() - 1] {
             bytes[at] ^= 1;
-            assert_ne!(content(&bytes), first, "{at}");
+            assert_ne!(content(&bytes, 1), first, "{at}");
             bytes[at] ^= 1;
         }
+        // What was changed where nobody looked.
+        assert_ne!(content(&bytes, 2), first);
         bytes.pop();
-        assert_ne!(content(&bytes), first);
-        assert_ne!(content(&[]), content(&[0]));
+        assert_ne!(content(&bytes, 1), first);
+        // A copy of a file that was read whole is the same.
+        assert_eq!(content(b"same", 1), content(b"same", 2));
+        assert_ne!(content(&[], 1), content(&[0], 1));
     }
 }

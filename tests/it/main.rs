@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod audio;
+mod cancel;
 mod cli;
 mod decode;
 mod engine;
@@ -13,6 +14,8 @@ mod mel;
 mod memory;
 mod network;
 mod parity;
+mod program;
 mod recording;
+mod resume;
 mod rooms;
 mod tokenizer;
