@@ -14,6 +14,10 @@ test *ARGS:
 only NAME:
     cargo test --release --test it {{NAME}}
 
+# Kill the program at fifty random moments and let it go on
+kill:
+    cargo test --release --test it fifty_random -- --ignored --nocapture
+
 # Check formatting and lints
 lint:
     cargo fmt --check

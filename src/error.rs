@@ -43,6 +43,10 @@ pub enum Error {
     #[error("`{path}` cannot be written")]
     Output { path: PathBuf, source: io::Error },
 
+    /// Somebody else is at it; the other inputs are not concerned.
+    #[error("`{input}`: another process is transcribing it to the same place, and holds `{journal}`")]
+    Held { input: String, journal: PathBuf },
+
     #[error("cancelled by {0}")]
     Cancelled(CancelReason),
 
@@ -157,6 +161,7 @@ impl Error {
             Error::Output { .. } => Some(
                 "check the folder's permissions and free space, or choose another with `--output-dir`".into(),
             ),
+            Error::Held { .. } => Some("let it finish, or choose another folder with `--output-dir`".into()),
             Error::Cancelled(_) | Error::Closed { .. } => None,
             Error::Close { .. } => {
                 Some("if memory runs short, run again: the end of the program frees all of it".into())

@@ -21,10 +21,11 @@
 //! | [`job`] | which input goes next, from file to outputs |
 //! | [`cli`] | the person: arguments, progress, messages, signals, exit codes |
 //!
-//! `cancel`, `error` and `time` serve every room.
+//! `cancel`, `error`, `probe` and `time` serve every room.
 
 pub mod cancel;
 pub mod error;
+pub mod probe;
 pub mod time;
 
 pub mod audio;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::{Decoder, Media};
+use super::stream::Stream;
 use super::{AudioOptions, AudioReader};
+use crate::cancel::CancelToken;
 use crate::error::{Error, InputFault, Result};
 
 /// A recording that can be opened as often as needed.
@@ -25,6 +27,11 @@ enum Source {
 impl AudioInput {
     /// A file; a pipe is read to its end first.
     pub fn file(path: impl AsRef<Path>) -> Result<Self> {
+        Self::file_until(path, &CancelToken::new())
+    }
+
+    /// The same, as long as nobody asks to stop.
+    pub fn file_until(path: impl AsRef<Path>, cancel: &CancelToken) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
         let unreadable = |e| Error::input(&name, InputFault::Unreadable(e));
@@ -33,7 +40,7 @@ impl AudioInput {
             return Err(Error::input(&name, InputFault::Folder));
         }
         if !kind.is_file() {
-            return Self::reader(name.clone(), File::open(path).map_err(unreadable)?);
+            return Self::reader(name.clone(), Stream::open(path, cancel).map_err(unreadable)?);
         }
         if kind.len() == 0 {
             return Err(Error::input(&name, InputFault::Empty));
@@ -41,9 +48,10 @@ impl AudioInput {
         Ok(Self { name, source: Source::File(path.to_owned()) })
     }
 
-    /// The program's standard input, read to its end.
-    pub fn stdin() -> Result<Self> {
-        Self::reader("-", io::stdin().lock())
+    /// The program's standard input, read to its end as long as nobody asks to stop.
+    pub fn stdin_until(cancel: &CancelToken) -> Result<Self> {
+        let stream = Stream::stdin(cancel);
+        Self::reader("-", stream.map_err(|e| Error::input("-", InputFault::Unreadable(e)))?)
     }
 
     /// Any stream, read to its end: most containers need to be read from both ends, and transcribing reads

@@ -10,6 +10,7 @@ mod guard;
 mod input;
 mod ogg;
 mod resample;
+mod stream;
 
 pub use guard::panics_are_caught;
 pub use input::AudioInput;

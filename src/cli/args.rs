@@ -119,6 +119,10 @@ pub struct Args {
     #[arg(long, env = "TRANSCRIBE_OVERWRITE", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     overwrite: bool,
 
+    /// Begin anew what an earlier run was stopped in the midst of; else its finished parts are taken over
+    #[arg(long, env = "TRANSCRIBE_NO_RESUME", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
+    no_resume: bool,
+
     /// Which model: a size (tiny, base, small, medium, large-v3, large-v3-turbo, tiny.en …, distil-large-v3 …), a
     /// hub repository (owner/name), a folder with a checkpoint, or demo, which is built in. auto takes
     /// large-v3-turbo on a GPU and base on a CPU
@@ -343,6 +347,7 @@ impl Args {
             batch_size: self.batch_size.0,
             jobs: self.jobs.0,
             release: self.release.0,
+            resume: !self.no_resume,
         })
     }
 

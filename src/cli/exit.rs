@@ -59,7 +59,9 @@ impl From<&Error> for ExitCode {
     fn from(error: &Error) -> Self {
         match error {
             Error::Usage { .. } => ExitCode::Usage,
-            Error::Input { .. }
+            // Of the outputs of a held input nothing is wrong: another process makes them.
+            Error::Held { .. }
+            | Error::Input { .. }
             | Error::Compute { .. }
             | Error::Panicked { .. }
             | Error::Closed { .. }
@@ -102,6 +104,7 @@ mod tests {
             (Error::Closed { what: "tiny".into() }, 1),
             (Error::Close { what: "tiny".into(), source: failed().into() }, 1),
             (Error::Shared(Error::model("a", ModelFault::Offline).into()), 3),
+            (Error::Held { input: "a".into(), journal: "b".into() }, 1),
             (Error::Cancelled(CancelReason::OutputClosed), 0),
             (Error::Cancelled(CancelReason::Interrupt), 130),
             (Error::Cancelled(CancelReason::Terminate), 143),

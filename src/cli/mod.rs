@@ -166,9 +166,7 @@ impl<'a> Screen<'a> {
                 }
             }
             Event::Language { input, guess } => {
-                let probability =
-                    guess.probabilities.iter().find(|(language, _)| *language == guess.language);
-                let percent = probability.map_or(0.0, |(_, p)| p * 100.0);
+                let percent = guess.probability() * 100.0;
                 self.detail(&format!("`{input}`: language {} ({percent:.0} %)", guess.language.name()));
             }
             Event::Segments(segments) if self.prints_text => {
@@ -190,6 +188,22 @@ impl<'a> Screen<'a> {
             Event::SlotsReduced { slots } => {
                 let text = format!("memory is short: going on with {slots} half minutes at a time");
                 self.progress.aside(|| self.printer.warning(&text));
+            }
+            Event::Resumed { input } => {
+                self.notice(&format!("`{input}`: goes on where an earlier run was stopped"))
+            }
+            Event::Renewed { input, why, kept } => {
+                let which = if *kept { "some" } else { "none" };
+                self.detail(&format!("`{input}`: {which} of an earlier run's work is of use: {why}"));
+            }
+            Event::NotKept { input, error } => self.warning(&format!(
+                "`{input}`: what is finished cannot be kept, should the work be stopped: {error}"
+            )),
+            // Whoever prints text has nothing to go on with.
+            Event::Stopped { kept: 0 } => {}
+            Event::Stopped { .. } => {
+                self.progress.clear();
+                self.notice("stopped; the same command goes on from here");
             }
             Event::Damaged { input, damage } => self.damaged(input, damage),
             Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
@@ -227,7 +241,11 @@ impl<'a> Screen<'a> {
             what.push("less is there than it claims to have".into());
         }
         let cause = damage.first.as_deref().map(|first| format!(" ({first})")).unwrap_or_default();
-        self.progress.aside(|| self.printer.warning(&format!("`{input}`: {}{cause}", what.join(", "))));
+        self.warning(&format!("`{input}`: {}{cause}", what.join(", ")));
+    }
+
+    fn warning(&self, text: &str) {
+        self.progress.aside(|| self.printer.warning(text));
     }
 
     fn notice(&self, text: &str) {

@@ -25,7 +25,7 @@ use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
 const PROMPT_RESET_TEMPERATURE: f64 = 0.5;
 
 /// Which frames of a recording are to be decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// The first frame, counted from the start of the recording.
     pub first: usize,

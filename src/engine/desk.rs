@@ -7,7 +7,7 @@ use super::language::{self, LanguageGuess};
 use super::seats::Seats;
 use super::{Event, Recording, Task, WindowDone};
 use crate::backend::{Backend, RowInput};
-use crate::decode::{Chunk, Handover, Language, Outcome, Tokenizer};
+use crate::decode::{Chunk, DecodedChunk, Handover, Language, Outcome, Tokenizer};
 use crate::error::Result;
 use crate::time::WINDOW_FRAMES;
 
@@ -29,6 +29,13 @@ pub struct Desk {
     start: [u32; 1],
 }
 
+/// A finished chunk, after which nothing is held any more.
+pub struct Finish {
+    pub recording: Arc<Recording>,
+    pub index: usize,
+    pub decoded: DecodedChunk,
+}
+
 enum Work {
     /// The language is not known yet.
     Listening,
@@ -37,7 +44,9 @@ enum Work {
         attempt: Box<Attempt>,
     },
     /// Its last window is done, or it has none.
-    Done,
+    Done(DecodedChunk),
+    /// It gave up its place.
+    Left,
 }
 
 /// What all desks share.
@@ -99,7 +108,7 @@ impl Desk {
             Work::Decoding { attempt, .. } => {
                 Window { seek: attempt.request.seek, frames: attempt.request.frames }
             }
-            Work::Done => return None,
+            Work::Done(_) | Work::Left => return None,
         };
         Some(wanted).filter(|wanted| self.encoded != Some(*wanted))
     }
@@ -123,7 +132,7 @@ impl Desk {
                 logits_after: &[0],
             }),
             Work::Decoding { attempt, .. } => attempt.rows(self.slot, out),
-            Work::Done => {}
+            Work::Done(_) | Work::Left => {}
         }
     }
 
@@ -139,7 +148,7 @@ impl Desk {
                 Ok(0)
             }
             Work::Decoding { attempt, .. } => attempt.accept(logits, model.tokenizer.special().no_speech),
-            Work::Done => Ok(0),
+            Work::Done(_) | Work::Left => Ok(0),
         }
     }
 
@@ -152,7 +161,7 @@ impl Desk {
             return Ok((tokens, false));
         }
         attempt.abandon(self.slot, seats);
-        let Work::Decoding { mut chunk, attempt } = std::mem::replace(&mut self.work, Work::Done) else {
+        let Work::Decoding { mut chunk, attempt } = std::mem::replace(&mut self.work, Work::Left) else {
             return Ok((tokens, false));
         };
         let Finished { request, sequences, no_speech_prob } = attempt.finish();
@@ -178,7 +187,14 @@ impl Desk {
     }
 
     pub fn is_done(&self) -> bool {
-        matches!(self.work, Work::Done)
+        matches!(self.work, Work::Done(_) | Work::Left)
+    }
+
+    /// What came of the chunk if it is finished; all that the desk held is let go of.
+    pub fn finish(self) -> Option<Finish> {
+        let Work::Done(decoded) = self.work else { return None };
+        let Task { recording, index, .. } = self.task;
+        Some(Finish { recording, index, decoded })
     }
 
     /// Leaves the slot in the midst of its work.
@@ -186,7 +202,9 @@ impl Desk {
         if let Work::Decoding { attempt, .. } = &mut self.work {
             attempt.abandon(self.slot, seats);
         }
-        self.work = Work::Done;
+        if !matches!(self.work, Work::Done(_)) {
+            self.work = Work::Left;
+        }
     }
 
     fn begin(&mut self, language: Language, model: &Model) {
@@ -207,8 +225,7 @@ impl Desk {
             None => {
                 let decoded = chunk.finish();
                 self.task.recording.hand_over(self.task.index, decoded.handover.clone());
-                self.tell(Event::ChunkDone(decoded));
-                Work::Done
+                Work::Done(decoded)
             }
         };
     }

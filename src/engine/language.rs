@@ -12,6 +12,14 @@ pub struct LanguageGuess {
     pub probabilities: Vec<(Language, f32)>,
 }
 
+impl LanguageGuess {
+    /// How likely the language is.
+    pub fn probability(&self) -> f32 {
+        let own = self.probabilities.iter().find(|(language, _)| *language == self.language);
+        own.map_or(0.0, |(_, probability)| *probability)
+    }
+}
+
 /// The language that was asked for; none if the model is to find out.
 pub fn asked_for(tokenizer: &Tokenizer, options: &DecodeOptions) -> Result<Option<Language>> {
     if !tokenizer.is_multilingual() || tokenizer.languages().is_empty() {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::desk::Desk;
+use super::desk::{Desk, Finish};
 use super::seats::Seats;
 use super::worker::{Worker, fail};
-use super::{Event, Footprint, Recording, ReleasePolicy};
+use super::{Event, Footprint, ReleasePolicy};
 use crate::backend::Capacity;
 use crate::error::{Error, Result};
 
 impl Worker {
-    /// A chunk is finished and its tensors are dropped: gives memory back if it is time, and tells what is held.
-    pub fn release_after(&mut self, recording: &Arc<Recording>, chunk: usize) {
+    /// A chunk is finished and all that it held is dropped: gives memory back if it is time, and tells what is held
+    /// and what came of the chunk.
+    pub fn finish(&mut self, finish: Finish) {
+        let Finish { recording, index, decoded } = finish;
+        self.stats.chunks += 1;
         let is_time = match self.release {
             ReleasePolicy::Never => false,
             ReleasePolicy::Every(chunks) => self.stats.chunks.is_multiple_of(chunks.get() as u64),
@@ -26,8 +29,10 @@ impl Worker {
             self.stats.released_device += released.device;
         }
         if let Some(memory) = self.backend.memory() {
-            recording.tell(chunk, Event::Released(Footprint { memory, released }));
+            recording.tell(index, Event::Released(Footprint { memory, released }));
         }
+        self.publish();
+        recording.tell(index, Event::ChunkDone(decoded));
     }
 
     /// Memory was short: half of the slots go, and whoever sat in any of them begins its window again. With one

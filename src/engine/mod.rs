@@ -232,6 +232,11 @@ impl Engine {
         &self.tokenizer
     }
 
+    /// Whether it will never do anything any more.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// What it did so far.
     pub fn stats(&self) -> Stats {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner)

@@ -14,6 +14,7 @@ use crate::backend::{Backend, RowInput, WindowInput};
 use crate::cancel::CancelToken;
 use crate::decode::Tokenizer;
 use crate::error::{Error, Result};
+use crate::probe;
 
 /// What others tell the thread and read of it.
 pub struct Signals {
@@ -108,12 +109,13 @@ impl Worker {
         self.waiting.is_empty() && self.parked.is_empty() && self.desks.iter().all(Option::is_none)
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         *self.signals.stats.lock().unwrap_or_else(PoisonError::into_inner) = self.stats;
     }
 
     /// Puts waiting chunks into free slots, earlier recordings and chunks first; tells how many slots are taken.
     fn seat_tasks(&mut self) -> usize {
+        probe::reached("seat", &self.signals.cancel);
         self.waiting.retain(|task| !task.recording.is_given_up());
         self.waiting.sort_by_key(|task| (task.recording.order, task.index));
         self.parked.retain(|desk| !desk.recording().is_given_up());
@@ -127,7 +129,11 @@ impl Worker {
                 let Some(next) = self.waiting.iter().position(Desk::can_open) else { break };
                 let desk = Desk::open(self.waiting.remove(next), slot, &self.model);
                 // A chunk without a window is done at once.
-                self.desks[slot] = Some(desk).filter(|desk| !desk.is_done());
+                if desk.is_done() {
+                    desk.finish().into_iter().for_each(|finish| self.finish(finish));
+                } else {
+                    self.desks[slot] = Some(desk);
+                }
             }
         }
         self.desks.iter().flatten().count()
@@ -166,12 +172,13 @@ impl Worker {
             }
         }
         let inputs: Vec<_> = ready.iter().map(|&(slot, _, mel)| WindowInput { slot, mel }).collect();
-        let outcome = not_short(encode(&mut *self.backend, &inputs))?;
+        let cancel = &self.signals.cancel;
+        let outcome = not_short(encode(&mut *self.backend, &inputs, cancel))?;
         for (index, &(slot, window, _)) in ready.iter().enumerate() {
             // Alone, to see whose fault it is.
             let outcome = match &outcome {
                 Ok(()) => Ok(()),
-                Err(_) => not_short(encode(&mut *self.backend, &inputs[index..=index]))?,
+                Err(_) => not_short(encode(&mut *self.backend, &inputs[index..=index], cancel))?,
             };
             match (outcome, &mut self.desks[slot]) {
                 (Ok(()), Some(desk)) => desk.has_heard(window),
@@ -218,8 +225,11 @@ impl Worker {
         }
         self.stats.steps += 1;
         self.stats.rows += rows.len() as u64;
-        let backend = &mut *self.backend;
-        caught("decoding", || backend.decode(&rows, logits))?;
+        let (backend, cancel) = (&mut *self.backend, &self.signals.cancel);
+        caught("decoding", || {
+            probe::reached("step", cancel);
+            backend.decode(&rows, logits)
+        })?;
         let wanted: usize = rows.iter().map(|row| row.logits_after.len()).sum();
         if logits.len() != wanted * self.backend.spec().n_vocab {
             let why = "the model gave another number of logits than was asked for";
@@ -250,6 +260,9 @@ impl Worker {
                 Ok((tokens, falls_back)) => {
                     self.stats.tokens += tokens;
                     self.stats.fallbacks += u64::from(falls_back);
+                    if falls_back {
+                        probe::reached("fallback", &self.signals.cancel);
+                    }
                 }
                 Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
             }
@@ -261,15 +274,11 @@ impl Worker {
         let mut done = Vec::new();
         for desk in &mut self.desks {
             if let Some(mut left) = desk.take_if(|desk| desk.is_done() || desk.recording().is_given_up()) {
-                let is_done = left.is_done();
                 left.abandon(&mut self.seats);
-                done.extend(is_done.then(|| (Arc::clone(left.recording()), left.index())));
+                done.extend(left.finish());
             }
         }
-        for (recording, index) in done {
-            self.stats.chunks += 1;
-            self.release_after(&recording, index);
-        }
+        done.into_iter().for_each(|finish| self.finish(finish));
     }
 
     fn drop_everything(&mut self, why: impl Fn() -> Error) {
@@ -292,8 +301,14 @@ fn rows<'a>(desks: &'a [Option<Desk>], slots: &[usize]) -> Vec<RowInput<'a>> {
     rows
 }
 
-fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>]) -> Result<()> {
-    if inputs.is_empty() { Ok(()) } else { caught("encoding", || backend.encode(inputs)) }
+fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>], cancel: &CancelToken) -> Result<()> {
+    if inputs.is_empty() {
+        return Ok(());
+    }
+    caught("encoding", || {
+        probe::reached("encode", cancel);
+        backend.encode(inputs)
+    })
 }
 
 /// Lets a lack of memory through: it is nobody's fault, and all others are dealt with one by one.

@@ -65,7 +65,22 @@ fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io:
     }
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder(path))
+    sync_folder(path)
+}
+
+/// Removes what is left of attempts to write `path` that were killed. Only for one who alone may write it.
+pub fn sweep_unfinished(path: &Path) {
+    let (Some(name), Ok(entries)) = (path.file_name(), fs::read_dir(folder(path))) else { return };
+    let prefix = format!(".{}.", name.to_string_lossy());
+    for entry in entries.flatten() {
+        let found = entry.file_name().to_string_lossy().into_owned();
+        let random = found.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".tmp"));
+        if random.is_some_and(|random| random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric()))
+        {
+            // Left over, it only takes up room.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Temporary files of the permissions that any new file gets; the usual ones would be the owner's alone.
@@ -84,18 +99,18 @@ fn builder<'p>(prefix: &'p std::ffi::OsStr) -> tempfile::Builder<'p, 'static> {
     builder
 }
 
-/// Makes the new name last. Some file systems cannot, and some folders may be written but not read: the file
+/// Makes a new name last. Some file systems cannot, and some folders may be written but not read: the file
 /// is whole all the same.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
+    match File::open(folder(path)).and_then(|folder| folder.sync_all()) {
         Err(error) if !matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Err(error),
         _ => Ok(()),
     }
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
+pub fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }

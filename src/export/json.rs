@@ -1,5 +1,6 @@
 //! The whole result on one line, as Python's json prints it.
 
+use super::partial::JSON_MARK;
 use super::{Exporter, python};
 use crate::transcript::{Segment, Transcript};
 
@@ -22,6 +23,9 @@ impl Exporter for Json {
         }
         out.push_str("], \"language\": ");
         python::string(&transcript.language, &mut out);
+        if transcript.is_partial {
+            out.push_str(JSON_MARK);
+        }
         out.push('}');
         out.into_bytes()
     }

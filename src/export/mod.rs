@@ -4,6 +4,7 @@
 mod file;
 mod format;
 mod json;
+mod partial;
 mod python;
 mod srt;
 mod subtitles;
@@ -11,8 +12,9 @@ mod tsv;
 mod txt;
 mod vtt;
 
-pub use file::write_file;
+pub use file::{sweep_unfinished, sync_folder, write_file};
 pub use format::Format;
+pub use partial::is_partial;
 
 use crate::transcript::Transcript;
 

@@ -1,6 +1,7 @@
 //! SubRip subtitles.
 
 use super::Exporter;
+use super::partial::mark;
 use super::subtitles::Clock;
 use crate::transcript::Transcript;
 
@@ -14,7 +15,8 @@ impl Exporter for Srt {
     }
 
     fn write(&self, transcript: &Transcript) -> Vec<u8> {
-        let cues = transcript.segments.iter().enumerate();
+        let mark = mark(transcript);
+        let cues = transcript.segments.iter().chain(&mark).enumerate();
         cues.map(|(i, segment)| format!("{}\n{}", i + 1, CLOCK.cue(segment))).collect::<String>().into_bytes()
     }
 }

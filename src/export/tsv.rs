@@ -1,6 +1,7 @@
 //! Tab-separated: start and end in milliseconds, text.
 
 use super::Exporter;
+use super::partial::mark;
 use super::python::{milliseconds, strip};
 use crate::transcript::{Segment, Transcript};
 
@@ -12,7 +13,7 @@ impl Exporter for Tsv {
     }
 
     fn write(&self, transcript: &Transcript) -> Vec<u8> {
-        let rows: String = transcript.segments.iter().map(row).collect();
+        let rows: String = transcript.segments.iter().chain(&mark(transcript)).map(row).collect();
         format!("start\tend\ttext\n{rows}").into_bytes()
     }
 }

@@ -1,5 +1,6 @@
 //! Plain text, a line per segment.
 
+use super::partial::mark;
 use super::{Exporter, python};
 use crate::transcript::Transcript;
 
@@ -12,7 +13,7 @@ impl Exporter for Txt {
 
     fn write(&self, transcript: &Transcript) -> Vec<u8> {
         let mut out = String::new();
-        for segment in &transcript.segments {
+        for segment in transcript.segments.iter().chain(&mark(transcript)) {
             out.push_str(python::strip(&segment.text));
             out.push('\n');
         }

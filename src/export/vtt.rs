@@ -1,6 +1,7 @@
 //! WebVTT subtitles.
 
 use super::Exporter;
+use super::partial::mark;
 use super::subtitles::Clock;
 use crate::transcript::Transcript;
 
@@ -14,7 +15,9 @@ impl Exporter for Vtt {
     }
 
     fn write(&self, transcript: &Transcript) -> Vec<u8> {
-        let cues: String = transcript.segments.iter().map(|segment| CLOCK.cue(segment)).collect();
+        let mark = mark(transcript);
+        let cues: String =
+            transcript.segments.iter().chain(&mark).map(|segment| CLOCK.cue(segment)).collect();
         format!("WEBVTT\n\n{cues}").into_bytes()
     }
 }

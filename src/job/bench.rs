@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 use super::conduct::Conductor;
 use super::plan::{Item, PlanOptions, Source};
 use super::run::{Summary, find_model};
+use super::work::Basis;
 use super::{Event, Job, ModelRequest};
 use crate::audio::{AudioInput, AudioOptions};
 use crate::backend::{Model, Slots, load, load_random};
@@ -93,9 +94,16 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     let (audio_seconds, front_end_seconds) = front_end(&audio, engine.n_mels(), bench.chunk_length, cancel)?;
 
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
-    let item = Item { source: Source::File(audio), outputs: Vec::new(), is_done: false };
+    let item = Item {
+        source: Source::File(audio),
+        outputs: Vec::new(),
+        asked: Vec::new(),
+        journal: None,
+        is_done: false,
+    };
+    let basis = Basis::new(&job, &identity, &device);
     let started = Instant::now();
-    Conductor::new(&job, cancel, &engine, &identity, &mut summary, on_event).run(vec![item])?;
+    Conductor::new(&job, cancel, &engine, &identity, basis, &mut summary, on_event).run(vec![item])?;
     let seconds = started.elapsed().as_secs_f64();
     if let Some(error) = summary.failures.pop() {
         return Err(error);
@@ -173,6 +181,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         chunk_length: bench.chunk_length,
         batch_size: bench.batch_size,
         jobs: None,
+        resume: false,
         release: bench.release,
     }
 }

@@ -2,25 +2,34 @@
 //! complete. All that happens comes to one thread, which alone tells about it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::file::File;
-use super::frontend::{FrontEnd, Reading};
+use super::frontend::{FrontEnd, Keeping, Reading, Told};
+use super::journal::{Journal, Opened};
+use super::partial;
 use super::permits::Permits;
 use super::plan::Item;
+use super::work::Basis;
 use super::{Event, Job, Summary, concerns_all};
 use crate::cancel::CancelToken;
 use crate::decode::DecodeOptions;
 use crate::engine::{self, Engine, Recording};
 use crate::error::{Error, Result};
-use crate::export::write_file;
+use crate::export::{sweep_unfinished, write_file};
+use crate::probe;
 use crate::time::seconds_of_samples;
 use crate::transcript::ModelIdentity;
 
 /// Chunks made ahead of the engine's slots.
 const AHEAD: usize = 2;
+
+/// How long to wait for news before asking whether any can come.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the threads tell, and of which input.
 pub struct Message {
@@ -29,8 +38,7 @@ pub struct Message {
 }
 
 enum What {
-    /// Seconds read, and how many there are as the file claims.
-    Progress(f64, Option<f64>),
+    FrontEnd(Told),
     Read(Result<Reading>),
     Chunk(usize, engine::Event),
 }
@@ -40,6 +48,7 @@ pub struct Conductor<'a> {
     cancel: &'a CancelToken,
     engine: &'a Arc<Engine>,
     identity: &'a ModelIdentity,
+    basis: Arc<Basis>,
     options: Arc<DecodeOptions>,
     permits: Permits,
     sender: Sender<Message>,
@@ -48,6 +57,8 @@ pub struct Conductor<'a> {
     slots: Option<usize>,
     /// In flight, by their place in the order of inputs.
     files: BTreeMap<usize, File>,
+    /// That a journal cannot be written was told once.
+    has_warned: bool,
     summary: &'a mut Summary,
     on_event: &'a mut dyn FnMut(Event<'_>),
 }
@@ -58,6 +69,7 @@ impl<'a> Conductor<'a> {
         cancel: &'a CancelToken,
         engine: &'a Arc<Engine>,
         identity: &'a ModelIdentity,
+        basis: Basis,
         summary: &'a mut Summary,
         on_event: &'a mut dyn FnMut(Event<'_>),
     ) -> Self {
@@ -67,12 +79,14 @@ impl<'a> Conductor<'a> {
             cancel,
             engine,
             identity,
+            basis: Arc::new(basis),
             options: Arc::new(job.decode.clone()),
             permits: Permits::new(engine.capacity().windows + AHEAD),
             sender,
             messages,
             slots: None,
             files: BTreeMap::new(),
+            has_warned: false,
             summary,
             on_event,
         }
@@ -80,6 +94,14 @@ impl<'a> Conductor<'a> {
 
     /// Does all of them; the error is what ended the work before its time.
     pub fn run(mut self, items: Vec<Item>) -> Result<()> {
+        let outcome = self.work(items);
+        if outcome.is_err() {
+            self.stop();
+        }
+        outcome
+    }
+
+    fn work(&mut self, items: Vec<Item>) -> Result<()> {
         let language = self.engine.language_of(&self.options)?;
         let jobs = self.job.jobs.unwrap_or(self.engine.capacity().windows).max(1);
         let count = items.len();
@@ -98,9 +120,14 @@ impl<'a> Conductor<'a> {
             if self.files.is_empty() {
                 return self.cancel.check();
             }
-            let message = self.messages.recv();
-            let Ok(message) = message else { return Err(Error::compute("transcribing", "nobody is left")) };
-            self.hear(message)?;
+            match self.messages.recv_timeout(PATIENCE) {
+                Ok(message) => self.hear(message)?,
+                Err(_) if self.engine.has_ended() => {
+                    let message = "its thread has ended".into();
+                    return Err(Error::Panicked { during: "decoding", message });
+                }
+                Err(_) => {}
+            }
         }
     }
 
@@ -122,13 +149,18 @@ impl<'a> Conductor<'a> {
             recording: Arc::clone(&recording),
             permits: self.permits.clone(),
             cancel: self.cancel.clone(),
+            keeping: Keeping {
+                path: item.journal.clone(),
+                basis: Arc::clone(&self.basis),
+                resume: self.job.resume,
+            },
         };
         let sender = self.sender.clone();
         let tell = move |what| drop(sender.send(Message { file: index, what }));
         let thread = std::thread::Builder::new()
             .name("front end".into())
             .spawn(move || {
-                let read = front_end.run(|seconds, claimed| tell(What::Progress(seconds, claimed)));
+                let read = front_end.run(|told| tell(What::FrontEnd(told)));
                 tell(What::Read(read));
             })
             .map_err(|error| Error::compute("starting a thread", error))?;
@@ -138,7 +170,7 @@ impl<'a> Conductor<'a> {
     fn hear(&mut self, Message { file: index, what }: Message) -> Result<()> {
         let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
         match what {
-            What::Progress(seconds, claimed) => file.length = claimed.unwrap_or(0.0).max(seconds),
+            What::FrontEnd(told) => self.hear_front_end(index, told),
             What::Read(Ok(reading)) => {
                 file.length = seconds_of_samples(reading.samples);
                 if reading.damage.any() {
@@ -156,18 +188,61 @@ impl<'a> Conductor<'a> {
         self.close(index)
     }
 
+    fn hear_front_end(&mut self, index: usize, told: Told) {
+        let Some(file) = self.files.get_mut(&index) else { return };
+        match told {
+            Told::Progress(seconds, claimed) => file.length = claimed.unwrap_or(0.0).max(seconds),
+            Told::Journal(Err(error)) => self.warn(index, &error),
+            Told::Journal(Ok(opened)) => {
+                let Opened { journal, why, fault, .. } = *opened;
+                let (input, kept) = (&file.name, journal.is_useful());
+                why.into_iter().for_each(|why| (self.on_event)(Event::Renewed { input, why, kept }));
+                file.journal = Some(journal);
+                fault.into_iter().for_each(|error| self.warn(index, &error));
+            }
+            Told::Made(chunk, place) => file.add_place(chunk, place),
+            Told::Kept(finished) => {
+                if !file.has_resumed() {
+                    (self.on_event)(Event::Resumed { input: &file.name });
+                }
+                file.add_kept(*finished);
+                self.tell_text();
+            }
+            Told::Discarded(from) => {
+                let why = "the audio lies otherwise";
+                (self.on_event)(Event::Renewed { input: &file.name, why, kept: from > 0 });
+                let outcome = file.journal.as_mut().map_or(Ok(()), |journal| journal.discard(from));
+                outcome.unwrap_or_else(|error| self.warn(index, &error));
+            }
+        }
+    }
+
+    /// A journal that cannot be written is no reason not to work.
+    fn warn(&mut self, index: usize, error: &io::Error) {
+        if let Some(file) = self.files.get(&index).filter(|_| !self.has_warned) {
+            self.has_warned = true;
+            (self.on_event)(Event::NotKept { input: &file.name, error });
+        }
+    }
+
     fn hear_chunk(&mut self, index: usize, chunk: usize, event: engine::Event) -> Result<()> {
         let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
         match event {
             engine::Event::LanguageDetected(guess) => {
-                (self.on_event)(Event::Language { input: &file.name, guess: &guess })
+                (self.on_event)(Event::Language { input: &file.name, guess: &guess });
+                let outcome = file.keep_language(guess.language, guess.probability());
+                outcome.unwrap_or_else(|error| self.warn(index, &error));
             }
             engine::Event::Segments(segments) => file.add_segments(chunk, segments),
             engine::Event::WindowDone(window) => {
                 file.add_frames(window.frames);
                 (self.on_event)(Event::Window { input: &file.name, window });
             }
-            engine::Event::ChunkDone(decoded) => file.add_chunk(chunk, decoded),
+            engine::Event::ChunkDone(decoded) => {
+                let outcome = file.add_chunk(chunk, decoded);
+                outcome.unwrap_or_else(|error| self.warn(index, &error));
+                probe::reached("chunk", self.cancel);
+            }
             engine::Event::Released(footprint) => {
                 self.summary.peak(&footprint.memory);
                 (self.on_event)(Event::Released { input: &file.name, chunk, footprint });
@@ -195,6 +270,7 @@ impl<'a> Conductor<'a> {
 
     /// An input that failed; it stays in flight until its thread has ended.
     fn given_up(&mut self, index: usize, error: Error) -> Result<()> {
+        self.cancel.check()?;
         let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
         file.recording.give_up();
         match std::mem::replace(&mut file.has_failed, true) {
@@ -239,14 +315,56 @@ impl<'a> Conductor<'a> {
     fn write(&mut self, index: usize) -> Result<()> {
         let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
         let transcript = file.transcript(self.identity, self.engine.tokenizer());
+        if let Some(journal) = &mut file.journal {
+            let outputs = file.item.outputs.iter().map(|(_, path)| path.clone()).collect();
+            // It is only read if the outputs are written, and it is not removed.
+            let _ = journal.add_writing(outputs);
+        }
         for (format, path) in &file.item.outputs {
+            probe::reached("write", self.cancel);
             write_file(path, &format.exporter().write(&transcript))?;
             (self.on_event)(Event::Written { path });
+        }
+        probe::reached("written", self.cancel);
+        partial::sweep(&file.item.asked);
+        if let Some(journal) = file.journal.take() {
+            file.item.asked.iter().for_each(|path| sweep_unfinished(path));
+            journal.remove();
         }
         self.summary.audio_seconds += transcript.duration;
         let seconds = file.started.elapsed().as_secs_f64();
         (self.on_event)(Event::Finished { input: &file.name, transcript: &transcript, seconds });
         Ok(())
+    }
+
+    /// Lets go of all that is in flight. What is finished stays in the journals, and as far as it has no gap in
+    /// partial outputs.
+    fn stop(&mut self) {
+        self.files.values().for_each(|file| file.recording.give_up());
+        self.files.values_mut().for_each(File::join);
+        let unheard: Vec<Message> = self.messages.try_iter().collect();
+        for Message { file: index, what } in unheard {
+            match (what, self.files.get_mut(&index)) {
+                (What::Chunk(chunk, engine::Event::ChunkDone(decoded)), Some(file)) => {
+                    let outcome = file.add_chunk(chunk, decoded);
+                    outcome.unwrap_or_else(|error| self.warn(index, &error));
+                }
+                (What::FrontEnd(told), Some(_)) => self.hear_front_end(index, told),
+                _ => {}
+            }
+        }
+        let files = std::mem::take(&mut self.files);
+        let mut kept = 0;
+        for mut file in files.into_values().filter(|file| !file.has_failed) {
+            kept += usize::from(file.journal.as_ref().is_some_and(Journal::is_useful));
+            let Some(transcript) = file.partial(self.identity, self.engine.tokenizer()) else { continue };
+            let on_event = &mut *self.on_event;
+            let outcome = partial::write(&file, &transcript, |path| on_event(Event::Written { path }));
+            outcome.unwrap_or_else(|error| on_event(Event::Failed { error: &error }));
+        }
+        if self.cancel.reason().is_some() {
+            (self.on_event)(Event::Stopped { kept: kept + self.summary.done });
+        }
     }
 
     fn progress(&mut self, index: usize) {

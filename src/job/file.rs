@@ -1,13 +1,15 @@
 //! One input in flight: what came of its chunks so far, and in the end its transcript.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::frontend::Reading;
+use super::journal::{Finished, Journal, Place};
 use super::plan::Item;
-use crate::decode::{DecodedChunk, Segment, Tokenizer};
+use crate::decode::{DecodedChunk, Language, Segment, Tokenizer};
 use crate::engine::Recording;
 use crate::time::{seconds_of_frames, seconds_of_samples};
 use crate::transcript::{Damage, ModelIdentity, Transcript};
@@ -26,6 +28,12 @@ pub struct File {
     /// Frames behind the windows of all chunks, together.
     frames_done: usize,
     decoded: BTreeMap<usize, DecodedChunk>,
+    /// Where the chunks lie that were made so far.
+    places: BTreeMap<usize, Place>,
+    /// Chunks that an earlier run has finished.
+    kept: usize,
+    /// Keeps what is finished, and others away.
+    pub journal: Option<Journal>,
     /// Segments that were not told yet, by chunk.
     untold: BTreeMap<usize, Vec<Segment>>,
     /// The chunk whose segments are told as they come.
@@ -46,6 +54,9 @@ impl File {
             length: 0.0,
             frames_done: 0,
             decoded: BTreeMap::new(),
+            places: BTreeMap::new(),
+            kept: 0,
+            journal: None,
             untold: BTreeMap::new(),
             telling: 0,
             thread: Some(thread),
@@ -81,8 +92,38 @@ impl File {
         self.frames_done += frames;
     }
 
-    pub fn add_chunk(&mut self, chunk: usize, decoded: DecodedChunk) {
-        self.decoded.insert(chunk, decoded);
+    pub fn add_place(&mut self, chunk: usize, place: Place) {
+        self.places.insert(chunk, place);
+    }
+
+    /// A chunk that the engine has finished; the error says why it was not journalled.
+    pub fn add_chunk(&mut self, index: usize, decoded: DecodedChunk) -> io::Result<()> {
+        let (Some(journal), Some(&place)) = (&mut self.journal, self.places.get(&index)) else {
+            self.decoded.insert(index, decoded);
+            return Ok(());
+        };
+        let finished = Finished { index, place, decoded };
+        let outcome = journal.add_finished(&finished);
+        self.decoded.insert(index, finished.decoded);
+        outcome
+    }
+
+    /// A chunk that an earlier run has finished.
+    pub fn add_kept(&mut self, Finished { index, place, decoded }: Finished) {
+        self.kept += 1;
+        self.add_place(index, place);
+        self.add_segments(index, decoded.segments.clone());
+        self.add_frames(place.stretch.end - place.stretch.first);
+        self.decoded.insert(index, decoded);
+    }
+
+    pub fn keep_language(&mut self, language: Language, probability: f32) -> io::Result<()> {
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.add_language(language, probability))
+    }
+
+    /// Whether chunks of an earlier run were taken over.
+    pub fn has_resumed(&self) -> bool {
+        self.kept > 0
     }
 
     /// Seconds of it that are done.
@@ -96,9 +137,33 @@ impl File {
     }
 
     pub fn transcript(&mut self, model: &ModelIdentity, tokenizer: &Tokenizer) -> Transcript {
+        let chunks = std::mem::take(&mut self.decoded).into_values();
+        let samples = self.reading.as_ref().map_or(0, |reading| reading.samples);
+        self.assemble(chunks, seconds_of_samples(samples), model, tokenizer)
+    }
+
+    /// That of the chunks finished from the first on without a gap; none if there are none.
+    pub fn partial(&mut self, model: &ModelIdentity, tokenizer: &Tokenizer) -> Option<Transcript> {
+        let decoded = std::mem::take(&mut self.decoded);
+        let chunks: Vec<_> =
+            decoded.into_iter().enumerate().take_while(|(nth, (index, _))| nth == index).collect();
+        let last = chunks.last().map(|(nth, _)| *nth)?;
+        let end = self.places.get(&last).map_or(0, |place| place.stretch.end);
+        let chunks = chunks.into_iter().map(|(_, (_, decoded))| decoded);
+        let whole = self.assemble(chunks, seconds_of_frames(end as u64), model, tokenizer);
+        Some(Transcript { is_partial: true, ..whole })
+    }
+
+    fn assemble(
+        &self,
+        chunks: impl Iterator<Item = DecodedChunk>,
+        duration: f64,
+        model: &ModelIdentity,
+        tokenizer: &Tokenizer,
+    ) -> Transcript {
         let mut said = Vec::new();
         let mut segments: Vec<Segment> = Vec::new();
-        for chunk in std::mem::take(&mut self.decoded).into_values() {
+        for chunk in chunks {
             said.extend(chunk.said);
             segments.extend(chunk.segments);
         }
@@ -106,7 +171,7 @@ impl File {
         let damage = self.reading.as_ref().map(|reading| &reading.damage);
         Transcript {
             source: self.name.clone(),
-            duration: seconds_of_samples(self.reading.as_ref().map_or(0, |reading| reading.samples)),
+            duration,
             model: model.clone(),
             language: self.recording.language().map_or(String::new(), |language| language.code().to_owned()),
             text: tokenizer.decode(&said),
@@ -115,6 +180,7 @@ impl File {
                 packets: damage.packets,
                 truncated: damage.incomplete,
             }),
+            is_partial: false,
         }
     }
 }

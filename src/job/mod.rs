@@ -6,10 +6,14 @@ mod bench;
 mod conduct;
 mod file;
 mod frontend;
+mod journal;
+mod partial;
 mod permits;
 mod plan;
 mod run;
+mod work;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::bench::{Bench, BenchModel, Figures, bench};
@@ -41,6 +45,8 @@ pub struct Job {
     pub release: ReleasePolicy,
     /// Inputs in flight; as many as there are windows side by side if not given.
     pub jobs: Option<usize>,
+    /// What an earlier run has finished is not done again.
+    pub resume: bool,
 }
 
 /// Which model, and where to get it.
@@ -114,6 +120,26 @@ pub enum Event<'a> {
     SlotsReduced {
         slots: usize,
     },
+    /// Of the input, chunks that an earlier run has finished are taken over.
+    Resumed {
+        input: &'a str,
+    },
+    /// What an earlier run has left of the input is wrong from some place on, or all of it.
+    Renewed {
+        input: &'a str,
+        why: &'a str,
+        /// Some of it is still good.
+        kept: bool,
+    },
+    /// What is finished cannot be kept for another run; told once.
+    NotKept {
+        input: &'a str,
+        error: &'a io::Error,
+    },
+    /// Somebody asked to stop; of so many inputs something is kept, or all.
+    Stopped {
+        kept: usize,
+    },
     /// Some of the input could not be heard.
     Damaged {
         input: &'a str,
@@ -137,6 +163,7 @@ pub enum Event<'a> {
 fn concerns_all(error: &Error) -> bool {
     match error {
         Error::Input { .. }
+        | Error::Held { .. }
         | Error::Output { .. }
         | Error::Compute { .. }
         | Error::Panicked { .. }

@@ -1,6 +1,7 @@
 //! Which input makes which files: all that can be found wrong before any work is found here.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,10 @@ pub struct Item {
     pub source: Source,
     /// The files to write; those that are there already are left out.
     pub outputs: Vec<(Format, PathBuf)>,
+    /// All that were asked for, also those that are there.
+    pub asked: Vec<PathBuf>,
+    /// Where to keep what is finished; only of what is there again the next time.
+    pub journal: Option<PathBuf>,
     /// Nothing is left to do.
     pub is_done: bool,
 }
@@ -94,7 +99,16 @@ fn item(input: &Path, options: &PlanOptions) -> Result<Item> {
         name.push(format.name());
         (*format, folder.join(name))
     };
-    Ok(Item { source, outputs: options.formats.iter().map(output).collect(), is_done: false })
+    let outputs: Vec<_> = options.formats.iter().map(output).collect();
+    let is_file = matches!(&source, Source::File(path) if path.is_file());
+    let journal = (is_file && !outputs.is_empty()).then(|| {
+        let mut name = OsString::from(".");
+        name.push(&stem);
+        name.push(".transcribe");
+        folder.join(name)
+    });
+    let asked = outputs.iter().map(|(_, path)| path.clone()).collect();
+    Ok(Item { source, outputs, asked, journal, is_done: false })
 }
 
 fn check_input(input: &Path) -> Result<()> {
@@ -130,7 +144,7 @@ fn clashes(items: &[Item]) -> Vec<Error> {
     }
     for item in items {
         // One fault per input says enough.
-        let clash = item.outputs.iter().find_map(|(_, path)| {
+        let clash = item.outputs.iter().map(|(_, path)| path).chain(&item.journal).find_map(|path| {
             let other = writers.insert(real(path), item)?;
             Some((path, other))
         });
@@ -276,6 +290,9 @@ mod tests {
         let faults = place.plan(&["talk.json"], &again).unwrap_err();
         assert!(faults[0].to_string().contains("is an input"), "{faults:?}");
         assert!(place.plan(&["talk.mp3", "talk.json"], &again).is_err());
+        std::fs::write(place.at(".talk.transcribe"), b"x").unwrap();
+        let faults = place.plan(&["talk.mp3", ".talk.transcribe"], &formats(&[Format::Srt])).unwrap_err();
+        assert!(faults[0].to_string().contains(".talk.transcribe`: is an input"), "{faults:?}");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::conduct::Conductor;
+use super::journal::Journal;
+use super::partial;
 use super::plan::{Item, Plan, plan};
+use super::work::Basis;
 use super::{AUTO, Event, Job, ModelRequest};
 use crate::backend::checkpoint::Checkpoint;
 use crate::backend::hub::Download;
@@ -16,6 +19,7 @@ use crate::device::memory::Memory;
 use crate::device::{self, Selected};
 use crate::engine::{Engine, Stats};
 use crate::error::{Error, Result};
+use crate::probe;
 use crate::transcript::ModelIdentity;
 
 /// What became of the inputs.
@@ -53,16 +57,19 @@ pub fn run(
     let mut summary = Summary::default();
     let (done, todo): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_done);
     for item in &done {
+        partial::sweep(&item.asked);
+        item.journal.iter().for_each(|path| Journal::sweep(path));
         on_event(Event::Skipped { input: &item.name() });
         summary.skipped += 1;
     }
     if todo.is_empty() {
         return Ok(summary);
     }
-    let (engine, identity) = prepare(job, cancel, on_event).map_err(|error| vec![error])?;
+    let (engine, identity, device) = prepare(job, cancel, on_event).map_err(|error| vec![error])?;
     let engine = Arc::new(engine);
     let started = Instant::now();
-    let conductor = Conductor::new(job, cancel, &engine, &identity, &mut summary, on_event);
+    let basis = Basis::new(job, &identity, &device);
+    let conductor = Conductor::new(job, cancel, &engine, &identity, basis, &mut summary, on_event);
     conductor.run(todo).map_err(|error| vec![error])?;
     summary.seconds = started.elapsed().as_secs_f64();
     summary.stats = Some(engine.stats());
@@ -74,11 +81,12 @@ fn prepare(
     job: &Job,
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<(Engine, ModelIdentity)> {
+) -> Result<(Engine, ModelIdentity, String)> {
     let device = device::select(job.device)?;
     let checkpoint = find_model(&job.model, &device, cancel, on_event)?;
     cancel.check()?;
     on_event(Event::Loading { model: &checkpoint.name, device: &device.name });
+    probe::reached("load", cancel);
     let started = Instant::now();
     let revision = Some(checkpoint.identity.clone());
     let identity = ModelIdentity { name: checkpoint.name.clone(), revision };
@@ -88,7 +96,7 @@ fn prepare(
     let engine = Engine::start(model.backend, model.tokenizer, job.release, cancel)?;
     let seconds = started.elapsed().as_secs_f64();
     on_event(Event::Loaded { identity: &identity, device: &device.name, seconds });
-    Ok((engine, identity))
+    Ok((engine, identity, device.name))
 }
 
 /// The checkpoint that was asked for, downloaded if need be.

@@ -18,6 +18,8 @@ pub struct Transcript {
     /// In the order of their windows; a later window's may start before an earlier one's last ended.
     pub segments: Vec<Segment>,
     pub damage: Damage,
+    /// The work was stopped: what comes after `duration` is missing.
+    pub is_partial: bool,
 }
 
 /// Which weights were asked.
@@ -105,6 +107,7 @@ mod tests {
             text: String::new(),
             segments: segments.collect(),
             damage: Damage::default(),
+            is_partial: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The program as a person or a script meets it: what is printed where, what is written, and how it ends.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -320,31 +320,6 @@ fn a_signal_ends_the_work_and_is_seen_to_have_done_so() {
         let all = read(&fixture("reference/long_en.json"));
         assert!(rest.len() < all.len() / 20, "it went on to the end after {name}");
     }
-}
-
-#[test]
-#[cfg(unix)]
-fn a_second_signal_ends_the_program_at_once() {
-    use std::os::unix::process::ExitStatusExt;
-
-    let mut program = bare();
-    program.args(["-", "--model", "demo", "--verbose"]).stdin(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = program.spawn().unwrap();
-    // It now waits for audio that does not come, where the first signal cannot reach it.
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"RIFF").unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with("model demo@"), "{line}");
-    // Signals sent in one go may arrive as one.
-    let status = loop {
-        signal(&child, "INT");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-    };
-    assert_eq!(status.signal(), Some(2));
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn transcript(case: &str) -> Transcript {
         text: value["text"].as_str().unwrap().into(),
         segments: value["segments"].as_array().unwrap().iter().map(segment).collect(),
         damage: Damage::default(),
+        is_partial: false,
     }
 }
 

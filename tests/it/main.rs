@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod audio;
+mod cancel;
 mod chunk;
 mod cli;
 mod decode;
@@ -14,7 +15,9 @@ mod mel;
 mod memory;
 mod network;
 mod parity;
+mod program;
 mod recording;
+mod resume;
 mod rooms;
 mod seams;
 mod tokenizer;

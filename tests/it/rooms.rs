@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("cancel", &[]),
     ("error", &[]),
+    ("probe", &[]),
     ("time", &[]),
     ("audio", &[]),
     ("chunk", &["audio"]),
@@ -43,7 +44,7 @@ const ANY_BUT_CLI: [&str; 12] = [
     "whisper",
 ];
 
-const COMMON: [&str; 3] = ["cancel", "error", "time"];
+const COMMON: [&str; 4] = ["cancel", "error", "probe", "time"];
 
 /// Exceptions to [`COMMON`]: the loop asks whether to stop, the network does not.
 const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel")];

@@ -12,6 +12,7 @@ use ureq::http::{HeaderMap, Response, header};
 use ureq::{Agent, Body};
 
 use super::Hub;
+use super::watch::Watch;
 use crate::backend::checkpoint::hex;
 use crate::cancel::CancelToken;
 use crate::error::{Cause, Error, ModelFault, Result};
@@ -22,7 +23,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// A transfer that got this far after a fault earns the full number of attempts again.
 const GOOD_PROGRESS: u64 = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest silence of the other side, and so the longest that a cancellation can take.
+/// The longest silence of the other side.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// What the hub says about a file before sending it.
@@ -41,6 +42,7 @@ pub(super) struct Client<'a> {
     cancel: &'a CancelToken,
     authorization: Option<String>,
     agent: Agent,
+    _watch: Watch,
 }
 
 /// Why a transfer ended early.
@@ -69,7 +71,8 @@ impl<'a> Client<'a> {
             .timeout_per_read(Some(SILENCE))
             .build();
         let authorization = hub.token.as_ref().map(|token| format!("Bearer {token}"));
-        Self { model, cancel, authorization, agent: config.into() }
+        let agent = Agent::from(config);
+        Self { model, cancel, authorization, _watch: Watch::over(&agent, cancel), agent }
     }
 
     /// Asks where a file is; `None` if the repository has no such file.
@@ -124,6 +127,7 @@ impl<'a> Client<'a> {
                     return Ok(response);
                 }
                 Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => {
+                    self.cancel.check()?;
                     return Err(self.download_fault(format!("{url}: {error}")));
                 }
                 _ => self.pause(attempt)?,
@@ -208,6 +212,7 @@ impl<'a> Client<'a> {
             if done >= before.saturating_add(GOOD_PROGRESS) {
                 attempt = 1;
             }
+            self.cancel.check()?;
             if attempt == ATTEMPTS {
                 return Err(Error::model(self.model, ModelFault::Download(cause)));
             }

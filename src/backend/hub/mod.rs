@@ -4,6 +4,7 @@
 //! with all of it. Requests and checks are in [`fetch`].
 
 mod fetch;
+mod watch;
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Getting models from a hub: what is asked, what is kept, and what a bad line or a bad server does to it.
 
-mod server;
+pub mod server;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;

@@ -1,10 +1,11 @@
 //! A server on this machine that speaks the hub's protocol, as far as fetching files needs it, and misbehaves on demand.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -23,6 +24,8 @@ pub struct Plan {
     /// So many transfers of large files end in the middle.
     pub cuts: AtomicUsize,
     pub ignores_ranges: bool,
+    /// The first transfer of a large file stops in the middle, which is told here.
+    pub stalls: Option<Sender<()>>,
 }
 
 pub struct Stored {
@@ -154,7 +157,14 @@ fn respond(plan: &Plan, stream: &TcpStream, request: &Request) -> std::io::Resul
     if let Some(etag) = request.path.strip_prefix("/store/") {
         let stored = plan.files.values().find(|stored| stored.etag == etag).unwrap();
         let cut = plan.cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
-        return send(stream, request, stored, "", plan.ignores_ranges, cut);
+        let is_first = request.range.is_none();
+        let Some(stalled) = plan.stalls.as_ref().filter(|_| is_first && request.method == "GET") else {
+            return send(stream, request, stored, "", plan.ignores_ranges, cut);
+        };
+        send(stream, request, stored, "", plan.ignores_ranges, true)?;
+        stalled.send(()).unwrap();
+        // Until the other side hangs up.
+        return (&mut &*stream).read_to_end(&mut Vec::new()).map(drop);
     }
     let wanted = plan.token.as_ref().map(|token| format!("Bearer {token}"));
     if wanted.is_some() && request.authorization != wanted {

@@ -1,0 +1,32 @@
+//! How a file says that its transcript is not whole: in its last words, which every parser understands.
+
+use crate::transcript::{Segment, Transcript};
+
+const MARK: &str = "[partial]";
+/// How long it is shown.
+const SECONDS: f64 = 2.0;
+/// The end of a line of JSON.
+pub const JSON_MARK: &str = ", \"partial\": true";
+
+/// What follows the last segment, if the rest of the recording is missing.
+pub fn mark(transcript: &Transcript) -> Option<Segment> {
+    transcript.is_partial.then(|| Segment {
+        id: transcript.segments.len(),
+        seek: 0,
+        start: transcript.duration,
+        end: transcript.duration + SECONDS,
+        text: MARK.into(),
+        tokens: Vec::new(),
+        temperature: 0.0,
+        avg_logprob: 0.0,
+        compression_ratio: 0.0,
+        no_speech_prob: 0.0,
+    })
+}
+
+/// Whether a file has such last words.
+pub fn is_partial(content: &[u8]) -> bool {
+    let content = content.trim_ascii_end();
+    content.ends_with(MARK.as_bytes())
+        || content.strip_suffix(b"}").is_some_and(|line| line.ends_with(JSON_MARK.as_bytes()))
+}

@@ -1,0 +1,88 @@
+//! The real program as tests start it, wait for it and stop it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+pub fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
+}
+
+/// The program with nothing from the tester's own environment.
+pub fn bare() -> Command {
+    let mut program = Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
+    program.env_clear().env("HF_HOME", "/nonexistent").env("HF_ENDPOINT", "http://127.0.0.1:1");
+    program
+}
+
+/// With the demo model; says what it does.
+pub fn demo() -> Command {
+    let mut program = bare();
+    program.env("TRANSCRIBE_MODEL", "demo").arg("--verbose");
+    program
+}
+
+/// A running program that is listened to.
+pub struct Running {
+    pub child: Child,
+    stderr: BufReader<ChildStderr>,
+    said: String,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    /// All of stderr.
+    pub said: String,
+}
+
+impl Running {
+    pub fn start(mut program: Command) -> Self {
+        let mut child = program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stderr, said: String::new() }
+    }
+
+    /// Starts it so that it stops at a moment; see the program's `probe`.
+    pub fn start_until(mut program: Command, moment: &str) -> Self {
+        program.env("TRANSCRIBE_TEST_AT", moment);
+        Self::start(program)
+    }
+
+    /// Waits until it says this; false if it ended before.
+    pub fn hear(&mut self, text: &str) -> bool {
+        loop {
+            let start = self.said.len();
+            if self.stderr.read_line(&mut self.said).unwrap() == 0 {
+                return false;
+            }
+            if self.said[start..].contains(text) {
+                return true;
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    pub fn end(mut self) -> Ended {
+        self.stderr.read_to_string(&mut self.said).unwrap();
+        Ended { status: self.child.wait().unwrap(), said: self.said }
+    }
+}
+
+pub fn run(program: Command) -> Ended {
+    Running::start(program).end()
+}
+
+/// Names in a folder, also of hidden files.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
