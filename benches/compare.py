@@ -251,10 +251,10 @@ def whisper_cpp(size, folder, state, args, versions):
         def call(wav):
             done = subprocess.run([str(part) for part in [*command, wav]], check=True, capture_output=True, text=True, errors="replace")
             figure = lambda pattern: float(re.search(pattern, done.stderr).group(1))
-            return {
-                "seconds": (figure(r"total time = *([\d.]+)") - figure(r"load time = *([\d.]+)")) / 1e3,
-                "windows": int(figure(r"encode time = .*/ *(\d+) runs")), "tokens": int(figure(r"sample time = .*/ *(\d+) runs")),
-            }  # fmt: skip
+            windows, steps = (int(figure(rf"{part} time = .*/ *(\d+) runs")) for part in ("encode", "decode"))
+            # The first token of a window comes with its prompt, each other with a step.
+            seconds = (figure(r"total time = *([\d.]+)") - figure(r"load time = *([\d.]+)")) / 1e3
+            return {"seconds": seconds, "windows": windows, "tokens": windows + steps}
 
         return call
 
