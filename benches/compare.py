@@ -101,14 +101,14 @@ def end_to_end(args, folder):
                 runs[name].append(call(wav))
                 print(f"{size}, turn {turn + 1}, {name}: {runs[name][-1]['seconds']:.2f} s", file=sys.stderr, flush=True)
         middle = {name: sorted(all, key=lambda run: run["seconds"])[len(all) // 2] for name, all in runs.items()}
-        ours = statistics.median(run["seconds"] for run in runs[MAIN])
+        ours = middle[MAIN]["seconds"]
         for name, figures in middle.items():
-            seconds = statistics.median(run["seconds"] for run in runs[name])
+            seconds = figures["seconds"]
             rows.append([
                 size, name, f"{seconds:.2f}", f"{args.seconds / seconds:.1f}x", figures["windows"], figures["tokens"],
                 f"{seconds / figures['windows'] * 1e3:.0f}", f"{seconds / ours:.2f}",
             ])  # fmt: skip
-        best += nearest(size, ours, {name: figures["seconds"] for name, figures in middle.items() if name not in OURS})
+        best += nearest(size, middle)
         shares += [limits.row(size, middle[name]) for name in list(OURS)[:2] if has_torch()]
         shutil.rmtree(folder / size, ignore_errors=True)
     versions = [f"{name} {version}" for name, version in versions.items()]
@@ -123,12 +123,15 @@ def end_to_end(args, folder):
         table(limits.HEAD, shares)
 
 
-def nearest(size, ours, seconds):
-    """Ours against the best of all and the best that computes in f32."""
-    for kind, names in (("peer", seconds), ("peer in f32", [name for name in seconds if "32" in name])):
-        if names:
-            name = min(names, key=seconds.get)
-            yield f"{size}: the best {kind} is {name}; {MAIN} is {seconds[name] / ours:.2f} times as fast."
+def nearest(size, middle):
+    """Ours against the best of all and the best that computes in f32, by time and by time for each window."""
+    ours, names = middle[MAIN], [name for name in middle if name not in OURS]
+    for kind, those in (("peer", names), ("peer in f32", [name for name in names if "32" in name])):
+        if those:
+            name = min(those, key=lambda name: middle[name]["seconds"])
+            ratio = middle[name]["seconds"] / ours["seconds"]
+            per_window = ratio * ours["windows"] / middle[name]["windows"]
+            yield f"{size}: the best {kind} is {name}; {MAIN} is {ratio:.2f} times as fast, {per_window:.2f} times by window."
 
 
 def has_torch():
@@ -296,10 +299,8 @@ def main():
     if not shutil.which("ffmpeg"):
         sys.exit("ffmpeg is needed to make the recordings, and is compared with")
     measure = {"front-end": front_end, "end-to-end": end_to_end, "limits": show_limits}[args.what]
-    if args.what == "front-end":
-        built(["bench", "--bench", "front_end", "--no-run"], "front_end")
-    else:
-        program()
+    if args.what != "front-end":
+        program()  # built by all cores
         keep_to_cores(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         measure(args, Path(folder))
