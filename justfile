@@ -35,10 +35,15 @@ ci:
 demo:
     cargo run --release --quiet -- fixtures/long/short_en.flac --model demo
 
-# Measure speed beside ffmpeg, openai-whisper and faster-whisper, where they are installed
+# Measure speed beside ffmpeg, openai-whisper, faster-whisper and whisper.cpp, where they are installed
 bench *ARGS:
     python3 benches/compare.py front-end {{ARGS}}
     python3 benches/compare.py end-to-end {{ARGS}}
+
+# Measure how full the batch is, how time grows with files, and peak memory: some ten minutes
+engine *ARGS:
+    python3 benches/engine.py occupancy {{ARGS}}
+    python3 benches/engine.py memory {{ARGS}}
 
 # Measure the parts: audio, mel, encoder and decoder step, for example `just parts network base`
 parts BENCH *FILTER:
