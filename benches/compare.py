@@ -92,6 +92,7 @@ def end_to_end(args, folder):
     for size in args.sizes:
         calls = {name: our_call(binary, size, args, *how) for name, how in OURS.items()}
         calls |= peers(size, folder, args, versions)
+        calls = {name: call for name, call in calls.items() if name == MAIN or any(part in name for part in args.only)}
         runs = {name: [] for name in calls}
         for name, call in calls.items():
             call(short)  # warms up
@@ -109,7 +110,7 @@ def end_to_end(args, folder):
                 f"{seconds / figures['windows'] * 1e3:.0f}", f"{seconds / ours:.2f}",
             ])  # fmt: skip
         best += nearest(size, middle)
-        shares += [limits.row(size, middle[name]) for name in list(OURS)[:2] if has_torch()]
+        shares += [limits.row(size, middle[name]) for name in list(OURS)[:2] if name in middle and has_torch()]
         shutil.rmtree(folder / size, ignore_errors=True)
     versions = [f"{name} {version}" for name, version in versions.items()]
     print(f"\nEnd to end, {args.seconds} s of speech, {args.tokens} tokens per window, greedy, without timestamps, "
@@ -294,6 +295,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sizes", nargs="+", default=list(weights.SHAPES), choices=list(weights.SHAPES))
+    parser.add_argument("--only", nargs="+", default=[""], metavar="PART", help="programs with this in their name, beside ours in batches")
     parser.add_argument("--whisper-cpp", type=Path, metavar="PATH", help="whisper-cli of whisper.cpp")
     args = parser.parse_args()
     if not shutil.which("ffmpeg"):

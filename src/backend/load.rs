@@ -9,7 +9,7 @@ use super::checkpoint::{Checkpoint, Files, WEIGHTS};
 use super::{Backend, Slots, demo};
 use crate::decode::Tokenizer;
 use crate::device::Selected;
-use crate::device::memory::Memory;
+use crate::device::memory::{self, Memory};
 use crate::error::{Error, ModelFault, Result};
 use crate::whisper::weights::Weights;
 use crate::whisper::{Config, random};
@@ -37,7 +37,10 @@ pub fn load(checkpoint: Checkpoint, device: &Selected, slots: Slots) -> Result<M
     let backend = weights
         .open(DType::F32, &device.device)
         .and_then(|weights| CandleBackend::new(config, weights, capacity))
-        .map_err(|error| Error::model(&name, fault(error, file)))?;
+        .map_err(|error| match memory::is_exhausted(&error) {
+            true => Error::OutOfMemory { during: "loading the model", source: error.into() },
+            false => Error::model(&name, fault(error, file)),
+        })?;
     Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
 }
 

@@ -88,18 +88,15 @@ fn longest<'a>(mounts: impl Iterator<Item = (&'a Path, u64)>, path: &Path) -> Op
     above.max_by_key(|(mount, _)| mount.components().count()).map(|(_, free)| free)
 }
 
-/// Gives back what the allocators have kept of freed memory: all that the C library's has, and of mimalloc's what the
-/// calling thread and ended threads have freed. Costs milliseconds, and whoever allocates next pays for new pages.
+/// Gives back what the C library's allocator has kept of freed memory, of all threads. Other systems' do so by
+/// themselves, or cannot be asked.
 pub fn purge() {
-    // SAFETY: both may be called at any time, and by any thread; mimalloc has nothing to collect where it is not in use.
-    unsafe { libmimalloc_sys::mi_collect(true) };
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        // Also used by the C code in the program, and by a driver, when mimalloc serves what is written in Rust.
         unsafe extern "C" {
             fn malloc_trim(pad: usize) -> std::ffi::c_int;
         }
-        // SAFETY: as above.
+        // SAFETY: it may be called at any time, by any thread.
         unsafe { malloc_trim(0) };
     }
 }
