@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -115,6 +116,18 @@ pub enum ModelFault {
     NotWhisper { why: String },
 }
 
+/// Makes an error of a panic, for work whose failure concerns only whom it was done for.
+pub fn caught<T>(during: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Error::Panicked { during, message: panic_text(&*panic).into() }))
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("for an unknown reason")
+}
+
 impl Error {
     pub fn usage(what: impl Into<String>, why: impl Into<String>) -> Self {
         Error::Usage { what: what.into(), why: why.into(), hint: None }
@@ -130,16 +143,6 @@ impl Error {
 
     pub fn compute(during: &'static str, source: impl Into<Cause>) -> Self {
         Error::Compute { during, source: source.into() }
-    }
-
-    /// What `catch_unwind` caught.
-    pub fn panicked(during: &'static str, panic: &(dyn Any + Send)) -> Self {
-        let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-            (Some(text), _) => (*text).into(),
-            (_, Some(text)) => text.clone(),
-            _ => "for an unknown reason".into(),
-        };
-        Error::Panicked { during, message }
     }
 
     /// The failure itself, whoever else met it.

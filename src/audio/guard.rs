@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::error::panic_text;
+
 thread_local! {
     static CAUGHT_HERE: Cell<bool> = const { Cell::new(false) };
 }
@@ -18,13 +20,7 @@ pub(super) fn guarded<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     let before = CAUGHT_HERE.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(body));
     CAUGHT_HERE.set(before);
-    outcome.map_err(|payload| {
-        let message = payload
-            .downcast_ref::<&str>()
-            .map(|s| (*s).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned());
-        format!("the decoder failed: {}", message.as_deref().unwrap_or("unknown reason"))
-    })
+    outcome.map_err(|panic| format!("the decoder failed: {}", panic_text(&*panic)))
 }
 
 #[cfg(test)]

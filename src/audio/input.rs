@@ -54,7 +54,7 @@ impl AudioInput {
         Self::reader("-", stream.map_err(|e| Error::input("-", InputFault::Unreadable(e)))?)
     }
 
-    /// Any stream, read to its end: most containers need to be read from both ends, and transcribing reads
+    /// Any stream, read to its end: most containers need to be read from both ends, and some callers read
     /// everything twice. The bytes wait, still compressed, in a temporary file that has no name.
     pub fn reader(name: impl Into<String>, mut from: impl Read) -> Result<Self> {
         let name = name.into();

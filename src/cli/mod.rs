@@ -20,7 +20,7 @@ use self::printer::{Printer, Talk};
 use self::progress::{Progress, length};
 use crate::audio::panics_are_caught;
 use crate::cancel::{CancelReason, CancelToken};
-use crate::error::Error;
+use crate::error::{Error, panic_text};
 use crate::job::{self, Event, Summary};
 use crate::time::seconds_of_frames;
 
@@ -31,11 +31,8 @@ pub fn start() -> Result<(Args, Interrupt), ExitCode> {
         if panics_are_caught() {
             return;
         }
-        let payload = panic.payload();
-        let text = payload.downcast_ref::<&str>().copied();
-        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        printer::bug(message.unwrap_or("for an unknown reason"), &place);
+        printer::bug(panic_text(panic.payload()), &place);
     }));
     let args = Args::read().map_err(|told| {
         // Help into a closed pipe is no failure.

@@ -7,7 +7,7 @@ use super::language::{self, LanguageGuess};
 use super::seats::Seats;
 use super::{Event, Recording, Task, WindowDone};
 use crate::backend::{Backend, RowInput};
-use crate::decode::{Chunk, DecodedChunk, Handover, Language, Outcome, Tokenizer};
+use crate::decode::{Chunk, DecodedChunk, Language, Outcome, Tokenizer};
 use crate::error::Result;
 use crate::time::WINDOW_FRAMES;
 
@@ -68,10 +68,8 @@ impl Desk {
     /// Whether a chunk can be worked on: the language is known or to be found out by it, and what it goes on
     /// from is there.
     pub fn can_open(task: &Task) -> bool {
-        let Recording { handovers, .. } = &*task.recording;
         let is_settled = task.recording.language().is_some() || task.index == 0;
-        let handovers = handovers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        is_settled && (!task.follows || handovers.contains_key(&(task.index - 1)))
+        is_settled && (!task.follows || task.recording.handovers().contains_key(&(task.index - 1)))
     }
 
     pub fn slot(&self) -> usize {
@@ -209,7 +207,7 @@ impl Desk {
 
     fn begin(&mut self, language: Language, model: &Model) {
         let Task { recording, stretch, follows, index, .. } = &self.task;
-        let from = if *follows { recording.handover_of(index - 1) } else { None };
+        let from = if *follows { recording.handovers().remove(&(index - 1)) } else { None };
         let (tokenizer, options) = (Arc::clone(&model.tokenizer), Arc::clone(&recording.options));
         let chunk = Chunk::new(tokenizer, options, language, model.n_text_ctx, *stretch, from);
         self.next(Box::new(chunk));
@@ -232,11 +230,5 @@ impl Desk {
 
     fn tell(&self, event: Event) {
         self.task.recording.tell(self.task.index, event);
-    }
-}
-
-impl Recording {
-    fn handover_of(&self, index: usize) -> Option<Handover> {
-        self.handovers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&index)
     }
 }

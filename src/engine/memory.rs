@@ -52,10 +52,10 @@ impl Worker {
         let extra = seats.saturating_sub(self.desks.len()) / 2;
         self.parked.extend(self.desks.drain(..).flatten());
         self.parked.iter_mut().for_each(Desk::park);
-        self.backend.shrink(Capacity { windows: slots, sequences: slots + extra })?;
-        self.backend.release().ok();
         self.desks = (0..slots).map(|_| None).collect();
         self.seats = Seats::new(slots, slots + extra);
+        self.backend.shrink(Capacity { windows: slots, sequences: slots + extra })?;
+        self.backend.release().ok();
         self.parked.sort_by_key(|desk| (desk.recording().order, desk.index()));
         for desk in &self.parked {
             desk.recording().tell(desk.index(), Event::SlotsReduced { slots });

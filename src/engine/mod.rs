@@ -16,7 +16,7 @@ mod worker;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
@@ -124,7 +124,11 @@ impl Recording {
 
     /// Chunk `index` left off here; the one behind it may go on.
     pub fn hand_over(&self, index: usize, handover: Handover) {
-        self.handovers.lock().unwrap_or_else(PoisonError::into_inner).insert(index, handover);
+        self.handovers().insert(index, handover);
+    }
+
+    fn handovers(&self) -> MutexGuard<'_, HashMap<usize, Handover>> {
+        self.handovers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether its chunks are no longer wanted.

@@ -1,6 +1,5 @@
 //! The engine's thread: seats chunks, encodes their windows, moves all sequences on by a token, again and again.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -13,7 +12,7 @@ use super::{ReleasePolicy, Stats, Task};
 use crate::backend::{Backend, RowInput, WindowInput};
 use crate::cancel::CancelToken;
 use crate::decode::Tokenizer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::probe;
 
 /// What others tell the thread and read of it.
@@ -76,7 +75,7 @@ impl Worker {
                 continue;
             }
             let started = Instant::now();
-            let taken = self.seat_tasks();
+            let taken = self.seat_tasks() as f64 / self.desks.len().max(1) as f64;
             let worked = self.encode().and_then(|()| self.decode());
             self.leave();
             if let Err(error) = worked {
@@ -84,7 +83,7 @@ impl Worker {
             }
             let seconds = started.elapsed().as_secs_f64();
             self.stats.busy += seconds;
-            self.stats.occupied += seconds * taken as f64 / self.desks.len().max(1) as f64;
+            self.stats.occupied += seconds * taken;
             self.publish();
         }
         self.publish();
@@ -325,9 +324,4 @@ pub(super) fn fail(desk: &mut Option<Desk>, seats: &mut Seats, error: Error) {
         desk.abandon(seats);
         desk.recording().fail(desk.index(), error);
     }
-}
-
-/// A panic concerns whom it was worked for, not everybody.
-fn caught<T>(during: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(during, &*panic)))
 }

@@ -2,7 +2,6 @@
 //! as the permits allow. How audio is decoded, where it is cut and how a mel is computed is not known here.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::audio::{AudioInput, AudioOptions, Damage};
 use crate::cancel::CancelToken;
 use crate::decode::Stretch;
 use crate::engine::{Engine, Recording, Task};
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputFault, Result, caught};
 use crate::mel::{ChunkMaker, Division, Extent, MelChunk, MelMeter};
 use crate::probe;
 use crate::time::seconds_of_samples;
@@ -68,8 +67,7 @@ pub struct Reading {
 impl FrontEnd {
     /// Reads to the end, or until the recording is given up.
     pub fn run(self, tell: impl Fn(Told)) -> Result<Reading> {
-        catch_unwind(AssertUnwindSafe(|| self.read(&tell)))
-            .unwrap_or_else(|panic| Err(Error::panicked("reading the audio", &*panic)))
+        caught("reading the audio", || self.read(&tell))
     }
 
     fn read(&self, tell: &dyn Fn(Told)) -> Result<Reading> {

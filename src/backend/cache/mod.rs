@@ -11,15 +11,13 @@
 
 mod shelf;
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use shelf::{Id, Shelf, Step, Sweep};
 
 /// What a cache can hold.
@@ -361,16 +359,6 @@ impl<K: Key, T: Resource> Drop for Lease<K, T> {
 /// As the only one who met it, if that is so.
 fn shared(why: Arc<Error>) -> Error {
     Arc::try_unwrap(why).unwrap_or_else(Error::Shared)
-}
-
-fn caught<R>(during: &'static str, work: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Error::Panicked { during, message: message(&*panic) }))
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
 }
 
 #[cfg(test)]
