@@ -271,6 +271,7 @@ impl Chunk {
             avg_logprob: result.avg_logprob,
             compression_ratio: result.compression_ratio,
             no_speech_prob: result.no_speech_prob,
+            words: None,
         }
     }
 }

@@ -20,5 +20,5 @@ pub mod tokenizer;
 pub use chunk::{Chunk, DecodedChunk, Handover, Outcome, Stretch, WindowRequest};
 pub use language::Language;
 pub use options::{DecodeOptions, SuppressTokens, Task};
-pub use segment::Segment;
+pub use segment::{Segment, Word};
 pub use tokenizer::Tokenizer;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One timed piece of text, with the fields and the meaning of openai/whisper's segments.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     /// Counts from 0 within the recording, or within the chunk as long as that is all there is.
     pub id: usize,
@@ -20,4 +20,18 @@ pub struct Segment {
     pub avg_logprob: f64,
     pub compression_ratio: f64,
     pub no_speech_prob: f64,
+    /// The words of `text` in its order; none if they were not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Vec<Word>>,
+}
+
+/// One word with its time, as openai/whisper's words.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Word {
+    /// As the tokens spell it: with its leading blank where there is one, and with the marks that belong to it.
+    pub word: String,
+    /// Seconds from the start of the recording.
+    pub start: f64,
+    pub end: f64,
+    pub probability: f64,
 }

@@ -12,15 +12,10 @@ pub const JSON_MARK: &str = ", \"partial\": true";
 pub fn mark(transcript: &Transcript) -> Option<Segment> {
     transcript.is_partial.then(|| Segment {
         id: transcript.segments.len(),
-        seek: 0,
         start: transcript.duration,
         end: transcript.duration + SECONDS,
         text: MARK.into(),
-        tokens: Vec::new(),
-        temperature: 0.0,
-        avg_logprob: 0.0,
-        compression_ratio: 0.0,
-        no_speech_prob: 0.0,
+        ..Segment::default()
     })
 }
 

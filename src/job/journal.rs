@@ -340,7 +340,7 @@ fn keep(records: Vec<Record<Work, Finished>>) -> Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{Handover, Segment};
+    use crate::decode::{Handover, Segment, Word};
 
     fn work(model: &str) -> Work {
         serde_json::from_value(serde_json::json!({
@@ -364,6 +364,12 @@ mod tests {
             avg_logprob: -f64::MIN_POSITIVE * third,
             compression_ratio: 1.0 / 0.3,
             no_speech_prob: f64::from(0.1_f32),
+            words: Some(vec![Word {
+                word: " \"quoted\"".into(),
+                start: third,
+                end: third,
+                probability: third,
+            }]),
         };
         let handover = Handover { seek: index * 1_000 + 999, prompt: vec![1, 2, 3] };
         let first = index * 1_000;

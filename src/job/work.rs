@@ -13,7 +13,7 @@ use super::Job;
 use crate::transcript::ModelIdentity;
 
 /// Of the shape of journals: one more whenever it changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Bytes of an input that are looked at together.
 const PIECE: u64 = 1 << 20;

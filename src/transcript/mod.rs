@@ -1,7 +1,7 @@
 //! All segments of one input, where they came from and how much of the input they cover. Pure data: knows no
 //! network, no format and no file.
 
-pub use crate::decode::Segment;
+pub use crate::decode::{Segment, Word};
 
 /// What became of one input.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,15 +89,10 @@ mod tests {
     fn transcript(duration: f64, spans: &[(f64, f64, &str)]) -> Transcript {
         let segments = spans.iter().enumerate().map(|(id, &(start, end, text))| Segment {
             id,
-            seek: 0,
             start,
             end,
             text: text.into(),
-            tokens: Vec::new(),
-            temperature: 0.0,
-            avg_logprob: 0.0,
-            compression_ratio: 1.0,
-            no_speech_prob: 0.0,
+            ..Segment::default()
         });
         Transcript {
             source: "talk.mp3".into(),

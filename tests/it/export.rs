@@ -41,6 +41,7 @@ fn segment(value: &Value) -> Segment {
         avg_logprob: float("avg_logprob"),
         compression_ratio: float("compression_ratio"),
         no_speech_prob: float("no_speech_prob"),
+        words: None,
     }
 }
 

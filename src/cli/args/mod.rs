@@ -1,0 +1,241 @@
+//! The command line: what can be said, how it is explained, and what the library is to be told.
+
+mod decoding;
+mod model;
+mod output;
+mod speech;
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use self::model::Release;
+pub use self::speech::chunk_length;
+
+use self::decoding::DecodingArgs;
+use self::model::ModelArgs;
+use self::output::OutputArgs;
+use self::speech::SpeechArgs;
+use crate::cli::bench::BenchArgs;
+use crate::cli::exit;
+use crate::decode::DecodeOptions;
+use crate::error::Result;
+use crate::job::Job;
+
+const GENERAL: &str = "General";
+
+const ABOUT: &str = "Writes down what is said in recordings: text, or subtitles with times.
+
+Takes audio and video files of any common kind and any length, and runs OpenAI's Whisper models on this machine.";
+
+const EXAMPLES: &str = "Examples:
+  transcribe talk.mp3                                 the text, as it is understood
+  transcribe talk.mp3 --export srt                    subtitles into talk.srt
+  transcribe *.m4a --export srt,txt --output-dir out  many files, two formats each
+  transcribe talk.mp3 --model demo                    try it with no download
+  transcribe vortrag.ogg --language de                German, without guessing
+  transcribe vortrag.ogg --task translate             German speech, English text
+  curl -sL https://host/talk.mp3 | transcribe -       from another program
+
+Every option can be set in the environment, too: --output-dir as TRANSCRIBE_OUTPUT_DIR, and so on.
+HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected when models are fetched.";
+
+/// A value that can be switched off by `none`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Threshold(Option<f64>);
+
+impl std::str::FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Threshold(None));
+        }
+        let number: f64 = text.parse().map_err(|_| "not a number, nor `none`".to_owned())?;
+        if number.is_nan() { Err("not a number".into()) } else { Ok(Threshold(Some(number))) }
+    }
+}
+
+/// What else the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Bench(BenchArgs),
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "transcribe", about = ABOUT, max_term_width = 100, allow_negative_numbers = true,
+    args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Audio or video files; - reads from standard input
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    speech: SpeechArgs,
+
+    #[command(flatten)]
+    decoding: DecodingArgs,
+
+    /// Tell in the end how fast it was and where the time went
+    #[arg(long, env = "TRANSCRIBE_STATS", value_parser = FalseyValueParser::new(), help_heading = GENERAL)]
+    stats: bool,
+
+    /// No progress and no notes; errors are still told
+    #[arg(long, short, env = "TRANSCRIBE_QUIET", value_parser = FalseyValueParser::new(),
+        conflicts_with = "verbose", help_heading = GENERAL)]
+    quiet: bool,
+
+    /// Tell more: the device, the model, the language found, second attempts, speed
+    #[arg(long, short, env = "TRANSCRIBE_VERBOSE", value_parser = FalseyValueParser::new(),
+        help_heading = GENERAL)]
+    verbose: bool,
+}
+
+impl Args {
+    /// What was said on the command line and in the environment.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::described().try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+
+    fn described() -> clap::Command {
+        let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled().join(", "));
+        let after = format!("{EXAMPLES}\n\n{}", exit::table());
+        // One sentence at the end tells about the environment; said at every option it hides the options.
+        let command = Self::command().mut_args(|arg| arg.hide_env(true));
+        command.version(version).disable_help_flag(true).disable_version_flag(true).after_help(after).args([
+            clap::Arg::new("help")
+                .long("help")
+                .short('h')
+                .action(ArgAction::HelpShort)
+                .global(true)
+                .help("Tell all this")
+                .help_heading(GENERAL),
+            clap::Arg::new("version")
+                .long("version")
+                .short('V')
+                .action(ArgAction::Version)
+                .help("Tell the version and what it can compute on")
+                .help_heading(GENERAL),
+        ])
+    }
+
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    pub fn verbose(&self) -> bool {
+        self.verbose
+    }
+
+    pub fn stats(&self) -> bool {
+        self.stats
+    }
+
+    pub fn threads(&self) -> Option<usize> {
+        self.model.threads.map(usize::from)
+    }
+
+    /// What the library is to do.
+    pub fn job(&self) -> Result<Job> {
+        let plan = self.output.plan()?;
+        let mut decode = DecodeOptions::default();
+        self.speech.set(&mut decode)?;
+        self.decoding.set(&mut decode)?;
+        decode.check()?;
+        Ok(Job {
+            inputs: self.inputs.clone(),
+            plan,
+            audio: self.speech.audio(),
+            decode,
+            model: self.model.request(),
+            device: self.model.device,
+            chunk_length: self.speech.chunk_length()?,
+            batch_size: self.model.batch_size.0,
+            jobs: self.model.jobs.0,
+            release: self.model.release.0,
+            resume: !self.output.no_resume,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::SuppressTokens;
+    use crate::export::Format;
+
+    fn args(line: &[&str]) -> Args {
+        Args::try_parse_from([&["transcribe", "talk.mp3"], line].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_openais() {
+        let job = args(&[]).job().unwrap();
+        assert_eq!(job.decode, DecodeOptions { best_of: Some(5), ..DecodeOptions::default() });
+        assert!(job.plan.formats.is_empty());
+    }
+
+    #[test]
+    fn every_option_has_its_variable_and_a_group() {
+        let command = Args::described();
+        command.clone().debug_assert();
+        let options: Vec<_> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
+        assert!(options.len() > 20);
+        for option in options {
+            let long = option.get_long().unwrap();
+            assert!(option.get_help_heading().is_some(), "{long}");
+            if !["help", "version"].contains(&long) {
+                let variable = format!("TRANSCRIBE_{}", long.to_uppercase().replace('-', "_"));
+                assert_eq!(option.get_env().and_then(|env| env.to_str()), Some(variable.as_str()));
+            }
+        }
+    }
+
+    #[test]
+    fn temperatures_fall_back_in_steps() {
+        let temperatures = |line: &[&str]| args(line).job().map(|job| job.decode.temperatures);
+        assert_eq!(temperatures(&[]).unwrap(), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+        assert_eq!(temperatures(&["--temperature", "0.5"]).unwrap(), [0.5, 0.7, 0.9]);
+        assert_eq!(temperatures(&["--temperature-increment-on-fallback", "none"]).unwrap(), [0.0]);
+        assert_eq!(temperatures(&["--temperature", "1.5"]).unwrap(), [1.5]);
+        for step in ["0", "-1", "1e-9", "inf"] {
+            let option = format!("--temperature-increment-on-fallback={step}");
+            assert!(temperatures(&[&option]).is_err(), "{step}");
+        }
+    }
+
+    #[test]
+    fn openais_spelling_is_understood() {
+        let job = args(&[
+            "--condition_on_previous_text",
+            "False",
+            "--output_format",
+            "srt",
+            "--logprob_threshold",
+            "None",
+        ]);
+        let job = job.job().unwrap();
+        assert!(!job.decode.condition_on_previous_text);
+        assert_eq!(job.decode.logprob_threshold, None);
+        assert_eq!(job.plan.formats, [Format::Srt]);
+        assert_eq!(
+            args(&["--logprob-threshold", "-0.5"]).job().unwrap().decode.logprob_threshold,
+            Some(-0.5)
+        );
+        assert_eq!(
+            args(&["--suppress-tokens", "-1,50"]).job().unwrap().decode.suppress_tokens,
+            SuppressTokens::List { non_speech: true, ids: vec![50] }
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! What is heard: the language, the task, what to expect, and which part of the audio.
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
+
+use crate::audio::AudioOptions;
+use crate::decode::{DecodeOptions, Language, Task};
+use crate::error::{Error, Result};
+
+const SPEECH: &str = "Speech";
+const AUDIO: &str = "Audio";
+
+#[derive(Debug, Args)]
+pub struct SpeechArgs {
+    /// The language spoken, by code or name (de, german) [default: found out from the first 30 seconds]
+    #[arg(long, short, env = "TRANSCRIBE_LANGUAGE", help_heading = SPEECH)]
+    language: Option<String>,
+
+    /// Write what was said, or its English translation
+    #[arg(long, env = "TRANSCRIBE_TASK", default_value = "transcribe", value_parser = ["transcribe", "translate"],
+        help_heading = SPEECH)]
+    task: String,
+
+    /// Names and terms to expect, as text that might have been said before
+    #[arg(long, alias = "initial_prompt", env = "TRANSCRIBE_INITIAL_PROMPT", value_name = "TEXT",
+        help_heading = SPEECH)]
+    initial_prompt: Option<String>,
+
+    /// Whether those are told before each half minute instead of the first only
+    #[arg(long, alias = "carry_initial_prompt", env = "TRANSCRIBE_CARRY_INITIAL_PROMPT", value_name = "BOOL",
+        default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new(),
+        help_heading = SPEECH)]
+    carry_initial_prompt: bool,
+
+    /// Which audio track, from 0 [default: the first]
+    #[arg(long, env = "TRANSCRIBE_AUDIO_TRACK", value_name = "N", help_heading = AUDIO)]
+    audio_track: Option<usize>,
+
+    /// Which channel, from 0 [default: all of them mixed]
+    #[arg(long, env = "TRANSCRIBE_CHANNEL", value_name = "N", help_heading = AUDIO)]
+    channel: Option<usize>,
+
+    /// Seconds from one pause at which a recording is cut to the next: what lies between is understood side by side.
+    /// 0 keeps each recording in one piece, as openai's program hears it
+    #[arg(long, alias = "chunk_length", env = "TRANSCRIBE_CHUNK_LENGTH", value_name = "SECONDS",
+        default_value_t = 120.0, help_heading = AUDIO)]
+    chunk_length: f64,
+}
+
+impl SpeechArgs {
+    /// Puts what was asked for into the options.
+    pub fn set(&self, options: &mut DecodeOptions) -> Result<()> {
+        options.task = self.task.parse::<Task>()?;
+        options.language = self.language.as_deref().map(str::parse::<Language>).transpose()?;
+        options.initial_prompt.clone_from(&self.initial_prompt);
+        options.carry_initial_prompt = self.carry_initial_prompt;
+        Ok(())
+    }
+
+    pub fn audio(&self) -> AudioOptions {
+        AudioOptions { track: self.audio_track, channel: self.channel }
+    }
+
+    pub fn chunk_length(&self) -> Result<f64> {
+        chunk_length(self.chunk_length)
+    }
+}
+
+/// Refuses lengths that cannot be meant.
+pub fn chunk_length(seconds: f64) -> Result<f64> {
+    // Much less than a second leaves no pause to cut at, and nobody has a year of audio.
+    if seconds == 0.0 || (1.0..=1e7).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(Error::Usage {
+        what: format!("`--chunk-length {seconds}`"),
+        why: "neither 0 nor a number of seconds from 1 on".into(),
+        hint: Some("0 keeps each recording in one piece; 120 is the default".into()),
+    })
+}
