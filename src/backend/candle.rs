@@ -1,5 +1,6 @@
 //! A Whisper checkpoint that runs on candle.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -204,8 +205,8 @@ impl Backend for CandleBackend {
         Ok(())
     }
 
-    fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
-        self.text.copy_slot(from, to, len).map_err(|error| failed("copying a sequence", error))
+    fn copy_sequence(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()> {
+        self.text.copy_slot(from, to, positions).map_err(|error| failed("copying a sequence", error))
     }
 }
 

@@ -105,7 +105,7 @@ mod tests {
         let hub = Hub::from_env(true);
         let name = folder.path().to_str().unwrap();
         let checkpoint = source::find(name, None, &hub, &CancelToken::new(), &mut |_| ())?;
-        load(checkpoint, &Selected::cpu(), Slots { windows: Some(1), candidates: 1 })
+        load(checkpoint, &Selected::cpu(), Slots { windows: Some(1), candidates: 1, beams: 1 })
     }
 
     fn replaced(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {

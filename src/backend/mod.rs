@@ -14,6 +14,8 @@ pub mod source;
 pub use load::{Model, load, load_random};
 pub use slots::Slots;
 
+use std::ops::Range;
+
 use crate::device::memory::{Memory, Released};
 use crate::error::Result;
 
@@ -84,6 +86,6 @@ pub trait Backend: Send {
     /// Makes do with so many windows and sequences, at most as many as it had. What is in their slots is lost.
     fn shrink(&mut self, capacity: Capacity) -> Result<()>;
 
-    /// Makes sequence `to` a copy of the first `len` positions of sequence `from`.
-    fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()>;
+    /// Copies these positions of sequence `from` to sequence `to`.
+    fn copy_sequence(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()>;
 }

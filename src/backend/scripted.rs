@@ -3,6 +3,8 @@
 //! It holds its caller to the contract of [`Backend`]: slots in range, caches without holes, windows of the
 //! right size. A breach is an error, so that what passes here can rely on a real backend.
 
+use std::ops::Range;
+
 use super::{Backend, Capacity, ModelSpec, RowInput, WindowInput};
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
@@ -105,10 +107,15 @@ impl Backend for Scripted {
         Ok(())
     }
 
-    fn copy_sequence(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
-        let source = self.sequences.get(from).and_then(|tokens| tokens.get(..len));
+    fn copy_sequence(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()> {
+        let source = self.sequences.get(from).and_then(|tokens| tokens.get(positions.clone()));
         let source = source.ok_or_else(|| breach("copied more than there is"))?.to_vec();
-        *self.sequences.get_mut(to).ok_or_else(|| breach("no such sequence slot"))? = source;
+        let target = self.sequences.get_mut(to).ok_or_else(|| breach("no such sequence slot"))?;
+        if target.len() < positions.start {
+            return Err(breach("copied behind a gap"));
+        }
+        target.truncate(positions.start);
+        target.extend(source);
         Ok(())
     }
 }

@@ -17,6 +17,8 @@ pub struct Slots {
     pub windows: Option<usize>,
     /// Sequences that one window may need at a time.
     pub candidates: usize,
+    /// Sequences that each window needs.
+    pub beams: usize,
 }
 
 impl Slots {
@@ -24,17 +26,19 @@ impl Slots {
     pub fn capacity(self, config: &Config, free: Option<u64>, accelerator: bool) -> Capacity {
         let windows = self.windows.unwrap_or_else(|| {
             let most = if accelerator { MOST_ON_ACCELERATOR } else { MOST_ON_CPU };
-            let room = free.map_or(u64::MAX, |free| free / SHARE) / bytes_per_window(config).max(1);
+            let each = bytes_per_window(config, self.beams).max(1);
+            let room = free.map_or(u64::MAX, |free| free / SHARE) / each;
             (room as usize).clamp(1, most)
         });
-        // One seat for every window, and beside them enough for one that tries several candidates.
-        Capacity { windows, sequences: windows + self.candidates.saturating_sub(1) }
+        // What every window needs, and beside them enough for one that tries several candidates.
+        let beside = windows + self.candidates.saturating_sub(1);
+        Capacity { windows, sequences: beside.max(windows * self.beams) }
     }
 }
 
 /// Keys and values of what a window heard and of what it says, in f32.
-fn bytes_per_window(config: &Config) -> u64 {
-    let entries = config.max_source_positions + config.max_target_positions;
+fn bytes_per_window(config: &Config, beams: usize) -> u64 {
+    let entries = config.max_source_positions + beams * config.max_target_positions;
     (config.decoder_layers * entries * config.d_model * 2 * 4) as u64
 }
 
@@ -44,7 +48,7 @@ mod tests {
 
     fn capacity(size: &str, windows: Option<usize>, free: Option<u64>) -> Capacity {
         let config = Config::published(size).unwrap();
-        Slots { windows, candidates: 5 }.capacity(&config, free, false)
+        Slots { windows, candidates: 5, beams: 1 }.capacity(&config, free, false)
     }
 
     #[test]
@@ -56,5 +60,14 @@ mod tests {
         assert_eq!(capacity("large-v3", None, Some(8 * gib)).windows, 6);
         assert_eq!(capacity("large-v3", None, Some(gib / 2)).windows, 1);
         assert_eq!(capacity("large-v3", Some(12), Some(gib)).windows, 12);
+    }
+
+    #[test]
+    fn every_window_has_room_for_its_beams() {
+        let config = Config::published("tiny").unwrap();
+        let slots = Slots { windows: Some(8), candidates: 5, beams: 5 };
+        assert_eq!(slots.capacity(&config, None, false), Capacity { windows: 8, sequences: 40 });
+        let slots = Slots { windows: Some(1), candidates: 7, beams: 5 };
+        assert_eq!(slots.capacity(&config, None, false), Capacity { windows: 1, sequences: 7 });
     }
 }

@@ -7,22 +7,22 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::beam::{Beam, Width};
 use super::compression::compression_ratio;
-use super::fallback::WindowResult;
+use super::decision::{Decision, Rejected, Rule};
+use super::fallback::{WindowResult, likeliest};
 use super::language::Language;
-use super::options::DecodeOptions;
+use super::options::{DecodeOptions, WhenAllFail};
 use super::prompt::{History, prompt_tokens};
+use super::ranking::{self, Hypothesis};
 use super::rules::Rules;
-use super::sampling::{SampleSeed, best_of};
+use super::sampling::SampleSeed;
 use super::seek::cut;
 use super::segment::Segment;
 use super::sequence::{Limits, Sequence};
 use super::text::strip;
 use super::tokenizer::Tokenizer;
 use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
-
-/// At a higher temperature than this the text is too uncertain to be the next window's prompt.
-const PROMPT_RESET_TEMPERATURE: f64 = 0.5;
 
 /// Which frames of a recording are to be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct DecodedChunk {
     /// All tokens, also of segments that were emptied. A character may have its bytes in two segments, so
     /// that the text of everything is that of all these tokens.
     pub said: Vec<u32>,
+    /// What became of each window, in their order.
+    #[serde(default)]
+    pub decisions: Vec<Decision>,
     pub handover: Handover,
 }
 
@@ -70,8 +73,15 @@ pub struct WindowRequest {
     pub temperature: f64,
     /// Counts the temperatures tried at this window.
     pub attempt: usize,
-    /// Sequences to decode and to choose from.
-    pub candidates: usize,
+    pub search: Search,
+}
+
+/// How to look for the text of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// So many sequences apart from each other, to choose from.
+    Samples(usize),
+    Beams(Width),
 }
 
 /// What became of a window.
@@ -95,9 +105,13 @@ pub struct Chunk {
     sot_sequence: Vec<u32>,
     stretch: Stretch,
     seek: usize,
-    attempt: usize,
+    /// Attempts at this window that were not good enough.
+    rejected: Vec<WindowResult>,
     history: History,
+    /// How the first window's text begins.
+    prefix: Vec<u32>,
     segments: Vec<Segment>,
+    decisions: Vec<Decision>,
 }
 
 impl Chunk {
@@ -115,9 +129,16 @@ impl Chunk {
         if options.without_timestamps {
             sot_sequence.push(tokenizer.special().no_timestamps);
         }
-        let initial_prompt = options.initial_prompt.as_deref().map(|text| prompt_tokens(&tokenizer, text));
-        let mut history =
-            History::new(initial_prompt.unwrap_or_default(), options.carry_initial_prompt, n_text_ctx);
+        let tokens = |text: &Option<String>| {
+            text.as_deref().map_or_else(Vec::new, |text| prompt_tokens(&tokenizer, text))
+        };
+        let (hotwords, initial_prompt) = (tokens(&options.hotwords), tokens(&options.initial_prompt));
+        let mut history = History::new(hotwords, initial_prompt, options.carry_initial_prompt, n_text_ctx);
+        let mut prefix = tokens(&options.prefix);
+        prefix.truncate((n_text_ctx / 2).saturating_sub(1));
+        if !prefix.is_empty() && !options.without_timestamps {
+            prefix.insert(0, tokenizer.special().timestamps.start);
+        }
         let mut seek = stretch.first;
         if let Some(from) = from {
             seek = seek.max(from.seek);
@@ -130,8 +151,10 @@ impl Chunk {
             sot_sequence,
             stretch,
             seek,
-            attempt: 0,
+            rejected: Vec::new(),
+            prefix,
             segments: Vec::new(),
+            decisions: Vec::new(),
             tokenizer,
             options,
         }
@@ -143,16 +166,26 @@ impl Chunk {
             return None;
         }
         let special = self.tokenizer.special();
-        let initial_tokens = self.history.initial_tokens(special.sot_prev, &self.sot_sequence);
+        // Only what opens the recording can be known to begin with it.
+        let prefix = if self.seek == 0 { &self.prefix[..] } else { &[] };
+        let mut initial_tokens =
+            self.history.initial_tokens(special.sot_prev, &self.sot_sequence, !prefix.is_empty());
+        let sot_index = initial_tokens.iter().position(|token| *token == special.sot).unwrap_or(0);
+        initial_tokens.extend_from_slice(prefix);
         let temperature = self.temperature();
+        let search = match self.options.beams().filter(|_| temperature == 0.0) {
+            Some(width) => Search::Beams(width),
+            None if temperature > 0.0 => Search::Samples(self.options.best_of.unwrap_or(1)),
+            None => Search::Samples(1),
+        };
         Some(WindowRequest {
             seek: self.seek,
             frames: self.frames(),
-            sot_index: initial_tokens.iter().position(|token| *token == special.sot).unwrap_or(0),
+            sot_index,
             initial_tokens,
             temperature,
-            attempt: self.attempt,
-            candidates: if temperature > 0.0 { self.options.best_of.unwrap_or(1) } else { 1 },
+            attempt: self.rejected.len(),
+            search,
         })
     }
 
@@ -173,17 +206,16 @@ impl Chunk {
         )
     }
 
-    /// Chooses the best of a request's finished sequences; `no_speech_prob` is that at `sot_index`.
-    pub fn choose(
-        &self,
-        request: &WindowRequest,
-        finished: &[Sequence],
-        no_speech_prob: f32,
-    ) -> WindowResult {
-        let scores: Vec<_> = finished.iter().map(|s| (s.sum_logprob(), s.sampled().len())).collect();
-        let best = best_of(&scores);
-        let tokens = finished.get(best).map_or_else(Vec::new, |s| s.sampled().to_vec());
-        let sum_logprob = scores.get(best).map_or(f64::NAN, |(sum, _)| f64::from(*sum));
+    /// The beams that a request asks for.
+    pub fn beam(&self, request: &WindowRequest, width: Width) -> Beam {
+        Beam::new(Arc::clone(&self.rules), self.limits, width, &request.initial_tokens)
+    }
+
+    /// Chooses the best of what a request found; `no_speech_prob` is that at `sot_index`.
+    pub fn choose(&self, request: &WindowRequest, found: &[Hypothesis], no_speech_prob: f32) -> WindowResult {
+        let best = found.get(ranking::best(found, self.options.length_penalty));
+        let tokens = best.map_or_else(Vec::new, |best| best.tokens.clone());
+        let sum_logprob = best.map_or(f64::NAN, |best| f64::from(best.sum_logprob));
         let text = self.tokenizer.decode(&tokens);
         WindowResult {
             temperature: request.temperature,
@@ -197,13 +229,15 @@ impl Chunk {
     /// Takes the result of the last request.
     pub fn accept(&mut self, result: WindowResult) -> Outcome {
         let frames = self.frames();
-        if self.attempt + 1 < self.options.temperatures.len() && result.needs_fallback(&self.options) {
-            self.attempt += 1;
+        let fails = result.needs_fallback(&self.options);
+        if fails && self.rejected.len() + 1 < self.options.temperatures.len() {
+            self.rejected.push(result);
             return Outcome::Retry;
         }
-        self.attempt = 0;
-        if result.is_silence(&self.options) {
-            self.seek += frames;
+        let hottest = result.temperature;
+        let (result, decision) = self.decide(result, fails);
+        if decision.rule == Rule::Silence {
+            self.advance(frames, decision);
             return Outcome::Silence;
         }
         let cut = cut(&result.tokens, self.tokenizer.special().timestamps.start, self.seek, frames);
@@ -212,11 +246,42 @@ impl Chunk {
             self.history.extend(&segment.tokens);
             self.segments.push(segment);
         }
-        if !self.options.condition_on_previous_text || result.temperature > PROMPT_RESET_TEMPERATURE {
+        // A text that was chosen because nothing was good enough is no better than what was tried last.
+        if !self.options.condition_on_previous_text || hottest > self.options.prompt_reset_on_temperature {
             self.history.reset();
         }
-        self.seek += cut.advance;
+        self.advance(cut.advance, decision);
         Outcome::Segments(cut.pieces.len())
+    }
+
+    /// The text to take, if any, now that no other temperature will be tried: `last`, or if it `fails` too the
+    /// best of all.
+    fn decide(&mut self, last: WindowResult, fails: bool) -> (WindowResult, Decision) {
+        let mut attempts = std::mem::take(&mut self.rejected);
+        let failed = |result: &WindowResult| Rejected {
+            temperature: result.temperature,
+            faults: result.faults(&self.options),
+        };
+        let mut rejected: Vec<Rejected> = attempts.iter().map(failed).collect();
+        let (result, rule) = if !fails {
+            (last, Rule::Passed)
+        } else if self.options.when_all_fail == WhenAllFail::Last || attempts.is_empty() {
+            rejected.push(failed(&last));
+            (last, Rule::Last)
+        } else {
+            rejected.push(failed(&last));
+            attempts.push(last.clone());
+            (likeliest(attempts, &self.options).unwrap_or(last), Rule::Likeliest)
+        };
+        let rule = if result.is_silence(&self.options) { Rule::Silence } else { rule };
+        let decision =
+            Decision { seek: self.seek, frames: 0, rule, temperature: result.temperature, rejected };
+        (result, decision)
+    }
+
+    fn advance(&mut self, frames: usize, decision: Decision) {
+        self.decisions.push(Decision { frames, ..decision });
+        self.seek += frames;
     }
 
     /// All segments so far.
@@ -231,7 +296,8 @@ impl Chunk {
 
     pub fn finish(self) -> DecodedChunk {
         let handover = Handover { seek: self.seek, prompt: self.history.recent().to_vec() };
-        DecodedChunk { segments: self.segments, said: self.history.into_said(), handover }
+        let Chunk { segments, decisions, history, .. } = self;
+        DecodedChunk { segments, said: history.into_said(), decisions, handover }
     }
 
     fn frames(&self) -> usize {
@@ -246,7 +312,7 @@ impl Chunk {
     }
 
     fn temperature(&self) -> f64 {
-        self.options.temperatures.get(self.attempt).copied().unwrap_or(0.0)
+        self.options.temperatures.get(self.rejected.len()).copied().unwrap_or(0.0)
     }
 
     fn segment(&self, result: &WindowResult, tokens: &[u32], start: f64, end: f64) -> Segment {

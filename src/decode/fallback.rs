@@ -1,5 +1,6 @@
 //! Is a window's result good enough, or is the next temperature to be tried?
 
+use super::decision::Fault;
 use super::options::DecodeOptions;
 
 /// What one attempt at a window gave.
@@ -14,12 +15,19 @@ pub struct WindowResult {
 }
 
 impl WindowResult {
-    /// Whether another attempt at a higher temperature could be better.
-    pub fn needs_fallback(&self, options: &DecodeOptions) -> bool {
+    /// The thresholds that it fails.
+    pub fn faults(&self, options: &DecodeOptions) -> Vec<Fault> {
         let is_repetitive = options.compression_ratio_threshold.is_some_and(|t| self.compression_ratio > t);
         let is_doubtful = options.logprob_threshold.is_some_and(|t| self.avg_logprob < t);
-        let is_silent = options.no_speech_threshold.is_some_and(|t| self.no_speech_prob > t) && is_doubtful;
-        (is_repetitive || is_doubtful) && !is_silent
+        let faults = [(is_repetitive, Fault::CompressionRatio), (is_doubtful, Fault::Logprob)];
+        faults.into_iter().filter(|(fails, _)| *fails).map(|(_, fault)| fault).collect()
+    }
+
+    /// Whether another attempt at a higher temperature could be better.
+    pub fn needs_fallback(&self, options: &DecodeOptions) -> bool {
+        let faults = self.faults(options);
+        let is_silent = options.no_speech_threshold.is_some_and(|t| self.no_speech_prob > t);
+        !(faults.is_empty() || is_silent && faults.contains(&Fault::Logprob))
     }
 
     /// Whether nothing was said in the window.
@@ -28,6 +36,15 @@ impl WindowResult {
         let is_trusted = options.logprob_threshold.is_some_and(|t| self.avg_logprob > t);
         is_silent && !is_trusted
     }
+}
+
+/// The text to take if no temperature met the thresholds: the likeliest of those that are not repetitive, or else
+/// of all; the first of equals. None only of none.
+pub fn likeliest(attempts: Vec<WindowResult>, options: &DecodeOptions) -> Option<WindowResult> {
+    let is_varied = |result: &WindowResult| !result.faults(options).contains(&Fault::CompressionRatio);
+    let any_varied = attempts.iter().any(is_varied);
+    let eligible = attempts.into_iter().filter(|result| !any_varied || is_varied(result));
+    eligible.reduce(|best, other| if other.avg_logprob > best.avg_logprob { other } else { best })
 }
 
 #[cfg(test)]
@@ -48,6 +65,12 @@ mod tests {
         assert!(!result(-1.01, 0.9, 2.41).needs_fallback(&options));
         let lenient = DecodeOptions { logprob_threshold: None, ..options.clone() };
         assert!(!result(-9.0, 0.9, 2.0).needs_fallback(&lenient));
+
+        let of = |results: &[WindowResult]| likeliest(results.to_vec(), &options);
+        assert_eq!(of(&[]), None);
+        let three = [result(-1.5, 0.0, 1.0), result(-0.1, 0.0, 3.0), result(-1.2, 0.0, 1.0)];
+        assert_eq!(of(&three), Some(three[2].clone()));
+        assert_eq!(of(&three[1..2]), Some(three[1].clone()));
 
         assert!(!result(-0.9, 0.9, 0.0).is_silence(&options));
         assert!(result(-1.0, 0.9, 0.0).is_silence(&options));

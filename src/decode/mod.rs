@@ -3,12 +3,15 @@
 //! Everything here is arithmetic on rows of logits and lists of tokens; who computes the logits, and for how
 //! many windows at once, is the engine's.
 
+pub mod beam;
 pub mod chunk;
 pub mod compression;
+pub mod decision;
 pub mod fallback;
 pub mod language;
 pub mod options;
 pub mod prompt;
+pub mod ranking;
 pub mod rules;
 pub mod sampling;
 pub mod seek;
@@ -17,8 +20,10 @@ pub mod sequence;
 mod text;
 pub mod tokenizer;
 
-pub use chunk::{Chunk, DecodedChunk, Handover, Outcome, Stretch, WindowRequest};
+pub use chunk::{Chunk, DecodedChunk, Handover, Outcome, Search, Stretch, WindowRequest};
+pub use decision::{Decision, Fault, Rejected, Rule};
 pub use language::Language;
-pub use options::{DecodeOptions, SuppressTokens, Task};
+pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
+pub use ranking::Hypothesis;
 pub use segment::{Segment, Word};
 pub use tokenizer::Tokenizer;

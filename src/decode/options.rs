@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::beam::Width;
 use super::language::Language;
 use crate::error::{Error, Result};
 
@@ -68,7 +69,30 @@ impl FromStr for SuppressTokens {
     }
 }
 
-/// The defaults are those of openai/whisper's `transcribe()`: greedy, with the whole temperature fallback.
+/// Which text a window gets if no temperature meets the thresholds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenAllFail {
+    /// The likeliest of those that are not repetitive, or else of all: as faster-whisper chooses.
+    #[default]
+    Best,
+    /// That of the last temperature, as openai/whisper chooses.
+    Last,
+}
+
+impl FromStr for WhenAllFail {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "best" => Ok(WhenAllFail::Best),
+            "last" => Ok(WhenAllFail::Last),
+            _ => Err(Error::usage(format!("choice `{text}`"), "neither `best` nor `last`")),
+        }
+    }
+}
+
+/// The defaults are those of openai/whisper's `transcribe()`: greedy, with the whole temperature fallback;
+/// only what is kept when all of it fails is chosen better.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecodeOptions {
     pub task: Task,
@@ -78,6 +102,18 @@ pub struct DecodeOptions {
     pub temperatures: Vec<f64>,
     /// How many samples to draw and choose from at temperatures above 0.
     pub best_of: Option<usize>,
+    /// Beginnings to follow side by side at temperature 0; none or 1 takes the likeliest token each time.
+    pub beam_size: Option<usize>,
+    /// The search ends when this many times as many texts as beams are finished; 1 when not given.
+    pub patience: Option<f64>,
+    /// From 0 to 1: how much a longer text is made up for having more to be unlikely by; when not given, texts
+    /// are compared by token.
+    pub length_penalty: Option<f64>,
+    /// Above 1, tokens that the window already has become less likely.
+    pub repetition_penalty: f64,
+    /// No run of so many tokens comes twice in a window; 0 for no such rule.
+    pub no_repeat_ngram_size: usize,
+    pub when_all_fail: WhenAllFail,
     /// A text that compresses better than this is too repetitive.
     pub compression_ratio_threshold: Option<f64>,
     /// A result that the model holds for less likely than this is not trusted.
@@ -85,10 +121,16 @@ pub struct DecodeOptions {
     /// Above it, and when the result is not trusted either, the window is silence.
     pub no_speech_threshold: Option<f64>,
     pub condition_on_previous_text: bool,
+    /// A text that needed a higher temperature than this is too uncertain to be the next window's prompt.
+    pub prompt_reset_on_temperature: f64,
     /// Text to pretend was said before the first window.
     pub initial_prompt: Option<String>,
     /// Puts `initial_prompt` before every window's prompt.
     pub carry_initial_prompt: bool,
+    /// Words to expect, told before every window.
+    pub hotwords: Option<String>,
+    /// How the first window's text begins; not repeated in the transcript.
+    pub prefix: Option<String>,
     pub suppress_tokens: SuppressTokens,
     /// Forbids a window to begin with a blank or to be empty.
     pub suppress_blank: bool,
@@ -108,12 +150,21 @@ impl Default for DecodeOptions {
             language: None,
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             best_of: None,
+            beam_size: None,
+            patience: None,
+            length_penalty: None,
+            repetition_penalty: 1.0,
+            no_repeat_ngram_size: 0,
+            when_all_fail: WhenAllFail::default(),
             compression_ratio_threshold: Some(2.4),
             logprob_threshold: Some(-1.0),
             no_speech_threshold: Some(0.6),
             condition_on_previous_text: true,
+            prompt_reset_on_temperature: 0.5,
             initial_prompt: None,
             carry_initial_prompt: false,
+            hotwords: None,
+            prefix: None,
             suppress_tokens: SuppressTokens::default(),
             suppress_blank: true,
             without_timestamps: false,
@@ -139,6 +190,7 @@ impl DecodeOptions {
         if self.sample_len == Some(0) {
             return Err(Error::usage("sample length 0", "at least one token is needed"));
         }
+        self.check_search()?;
         match self.max_initial_timestamp {
             Some(seconds) if !(0.0..=30.0).contains(&seconds) => Err(Error::usage(
                 format!("max initial timestamp `{seconds}`"),
@@ -146,6 +198,53 @@ impl DecodeOptions {
             )),
             _ => Ok(()),
         }
+    }
+
+    fn check_search(&self) -> Result<()> {
+        if let Some(beams @ (0 | 65..)) = self.beam_size {
+            return Err(Error::usage(format!("beam size {beams}"), "must lie between 1 and 64"));
+        }
+        if let Some(patience) = self.patience {
+            if self.beams().is_none() {
+                return Err(Error::Usage {
+                    what: format!("patience {patience}"),
+                    why: "there is no beam search to be patient with".into(),
+                    hint: Some("say how many beams too, for example `--beam-size 5`".into()),
+                });
+            }
+            if !(patience > 0.0 && patience <= 100.0) || self.beams().is_some_and(|width| width.enough == 0) {
+                let why = "must be above 0, and not so small that nothing would be finished";
+                return Err(Error::usage(format!("patience {patience}"), why));
+            }
+        }
+        if let Some(penalty) = self.length_penalty.filter(|penalty| !(0.0..=1.0).contains(penalty)) {
+            return Err(Error::usage(format!("length penalty {penalty}"), "must lie between 0 and 1"));
+        }
+        let penalty = self.repetition_penalty;
+        if !(penalty > 0.0 && penalty.is_finite()) {
+            return Err(Error::usage(format!("repetition penalty {penalty}"), "must be above 0; 1 is none"));
+        }
+        Ok(())
+    }
+
+    /// How to search at temperature 0, if not for the likeliest token each time.
+    pub fn beams(&self) -> Option<Width> {
+        let beams = self.beam_size.filter(|beams| *beams > 1)?;
+        let enough = (beams as f64 * self.patience.unwrap_or(1.0)).round_ties_even() as usize;
+        Some(Width { beams, enough })
+    }
+
+    /// Sequences that one window may need at a time.
+    pub fn candidates(&self) -> usize {
+        let is_sampled = self.temperatures.iter().any(|temperature| *temperature > 0.0);
+        let samples = self.best_of.filter(|_| is_sampled).unwrap_or(1);
+        samples.max(self.beams_at_once())
+    }
+
+    /// Sequences that every window needs at a time.
+    pub fn beams_at_once(&self) -> usize {
+        let is_searched = self.temperatures.contains(&0.0);
+        self.beams().filter(|_| is_searched).map_or(1, |width| width.beams)
     }
 }
 
@@ -174,6 +273,12 @@ mod tests {
             DecodeOptions { temperatures: vec![-0.1], ..default.clone() },
             DecodeOptions { best_of: Some(0), ..default.clone() },
             DecodeOptions { sample_len: Some(0), ..default.clone() },
+            DecodeOptions { beam_size: Some(0), ..default.clone() },
+            DecodeOptions { patience: Some(2.0), ..default.clone() },
+            DecodeOptions { beam_size: Some(5), patience: Some(0.0), ..default.clone() },
+            DecodeOptions { beam_size: Some(2), patience: Some(0.2), ..default.clone() },
+            DecodeOptions { length_penalty: Some(1.5), ..default.clone() },
+            DecodeOptions { repetition_penalty: 0.0, ..default.clone() },
             DecodeOptions { max_initial_timestamp: Some(31.0), ..default },
         ];
         for options in wrong {

@@ -5,6 +5,8 @@ use super::tokenizer::Tokenizer;
 /// All tokens so far, and which of them are fit to be a prompt.
 #[derive(Debug, Clone)]
 pub struct History {
+    /// Words to expect; stand before everything else.
+    hotwords: Vec<u32>,
     /// Stands before every prompt.
     carried: Vec<u32>,
     /// What the next window is told; more than fits.
@@ -15,12 +17,20 @@ pub struct History {
 }
 
 impl History {
-    pub fn new(initial_prompt: Vec<u32>, carry_initial_prompt: bool, n_text_ctx: usize) -> Self {
+    /// Of hotwords that are too many, the first are told; of all else, what comes last.
+    pub fn new(
+        mut hotwords: Vec<u32>,
+        initial_prompt: Vec<u32>,
+        carry_initial_prompt: bool,
+        n_text_ctx: usize,
+    ) -> Self {
         let (carried, recent) = match carry_initial_prompt {
             true => (initial_prompt, Vec::new()),
             false => (Vec::new(), initial_prompt),
         };
-        History { carried, recent, said: Vec::new(), room: (n_text_ctx / 2).saturating_sub(1) }
+        let room = (n_text_ctx / 2).saturating_sub(1);
+        hotwords.truncate(room);
+        History { hotwords, carried, recent, said: Vec::new(), room }
     }
 
     pub fn extend(&mut self, tokens: &[u32]) {
@@ -48,14 +58,17 @@ impl History {
         self.said
     }
 
-    /// The tokens that a window begins with: prompt, if there is any, and `sot_sequence`.
-    pub fn initial_tokens(&self, sot_prev: u32, sot_sequence: &[u32]) -> Vec<u32> {
-        let carried = last(&self.carried, self.room);
-        let recent = last(&self.recent, self.room - carried.len());
+    /// The tokens that a window begins with: prompt, if there is any, and `sot_sequence`. The beginning of the
+    /// text itself says more than hotwords do: with `has_prefix` they are left out.
+    pub fn initial_tokens(&self, sot_prev: u32, sot_sequence: &[u32], has_prefix: bool) -> Vec<u32> {
+        let hotwords = if has_prefix { &[] } else { &self.hotwords[..] };
+        let carried = last(&self.carried, self.room - hotwords.len());
+        let recent = last(&self.recent, self.room - hotwords.len() - carried.len());
         let mut tokens = Vec::with_capacity(self.room + 1 + sot_sequence.len());
-        if carried.len() + recent.len() > 0 {
+        if hotwords.len() + carried.len() + recent.len() > 0 {
             tokens.push(sot_prev);
         }
+        tokens.extend_from_slice(hotwords);
         tokens.extend_from_slice(carried);
         tokens.extend_from_slice(recent);
         tokens.extend_from_slice(sot_sequence);
@@ -77,35 +90,46 @@ mod tests {
     use super::*;
 
     fn history(prompt: &[u32], carry: bool) -> History {
-        History::new(prompt.to_vec(), carry, 16)
+        History::new(Vec::new(), prompt.to_vec(), carry, 16)
     }
 
     #[test]
     fn a_prompt_is_the_last_tokens_since_the_reset() {
         let mut history = history(&[], false);
-        assert_eq!(history.initial_tokens(99, &[1, 2]), [1, 2]);
+        assert_eq!(history.initial_tokens(99, &[1, 2], false), [1, 2]);
         history.extend(&[10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
-        assert_eq!(history.initial_tokens(99, &[1, 2]), [99, 13, 14, 15, 16, 17, 18, 19, 1, 2]);
+        assert_eq!(history.initial_tokens(99, &[1, 2], false), [99, 13, 14, 15, 16, 17, 18, 19, 1, 2]);
         history.reset();
-        assert_eq!(history.initial_tokens(99, &[1, 2]), [1, 2]);
+        assert_eq!(history.initial_tokens(99, &[1, 2], false), [1, 2]);
         history.extend(&[30]);
-        assert_eq!(history.initial_tokens(99, &[1, 2]), [99, 30, 1, 2]);
+        assert_eq!(history.initial_tokens(99, &[1, 2], false), [99, 30, 1, 2]);
     }
 
     #[test]
     fn the_initial_prompt_is_said_once_or_carried() {
         let mut once = history(&[5, 6], false);
-        assert_eq!(once.initial_tokens(99, &[1]), [99, 5, 6, 1]);
+        assert_eq!(once.initial_tokens(99, &[1], false), [99, 5, 6, 1]);
         once.extend(&[10, 11, 12]);
         once.reset();
-        assert_eq!(once.initial_tokens(99, &[1]), [1]);
+        assert_eq!(once.initial_tokens(99, &[1], false), [1]);
         assert_eq!(once.into_said(), [10, 11, 12]);
 
         let mut carried = history(&[5, 6], true);
         carried.extend(&[10, 11, 12, 13, 14, 15, 16, 17]);
-        assert_eq!(carried.initial_tokens(99, &[1]), [99, 5, 6, 13, 14, 15, 16, 17, 1]);
+        assert_eq!(carried.initial_tokens(99, &[1], false), [99, 5, 6, 13, 14, 15, 16, 17, 1]);
         carried.reset();
-        assert_eq!(carried.initial_tokens(99, &[1]), [99, 5, 6, 1]);
+        assert_eq!(carried.initial_tokens(99, &[1], false), [99, 5, 6, 1]);
+    }
+
+    #[test]
+    fn hotwords_stand_before_every_prompt_but_that_of_a_prefix() {
+        let mut history = History::new(vec![7, 8], vec![5, 6], true, 16);
+        assert_eq!(history.initial_tokens(99, &[1], false), [99, 7, 8, 5, 6, 1]);
+        assert_eq!(history.initial_tokens(99, &[1], true), [99, 5, 6, 1]);
+        history.extend(&[10, 11, 12, 13]);
+        assert_eq!(history.initial_tokens(99, &[1], false), [99, 7, 8, 5, 6, 11, 12, 13, 1]);
+        let many = History::new((10..30).collect(), vec![5], false, 16);
+        assert_eq!(many.initial_tokens(99, &[1], false), [99, 10, 11, 12, 13, 14, 15, 16, 1]);
     }
 
     #[test]
@@ -115,7 +139,7 @@ mod tests {
         let mut behind = history(&[5, 6], false);
         behind.take_up(before.recent().to_vec());
         behind.extend(&[30]);
-        assert_eq!(behind.initial_tokens(99, &[1]), [99, 13, 14, 15, 16, 17, 18, 30, 1]);
+        assert_eq!(behind.initial_tokens(99, &[1], false), [99, 13, 14, 15, 16, 17, 18, 30, 1]);
         assert_eq!(behind.into_said(), [30]);
     }
 }

@@ -17,6 +17,7 @@ pub struct Rules {
     /// Not chosen as the first token.
     blank: Vec<u32>,
     timestamps: Option<TimestampRules>,
+    repetitions: Repetitions,
     pub(super) eot: u32,
     /// Outputs of the network beyond the last timestamp mean nothing.
     end: usize,
@@ -53,6 +54,10 @@ impl Rules {
             suppressed: suppressed(tokenizer, &options.suppress_tokens),
             blank,
             timestamps,
+            repetitions: Repetitions {
+                penalty: options.repetition_penalty as f32,
+                ngram: options.no_repeat_ngram_size,
+            },
             eot: special.eot,
             end: special.timestamps.end as usize,
         }
@@ -63,6 +68,7 @@ impl Rules {
     pub fn apply(&self, logits: &mut [f32], sampled: &[u32]) -> Distribution {
         let end = self.end.min(logits.len());
         let first = sampled.is_empty();
+        self.repetitions.apply(logits, sampled);
         forbid(logits, &self.suppressed);
         if first {
             forbid(logits, &self.blank);
@@ -70,6 +76,33 @@ impl Rules {
         match &self.timestamps {
             None => Distribution::of(logits, Peak::of(logits, 0..end)),
             Some(rules) => rules.apply(logits, sampled, end),
+        }
+    }
+}
+
+/// What makes a window less likely to say the same again, as CTranslate2 does it.
+#[derive(Debug)]
+struct Repetitions {
+    /// 1 for none.
+    penalty: f32,
+    /// Tokens of a run that must not come again; 0 for none.
+    ngram: usize,
+}
+
+impl Repetitions {
+    fn apply(&self, logits: &mut [f32], sampled: &[u32]) {
+        if self.penalty != 1.0 {
+            for (index, &token) in sampled.iter().enumerate() {
+                let Some(logit) = logits.get_mut(token as usize) else { continue };
+                if !sampled[..index].contains(&token) {
+                    *logit = if *logit < 0.0 { *logit * self.penalty } else { *logit / self.penalty };
+                }
+            }
+        }
+        if self.ngram > 0 && sampled.len() >= self.ngram {
+            let begun = &sampled[sampled.len() + 1 - self.ngram..];
+            let again = sampled.windows(self.ngram).filter(|run| run.starts_with(begun));
+            forbid(logits, &again.map(|run| run[self.ngram - 1]).collect::<Vec<_>>());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Choosing the next token, and the best of several samples.
+//! Choosing the next token.
 //!
 //! Random numbers depend on the seed, the window, the attempt and the candidate alone, so that a result is the
 //! same whatever else is decoded beside it.
@@ -68,6 +68,30 @@ impl Distribution {
     pub fn log_prob(&self, logits: &[f32], token: u32) -> f32 {
         let Some(&logit) = logits.get(token as usize) else { return f32::NAN };
         logit - self.max - self.sum.ln() as f32
+    }
+
+    /// So many of the likeliest tokens with their log-probabilities, the likeliest first and of equals the lowest;
+    /// fewer if no more may be chosen.
+    pub fn top(&self, logits: &[f32], count: usize) -> Vec<(u32, f32)> {
+        let mut top: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
+        let mut least = f32::NEG_INFINITY;
+        for block in self.ranges.iter().flat_map(|range| blocks(range.clone())) {
+            // Hardly any block has one of them.
+            if max(&logits[block.clone()]) <= least {
+                continue;
+            }
+            for token in block {
+                let logit = logits[token];
+                if logit > least {
+                    let place = top.partition_point(|(_, other)| *other >= logit);
+                    top.insert(place, (token as u32, logit));
+                    top.truncate(count);
+                    least = if top.len() == count { top[count - 1].1 } else { least };
+                }
+            }
+        }
+        top.iter_mut().for_each(|(token, logit)| *logit = self.log_prob(logits, *token));
+        top
     }
 
     /// Draws a token at a temperature above 0.
@@ -184,18 +208,6 @@ impl SampleSeed {
     }
 }
 
-/// The index of the sample with the highest log-probability per token; the first of equals.
-pub fn best_of(candidates: &[(f32, usize)]) -> usize {
-    let score = |(sum, len): (f32, usize)| f64::from(sum) / len.max(1) as f64;
-    let mut best = 0;
-    for (index, candidate) in candidates.iter().enumerate() {
-        if score(*candidate) > score(candidates[best]) {
-            best = index;
-        }
-    }
-    best
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,9 +290,18 @@ mod tests {
     }
 
     #[test]
-    fn the_best_sample_is_the_likeliest_per_token() {
-        assert_eq!(best_of(&[(-4.0, 4), (-3.0, 6), (-1.0, 1)]), 1);
-        assert_eq!(best_of(&[(-2.0, 2), (-1.0, 1)]), 0);
-        assert_eq!(best_of(&[(-2.0, 0), (-1.0, 1)]), 1);
+    fn the_top_is_what_sorting_gives() {
+        let logits = logits(3_000);
+        let ranges = Distribution::of(&logits, Peak::of(&logits, 0..1_500))
+            .joined_by(Distribution::of(&logits, Peak::of(&logits, 1_700..3_000)));
+        let mut sorted: Vec<u32> = (0..1_500).chain(1_700..3_000).collect();
+        sorted.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
+        let top = ranges.top(&logits, 6);
+        assert_eq!(top.iter().map(|(token, _)| *token).collect::<Vec<_>>(), sorted[..6]);
+        assert!(top.iter().all(|(token, log_prob)| *log_prob == ranges.log_prob(&logits, *token)));
+
+        let few = [1.0, f32::NEG_INFINITY, 1.0, 2.0];
+        let top = Distribution::of(&few, Peak::of(&few, 0..4)).top(&few, 6);
+        assert_eq!(top.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [3, 0, 2]);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
+use super::ranking::Hypothesis;
 use super::rules::Rules;
 use super::sampling::SampleSeed;
 
@@ -89,13 +90,12 @@ impl Sequence {
         (position, &self.tokens[position..])
     }
 
-    /// What was chosen so far, without the end of text.
-    pub fn sampled(&self) -> &[u32] {
-        &self.tokens[self.sample_begin..]
+    pub fn finish(self) -> Hypothesis {
+        Hypothesis { tokens: self.tokens[self.sample_begin..].to_vec(), sum_logprob: self.sum_logprob }
     }
 
-    /// The log-probabilities of all that was chosen, the end of text among it.
-    pub fn sum_logprob(&self) -> f32 {
-        self.sum_logprob
+    /// What was chosen so far, without the end of text.
+    fn sampled(&self) -> &[u32] {
+        &self.tokens[self.sample_begin..]
     }
 }

@@ -1,6 +1,8 @@
 //! Every kernel in candle's own operations: what the fast ones are tested against, and what runs on a device
 //! that has none.
 
+use std::ops::Range;
+
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 
@@ -105,10 +107,10 @@ impl Kernels for Plain {
         Ok(())
     }
 
-    fn copy(&self, cache: &KeysValues, from: usize, to: usize, len: usize) -> Result<()> {
+    fn copy(&self, cache: &KeysValues, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
         for tensor in [&cache.keys, &cache.values] {
-            let piece = tensor.get(from)?.narrow(1, 0, len)?.force_contiguous()?;
-            tensor.get(to)?.slice_set(&piece, 1, 0)?;
+            let piece = tensor.get(from)?.narrow(1, entries.start, entries.len())?.force_contiguous()?;
+            tensor.get(to)?.slice_set(&piece, 1, entries.start)?;
         }
         Ok(())
     }

@@ -162,9 +162,9 @@ impl Desk {
         let Work::Decoding { mut chunk, attempt } = std::mem::replace(&mut self.work, Work::Left) else {
             return Ok((tokens, false));
         };
-        let Finished { request, sequences, no_speech_prob } = attempt.finish();
+        let Finished { request, found, no_speech_prob } = attempt.finish();
         let before = chunk.frames_done();
-        let result = chunk.choose(&request, &sequences, no_speech_prob);
+        let result = chunk.choose(&request, &found, no_speech_prob);
         let temperature = result.temperature;
         let outcome = chunk.accept(result);
         if let Outcome::Segments(count) = outcome {

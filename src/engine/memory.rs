@@ -48,8 +48,12 @@ impl Worker {
         if slots == 0 {
             return Err(error);
         }
-        let seats = self.backend.capacity().sequences;
-        let extra = seats.saturating_sub(self.desks.len()) / 2;
+        let Capacity { windows, sequences } = self.backend.capacity();
+        let recordings = self.desks.iter().flatten().chain(&self.parked).map(Desk::recording);
+        let recordings = recordings.chain(self.waiting.iter().map(|task| &task.recording));
+        let beams = recordings.map(|recording| recording.options.beams_at_once()).max().unwrap_or(1);
+        // A window that needs several sequences finds as many as ever.
+        let extra = (sequences - windows).div_ceil(2).max(beams - 1).min(sequences - windows);
         self.parked.extend(self.desks.drain(..).flatten());
         self.parked.iter_mut().for_each(Desk::park);
         self.desks = (0..slots).map(|_| None).collect();

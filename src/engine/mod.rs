@@ -9,6 +9,7 @@ mod attempt;
 mod desk;
 mod language;
 mod memory;
+mod search;
 mod seats;
 mod stats;
 mod worker;

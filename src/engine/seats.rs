@@ -15,6 +15,12 @@ impl Seats {
         self.free.pop()
     }
 
+    /// So many, or none at all.
+    pub fn take_many(&mut self, count: usize) -> Option<Vec<usize>> {
+        let left = self.free.len().checked_sub(count)?;
+        Some(self.free.split_off(left))
+    }
+
     pub fn give_back(&mut self, seat: usize) {
         self.free.push(seat);
     }

@@ -141,7 +141,7 @@ fn prepare(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<(Model, String, String)> {
     let device = device::select(bench.device)?;
-    let slots = Slots { windows: bench.batch_size, candidates: 1 };
+    let slots = Slots { windows: bench.batch_size, candidates: 1, beams: 1 };
     let (model, name) = match &bench.model {
         BenchModel::Random(size) => (load_random(size, &device, slots)?, format!("random {size}")),
         BenchModel::Checkpoint(request) => {

@@ -340,7 +340,7 @@ fn keep(records: Vec<Record<Work, Finished>>) -> Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{Handover, Segment, Word};
+    use crate::decode::{Decision, Fault, Handover, Rejected, Rule, Segment, Word};
 
     fn work(model: &str) -> Work {
         serde_json::from_value(serde_json::json!({
@@ -372,13 +372,20 @@ mod tests {
             }]),
         };
         let handover = Handover { seek: index * 1_000 + 999, prompt: vec![1, 2, 3] };
+        let rejected = Rejected { temperature: third, faults: vec![Fault::Logprob] };
+        let decision = Decision { rule: Rule::Likeliest, rejected: vec![rejected], ..Decision::default() };
         let first = index * 1_000;
         let stretch = Stretch { first, end: first + 1_000, visible: first + 1_000, limit: Some(first) };
         let place = Place { stretch, follows: index % 2 == 1 };
         Finished {
             index,
             place,
-            decoded: DecodedChunk { segments: vec![segment], said: vec![1, 2], handover },
+            decoded: DecodedChunk {
+                segments: vec![segment],
+                said: vec![1, 2],
+                decisions: vec![decision],
+                handover,
+            },
         }
     }
 

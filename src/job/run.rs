@@ -90,9 +90,8 @@ fn prepare(
     let started = Instant::now();
     let revision = Some(checkpoint.identity.clone());
     let identity = ModelIdentity { name: checkpoint.name.clone(), revision };
-    let samples_needed = job.decode.temperatures.iter().any(|t| *t > 0.0);
-    let candidates = job.decode.best_of.filter(|_| samples_needed).unwrap_or(1);
-    let model = load(checkpoint, &device, Slots { windows: job.batch_size, candidates })?;
+    let (candidates, beams) = (job.decode.candidates(), job.decode.beams_at_once());
+    let model = load(checkpoint, &device, Slots { windows: job.batch_size, candidates, beams })?;
     let engine = Engine::start(model.backend, model.tokenizer, job.release, cancel)?;
     let seconds = started.elapsed().as_secs_f64();
     on_event(Event::Loaded { identity: &identity, device: &device.name, seconds });

@@ -1,5 +1,6 @@
 //! Keys and values that outlive a step: allocated once, written in place.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -45,12 +46,12 @@ impl KvCache {
         self.kernels.cached_attention(q, &self.layers[layer], reach, y)
     }
 
-    /// Copies the first `len` entries of a slot to another one.
-    pub fn copy_slot(&self, from: usize, to: usize, len: usize) -> Result<()> {
-        if from == to || len == 0 {
+    /// Copies entries of a slot to the same places of another one.
+    pub fn copy_slot(&self, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
+        if from == to || entries.is_empty() {
             return Ok(());
         }
-        self.layers.iter().try_for_each(|layer| self.kernels.copy(layer, from, to, len))
+        self.layers.iter().try_for_each(|layer| self.kernels.copy(layer, from, to, entries.clone()))
     }
 
     pub fn bytes(&self) -> usize {

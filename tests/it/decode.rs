@@ -8,7 +8,9 @@ use transcribe::backend::scripted::Scripted;
 use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::fallback::WindowResult;
-use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Segment, Stretch, Task, Tokenizer};
+use transcribe::decode::{
+    Chunk, DecodeOptions, Language, Outcome, Segment, Stretch, Task, Tokenizer, WhenAllFail,
+};
 use transcribe::engine::{Engine, ReleasePolicy, WindowDone};
 use transcribe::error::{Error, Result};
 use transcribe::mel::features::Features;
@@ -127,7 +129,7 @@ fn backend_for(n_vocab: usize, seed: u64, sequences: usize) -> Scripted {
 
 /// Options under openai-whisper's names.
 fn options(given: &Value) -> DecodeOptions {
-    let mut options = DecodeOptions::default();
+    let mut options = DecodeOptions { when_all_fail: WhenAllFail::Last, ..DecodeOptions::default() };
     for (name, value) in given.as_object().unwrap() {
         let text = || value.as_str().unwrap();
         match name.as_str() {
@@ -135,6 +137,10 @@ fn options(given: &Value) -> DecodeOptions {
             "language" => options.language = Some(text().parse().unwrap()),
             "temperature" => options.temperatures = serde_json::from_value(value.clone()).unwrap(),
             "best_of" => options.best_of = value.as_u64().map(|n| n as usize),
+            "beam_size" => options.beam_size = value.as_u64().map(|n| n as usize),
+            "patience" => options.patience = value.as_f64(),
+            "length_penalty" => options.length_penalty = value.as_f64(),
+            "when_all_fail" => options.when_all_fail = text().parse().unwrap(),
             "sample_len" => options.sample_len = value.as_u64().map(|n| n as usize),
             "compression_ratio_threshold" => options.compression_ratio_threshold = value.as_f64(),
             "logprob_threshold" => options.logprob_threshold = value.as_f64(),
@@ -203,7 +209,7 @@ fn segments_equal_openai_whispers_on_scripted_logits() {
         let frames = case["frames"].as_u64().unwrap() as usize;
         let options = options(&case["options"]);
         let tokenizer = if case["english"] == true { &english } else { &multilingual };
-        let backend = backend_for(tokenizer.n_vocab(), seed, 5);
+        let backend = backend_for(tokenizer.n_vocab(), seed, 6);
         let decoded = run(backend, frames, &options, tokenizer).unwrap();
         let windows = &decoded.windows;
         let expected = case["segments"].as_array().unwrap();

@@ -38,6 +38,11 @@ fn options() -> DecodeOptions {
     DecodeOptions { best_of: Some(3), sample_len: Some(12), ..DecodeOptions::default() }
 }
 
+/// The same, or at first a search that needs three seats at once.
+fn searching(beams: bool) -> DecodeOptions {
+    DecodeOptions { beam_size: beams.then_some(3), ..options() }
+}
+
 fn part(first: usize, end: usize, visible: usize, follows: bool, frames: usize) -> Part {
     let stretch = Stretch { first, end, visible, limit: None };
     Part { stretch, follows, features: Box::new(CountingFeatures { frames }) }
@@ -53,9 +58,11 @@ proptest! {
         frames in 1usize..15_000,
         seams in prop::collection::btree_set(1usize..15_000, 0..5),
         windows in 1usize..4,
+        beams: bool,
     ) {
+        let options = searching(beams);
         let none = CancelToken::new();
-        let whole = decode(&start(scripted(seed, 1, 1), &none), vec![part(0, frames, frames, false, frames)], &options());
+        let whole = decode(&start(scripted(seed, 1, 3), &none), vec![part(0, frames, frames, false, frames)], &options);
         let mut bounds = vec![0];
         bounds.extend(seams.into_iter().filter(|seam| *seam < frames));
         bounds.push(frames);
@@ -63,7 +70,7 @@ proptest! {
             let visible = frames.min(bounds[1] + 3_000);
             part(bounds[0], bounds[1], visible, bounds[0] > 0, frames)
         });
-        let pieces = decode(&start(scripted(seed, windows, windows + 2), &none), parts.collect(), &options());
+        let pieces = decode(&start(scripted(seed, windows, windows + 2), &none), parts.collect(), &options);
         let (whole, pieces) = (whole.unwrap(), pieces.unwrap());
         prop_assert_eq!(&whole.segments, &pieces.segments);
         prop_assert_eq!(whole.text, pieces.text);
@@ -104,7 +111,9 @@ proptest! {
         extra in 0usize..4,
         recordings in prop::collection::vec((1usize..5, any::<bool>(), 0u8..8), 1..7),
         cancel_after in prop::option::of(0usize..200),
+        beams: bool,
     ) {
+        let options = Arc::new(searching(beams && extra >= 2));
         let cancel = CancelToken::new();
         let (stop, steps) = (cancel.clone(), AtomicUsize::new(0));
         let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
@@ -125,7 +134,7 @@ proptest! {
         for (order, &(chunks, follows, fate)) in recordings.iter().enumerate() {
             let sender = sender.clone();
             let listener = move |chunk, event| sender.send((order, chunk, event)).unwrap();
-            let recording = Arc::new(Recording::new(order, Arc::new(options()), Box::new(listener)));
+            let recording = Arc::new(Recording::new(order, Arc::clone(&options), Box::new(listener)));
             if fate != 2 {
                 recording.settle_language("en".parse().unwrap());
             }
@@ -186,10 +195,12 @@ fn short_memory_costs_slots_and_no_text() {
     let none = CancelToken::new();
     let parts =
         || (0..6).map(|index| part(index * 3_000, (index + 1) * 3_000, (index + 1) * 3_000, false, 18_000));
-    let expected = decode(&start(scripted(9, 6, 8), &none), parts().collect(), &options()).unwrap();
-    for room in [1, 2, 5] {
-        let engine = start(scripted(9, 6, 8).with_room(room), &none);
-        assert_eq!(decode(&engine, parts().collect(), &options()).unwrap(), expected, "room for {room}");
+    for options in [searching(false), searching(true)] {
+        let expected = decode(&start(scripted(9, 6, 18), &none), parts().collect(), &options).unwrap();
+        for (room, sequences) in [(1, 8), (2, 18), (5, 9), (6, 8)] {
+            let engine = start(scripted(9, 6, sequences).with_room(room), &none);
+            assert_eq!(decode(&engine, parts().collect(), &options).unwrap(), expected, "room for {room}");
+        }
     }
     let engine = start(scripted(9, 6, 8).with_room(0), &none);
     let error = decode(&engine, parts().collect(), &options()).unwrap_err();
@@ -248,8 +259,11 @@ fn run(inputs: &[&str], line: &[&str]) -> HashMap<String, Vec<u8>> {
     program.args(inputs.iter().map(|input| fixture(input))).args(line);
     program.args(["--model", "demo", "--export", "json,srt", "--chunk-length", "15"]);
     // Strict, so that much is tried again.
-    let output =
-        program.args(["--logprob-threshold", "-0.25", "--output-dir"]).arg(folder.path()).output().unwrap();
+    let output = program
+        .args(["--logprob-threshold", "-0.25", "--when-all-fail", "last", "--output-dir"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     files
@@ -272,6 +286,13 @@ fn neighbours_order_slots_and_threads_do_not_show() {
     };
     for batch in ["3", "8", "16"] {
         check(batch, run(&all, &["--batch-size", batch]));
+    }
+    let cold = ["--temperature-increment-on-fallback", "none", "--batch-size", "8"];
+    let beams = ["--beam-size", "4", "--temperature-increment-on-fallback", "none", "--batch-size"];
+    let searched = run(&all, &[&beams[..], &["1"]].concat());
+    assert!(run(&all, &cold) != searched, "beams change nothing");
+    for line in [[&beams[..], &["5"]].concat(), [&beams[..], &["8", "--threads", "3"]].concat()] {
+        assert!(run(&all, &line) == searched, "{line:?}");
     }
     let shuffled = ["long_es.flac", "short_es.flac", "short_en.flac"];
     check("shuffled", run(&shuffled, &["--batch-size", "5", "--jobs", "2"]));

@@ -199,7 +199,7 @@ fn a_sequence_and_its_copy_go_on_alike() {
     };
     let mut logits = Vec::new();
     backend.decode(&[row(0, 0, 0, &[50258, 50259, 50359])], &mut logits).unwrap();
-    backend.copy_sequence(0, 2, 3).unwrap();
+    backend.copy_sequence(0, 2, 0..3).unwrap();
     // The copy hears the same window, the third row another one.
     backend
         .decode(&[row(0, 0, 3, &[400]), row(2, 0, 3, &[400]), row(1, 1, 0, &[50258])], &mut logits)

@@ -44,6 +44,9 @@ struct Options {
     carry_initial_prompt: Option<bool>,
     without_timestamps: Option<bool>,
     clip_timestamps: Option<serde_json::Value>,
+    beam_size: Option<usize>,
+    patience: Option<f64>,
+    length_penalty: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +89,9 @@ fn options(of: &Options) -> DecodeOptions {
         initial_prompt: of.initial_prompt.clone(),
         carry_initial_prompt: of.carry_initial_prompt.unwrap_or(false),
         without_timestamps: of.without_timestamps.unwrap_or(false),
+        beam_size: of.beam_size,
+        patience: of.patience,
+        length_penalty: of.length_penalty,
         ..DecodeOptions::default()
     }
 }
@@ -114,7 +120,7 @@ fn check(recording: &str) -> usize {
     let json = std::fs::read(root(&format!("fixtures/reference/{recording}.json"))).unwrap();
     let reference: Reference = serde_json::from_slice(&json).unwrap();
     let audio = AudioInput::file(root(&format!("fixtures/long/{recording}.flac"))).unwrap();
-    let engine = demo(1, 1);
+    let engine = demo(1, 5);
     let mut checked = 0;
     for (name, variant) in reference.variants {
         let theirs: Variant = serde_json::from_value(variant).unwrap();

@@ -4,7 +4,7 @@ use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{ArgAction, Args};
 
 use super::Threshold;
-use crate::decode::{DecodeOptions, SuppressTokens};
+use crate::decode::{DecodeOptions, SuppressTokens, WhenAllFail};
 use crate::error::{Error, Result};
 
 const DECODING: &str = "Decoding";
@@ -32,6 +32,43 @@ pub struct DecodingArgs {
         help_heading = DECODING)]
     best_of: usize,
 
+    /// Beginnings of the text to follow side by side at temperature 0; 1 takes the likeliest word each time. 5 is
+    /// the default of openai's command line: slower, now and then better
+    #[arg(long, alias = "beam_size", env = "TRANSCRIBE_BEAM_SIZE", value_name = "N", default_value_t = 1,
+        help_heading = DECODING)]
+    beam_size: usize,
+
+    /// The search ends when this many times as many texts as beams are finished [default: 1]
+    #[arg(long, env = "TRANSCRIBE_PATIENCE", value_name = "NUMBER", help_heading = DECODING)]
+    patience: Option<f64>,
+
+    /// From 0 to 1: how much a longer text is made up for its length, as in Google's translation system [default:
+    /// texts are compared by word]
+    #[arg(long, alias = "length_penalty", env = "TRANSCRIBE_LENGTH_PENALTY", value_name = "NUMBER",
+        help_heading = DECODING)]
+    length_penalty: Option<f64>,
+
+    /// Above 1, words that half a minute already has become less likely
+    #[arg(long, alias = "repetition_penalty", env = "TRANSCRIBE_REPETITION_PENALTY", value_name = "NUMBER",
+        default_value_t = 1.0, help_heading = DECODING)]
+    repetition_penalty: f64,
+
+    /// No run of so many tokens comes twice in half a minute; 0 for no such rule
+    #[arg(long, alias = "no_repeat_ngram_size", env = "TRANSCRIBE_NO_REPEAT_NGRAM_SIZE", value_name = "N",
+        default_value_t = 0, help_heading = DECODING)]
+    no_repeat_ngram_size: usize,
+
+    /// Tokens for half a minute at most [default: 224 with most models]
+    #[arg(long, alias = "max_new_tokens", env = "TRANSCRIBE_MAX_NEW_TOKENS", value_name = "N",
+        help_heading = DECODING)]
+    max_new_tokens: Option<usize>,
+
+    /// If no temperature meets the thresholds: best takes the likeliest text that is not repetitive, last that of the
+    /// last temperature, as openai's program does
+    #[arg(long, env = "TRANSCRIBE_WHEN_ALL_FAIL", default_value = "best", value_parser = ["best", "last"],
+        help_heading = DECODING)]
+    when_all_fail: String,
+
     /// A text that compresses better than this is too repetitive; none for no limit
     #[arg(long, alias = "compression_ratio_threshold", env = "TRANSCRIBE_COMPRESSION_RATIO_THRESHOLD",
         value_name = "NUMBER", default_value = "2.4", help_heading = DECODING)]
@@ -53,6 +90,22 @@ pub struct DecodingArgs {
         help_heading = DECODING)]
     suppress_tokens: String,
 
+    /// Whether half a minute must not begin with a blank
+    #[arg(long, alias = "suppress_blank", env = "TRANSCRIBE_SUPPRESS_BLANK", value_name = "BOOL",
+        default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(),
+        help_heading = DECODING)]
+    suppress_blank: bool,
+
+    /// Seconds in which the first time of half a minute must lie; none for no limit
+    #[arg(long, alias = "max_initial_timestamp", env = "TRANSCRIBE_MAX_INITIAL_TIMESTAMP", value_name = "SECONDS",
+        default_value = "1.0", help_heading = DECODING)]
+    max_initial_timestamp: Threshold,
+
+    /// A text that needed a higher temperature than this is not told to the next half minute
+    #[arg(long, alias = "prompt_reset_on_temperature", env = "TRANSCRIBE_PROMPT_RESET_ON_TEMPERATURE",
+        value_name = "NUMBER", default_value_t = 0.5, help_heading = DECODING)]
+    prompt_reset_on_temperature: f64,
+
     /// Do not let the model tell times: each segment is half a minute
     #[arg(long, alias = "without_timestamps", env = "TRANSCRIBE_WITHOUT_TIMESTAMPS",
         value_parser = FalseyValueParser::new(), help_heading = DECODING)]
@@ -68,11 +121,21 @@ impl DecodingArgs {
     pub fn set(&self, options: &mut DecodeOptions) -> Result<()> {
         options.temperatures = self.temperatures()?;
         options.best_of = Some(self.best_of);
+        options.beam_size = Some(self.beam_size);
+        options.patience = self.patience;
+        options.length_penalty = self.length_penalty;
+        options.repetition_penalty = self.repetition_penalty;
+        options.no_repeat_ngram_size = self.no_repeat_ngram_size;
+        options.sample_len = self.max_new_tokens;
+        options.when_all_fail = self.when_all_fail.parse::<WhenAllFail>()?;
         options.compression_ratio_threshold = self.compression_ratio_threshold.0;
         options.logprob_threshold = self.logprob_threshold.0;
         options.no_speech_threshold = self.no_speech_threshold.0;
         options.condition_on_previous_text = self.condition_on_previous_text;
         options.suppress_tokens = self.suppress_tokens.parse::<SuppressTokens>()?;
+        options.suppress_blank = self.suppress_blank;
+        options.max_initial_timestamp = self.max_initial_timestamp.0;
+        options.prompt_reset_on_temperature = self.prompt_reset_on_temperature;
         options.without_timestamps = self.without_timestamps;
         options.seed = self.seed;
         Ok(())

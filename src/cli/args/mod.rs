@@ -182,7 +182,10 @@ mod tests {
     #[test]
     fn the_defaults_are_openais() {
         let job = args(&[]).job().unwrap();
-        assert_eq!(job.decode, DecodeOptions { best_of: Some(5), ..DecodeOptions::default() });
+        assert_eq!(
+            job.decode,
+            DecodeOptions { best_of: Some(5), beam_size: Some(1), ..DecodeOptions::default() }
+        );
         assert!(job.plan.formats.is_empty());
     }
 

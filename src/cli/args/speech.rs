@@ -32,6 +32,14 @@ pub struct SpeechArgs {
         help_heading = SPEECH)]
     carry_initial_prompt: bool,
 
+    /// Words to expect, told before each half minute
+    #[arg(long, env = "TRANSCRIBE_HOTWORDS", value_name = "TEXT", help_heading = SPEECH)]
+    hotwords: Option<String>,
+
+    /// The words that the recording begins with, if they are known; they are not repeated in the transcript
+    #[arg(long, env = "TRANSCRIBE_PREFIX", value_name = "TEXT", help_heading = SPEECH)]
+    prefix: Option<String>,
+
     /// Which audio track, from 0 [default: the first]
     #[arg(long, env = "TRANSCRIBE_AUDIO_TRACK", value_name = "N", help_heading = AUDIO)]
     audio_track: Option<usize>,
@@ -54,6 +62,8 @@ impl SpeechArgs {
         options.language = self.language.as_deref().map(str::parse::<Language>).transpose()?;
         options.initial_prompt.clone_from(&self.initial_prompt);
         options.carry_initial_prompt = self.carry_initial_prompt;
+        options.hotwords.clone_from(&self.hotwords);
+        options.prefix.clone_from(&self.prefix);
         Ok(())
     }
 

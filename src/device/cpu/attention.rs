@@ -3,6 +3,8 @@
 //! Of one head, keys are panels of [`KEYS`] keys, dimension after dimension; values are panels of
 //! [`COLUMNS`] dimensions, key after key. Both products are then those of [`super::tile`].
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -46,22 +48,24 @@ impl Head {
         }
     }
 
-    /// Copies the first entries of one head to another one of the same slice.
-    pub fn copy(self, all: &mut [f32], from: usize, to: usize, count: usize) {
+    /// Copies entries of one head to another one of the same slice.
+    pub fn copy(self, all: &mut [f32], from: usize, to: usize, entries: &Range<usize>) {
         let (from, to) = (from * self.size(), to * self.size());
         match self {
             Head::Keys { head, .. } => {
-                for (panel, dimension) in
-                    (0..count.div_ceil(KEYS)).flat_map(|p| (0..head).map(move |d| (p, d)))
-                {
-                    let at = (panel * head + dimension) * KEYS;
-                    let lanes = KEYS.min(count - panel * KEYS);
-                    all.copy_within(from + at..from + at + lanes, to + at);
+                for panel in entries.start / KEYS..entries.end.div_ceil(KEYS) {
+                    let first = entries.start.saturating_sub(panel * KEYS);
+                    let end = KEYS.min(entries.end - panel * KEYS);
+                    for dimension in 0..head {
+                        let at = (panel * head + dimension) * KEYS;
+                        all.copy_within(from + at + first..from + at + end, to + at + first);
+                    }
                 }
             }
             Head::Values { len, .. } => {
                 for at in (0..self.size()).step_by(len * COLUMNS) {
-                    all.copy_within(from + at..from + at + count * COLUMNS, to + at);
+                    let (first, end) = (at + entries.start * COLUMNS, at + entries.end * COLUMNS);
+                    all.copy_within(from + first..from + end, to + first);
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Caches of keys and values, of every slot and head in the panels of [`super::attention`].
 
+use std::ops::Range;
+
 use candle_core::{Result, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -57,20 +59,19 @@ pub fn store(
     Ok(())
 }
 
-/// Copies the first `seen` entries of a slot to another one.
+/// Copies entries of a slot to the same places of another one.
 pub fn copy(
     cache: &mut [f32],
     layout: Head,
     shape: CacheShape,
-    from: usize,
-    to: usize,
-    seen: usize,
+    (from, to): (usize, usize),
+    entries: &Range<usize>,
 ) -> Result<()> {
     let CacheShape { slots, heads, len, .. } = shape;
-    if from >= slots || to >= slots || seen > len {
-        bail!("copy: {seen} entries from slot {from} to {to} of {shape:?}");
+    if from >= slots || to >= slots || entries.end > len {
+        bail!("copy: entries {entries:?} from slot {from} to {to} of {shape:?}");
     }
-    (0..heads).for_each(|h| layout.copy(cache, from * heads + h, to * heads + h, seen));
+    (0..heads).for_each(|h| layout.copy(cache, from * heads + h, to * heads + h, entries));
     Ok(())
 }
 

@@ -148,11 +148,11 @@ impl Kernels for Cpu {
         })
     }
 
-    fn copy(&self, cache: &KeysValues, from: usize, to: usize, len: usize) -> Result<()> {
+    fn copy(&self, cache: &KeysValues, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
         let shape = CacheShape::from(cache.shape);
         let (keys, values) = (&cache.keys, &cache.values);
-        into(keys, values, |_, keys| cached::copy(keys, shape.keys(), shape, from, to, len))?;
-        into(values, keys, |_, values| cached::copy(values, shape.values(), shape, from, to, len))
+        into(keys, values, |_, keys| cached::copy(keys, shape.keys(), shape, (from, to), &entries))?;
+        into(values, keys, |_, values| cached::copy(values, shape.values(), shape, (from, to), &entries))
     }
 
     fn cached_attention(&self, q: &Tensor, cache: &KeysValues, reach: &[Place], y: &Tensor) -> Result<()> {
