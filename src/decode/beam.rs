@@ -45,16 +45,11 @@ struct Next {
 }
 
 impl Beam {
-    pub fn new(rules: Arc<Rules>, limits: Limits, width: Width, initial_tokens: &[u32]) -> Self {
+    /// The tokens that it begins with, and where among them the text does.
+    pub fn new(rules: Arc<Rules>, limits: Limits, width: Width, begun: (&[u32], usize)) -> Self {
+        let (initial_tokens, sample_begin) = begun;
         let root = Live { tokens: initial_tokens.to_vec(), sum_logprob: 0.0, parent: 0 };
-        Beam {
-            rules,
-            limits,
-            width,
-            sample_begin: initial_tokens.len(),
-            live: vec![root],
-            finished: Vec::new(),
-        }
+        Beam { rules, limits, width, sample_begin, live: vec![root], finished: Vec::new() }
     }
 
     /// Beginnings that are followed at most.

@@ -66,14 +66,23 @@ pub struct WindowRequest {
     pub seek: usize,
     /// Mel frames from `seek` that hold audio, at most a whole window.
     pub frames: usize,
-    /// What every candidate begins with.
+    /// Prompt, start of the transcript and the text's known beginning.
     pub initial_tokens: Vec<u32>,
     /// Which of them starts the transcript; the probability of silence is read there.
     pub sot_index: usize,
+    /// How many of the last of them are the text's known beginning.
+    pub prefix: usize,
     pub temperature: f64,
     /// Counts the temperatures tried at this window.
     pub attempt: usize,
     pub search: Search,
+}
+
+impl WindowRequest {
+    /// What every candidate begins with, and where in it the text begins.
+    fn begun(&self) -> (&[u32], usize) {
+        (&self.initial_tokens, self.initial_tokens.len() - self.prefix)
+    }
 }
 
 /// How to look for the text of a window.
@@ -182,6 +191,7 @@ impl Chunk {
             seek: self.seek,
             frames: self.frames(),
             sot_index,
+            prefix: prefix.len(),
             initial_tokens,
             temperature,
             attempt: self.rejected.len(),
@@ -197,18 +207,12 @@ impl Chunk {
             attempt: request.attempt as u32,
             candidate: candidate as u32,
         };
-        Sequence::new(
-            Arc::clone(&self.rules),
-            self.limits,
-            &request.initial_tokens,
-            request.temperature,
-            seed,
-        )
+        Sequence::new(Arc::clone(&self.rules), self.limits, request.begun(), request.temperature, seed)
     }
 
     /// The beams that a request asks for.
     pub fn beam(&self, request: &WindowRequest, width: Width) -> Beam {
-        Beam::new(Arc::clone(&self.rules), self.limits, width, &request.initial_tokens)
+        Beam::new(Arc::clone(&self.rules), self.limits, width, request.begun())
     }
 
     /// Chooses the best of what a request found; `no_speech_prob` is that at `sot_index`.

@@ -129,7 +129,7 @@ pub struct DecodeOptions {
     pub carry_initial_prompt: bool,
     /// Words to expect, told before every window.
     pub hotwords: Option<String>,
-    /// How the first window's text begins; not repeated in the transcript.
+    /// How the first window's text begins.
     pub prefix: Option<String>,
     pub suppress_tokens: SuppressTokens,
     /// Forbids a window to begin with a blank or to be empty.

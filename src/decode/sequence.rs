@@ -42,10 +42,12 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// The tokens that it begins with, and where among them the text does: what is known of it counts as chosen,
+    /// with certainty.
     pub fn new(
         rules: Arc<Rules>,
         limits: Limits,
-        initial_tokens: &[u32],
+        (initial_tokens, sample_begin): (&[u32], usize),
         temperature: f64,
         seed: SampleSeed,
     ) -> Self {
@@ -54,7 +56,7 @@ impl Sequence {
         Sequence {
             rules,
             limits,
-            sample_begin: tokens.len(),
+            sample_begin,
             tokens,
             sum_logprob: 0.0,
             temperature: temperature as f32,

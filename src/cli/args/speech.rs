@@ -36,7 +36,7 @@ pub struct SpeechArgs {
     #[arg(long, env = "TRANSCRIBE_HOTWORDS", value_name = "TEXT", help_heading = SPEECH)]
     hotwords: Option<String>,
 
-    /// The words that the recording begins with, if they are known; they are not repeated in the transcript
+    /// The words that the recording begins with, if they are known
     #[arg(long, env = "TRANSCRIBE_PREFIX", value_name = "TEXT", help_heading = SPEECH)]
     prefix: Option<String>,
 
