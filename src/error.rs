@@ -44,6 +44,10 @@ pub enum Error {
     #[error("`{path}` cannot be written")]
     Output { path: PathBuf, source: io::Error },
 
+    /// All is done, but not as well as was asked.
+    #[error("{limit}: {why}")]
+    LimitMissed { limit: String, why: String },
+
     /// Somebody else is at it; the other inputs are not concerned.
     #[error("`{input}`: another process is transcribing it to the same place, and holds `{journal}`")]
     Held { input: String, journal: PathBuf },
@@ -92,6 +96,10 @@ pub enum InputFault {
     UnsupportedCodec(String),
     #[error("none of its audio can be decoded: {0}")]
     Undecodable(String),
+    #[error("not a transcript of a known kind")]
+    UnknownTranscript,
+    #[error("{}{why}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
+    NotTranscript { line: Option<usize>, why: String },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +173,7 @@ impl Error {
                 "check the folder's permissions and free space, or choose another with `--output-dir`".into(),
             ),
             Error::Held { .. } => Some("let it finish, or choose another folder with `--output-dir`".into()),
-            Error::Cancelled(_) | Error::Closed { .. } => None,
+            Error::Cancelled(_) | Error::Closed { .. } | Error::LimitMissed { .. } => None,
             Error::Close { .. } => {
                 Some("if memory runs short, run again: the end of the program frees all of it".into())
             }
@@ -194,6 +202,10 @@ impl InputFault {
             InputFault::NoSuchChannel { .. } => "channels count from 0 in `--channel`",
             InputFault::UnsupportedCodec(_) => "convert it, for example with `ffmpeg -i in out.wav`",
             InputFault::Undecodable(_) => "the file is damaged from the start; fetch it again",
+            InputFault::UnknownTranscript => "known are files that end in json, vtt, srt, tsv or txt",
+            InputFault::NotTranscript { .. } => {
+                "correct that line, or save the file again as UTF-8 text of its kind"
+            }
         };
         Some(text.into())
     }

@@ -16,6 +16,8 @@
 //! | [`engine`] | the continuous batcher: many chunks of [`decode`] side by side on one backend |
 //! | [`transcript`] | all segments of one input and where they came from; pure data |
 //! | [`export`] | transcript → bytes of one format, written atomically |
+//! | [`import`] | transcripts of this and other programs → timed text |
+//! | [`score`] | transcripts compared: normalised text, error rates, times |
 //! | [`device`] | where the numbers are computed; kernels of the CPU |
 //! | [`backend`] | one loaded model on one device; finding and fetching models |
 //! | [`job`] | which input goes next, from file to outputs |
@@ -36,7 +38,9 @@ pub mod decode;
 pub mod device;
 pub mod engine;
 pub mod export;
+pub mod import;
 pub mod job;
 pub mod mel;
+pub mod score;
 pub mod transcript;
 pub mod whisper;

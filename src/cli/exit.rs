@@ -14,13 +14,14 @@ pub enum ExitCode {
     Device = 4,
     Memory = 5,
     Output = 6,
+    Quality = 7,
     Bug = 101,
     Interrupted = 130,
     Terminated = 143,
 }
 
 impl ExitCode {
-    const ALL: [ExitCode; 10] = [
+    const ALL: [ExitCode; 11] = [
         ExitCode::Done,
         ExitCode::SomeFailed,
         ExitCode::Usage,
@@ -28,6 +29,7 @@ impl ExitCode {
         ExitCode::Device,
         ExitCode::Memory,
         ExitCode::Output,
+        ExitCode::Quality,
         ExitCode::Bug,
         ExitCode::Interrupted,
         ExitCode::Terminated,
@@ -42,6 +44,7 @@ impl ExitCode {
             ExitCode::Device => "the device is absent or not compiled in",
             ExitCode::Memory => "memory is exhausted",
             ExitCode::Output => "an output could not be written",
+            ExitCode::Quality => "a limit of quality was missed",
             ExitCode::Bug => "a bug",
             ExitCode::Interrupted => "interrupted (Ctrl+C)",
             ExitCode::Terminated => "asked to terminate",
@@ -70,6 +73,7 @@ impl From<&Error> for ExitCode {
             Error::Device { .. } => ExitCode::Device,
             Error::OutOfMemory { .. } => ExitCode::Memory,
             Error::Output { .. } => ExitCode::Output,
+            Error::LimitMissed { .. } => ExitCode::Quality,
             // Whoever read the text has what they wanted.
             Error::Cancelled(CancelReason::OutputClosed) => ExitCode::Done,
             Error::Cancelled(CancelReason::Interrupt) => ExitCode::Interrupted,
@@ -100,6 +104,7 @@ mod tests {
             (Error::Device { device: "cuda".into(), why: "absent".into() }, 4),
             (Error::OutOfMemory { during: "loading", source: failed().into() }, 5),
             (Error::Output { path: "a".into(), source: failed() }, 6),
+            (Error::LimitMissed { limit: "a".into(), why: "b".into() }, 7),
             (Error::compute("encoding", failed()), 1),
             (Error::Closed { what: "tiny".into() }, 1),
             (Error::Close { what: "tiny".into(), source: failed().into() }, 1),

@@ -164,6 +164,7 @@ fn concerns_all(error: &Error) -> bool {
     match error {
         Error::Input { .. }
         | Error::Held { .. }
+        | Error::LimitMissed { .. }
         | Error::Output { .. }
         | Error::Compute { .. }
         | Error::Panicked { .. }

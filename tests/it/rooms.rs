@@ -22,14 +22,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["backend", "decode", "device", "mel", "whisper"]),
     ("transcript", &["decode"]),
     ("export", &["transcript"]),
-    ("score", &["transcript"]),
+    ("import", &[]),
+    ("score", &["import"]),
     ("device", &[]),
     ("backend", &["decode", "device", "whisper"]),
     ("job", &ANY_BUT_CLI),
     ("cli", &ANY_BUT_CLI),
 ];
 
-const ANY_BUT_CLI: [&str; 12] = [
+const ANY_BUT_CLI: [&str; 13] = [
     "audio",
     "backend",
     "chunk",
@@ -37,6 +38,7 @@ const ANY_BUT_CLI: [&str; 12] = [
     "device",
     "engine",
     "export",
+    "import",
     "job",
     "mel",
     "score",

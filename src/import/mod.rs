@@ -1,0 +1,281 @@
+//! Transcripts of this and other programs → timed text as plain data. Takes what it can use and leaves the rest.
+//!
+//! | kind | whose |
+//! |---|---|
+//! | txt, srt, vtt, tsv | anybody's |
+//! | json | openai/whisper and this program; its API; whisperX; faster-whisper and whisper-ctranslate2; whisper.cpp; the `chunks` of transformers |
+
+mod cues;
+mod json;
+mod shapes;
+mod tsv;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::error::{Error, InputFault, Result};
+
+/// What one file says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Imported {
+    /// As the file names it: a code or an English name.
+    pub language: Option<String>,
+    /// Everything said.
+    pub text: String,
+    /// In the order of the file. A text without times is one segment.
+    pub segments: Vec<Segment>,
+}
+
+/// Times are seconds, and missing where the file has none.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Segment {
+    pub start: Option<f64>,
+    pub end: Option<f64>,
+    pub text: String,
+    pub speaker: Option<String>,
+    pub words: Vec<Word>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Word {
+    pub start: Option<f64>,
+    pub end: Option<f64>,
+    pub text: String,
+    pub probability: Option<f64>,
+}
+
+/// What files can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Json,
+    Vtt,
+    Srt,
+    Tsv,
+    Txt,
+}
+
+/// Why a file is no transcript, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub line: Option<usize>,
+    pub why: String,
+}
+
+impl Fault {
+    fn at(line: usize, why: impl Into<String>) -> Self {
+        Self { line: Some(line), why: why.into() }
+    }
+}
+
+impl Kind {
+    /// What tells most first.
+    pub const ALL: [Kind; 5] = [Kind::Json, Kind::Vtt, Kind::Srt, Kind::Tsv, Kind::Txt];
+
+    pub fn extension(self) -> &'static str {
+        match self {
+            Kind::Json => "json",
+            Kind::Vtt => "vtt",
+            Kind::Srt => "srt",
+            Kind::Tsv => "tsv",
+            Kind::Txt => "txt",
+        }
+    }
+
+    /// By the end of its name.
+    pub fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?;
+        Self::ALL.into_iter().find(|kind| extension.eq_ignore_ascii_case(kind.extension()))
+    }
+}
+
+impl Imported {
+    /// Whether anything in it has a time.
+    pub fn is_timed(&self) -> bool {
+        self.segments.iter().any(|segment| segment.start.or(segment.end).is_some()) || self.has_words()
+    }
+
+    /// Whether single words have times.
+    pub fn has_words(&self) -> bool {
+        self.segments.iter().flat_map(|segment| &segment.words).any(|word| word.start.or(word.end).is_some())
+    }
+
+    fn of_segments(segments: Vec<Segment>) -> Self {
+        let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
+        // Texts that bring their own blanks also know where none belongs.
+        let spaced = texts.iter().any(|text| text.starts_with(char::is_whitespace));
+        let text = texts.join(if spaced { "" } else { "\n" });
+        Self { language: None, text, segments }
+    }
+}
+
+/// Reads a file whose name says what it is.
+pub fn read(path: &Path) -> Result<Imported> {
+    let fault = |why| Error::input(path.display().to_string(), why);
+    let kind = Kind::of(path).ok_or_else(|| fault(InputFault::UnknownTranscript))?;
+    let bytes = fs::read(path).map_err(|error| {
+        fault(match error.kind() {
+            io::ErrorKind::IsADirectory => InputFault::Folder,
+            _ => InputFault::Unreadable(error),
+        })
+    })?;
+    parse(kind, &bytes).map_err(|Fault { line, why }| fault(InputFault::NotTranscript { line, why }))
+}
+
+/// Any bytes are read or refused.
+pub fn parse(kind: Kind, bytes: &[u8]) -> Result<Imported, Fault> {
+    match kind {
+        Kind::Json => json::parse(bytes),
+        Kind::Srt => cues::srt(utf8(bytes)?),
+        Kind::Vtt => cues::vtt(utf8(bytes)?),
+        Kind::Tsv => tsv::parse(utf8(bytes)?),
+        Kind::Txt => {
+            let text = utf8(bytes)?.to_owned();
+            let segments = vec![Segment { text: text.clone(), ..Segment::default() }];
+            Ok(Imported { language: None, text, segments })
+        }
+    }
+}
+
+/// The text, without the mark that some editors put before it.
+fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
+    let text = str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        Fault::at(line, "not UTF-8")
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(kind: Kind, text: &str) -> Imported {
+        parse(kind, text.as_bytes()).unwrap()
+    }
+
+    fn spans(imported: &Imported) -> Vec<(Option<f64>, Option<f64>, &str)> {
+        imported.segments.iter().map(|segment| (segment.start, segment.end, segment.text.as_str())).collect()
+    }
+
+    #[test]
+    fn subtitles_in_the_wild() {
+        let srt = "\u{feff}1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hi</i> there,\r\nyou & I\r\n\r\n\r\n\
+                   00:00:03.5 --> 100:00:04,000 X1:40 X2:600\r\n{\\an8}a < b\r\n\r\n3\r\n0:05 --> 0:06\r\n";
+        let found = parsed(Kind::Srt, srt);
+        let expected = [
+            (Some(1.0), Some(2.5), "Hi there,\nyou & I"),
+            (Some(3.5), Some(360_004.0), "a < b"),
+            (Some(5.0), Some(6.0), ""),
+        ];
+        assert_eq!(spans(&found), expected);
+        assert_eq!(found.text, "Hi there,\nyou & I\na < b\n");
+
+        let vtt = "WEBVTT - title\nKind: captions\n\nNOTE\nnot\nthis\n\nSTYLE\n::cue {}\n\nintro\n\
+                   00:01.000 --> 00:02.000 align:start\n<v Ann Lee>Hi <00:01.500><c>you</c> &amp; &lt;me&gt;\n";
+        let found = parsed(Kind::Vtt, vtt);
+        assert_eq!(spans(&found), [(Some(1.0), Some(2.0), "Hi you & <me>")]);
+        assert_eq!(found.segments[0].speaker.as_deref(), Some("Ann Lee"));
+
+        let tsv = parsed(Kind::Tsv, "start\tend\ttext\n0\t1500\tHi\tthere\n1500\t2000\t\n");
+        assert_eq!(spans(&tsv), [(Some(0.0), Some(1.5), "Hi\tthere"), (Some(1.5), Some(2.0), "")]);
+    }
+
+    #[test]
+    fn a_fault_names_its_line() {
+        let cases: [(Kind, &[u8], Option<usize>, &str); 12] = [
+            (Kind::Txt, b"a\nb\n\xff", Some(3), "not UTF-8"),
+            (Kind::Srt, b"1\n00:00:01,000 --> x\na", Some(2), "`x` is no time"),
+            (Kind::Srt, b"1\n\n2\n", Some(1), "no times of a subtitle follow on `1`"),
+            (Kind::Srt, b"0:02 --> 0:01\na", Some(1), "ends before it starts"),
+            (Kind::Srt, b"0:99 --> 1:01\na", Some(1), "`0:99` is no time"),
+            (Kind::Vtt, b"hello\n", Some(1), "does not start with `WEBVTT`"),
+            (Kind::Tsv, b"start\tend\ttext\n1\tx\ta", Some(2), "`x` is no number of milliseconds"),
+            (Kind::Tsv, b"1\t2", Some(1), "not a start, an end and a text between tabs"),
+            (Kind::Json, b"{\n\"a\" 1}", Some(2), "expected `:`"),
+            (
+                Kind::Json,
+                b"{\"segments\": [\n{\"text\": 1}]}",
+                Some(2),
+                "invalid type: integer `1`, expected a string",
+            ),
+            (Kind::Json, b"7", None, "has neither `segments`, `chunks`, `transcription` nor `text`"),
+            (Kind::Json, b"{\"text\": \"\xff\"}", Some(1), "not UTF-8"),
+        ];
+        for (kind, bytes, line, why) in cases {
+            assert_eq!(parse(kind, bytes), Err(Fault { line, why: why.into() }), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_programs_json() {
+        let word = |start, end, text: &str, probability| Word { start, end, text: text.into(), probability };
+        let openai = r#"{"text": " Hi you.", "language": "en", "segments": [{"id": 0, "start": 0.5, "end": 1, "text": " Hi you.",
+            "words": [{"word": " Hi", "start": 0.5, "end": 0.7, "probability": 0.9}, {"word": " you.", "start": 0.7, "end": 1, "probability": 0.8}]}]}"#;
+        let found = parsed(Kind::Json, openai);
+        assert_eq!((found.text.as_str(), found.language.as_deref()), (" Hi you.", Some("en")));
+        assert_eq!(spans(&found), [(Some(0.5), Some(1.0), " Hi you.")]);
+        let words =
+            [word(Some(0.5), Some(0.7), " Hi", Some(0.9)), word(Some(0.7), Some(1.0), " you.", Some(0.8))];
+        assert_eq!(found.segments[0].words, words);
+
+        let faster = r#"[{"id": 1, "start": 0.5, "end": 1.0, "text": " Hi", "words": null}, {"start": 1, "end": 2, "text": " you"}]"#;
+        assert_eq!(parsed(Kind::Json, faster).text, " Hi you");
+
+        let whisperx = r#"{"segments": [{"start": 0.5, "end": 1, "text": "Hi 5", "speaker": "SPEAKER_00",
+            "words": [{"word": "Hi", "start": 0.5, "end": 0.7, "score": 0.9, "speaker": "SPEAKER_00"}, {"word": "5"}]}], "word_segments": [], "language": "en"}"#;
+        let found = parsed(Kind::Json, whisperx);
+        assert_eq!(
+            found.segments[0].words,
+            [word(Some(0.5), Some(0.7), "Hi", Some(0.9)), word(None, None, "5", None)]
+        );
+        assert_eq!(found.segments[0].speaker.as_deref(), Some("SPEAKER_00"));
+
+        let cpp = r#"{"result": {"language": "de"}, "transcription": [{"timestamps": {"from": "00:00:00,000", "to": "00:00:01,200"},
+            "offsets": {"from": 0, "to": 1200}, "text": " Hallo Welt", "tokens": [
+            {"text": "[_BEG_]", "offsets": {"from": 0, "to": 0}, "id": 50363, "p": 0.9}, {"text": " Hal", "offsets": {"from": 10, "to": 300}, "p": 0.5},
+            {"text": "lo", "offsets": {"from": 300, "to": 600}, "p": 0.7}, {"text": " W@", "offsets": {"from": 600, "to": 1200}, "p": 0.9}]}]}"#;
+        // The first half of a letter.
+        let cpp: Vec<u8> = cpp.bytes().map(|byte| if byte == b'@' { 0xc3 } else { byte }).collect();
+        let found = parse(Kind::Json, &cpp).unwrap();
+        assert_eq!(spans(&found), [(Some(0.0), Some(1.2), " Hallo Welt")]);
+        assert_eq!(found.language.as_deref(), Some("de"));
+        assert_eq!(found.segments[0].words[0], word(Some(0.01), Some(0.6), " Hallo", Some(0.6)));
+        assert_eq!(found.segments[0].words.len(), 2);
+
+        let hf = r#"{"text": " Hi you", "chunks": [{"timestamp": [0.0, 0.5], "text": " Hi"}, {"timestamp": [0.5, null], "text": " you"}]}"#;
+        let found = parsed(Kind::Json, hf);
+        assert_eq!(spans(&found), [(Some(0.0), Some(0.5), " Hi"), (Some(0.5), None, " you")]);
+        assert!(found.has_words());
+
+        let api = r#"{"text": "Hi you. Bye.", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi you."}, {"start": 1, "end": 2, "text": "Bye."}],
+            "words": [{"word": "Hi", "start": 0, "end": 0.4}, {"word": "you", "start": 0.4, "end": 1}, {"word": "Bye", "start": 1, "end": 2}]}"#;
+        let found = parsed(Kind::Json, api);
+        let counts: Vec<usize> = found.segments.iter().map(|segment| segment.words.len()).collect();
+        assert_eq!(counts, [2, 1]);
+
+        let found = parsed(Kind::Json, r#"{"text": "Hi"}"#);
+        assert_eq!((spans(&found), found.is_timed()), (vec![(None, None, "Hi")], false));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            for kind in Kind::ALL {
+                let _ = parse(kind, &bytes);
+            }
+        }
+
+        #[test]
+        fn any_mixture_of_its_own_parts_is_read_or_refused(parts in prop::collection::vec(prop::sample::select(vec![
+            "WEBVTT", "\n", "\n\n", "1", "00:00:01,000", " --> ", "00:02.5", "-->", "<", ">", "<v A", "&amp;", "&", "{\\", "}", ":", ",",
+            "99999999999999999999", "\t", "start", "é", "{", "\"segments\":", "[", "]", "\"text\":", "\"a\"", "\"chunks\":", "null", "\r",
+        ]), 0..40)) {
+            for kind in Kind::ALL {
+                let _ = parse(kind, parts.concat().as_bytes());
+            }
+        }
+    }
+}
