@@ -2,12 +2,14 @@
 //!
 //! Nothing but this room prints or ends the program; what happens comes as events of the job.
 
+mod alignment;
 mod args;
 mod bench;
 mod exit;
 mod interrupt;
 mod printer;
 mod progress;
+mod score;
 mod stats;
 
 pub use self::args::Args;
@@ -56,6 +58,9 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
     let printer = Printer::new(talk);
     if let Some(Command::Bench(bench)) = &args.command {
         return run_bench(bench, printer, cancel);
+    }
+    if let Some(Command::Score(args)) = &args.command {
+        return score::run(args, printer, cancel);
     }
     let job = match args.job().and_then(|job| use_threads(args.threads()).map(|()| job)) {
         Ok(job) => job,

@@ -43,6 +43,23 @@ impl Printer {
         out.flush()
     }
 
+    /// Lines on stdout that may have colours; they are left out where nobody would see them.
+    pub fn styled(&self, text: &str) -> io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{text}")?;
+        out.flush()
+    }
+
+    /// Whether stdout shows colours, and they are wanted.
+    pub fn shows_colours(&self) -> bool {
+        anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+    }
+
+    /// Columns of stdout.
+    pub fn width(&self) -> usize {
+        terminal_size::terminal_size_of(io::stdout()).map_or(100, |(width, _)| width.0.into())
+    }
+
     /// `error: what: why: cause`, then `hint: what to do`.
     pub fn error(&self, error: &Error) {
         self.line(ERROR, "error", &chain(error));
@@ -86,7 +103,7 @@ impl Printer {
 }
 
 /// An error and its causes in one line, without what a cause only repeats.
-fn chain(error: &Error) -> String {
+pub fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -19,5 +19,6 @@ mod program;
 mod recording;
 mod resume;
 mod rooms;
+mod score;
 mod seams;
 mod tokenizer;

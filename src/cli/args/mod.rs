@@ -19,6 +19,7 @@ use self::output::OutputArgs;
 use self::speech::SpeechArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::exit;
+use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
 use crate::job::Job;
@@ -36,6 +37,7 @@ const EXAMPLES: &str = "Examples:
   transcribe talk.mp3 --model demo                    try it with no download
   transcribe vortrag.ogg --language de                German, without guessing
   transcribe vortrag.ogg --task translate             German speech, English text
+  transcribe score truth.txt talk.srt                 how many words are wrong
   curl -sL https://host/talk.mp3 | transcribe -       from another program
 
 Every option can be set in the environment, too: --output-dir as TRANSCRIBE_OUTPUT_DIR, and so on.
@@ -61,6 +63,7 @@ impl std::str::FromStr for Threshold {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Bench(BenchArgs),
+    Score(ScoreArgs),
 }
 
 #[derive(Debug, Parser)]
