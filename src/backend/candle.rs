@@ -1,16 +1,20 @@
 //! A Whisper checkpoint that runs on candle.
 
+mod align;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
-use super::{Backend, Capacity, ModelSpec, RowInput, WindowInput};
+use super::{AlignInput, Backend, Capacity, ModelSpec, RowInput, WindowInput};
+use crate::decode::Alignment;
 use crate::device::memory::{self, Memory, Released};
 use crate::device::{Kernels, kernels_for};
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
+use crate::whisper::alignment::{self, Head};
 use crate::whisper::kv_cache::KvShape;
 use crate::whisper::{Config, KvCache, Row, Whisper, Work};
 
@@ -28,6 +32,8 @@ pub struct CandleBackend {
     work: Work,
     device: Device,
     dtype: DType,
+    /// Those that know where in the audio the text is.
+    heads: Vec<Head>,
 }
 
 /// What a cache is made for.
@@ -83,8 +89,15 @@ impl CandleBackend {
             n_vocab: config.vocab_size,
         };
         let work = Work::new(dtype, &device);
+        let heads = alignment::heads(&config, None);
         let model = Whisper::new(config, weights, Arc::clone(&kernels))?;
-        Ok(CandleBackend { model, spec, shape, capacity, kernels, text, audio, work, device, dtype })
+        Ok(CandleBackend { model, spec, shape, capacity, kernels, text, audio, work, device, dtype, heads })
+    }
+
+    /// With what the checkpoint's `generation_config.json` says.
+    pub fn generating(mut self, generation_config: &[u8]) -> Self {
+        self.heads = alignment::heads(&self.model.config, Some(generation_config));
+        self
     }
 
     /// The encoder's output for windows of mel, `[windows, 1500, width]`.
@@ -185,6 +198,30 @@ impl Backend for CandleBackend {
             return Ok(());
         }
         self.decode_rows(rows, logits).map_err(|error| failed("decoding", error))
+    }
+
+    fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {
+        found.clear();
+        for input in inputs {
+            self.check(&[RowInput {
+                sequence: input.sequence,
+                window: input.window,
+                position: 0,
+                tokens: input.tokens,
+                logits_after: &[],
+            }])?;
+            let fits = (1..input.tokens.len()).contains(&input.text.start)
+                && (input.text.start + 1..input.tokens.len()).contains(&input.text.end)
+                && (1..=self.spec.n_audio_ctx).contains(&input.ticks)
+                && (1..=self.spec.n_vocab).contains(&input.n_text);
+            if !fits {
+                return Err(Error::compute(
+                    "timing words",
+                    format!("a request that does not fit: {input:?}"),
+                ));
+            }
+        }
+        self.align_groups(inputs, found).map_err(|error| failed("timing words", error))
     }
 
     fn release(&mut self) -> Result<Released> {

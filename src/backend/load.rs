@@ -26,6 +26,7 @@ pub fn load(checkpoint: Checkpoint, device: &Selected, slots: Slots) -> Result<M
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
         .map_err(|fault| Error::model(&checkpoint.name, fault))?;
     let capacity = slots.capacity(&config, free_memory(device), device.is_accelerator());
+    let generation = checkpoint.generation_config()?.map(std::borrow::Cow::into_owned).unwrap_or_default();
     let Checkpoint { name, files, .. } = checkpoint;
     let (weights, file) = match files {
         Files::Folder { weights, .. } => {
@@ -41,6 +42,7 @@ pub fn load(checkpoint: Checkpoint, device: &Selected, slots: Slots) -> Result<M
             true => Error::OutOfMemory { during: "loading the model", source: error.into() },
             false => Error::model(&name, fault(error, file)),
         })?;
+    let backend = backend.generating(&generation);
     Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
 }
 

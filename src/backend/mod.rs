@@ -16,6 +16,7 @@ pub use slots::Slots;
 
 use std::ops::Range;
 
+use crate::decode::Alignment;
 use crate::device::memory::{Memory, Released};
 use crate::error::Result;
 
@@ -57,6 +58,23 @@ pub struct RowInput<'a> {
     pub logits_after: &'a [usize],
 }
 
+/// The text of a window, to be fed from its beginning and found in the audio.
+#[derive(Debug, Clone)]
+pub struct AlignInput<'a> {
+    /// Sequence slot, whose content is lost.
+    pub sequence: usize,
+    /// Window slot: whose audio it listens to.
+    pub window: usize,
+    /// At least one before the text and one behind it.
+    pub tokens: &'a [u32],
+    /// Which of `tokens` are the text; at least one.
+    pub text: Range<usize>,
+    /// Ticks of the window that hold audio, at least one.
+    pub ticks: usize,
+    /// Ids below this are text.
+    pub n_text: usize,
+}
+
 /// A model on a device. One thread uses it at a time.
 pub trait Backend: Send {
     fn spec(&self) -> &ModelSpec;
@@ -72,6 +90,9 @@ pub trait Backend: Send {
     /// Feeds tokens to every row. `logits` is overwritten: one row of `n_vocab` f32 for every
     /// wanted position, row after row, in the order of the input.
     fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()>;
+
+    /// Finds texts in their windows; `found` is overwritten, one for each input.
+    fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()>;
 
     /// Gives back what was freed but is kept for later use.
     fn release(&mut self) -> Result<Released> {

@@ -5,17 +5,22 @@
 
 use std::ops::Range;
 
-use super::{Backend, Capacity, ModelSpec, RowInput, WindowInput};
+use super::{AlignInput, Backend, Capacity, ModelSpec, RowInput, WindowInput};
+use crate::decode::Alignment;
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
 
 /// Computes the logits that follow `tokens` (all from the first on) in the window `mel`.
 pub type Rule = Box<dyn FnMut(&[f32], &[u32], &mut [f32]) -> Result<()> + Send>;
 
+/// Finds the text `tokens` in the window `mel`: so many tokens in so many ticks.
+pub type AlignRule = Box<dyn FnMut(&[f32], &[u32], usize) -> Result<Alignment> + Send>;
+
 /// See the module.
 pub struct Scripted {
     spec: ModelSpec,
     rule: Rule,
+    align_rule: AlignRule,
     windows: Vec<Option<Vec<f32>>>,
     sequences: Vec<Vec<u32>>,
     /// More windows than this at a time exhaust its memory.
@@ -27,10 +32,15 @@ impl Scripted {
         Scripted {
             spec,
             rule,
+            align_rule: Box::new(|_, _, _| Err(breach("no script for the times of words"))),
             windows: vec![None; capacity.windows],
             sequences: vec![Vec::new(); capacity.sequences],
             room: usize::MAX,
         }
+    }
+
+    pub fn with_alignment(self, rule: AlignRule) -> Self {
+        Scripted { align_rule: rule, ..self }
     }
 
     /// Memory for so many windows only, whatever it was made for.
@@ -97,6 +107,36 @@ impl Backend for Scripted {
                 return Err(breach("one sequence twice in a step"));
             }
             self.decode_row(row, logits)?;
+        }
+        Ok(())
+    }
+
+    fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {
+        found.clear();
+        for (index, input) in inputs.iter().enumerate() {
+            let mel = self.windows.get(input.window).and_then(Option::as_ref);
+            let mel = mel.ok_or_else(|| breach("a window that was not encoded"))?;
+            let cache =
+                self.sequences.get_mut(input.sequence).ok_or_else(|| breach("no such sequence slot"))?;
+            if inputs[..index].iter().any(|other| other.sequence == input.sequence) {
+                return Err(breach("one sequence twice in a step"));
+            }
+            let is_inside =
+                0 < input.text.start && !input.text.is_empty() && input.text.end < input.tokens.len();
+            if !is_inside || input.tokens.len() > self.spec.n_text_ctx {
+                return Err(breach("a text that is not inside of its tokens, or too long"));
+            }
+            if input.ticks == 0 || input.ticks > self.spec.n_audio_ctx || input.n_text > self.spec.n_vocab {
+                return Err(breach("more ticks or more text than there is"));
+            }
+            cache.clear();
+            cache.extend_from_slice(input.tokens);
+            let alignment = (self.align_rule)(mel, &input.tokens[input.text.clone()], input.ticks)?;
+            let rows = input.text.len() + 1;
+            if alignment.attention.len() != rows * input.ticks || alignment.probabilities.len() != rows - 1 {
+                return Err(breach("a script of another shape"));
+            }
+            found.push(alignment);
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! A state machine that never waits: it hands out one request at a time and takes its result. It computes
 //! nothing of the network, so that one engine can drive many of them side by side.
 
+mod words;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,7 @@ use super::segment::Segment;
 use super::sequence::{Limits, Sequence};
 use super::text::strip;
 use super::tokenizer::Tokenizer;
+use super::words::{Alignment, Window, is_written_without_blanks};
 use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
 
 /// Which frames of a recording are to be decoded.
@@ -38,12 +41,15 @@ pub struct Stretch {
 }
 
 /// Where a chunk left off, for the one behind it to go on as if there were no seam.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Handover {
     /// The frame where the next window begins.
     pub seek: usize,
     /// What it is told of the text before it.
     pub prompt: Vec<u32>,
+    /// The second at which the last word ended; only of use where words are timed.
+    #[serde(default)]
+    pub last_speech: f64,
 }
 
 /// What was understood of a chunk.
@@ -100,6 +106,8 @@ pub enum Outcome {
     Retry,
     /// Nothing was said in it.
     Silence,
+    /// Its text is known, but not when each word is said: [`Chunk::alignment`] tells what to find out.
+    Aligning,
     /// This many segments were added.
     Segments(usize),
 }
@@ -121,6 +129,20 @@ pub struct Chunk {
     prefix: Vec<u32>,
     segments: Vec<Segment>,
     decisions: Vec<Decision>,
+    without_blanks: bool,
+    /// When somebody spoke last, in seconds.
+    last_speech: f64,
+    /// A window that waits for the times of its words.
+    untimed: Option<Decided>,
+}
+
+/// A window whose text is settled.
+#[derive(Debug)]
+struct Decided {
+    window: Window,
+    decision: Decision,
+    /// What comes next is told nothing of the text so far.
+    resets: bool,
 }
 
 impl Chunk {
@@ -149,8 +171,11 @@ impl Chunk {
             prefix.insert(0, tokenizer.special().timestamps.start);
         }
         let mut seek = stretch.first;
+        // A chunk between two pauses knows nothing of what was said before the first of them.
+        let mut last_speech = stretch.limit.map_or(0.0, |_| seconds_of_frames(stretch.first as u64));
         if let Some(from) = from {
             seek = seek.max(from.seek);
+            last_speech = from.last_speech;
             history.take_up(from.prompt);
         }
         Chunk {
@@ -164,6 +189,9 @@ impl Chunk {
             prefix,
             segments: Vec::new(),
             decisions: Vec::new(),
+            without_blanks: tokenizer.is_multilingual() && is_written_without_blanks(language),
+            last_speech,
+            untimed: None,
             tokenizer,
             options,
         }
@@ -245,17 +273,55 @@ impl Chunk {
             return Outcome::Silence;
         }
         let cut = cut(&result.tokens, self.tokenizer.special().timestamps.start, self.seek, frames);
-        for piece in &cut.pieces {
-            let segment = self.segment(&result, &result.tokens[piece.tokens.clone()], piece.start, piece.end);
+        let pieces = cut.pieces.iter();
+        let window = Window {
+            segments: pieces
+                .map(|p| self.segment(&result, &result.tokens[p.tokens.clone()], p.start, p.end))
+                .collect(),
+            seek: self.seek,
+            frames,
+            advance: cut.advance,
+            single_timestamp_ending: cut.single_timestamp_ending,
+        };
+        // A text that was chosen because nothing was good enough is no better than what was tried last.
+        let is_doubtful = hottest > self.options.prompt_reset_on_temperature;
+        let resets = is_doubtful || !self.options.condition_on_previous_text;
+        let decided = Decided { window, decision, resets };
+        if !self.options.word_timestamps {
+            return self.add(decided);
+        }
+        self.untimed = Some(decided);
+        match self.alignment() {
+            Some(_) => Outcome::Aligning,
+            None => self.take_words(&Alignment::default()),
+        }
+    }
+
+    fn add(&mut self, Decided { mut window, decision, resets }: Decided) -> Outcome {
+        let count = window.segments.len();
+        let mut spoken = 0.0;
+        for mut segment in window.segments.drain(..) {
+            segment.id = self.segments.len();
+            // Without length or text it stays as a place without content, and is no prompt for what follows.
+            if segment.start == segment.end || strip(&segment.text).is_empty() {
+                segment.text.clear();
+                segment.tokens.clear();
+                segment.words.iter_mut().for_each(Vec::clear);
+            }
+            (segment.start, segment.end) = self.within_limit(segment.start, segment.end);
+            for word in segment.words.iter_mut().flatten() {
+                (word.start, word.end) = self.within_limit(word.start.max(spoken), word.end);
+                word.end = word.end.max(word.start);
+                spoken = word.start;
+            }
             self.history.extend(&segment.tokens);
             self.segments.push(segment);
         }
-        // A text that was chosen because nothing was good enough is no better than what was tried last.
-        if !self.options.condition_on_previous_text || hottest > self.options.prompt_reset_on_temperature {
+        if resets {
             self.history.reset();
         }
-        self.advance(cut.advance, decision);
-        Outcome::Segments(cut.pieces.len())
+        self.advance(window.advance, decision);
+        Outcome::Segments(count)
     }
 
     /// The text to take, if any, now that no other temperature will be tried: `last`, or if it `fails` too the
@@ -295,11 +361,20 @@ impl Chunk {
 
     /// Frames of the stretch that lie behind the next window.
     pub fn frames_done(&self) -> usize {
-        self.seek.min(self.stretch.end) - self.stretch.first
+        self.frames_before(self.seek)
+    }
+
+    /// Frames of the stretch before this one of the recording.
+    pub fn frames_before(&self, frame: usize) -> usize {
+        frame.min(self.stretch.end) - self.stretch.first
     }
 
     pub fn finish(self) -> DecodedChunk {
-        let handover = Handover { seek: self.seek, prompt: self.history.recent().to_vec() };
+        let handover = Handover {
+            seek: self.seek,
+            prompt: self.history.recent().to_vec(),
+            last_speech: self.last_speech,
+        };
         let Chunk { segments, decisions, history, .. } = self;
         DecodedChunk { segments, said: history.into_said(), decisions, handover }
     }
@@ -322,21 +397,13 @@ impl Chunk {
     fn segment(&self, result: &WindowResult, tokens: &[u32], start: f64, end: f64) -> Segment {
         let eot = self.tokenizer.special().eot;
         let said: Vec<u32> = tokens.iter().copied().filter(|token| *token < eot).collect();
-        let mut text = self.tokenizer.decode(&said);
-        let mut tokens = tokens.to_vec();
-        // Without length or text it stays as a place without content, and is no prompt for what follows.
-        if start == end || strip(&text).is_empty() {
-            text.clear();
-            tokens.clear();
-        }
-        let (start, end) = self.within_limit(start, end);
         Segment {
-            id: self.segments.len(),
+            id: 0,
             seek: self.seek,
             start,
             end,
-            text,
-            tokens,
+            text: self.tokenizer.decode(&said),
+            tokens: tokens.to_vec(),
             temperature: result.temperature,
             avg_logprob: result.avg_logprob,
             compression_ratio: result.compression_ratio,

@@ -19,6 +19,7 @@ pub mod segment;
 pub mod sequence;
 mod text;
 pub mod tokenizer;
+pub mod words;
 
 pub use chunk::{Chunk, DecodedChunk, Handover, Outcome, Search, Stretch, WindowRequest};
 pub use decision::{Decision, Fault, Rejected, Rule};
@@ -27,3 +28,4 @@ pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
 pub use ranking::Hypothesis;
 pub use segment::{Segment, Word};
 pub use tokenizer::Tokenizer;
+pub use words::{AlignRequest, Alignment};

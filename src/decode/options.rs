@@ -141,7 +141,19 @@ pub struct DecodeOptions {
     pub sample_len: Option<usize>,
     /// Chooses the random numbers at temperatures above 0.
     pub seed: u64,
+    /// Finds out when each word is said.
+    pub word_timestamps: bool,
+    /// Marks that belong to the word behind them.
+    pub prepend_punctuations: String,
+    /// Marks that belong to the word before them.
+    pub append_punctuations: String,
+    /// Text that is hardly speech is left out with the silence around it, if that lasts longer than so many seconds.
+    pub hallucination_silence_threshold: Option<f64>,
 }
+
+/// openai/whisper's.
+const PREPEND_PUNCTUATIONS: &str = "\"'“¿([{-";
+const APPEND_PUNCTUATIONS: &str = "\"'.。,，!！?？:：”)]}、";
 
 impl Default for DecodeOptions {
     fn default() -> Self {
@@ -171,6 +183,10 @@ impl Default for DecodeOptions {
             max_initial_timestamp: Some(1.0),
             sample_len: None,
             seed: 0,
+            word_timestamps: false,
+            prepend_punctuations: PREPEND_PUNCTUATIONS.into(),
+            append_punctuations: APPEND_PUNCTUATIONS.into(),
+            hallucination_silence_threshold: None,
         }
     }
 }
@@ -191,6 +207,7 @@ impl DecodeOptions {
             return Err(Error::usage("sample length 0", "at least one token is needed"));
         }
         self.check_search()?;
+        self.check_words()?;
         match self.max_initial_timestamp {
             Some(seconds) if !(0.0..=30.0).contains(&seconds) => Err(Error::usage(
                 format!("max initial timestamp `{seconds}`"),
@@ -246,6 +263,19 @@ impl DecodeOptions {
         let is_searched = self.temperatures.contains(&0.0);
         self.beams().filter(|_| is_searched).map_or(1, |width| width.beams)
     }
+
+    fn check_words(&self) -> Result<()> {
+        let Some(seconds) = self.hallucination_silence_threshold else { return Ok(()) };
+        let what = format!("hallucination silence threshold `{seconds}`");
+        if !(seconds.is_finite() && seconds >= 0.0) {
+            return Err(Error::usage(what, "must be a number of seconds, 0 or more"));
+        }
+        if self.word_timestamps {
+            return Ok(());
+        }
+        let why = "only words with times tell what is hardly speech".into();
+        Err(Error::Usage { what, why, hint: Some("add --word-timestamps".into()) })
+    }
 }
 
 #[cfg(test)]
@@ -267,6 +297,12 @@ mod tests {
     fn options_that_cannot_be_meant_are_refused() {
         let default = DecodeOptions::default();
         assert!(default.check().is_ok());
+        let words = DecodeOptions {
+            word_timestamps: true,
+            hallucination_silence_threshold: Some(2.0),
+            ..default.clone()
+        };
+        assert!(words.check().is_ok());
         let wrong = [
             DecodeOptions { temperatures: vec![], ..default.clone() },
             DecodeOptions { temperatures: vec![0.0, f64::NAN], ..default.clone() },
@@ -279,7 +315,13 @@ mod tests {
             DecodeOptions { beam_size: Some(2), patience: Some(0.2), ..default.clone() },
             DecodeOptions { length_penalty: Some(1.5), ..default.clone() },
             DecodeOptions { repetition_penalty: 0.0, ..default.clone() },
-            DecodeOptions { max_initial_timestamp: Some(31.0), ..default },
+            DecodeOptions { max_initial_timestamp: Some(31.0), ..default.clone() },
+            DecodeOptions { hallucination_silence_threshold: Some(2.0), ..default.clone() },
+            DecodeOptions {
+                word_timestamps: true,
+                hallucination_silence_threshold: Some(-1.0),
+                ..default.clone()
+            },
         ];
         for options in wrong {
             assert!(matches!(options.check(), Err(Error::Usage { .. })), "{options:?}");

@@ -87,6 +87,17 @@ pub trait Kernels: Debug + Send + Sync {
     /// `reach[i].1` entries of slot `reach[i].0`. Into `[rows, width]`.
     fn cached_attention(&self, q: &Tensor, cache: &KeysValues, reach: &[Place], y: &Tensor) -> Result<()>;
 
+    /// How rows weigh the first `seen.1` entries of slot `seen.0` in their attention to a cache, for some of the heads:
+    /// the first `width` columns of `q` are the queries. Into `[heads, rows, entries]`; each row sums to 1.
+    fn cached_weights(
+        &self,
+        q: &Tensor,
+        cache: &KeysValues,
+        heads: &[usize],
+        seen: Place,
+        y: &Tensor,
+    ) -> Result<()>;
+
     /// All values, as f32, into memory of the host, whose old content goes.
     fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()>;
 }
@@ -210,6 +221,25 @@ mod tests {
                 kernels.copy(&cache, slots - 1, 0, copied.0.min(len)..(copied.0 + copied.1).min(len))?;
                 kernels.cached_attention(&q, &cache, &reach, y)
             });
+        }
+
+        #[test]
+        fn weights_agree(len in 1usize..140, seen in 1usize..140, rows in 1usize..30, chosen in prop::collection::vec(0usize..3, 1..5), seed: u64) {
+            let (slots, heads, head) = (2, 3, 16);
+            let width = heads * head;
+            let all: Vec<Place> = (0..slots).flat_map(|slot| (0..len).map(move |at| (slot, at))).collect();
+            let x = random(&[all.len(), 2 * width], seed);
+            let q = random(&[rows + 1, 2 * width], seed + 1).narrow(0, 1, rows).unwrap();
+            let seen = seen.min(len);
+            let [fast, plain] = both(&random(&[chosen.len(), rows, seen], seed), |kernels, y| {
+                let cache = kernels.cache([slots, heads, len, head], DType::F32, &Device::Cpu)?;
+                kernels.store(&cache, &x, 0, &all)?;
+                kernels.cached_weights(&q, &cache, &chosen, (1, seen), y)
+            });
+            assert_close(&fast, &plain, 1e-5);
+            for sum in flat(&fast.sum(2).unwrap()) {
+                prop_assert!((sum - 1.0).abs() < 1e-4);
+            }
         }
 
         #[test]

@@ -127,6 +127,24 @@ impl Kernels for Plain {
         Ok(())
     }
 
+    fn cached_weights(
+        &self,
+        q: &Tensor,
+        cache: &KeysValues,
+        heads: &[usize],
+        (slot, seen): Place,
+        y: &Tensor,
+    ) -> Result<()> {
+        let head = cache.shape[3];
+        let keys = cache.keys.get(slot)?.narrow(1, 0, seen)?;
+        for (index, &h) in heads.iter().enumerate() {
+            let q = (q.narrow(D::Minus1, h * head, head)?.contiguous()? * scale(head))?;
+            let weights = softmax_last_dim(&q.matmul(&keys.get(h)?.t()?)?)?;
+            y.slice_set(&weights.unsqueeze(0)?, 0, index)?;
+        }
+        Ok(())
+    }
+
     fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()> {
         *to = x.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
         Ok(())

@@ -6,9 +6,9 @@ use super::attempt::{Attempt, Finished};
 use super::language::{self, LanguageGuess};
 use super::seats::Seats;
 use super::{Event, Recording, Task, WindowDone};
-use crate::backend::{Backend, RowInput};
-use crate::decode::{Chunk, DecodedChunk, Language, Outcome, Tokenizer};
-use crate::error::Result;
+use crate::backend::{AlignInput, Backend, RowInput};
+use crate::decode::{AlignRequest, Alignment, Chunk, DecodedChunk, Language, Outcome, Tokenizer};
+use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
 
 /// Frames from a place in the recording: what is to lie in the window slot.
@@ -43,10 +43,24 @@ enum Work {
         chunk: Box<Chunk>,
         attempt: Box<Attempt>,
     },
+    /// The text of a window is known, and its words are to be timed.
+    Aligning {
+        chunk: Box<Chunk>,
+        request: AlignRequest,
+        ended: Ended,
+    },
     /// Its last window is done, or it has none.
     Done(DecodedChunk),
     /// It gave up its place.
     Left,
+}
+
+/// The attempt that a window needs no other after.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    seek: usize,
+    fallbacks: usize,
+    temperature: f64,
 }
 
 /// What all desks share.
@@ -106,6 +120,7 @@ impl Desk {
             Work::Decoding { attempt, .. } => {
                 Window { seek: attempt.request.seek, frames: attempt.request.frames }
             }
+            Work::Aligning { request, .. } => Window { seek: request.seek, frames: request.frames },
             Work::Done(_) | Work::Left => return None,
         };
         Some(wanted).filter(|wanted| self.encoded != Some(*wanted))
@@ -130,7 +145,7 @@ impl Desk {
                 logits_after: &[0],
             }),
             Work::Decoding { attempt, .. } => attempt.rows(self.slot, out),
-            Work::Done(_) | Work::Left => {}
+            Work::Aligning { .. } | Work::Done(_) | Work::Left => {}
         }
     }
 
@@ -146,7 +161,7 @@ impl Desk {
                 Ok(0)
             }
             Work::Decoding { attempt, .. } => attempt.accept(logits, model.tokenizer.special().no_speech),
-            Work::Done(_) | Work::Left => Ok(0),
+            Work::Aligning { .. } | Work::Done(_) | Work::Left => Ok(0),
         }
     }
 
@@ -163,25 +178,63 @@ impl Desk {
             return Ok((tokens, false));
         };
         let Finished { request, found, no_speech_prob } = attempt.finish();
-        let before = chunk.frames_done();
         let result = chunk.choose(&request, &found, no_speech_prob);
-        let temperature = result.temperature;
+        let (seek, fallbacks, temperature) = (request.seek, request.attempt, result.temperature);
         let outcome = chunk.accept(result);
+        self.conclude(chunk, outcome, Ended { seek, fallbacks, temperature });
+        Ok((tokens, outcome == Outcome::Retry && fallbacks == 0))
+    }
+
+    /// What to find in the window, if words are to be timed.
+    pub fn alignment(&self, model: &Model) -> Option<AlignInput<'_>> {
+        let Work::Aligning { request, .. } = &self.work else { return None };
+        Some(AlignInput {
+            sequence: self.slot,
+            window: self.slot,
+            tokens: &request.tokens,
+            text: request.text.clone(),
+            ticks: request.ticks(),
+            n_text: model.tokenizer.special().eot as usize,
+        })
+    }
+
+    pub fn take_words(&mut self, alignment: &Alignment) -> Result<()> {
+        if alignment.probabilities.iter().any(|probability| probability.is_nan()) {
+            return Err(Error::compute("timing words", "the model's output is not a number"));
+        }
+        match std::mem::replace(&mut self.work, Work::Left) {
+            Work::Aligning { mut chunk, ended, .. } => {
+                let outcome = chunk.take_words(alignment);
+                self.conclude(chunk, outcome, ended);
+            }
+            other => self.work = other,
+        }
+        Ok(())
+    }
+
+    /// Tells what came of a window, and goes on.
+    fn conclude(&mut self, chunk: Box<Chunk>, outcome: Outcome, ended: Ended) {
+        if outcome == Outcome::Aligning
+            && let Some(request) = chunk.alignment()
+        {
+            self.work = Work::Aligning { chunk, request, ended };
+            return;
+        }
         if let Outcome::Segments(count) = outcome {
             let segments = chunk.segments();
             self.tell(Event::Segments(segments[segments.len() - count..].to_vec()));
         }
         if outcome != Outcome::Retry {
+            let Ended { seek, fallbacks, temperature } = ended;
             self.tell(Event::WindowDone(WindowDone {
-                seek: request.seek,
-                frames: chunk.frames_done() - before,
-                fallbacks: request.attempt,
+                seek,
+                frames: chunk.frames_done().saturating_sub(chunk.frames_before(seek)),
+                fallbacks,
                 temperature,
                 is_silence: outcome == Outcome::Silence,
             }));
         }
         self.next(chunk);
-        Ok((tokens, outcome == Outcome::Retry && request.attempt == 0))
     }
 
     pub fn is_done(&self) -> bool {

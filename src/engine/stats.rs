@@ -12,6 +12,9 @@ pub struct Stats {
     pub decoding: f64,
     /// Tokens chosen, of all attempts.
     pub tokens: u64,
+    /// Timing words: windows, and seconds.
+    pub aligned: u64,
+    pub aligning: f64,
     /// Windows whose first result was not good enough.
     pub fallbacks: u64,
     /// Chunks that were finished.

@@ -11,7 +11,7 @@ use super::seats::Seats;
 use super::{ReleasePolicy, Stats, Task};
 use crate::backend::{Backend, RowInput, WindowInput};
 use crate::cancel::CancelToken;
-use crate::decode::Tokenizer;
+use crate::decode::{Alignment, Tokenizer};
 use crate::error::{Error, Result, caught};
 use crate::probe;
 
@@ -24,8 +24,8 @@ pub struct Signals {
 
 pub struct Worker {
     pub(super) backend: Box<dyn Backend>,
-    model: Model,
-    signals: Signals,
+    pub(super) model: Model,
+    pub(super) signals: Signals,
     /// By window slot.
     pub(super) desks: Vec<Option<Desk>>,
     pub(super) seats: Seats,
@@ -35,6 +35,7 @@ pub struct Worker {
     pub(super) release: ReleasePolicy,
     mels: Vec<Vec<f32>>,
     logits: Vec<f32>,
+    pub(super) alignments: Vec<Alignment>,
     pub(super) stats: Stats,
 }
 
@@ -59,6 +60,7 @@ impl Worker {
             release,
             mels: Vec::new(),
             logits: Vec::new(),
+            alignments: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -76,7 +78,7 @@ impl Worker {
             }
             let started = Instant::now();
             let taken = self.seat_tasks() as f64 / self.desks.len().max(1) as f64;
-            let worked = self.encode().and_then(|()| self.decode());
+            let worked = self.encode().and_then(|()| self.decode()).and_then(|()| self.align());
             self.leave();
             if let Err(error) = worked {
                 self.make_do_with_less(error);
@@ -311,7 +313,7 @@ fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>], cancel: &Cancel
 }
 
 /// Lets a lack of memory through: it is nobody's fault, and all others are dealt with one by one.
-fn not_short<T>(outcome: Result<T>) -> Result<Result<T>> {
+pub(super) fn not_short<T>(outcome: Result<T>) -> Result<Result<T>> {
     match outcome {
         Err(error @ Error::OutOfMemory { .. }) => Err(error),
         outcome => Ok(outcome),

@@ -2,7 +2,7 @@
 
 use super::partial::JSON_MARK;
 use super::{Exporter, python};
-use crate::transcript::{Segment, Transcript};
+use crate::transcript::{Segment, Transcript, Word};
 
 pub struct Json;
 
@@ -48,6 +48,25 @@ fn write_segment(segment: &Segment, out: &mut String) {
     out.push_str(&format!(", \"tokens\": [{}]", tokens.join(", ")));
     for (name, value) in measures {
         out.push_str(&format!(", \"{name}\": {}", python::float(value)));
+    }
+    if let Some(words) = &segment.words {
+        out.push_str(", \"words\": [");
+        for (i, word) in words.iter().enumerate() {
+            if i > 0 {
+                out.push_str(", ");
+            }
+            write_word(word, out);
+        }
+        out.push(']');
+    }
+    out.push('}');
+}
+
+fn write_word(Word { word, start, end, probability }: &Word, out: &mut String) {
+    out.push_str("{\"word\": ");
+    python::string(word, out);
+    for (name, value) in [("start", start), ("end", end), ("probability", probability)] {
+        out.push_str(&format!(", \"{name}\": {}", python::float(*value)));
     }
     out.push('}');
 }

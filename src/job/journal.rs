@@ -371,7 +371,7 @@ mod tests {
                 probability: third,
             }]),
         };
-        let handover = Handover { seek: index * 1_000 + 999, prompt: vec![1, 2, 3] };
+        let handover = Handover { seek: index * 1_000 + 999, prompt: vec![1, 2, 3], last_speech: 1.5 };
         let rejected = Rejected { temperature: third, faults: vec![Fault::Logprob] };
         let decision = Decision { rule: Rule::Likeliest, rejected: vec![rejected], ..Decision::default() };
         let first = index * 1_000;

@@ -90,6 +90,22 @@ impl Decoder {
         audio: &KvCache,
         work: &mut Work,
     ) -> Result<Tensor> {
+        self.layers_of(rows, (text, audio), work, &mut |_, _, _| Ok(()))
+    }
+
+    pub(super) fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()> {
+        self.kernels.read(x, to)
+    }
+
+    /// As [`forward`](Self::forward). Calls `asks` with each layer's index and with what its rows ask the audio for,
+    /// `[tokens, width]`.
+    pub(super) fn layers_of(
+        &self,
+        rows: &[Row<'_>],
+        (text, audio): (&KvCache, &KvCache),
+        work: &mut Work,
+        asks: &mut dyn FnMut(usize, &Tensor, &mut Work) -> Result<()>,
+    ) -> Result<Tensor> {
         let (text_len, width) = self.positions.dims2()?;
         let batch = Batch::new(rows, text_len, self.audio_len)?;
         let count = batch.tokens.len();
@@ -110,6 +126,7 @@ impl Decoder {
 
             layer.cross.norm.forward(&x, &narrow)?;
             layer.cross.query.forward(&narrow, Then::Keep, &query)?;
+            asks(index, &query, work)?;
             audio.attend(index, &query, &batch.audio, &narrow)?;
             layer.cross.out.forward(&narrow, Then::Add, &x)?;
             layer.feed_forward.forward(&x, &narrow, &inner)?;

@@ -46,6 +46,11 @@ impl KvCache {
         self.kernels.cached_attention(q, &self.layers[layer], reach, y)
     }
 
+    /// How the rows of `q` weigh the first entries of a slot.
+    pub fn weigh(&self, layer: usize, q: &Tensor, heads: &[usize], seen: Place, y: &Tensor) -> Result<()> {
+        self.kernels.cached_weights(q, &self.layers[layer], heads, seen, y)
+    }
+
     /// Copies entries of a slot to the same places of another one.
     pub fn copy_slot(&self, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
         if from == to || entries.is_empty() {

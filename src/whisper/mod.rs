@@ -3,6 +3,7 @@
 //! It computes what it is given, for several windows and sequences at once, and knows nothing of audio,
 //! tokens' meanings or schedules. The arithmetic itself comes from [`device::Kernels`](crate::device::Kernels).
 
+pub mod alignment;
 pub mod attention;
 pub mod config;
 pub mod decoder;

@@ -12,12 +12,14 @@ pub struct Work {
     /// What is wider than that: projections, the inside of a feed-forward, the first convolution.
     pub wide: Buffer,
     pub logits: Buffer,
+    /// How a few heads weigh what they hear.
+    pub weights: Buffer,
 }
 
 impl Work {
     pub fn new(dtype: DType, device: &Device) -> Self {
         let buffer = || Buffer { memory: None, dtype, device: device.clone() };
-        Work { x: buffer(), narrow: buffer(), wide: buffer(), logits: buffer() }
+        Work { x: buffer(), narrow: buffer(), wide: buffer(), logits: buffer(), weights: buffer() }
     }
 }
 

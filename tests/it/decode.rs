@@ -60,7 +60,7 @@ impl Features for CountingFeatures {
     }
 }
 
-fn mix(x: u64) -> u64 {
+pub fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -128,7 +128,7 @@ fn backend_for(n_vocab: usize, seed: u64, sequences: usize) -> Scripted {
 }
 
 /// Options under openai-whisper's names.
-fn options(given: &Value) -> DecodeOptions {
+pub fn options(given: &Value) -> DecodeOptions {
     let mut options = DecodeOptions { when_all_fail: WhenAllFail::Last, ..DecodeOptions::default() };
     for (name, value) in given.as_object().unwrap() {
         let text = || value.as_str().unwrap();
@@ -136,6 +136,10 @@ fn options(given: &Value) -> DecodeOptions {
             "task" => options.task = text().parse().unwrap(),
             "language" => options.language = Some(text().parse().unwrap()),
             "temperature" => options.temperatures = serde_json::from_value(value.clone()).unwrap(),
+            "word_timestamps" => options.word_timestamps = value.as_bool().unwrap(),
+            "append_punctuations" => options.append_punctuations = text().into(),
+            "prepend_punctuations" => options.prepend_punctuations = text().into(),
+            "hallucination_silence_threshold" => options.hallucination_silence_threshold = value.as_f64(),
             "best_of" => options.best_of = value.as_u64().map(|n| n as usize),
             "beam_size" => options.beam_size = value.as_u64().map(|n| n as usize),
             "patience" => options.patience = value.as_f64(),

@@ -22,3 +22,4 @@ mod rooms;
 mod score;
 mod seams;
 mod tokenizer;
+mod words;

@@ -4,6 +4,7 @@ mod decoding;
 mod model;
 mod output;
 mod speech;
+mod words;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use self::decoding::DecodingArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
 use self::speech::SpeechArgs;
+use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::exit;
 use crate::cli::score::ScoreArgs;
@@ -89,6 +91,9 @@ pub struct Args {
     #[command(flatten)]
     decoding: DecodingArgs,
 
+    #[command(flatten)]
+    words: WordArgs,
+
     /// Tell in the end how fast it was and where the time went
     #[arg(long, env = "TRANSCRIBE_STATS", value_parser = FalseyValueParser::new(), help_heading = GENERAL)]
     stats: bool,
@@ -155,6 +160,7 @@ impl Args {
         let mut decode = DecodeOptions::default();
         self.speech.set(&mut decode)?;
         self.decoding.set(&mut decode)?;
+        self.words.set(&mut decode);
         decode.check()?;
         Ok(Job {
             inputs: self.inputs.clone(),
@@ -196,7 +202,8 @@ mod tests {
     fn every_option_has_its_variable_and_a_group() {
         let command = Args::described();
         command.clone().debug_assert();
-        let options: Vec<_> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
+        let options: Vec<_> =
+            command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()).collect();
         assert!(options.len() > 20);
         for option in options {
             let long = option.get_long().unwrap();
@@ -219,6 +226,21 @@ mod tests {
             let option = format!("--temperature-increment-on-fallback={step}");
             assert!(temperatures(&[&option]).is_err(), "{step}");
         }
+    }
+
+    #[test]
+    fn words_are_asked_for_in_either_spelling() {
+        let words = |line: &[&str]| args(line).job().unwrap().decode.word_timestamps;
+        assert!(!words(&[]));
+        assert!(words(&["--word-timestamps", "other.mp3"]));
+        assert!(words(&["--word_timestamps", "True", "other.mp3"]));
+        assert!(!words(&["--word_timestamps", "False"]));
+        let silence = ["--hallucination_silence_threshold", "2"];
+        assert!(args(&silence).job().is_err());
+        let job = args(&[&silence[..], &["--word-timestamps"]].concat()).job().unwrap();
+        assert_eq!(job.decode.hallucination_silence_threshold, Some(2.0));
+        let marks = args(&["--prepend_punctuations", "-", "--append-punctuations", ""]).job().unwrap().decode;
+        assert_eq!((marks.prepend_punctuations.as_str(), marks.append_punctuations.as_str()), ("-", ""));
     }
 
     #[test]

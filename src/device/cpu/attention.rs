@@ -95,24 +95,11 @@ pub struct Few<'a> {
 impl Few<'_> {
     /// Calls `put` with row, first dimension, and values from there on.
     #[inline(always)]
-    pub fn attend<S: Simd>(self, simd: S, mut put: impl FnMut(usize, usize, &[f32])) {
-        let Few { q, stride, rows, head, keys, values, len, seen, scratch } = self;
-        let scale = (head as f32).powf(-0.5);
+    pub fn attend<S: Simd>(mut self, simd: S, mut put: impl FnMut(usize, usize, &[f32])) {
+        let totals = self.weigh(simd);
+        let Few { rows, head, values, len, seen, scratch, .. } = self;
         let padded = seen.next_multiple_of(KEYS);
-        let (scores, queries) = scratch.split_at_mut(ROWS * padded);
-        for (to, from) in queries.chunks_exact_mut(head).zip(q.chunks(stride)).take(rows) {
-            to.iter_mut().zip(from).for_each(|(to, q)| *to = q * scale);
-        }
-        for (panel, w) in keys.chunks_exact(KEYS * head).take(padded / KEYS).enumerate() {
-            let sums = &mut scores[panel * KEYS..];
-            Tile::<KEYS> { x: queries, stride: head, rows, w, sums, sums_stride: padded, fresh: true }
-                .add(simd);
-        }
-        let mut totals = [1f32; ROWS];
-        for (total, scores) in totals.iter_mut().zip(scores.chunks_exact_mut(padded)).take(rows) {
-            scores[seen..].fill(f32::NEG_INFINITY);
-            *total = simd.vectorize(Exponentials(scores));
-        }
+        let scores = &scratch[..ROWS * padded];
         for (panel, w) in values.chunks_exact(COLUMNS * len).enumerate() {
             let mut sums = [[0f32; COLUMNS]; ROWS];
             let w = &w[..seen * COLUMNS];
@@ -133,6 +120,42 @@ impl Few<'_> {
                 put(row, panel * COLUMNS, &sums[..columns]);
             }
         }
+    }
+
+    /// Calls `put` with row and the weights of all entries that are seen, which sum to 1.
+    #[inline(always)]
+    pub fn weights<S: Simd>(mut self, simd: S, mut put: impl FnMut(usize, &[f32])) {
+        let totals = self.weigh(simd);
+        let padded = self.seen.next_multiple_of(KEYS);
+        let weights = self.scratch.chunks_exact_mut(padded);
+        for (row, (weights, total)) in weights.zip(totals).enumerate().take(self.rows) {
+            let weights = &mut weights[..self.seen];
+            weights.iter_mut().for_each(|weight| *weight /= total);
+            put(row, weights);
+        }
+    }
+
+    /// Puts the weights of all entries at the start of the scratch, row after row; they sum to what it gives.
+    #[inline(always)]
+    fn weigh<S: Simd>(&mut self, simd: S) -> [f32; ROWS] {
+        let Few { q, stride, rows, head, keys, seen, ref mut scratch, .. } = *self;
+        let scale = (head as f32).powf(-0.5);
+        let padded = seen.next_multiple_of(KEYS);
+        let (scores, queries) = scratch.split_at_mut(ROWS * padded);
+        for (to, from) in queries.chunks_exact_mut(head).zip(q.chunks(stride)).take(rows) {
+            to.iter_mut().zip(from).for_each(|(to, q)| *to = q * scale);
+        }
+        for (panel, w) in keys.chunks_exact(KEYS * head).take(padded / KEYS).enumerate() {
+            let sums = &mut scores[panel * KEYS..];
+            Tile::<KEYS> { x: queries, stride: head, rows, w, sums, sums_stride: padded, fresh: true }
+                .add(simd);
+        }
+        let mut totals = [1f32; ROWS];
+        for (total, scores) in totals.iter_mut().zip(scores.chunks_exact_mut(padded)).take(rows) {
+            scores[seen..].fill(f32::NEG_INFINITY);
+            *total = simd.vectorize(Exponentials(scores));
+        }
+        totals
     }
 }
 

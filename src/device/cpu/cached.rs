@@ -136,6 +136,69 @@ pub fn attend(
     Ok(())
 }
 
+/// How the rows of `q` (of `columns` values, the first `heads × head` of them the query) weigh the first `seen` entries
+/// of a slot, for some of the heads; into `y`, `[heads, rows, seen]`.
+pub fn weigh(
+    q: &[f32],
+    columns: usize,
+    keys: &[f32],
+    shape: CacheShape,
+    chosen: &[usize],
+    (slot, seen): Place,
+    y: &mut [f32],
+) -> Result<()> {
+    let CacheShape { slots, heads, len, head } = shape;
+    let rows = q.len() / columns.max(1);
+    let fits = slot < slots && (1..=len).contains(&seen) && chosen.iter().all(|h| *h < heads);
+    if !fits || columns < heads * head || y.len() != chosen.len() * rows * seen {
+        bail!("cached weights: {seen} entries of slot {slot}, heads {chosen:?} of {shape:?}");
+    }
+    let arch = Arch::new();
+    let pieces = rows.div_ceil(ROWS);
+    let target = Shared::new(y);
+    let size = shape.keys().size();
+    (0..chosen.len() * pieces).into_par_iter().for_each(|task| {
+        let (index, first) = (task / pieces, task % pieces * ROWS);
+        let (h, count) = (chosen[index], ROWS.min(rows - first));
+        with_scratch(few_len(seen, head), |scratch| {
+            let few = Few {
+                q: &q[first * columns + h * head..],
+                stride: columns,
+                rows: count,
+                head,
+                keys: &keys[(slot * heads + h) * size..][..size],
+                values: &[],
+                len,
+                seen,
+                scratch,
+            };
+            arch.dispatch(Weights { few, target, first: (index * rows + first) * seen });
+        });
+    });
+    Ok(())
+}
+
+struct Weights<'a> {
+    few: Few<'a>,
+    target: Shared<'a>,
+    /// Where in the target those of the first row go.
+    first: usize,
+}
+
+impl WithSimd for Weights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Weights { few, target, first } = self;
+        few.weights(simd, |row, weights| {
+            // SAFETY: these rows of this head are this piece's own.
+            let to = unsafe { target.slice(first + row * weights.len(), weights.len()) };
+            to.copy_from_slice(weights);
+        });
+    }
+}
+
 struct Group<'a> {
     few: Few<'a>,
     target: Shared<'a>,

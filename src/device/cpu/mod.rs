@@ -161,6 +161,18 @@ impl Kernels for Cpu {
         into(y, q, |q, y| cached::attend(q, columns, &keys, &entries, cache.shape.into(), reach, y))
     }
 
+    fn cached_weights(
+        &self,
+        q: &Tensor,
+        cache: &KeysValues,
+        heads: &[usize],
+        seen: Place,
+        y: &Tensor,
+    ) -> Result<()> {
+        let (columns, keys) = (q.dims2()?.1, values(&cache.keys)?);
+        into(y, q, |q, y| cached::weigh(q, columns, &keys, cache.shape.into(), heads, seen, y))
+    }
+
     fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()> {
         to.clear();
         to.extend_from_slice(&values(x)?);

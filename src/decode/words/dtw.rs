@@ -1,0 +1,87 @@
+//! The cheapest way through a matrix that never goes back: dynamic time warping.
+
+/// From where the cheapest way to a place comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Both,
+    Row,
+    Column,
+}
+
+/// The column at which the way enters each row, of the way with the smallest sum of `-gain` (rows of `columns`
+/// values) from the first place to the last. Ties go as in openai/whisper: a step along both, or down the rows, only
+/// where it is cheaper than all others.
+pub fn first_columns(gain: &[f32], columns: usize) -> Vec<usize> {
+    if columns == 0 {
+        return Vec::new();
+    }
+    let rows = gain.len() / columns;
+    let mut steps = Vec::with_capacity(rows * columns);
+    // Costs of the row above, with a place before the first column.
+    let mut above = vec![f32::INFINITY; columns + 1];
+    above[0] = 0.0;
+    for row in gain.chunks_exact(columns) {
+        let (mut diagonal, mut left) = (above[0], f32::INFINITY);
+        above[0] = f32::INFINITY;
+        for (cost, gain) in above[1..].iter_mut().zip(row) {
+            let up = *cost;
+            let (least, step) = if diagonal < up && diagonal < left {
+                (diagonal, From::Both)
+            } else if up < diagonal && up < left {
+                (up, From::Row)
+            } else {
+                (left, From::Column)
+            };
+            *cost = least - gain;
+            steps.push(step);
+            (diagonal, left) = (up, *cost);
+        }
+    }
+    way_back(&steps, rows, columns)
+}
+
+fn way_back(steps: &[From], rows: usize, columns: usize) -> Vec<usize> {
+    let mut first = vec![0; rows];
+    let (mut row, mut column) = (rows, columns);
+    while row > 0 && column > 0 {
+        first[row - 1] = column - 1;
+        match steps[(row - 1) * columns + column - 1] {
+            From::Both => (row, column) = (row - 1, column - 1),
+            From::Row => row -= 1,
+            From::Column => column -= 1,
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_follows_what_stands_out() {
+        let gain = [9.0, 9.0, 0.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0, 9.0];
+        assert_eq!(first_columns(&gain, 4), [0, 2, 3]);
+    }
+
+    #[test]
+    fn odd_shapes_are_no_harm() {
+        assert!(first_columns(&[], 0).is_empty());
+        assert!(first_columns(&[], 3).is_empty());
+        assert_eq!(first_columns(&[1.0; 5], 1), [0; 5]);
+        assert_eq!(first_columns(&[f32::NAN; 6], 3), [0; 2]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_way_never_goes_back(
+            gain in proptest::collection::vec(proptest::num::f32::ANY, 0..400),
+            columns in 0_usize..40,
+        ) {
+            let first = first_columns(&gain, columns);
+            assert_eq!(first.len(), gain.len().checked_div(columns).unwrap_or(0));
+            assert!(first.is_sorted() && first.iter().all(|column| *column < columns));
+            assert!(first.first().is_none_or(|column| *column == 0));
+        }
+    }
+}
