@@ -303,3 +303,24 @@ fn neighbours_order_slots_and_threads_do_not_show() {
         check("threads", run(&all, &["--batch-size", "4", "--threads", threads]));
     }
 }
+
+/// The words of a text are timed beside those of others, too.
+#[test]
+fn words_do_not_depend_on_neighbours_slots_and_threads() {
+    let all = ["short_en.flac", "short_es.flac", "long_es.flac"];
+    let timed = |inputs: &[&str], line: &[&str]| {
+        let words = ["--word-timestamps", "--hallucination-silence-threshold", "1"];
+        run(inputs, &[&words[..], line].concat())
+    };
+    let expected = timed(&all, &["--batch-size", "1", "--jobs", "1"]);
+    let has_words = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("\"probability\": 0.");
+    assert_eq!(expected.values().filter(|bytes| has_words(bytes)).count(), 3);
+    for line in [&["--batch-size", "8"][..], &["--batch-size", "3", "--threads", "1"], &["--threads", "4"]] {
+        for (name, bytes) in timed(&all, line) {
+            assert!(expected[&name] == bytes, "{line:?}: {name}");
+        }
+    }
+    for (name, bytes) in timed(&["long_es.flac"], &["--batch-size", "8"]) {
+        assert!(expected[&name] == bytes, "alone: {name}");
+    }
+}

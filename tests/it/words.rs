@@ -303,4 +303,33 @@ proptest! {
             }
         }
     }
+
+    /// A recording in one piece, and the same one with seams in the midst of its words.
+    #[test]
+    fn seams_do_not_show_in_words(
+        seed in 0u64..1_000,
+        frames in 1usize..12_000,
+        seams in prop::collection::btree_set(1usize..12_000, 0..4),
+    ) {
+        let options = DecodeOptions {
+            language: Some("en".parse().unwrap()),
+            word_timestamps: true,
+            sample_len: Some(12),
+            ..DecodeOptions::default()
+        };
+        let hear = |bounds: &[usize], windows| {
+            let parts = bounds.windows(2).map(|bounds| {
+                let visible = frames.min(bounds[1] + 3_000);
+                let stretch = Stretch { first: bounds[0], end: bounds[1], visible, limit: None };
+                Part { stretch, follows: bounds[0] > 0, features: Box::new(CountingFeatures { frames }) }
+            });
+            let backend = Box::new(scripted(seed, windows, windows));
+            let engine = Engine::start(backend, multilingual(), ReleasePolicy::default(), &CancelToken::new());
+            decode(&engine.unwrap(), parts.collect(), &options).unwrap().segments
+        };
+        let mut bounds = vec![0];
+        bounds.extend(seams.into_iter().filter(|seam| *seam < frames));
+        bounds.push(frames);
+        prop_assert_eq!(hear(&[0, frames], 1), hear(&bounds, 2));
+    }
 }
