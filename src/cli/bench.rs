@@ -44,6 +44,10 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 120.0, value_name = "SECONDS")]
     chunk_length: f64,
 
+    /// Find out when each word is said, too
+    #[arg(long)]
+    word_timestamps: bool,
+
     /// When to give memory back: every-chunk, a number of chunks, or never
     #[arg(long, value_name = "WHEN", default_value = "every-chunk")]
     release: super::args::Release,
@@ -84,6 +88,7 @@ impl BenchArgs {
             device: self.device,
             release: self.release.0,
             tokens: self.tokens.into(),
+            word_timestamps: self.word_timestamps,
             batch_size: self.batch_size.map(usize::from),
             chunk_length: super::args::chunk_length(self.chunk_length)?,
         })
@@ -116,6 +121,11 @@ pub fn table(figures: &Figures) -> String {
             share(figures.decoder_seconds),
             per(figures.decoder_seconds, figures.decoder_steps),
             figures.rows_per_step
+        ),
+        format!(
+            "words          {}  {:.1} ms a window",
+            share(figures.aligning_seconds),
+            per(figures.aligning_seconds, windows)
         ),
         format!("waited         {}  for audio", share(figures.waited_for_audio)),
         format!(

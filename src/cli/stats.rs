@@ -47,6 +47,7 @@ pub fn table(summary: &Summary) -> Vec<String> {
         format!("windows          {}, {} of them tried again", stats.windows, stats.fallbacks),
         format!("encoder          {}", share(stats.encoding)),
         format!("decoder          {}, {} steps of {rows:.1} rows", share(stats.decoding), stats.steps),
+        format!("words            {}, of {} windows", share(stats.aligning), stats.aligned),
         format!("slot occupancy   {:.1} %", stats.occupancy() * 100.0),
         format!("waited for audio {}", share(stats.starved)),
         format!(

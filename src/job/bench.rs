@@ -35,6 +35,7 @@ pub struct Bench {
     pub device: DeviceRequest,
     /// New tokens in every window; nothing ends earlier.
     pub tokens: usize,
+    pub word_timestamps: bool,
     pub batch_size: Option<usize>,
     pub chunk_length: f64,
     pub release: ReleasePolicy,
@@ -66,6 +67,8 @@ pub struct Figures {
     pub windows: u64,
     pub encoder_seconds: f64,
     pub decoder_seconds: f64,
+    /// Timing words.
+    pub aligning_seconds: f64,
     pub decoder_steps: u64,
     /// Sequences in a step, on average.
     pub rows_per_step: f64,
@@ -124,6 +127,7 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
         windows: stats.windows,
         encoder_seconds: stats.encoding,
         decoder_seconds: stats.decoding,
+        aligning_seconds: stats.aligning,
         decoder_steps: stats.steps,
         rows_per_step: stats.rows as f64 / stats.steps.max(1) as f64,
         tokens: stats.tokens,
@@ -165,6 +169,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         without_timestamps: true,
         suppress_tokens: SuppressTokens::List { non_speech: true, ids: vec![eot] },
         sample_len: Some(bench.tokens),
+        word_timestamps: bench.word_timestamps,
         ..DecodeOptions::default()
     };
     let model = match &bench.model {

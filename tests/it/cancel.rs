@@ -57,6 +57,13 @@ fn every_moment_of_the_work_can_be_the_last() {
 }
 
 #[test]
+fn timing_words_can_be_the_last() {
+    for (name, number) in SIGNALS {
+        stopped_at("align 2", &["--word-timestamps"], name, number);
+    }
+}
+
+#[test]
 fn an_attempt_at_a_higher_temperature_can_be_the_last() {
     for (name, number) in SIGNALS {
         // Nothing is as likely as that, so that every window is tried again.

@@ -8,6 +8,8 @@ use serde_json::Value;
 use transcribe::backend::scripted::Scripted;
 use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::CancelToken;
+use transcribe::decode::words::Attention;
+use transcribe::decode::words::dtw::first_columns;
 use transcribe::decode::{Alignment, DecodeOptions, Stretch};
 use transcribe::engine::{Engine, ReleasePolicy};
 use transcribe::time::seconds_of_frames;
@@ -257,6 +259,42 @@ fn scripted_windows_equal_openai() {
     }
     println!("{windows} windows, {words} words");
     assert!(windows >= 150 && words >= 1_500);
+}
+
+/// Values of the rule of fixtures/words/make_timing.py.
+fn cells(seed: u64, rows: usize, columns: usize, levels: u64) -> Vec<f32> {
+    let value = |i: usize| ((mix(mix(seed) ^ i as u64) >> 20) % levels) as f64 / levels as f64;
+    (0..rows * columns).map(|i| value(i) as f32).collect()
+}
+
+#[test]
+fn ways_and_medians_equal_openai() {
+    let cases: Value = serde_json::from_slice(&std::fs::read(fixture("words/timing.json")).unwrap()).unwrap();
+    for way in cases["ways"].as_array().unwrap() {
+        let [seed, rows, columns, levels]: [usize; 4] = serde_json::from_value(way["case"].clone()).unwrap();
+        let first = first_columns(&cells(seed as u64, rows, columns, levels as u64), columns);
+        assert_eq!(serde_json::to_value(first).unwrap(), way["first"], "{}", way["case"]);
+    }
+    for smoothed in cases["smoothed"].as_array().unwrap() {
+        let [seed, heads, rows, columns]: [usize; 4] =
+            serde_json::from_value(smoothed["case"].clone()).unwrap();
+        let mut attention = Attention::new(rows, columns);
+        for head in 0..heads {
+            let mut weights = cells((seed + head) as u64, rows, columns, 1 << 16);
+            for row in weights.chunks_exact_mut(columns) {
+                let sum: f32 = row.iter().sum();
+                row.iter_mut().for_each(|weight| *weight /= sum);
+            }
+            attention.add(&weights);
+        }
+        let expected = smoothed["values"].as_array().unwrap();
+        let ours = attention.finish(0..rows);
+        assert_eq!(ours.len(), expected.len());
+        for (ours, theirs) in ours.iter().zip(expected) {
+            let theirs = theirs.as_f64().unwrap();
+            assert!((f64::from(*ours) - theirs).abs() < 1e-4, "{}: {ours} {theirs}", smoothed["case"]);
+        }
+    }
 }
 
 proptest! {
