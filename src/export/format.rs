@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Exporter, json, srt, tsv, txt, vtt};
+use super::{Exporter, ass, csv, json, lrc, srt, tsv, txt, vtt};
 use crate::error::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,10 +13,23 @@ pub enum Format {
     Srt,
     Tsv,
     Json,
+    Ass,
+    Lrc,
+    Csv,
 }
 
 impl Format {
-    pub const ALL: [Format; 5] = [Format::Txt, Format::Vtt, Format::Srt, Format::Tsv, Format::Json];
+    /// What `all` stands for: openai's formats in openai's order, then those of others.
+    pub const ALL: [Format; 8] = [
+        Format::Txt,
+        Format::Vtt,
+        Format::Srt,
+        Format::Tsv,
+        Format::Json,
+        Format::Ass,
+        Format::Lrc,
+        Format::Csv,
+    ];
 
     pub fn exporter(self) -> &'static dyn Exporter {
         match self {
@@ -25,6 +38,9 @@ impl Format {
             Format::Srt => &srt::Srt,
             Format::Tsv => &tsv::Tsv,
             Format::Json => &json::Json,
+            Format::Ass => &ass::Ass,
+            Format::Lrc => &lrc::Lrc,
+            Format::Csv => &csv::Csv,
         }
     }
 
@@ -91,7 +107,7 @@ mod tests {
         for list in ["", "srt,", "doc", "srt vtt"] {
             let error = Format::parse_list(list).unwrap_err();
             assert!(error.to_string().ends_with("is no format"), "{error}");
-            assert!(error.hint().unwrap().contains("txt, vtt, srt, tsv, json and all"));
+            assert!(error.hint().unwrap().contains("txt, vtt, srt, tsv, json, ass, lrc, csv and all"));
         }
     }
 }

@@ -1,7 +1,10 @@
-//! The whole result on one line, as Python's json prints it.
+//! The whole result on one line: openai's keys as Python's json prints them, and behind them what else is known.
+
+use serde::Serialize;
 
 use super::partial::JSON_MARK;
-use super::{Exporter, python};
+use super::shape::{JsonStyle, Shape};
+use super::{Exporter, python, styles};
 use crate::transcript::{Segment, Transcript, Word};
 
 pub struct Json;
@@ -11,24 +14,68 @@ impl Exporter for Json {
         "json"
     }
 
-    fn write(&self, transcript: &Transcript) -> Vec<u8> {
-        let mut out = String::from("{\"text\": ");
-        python::string(&transcript.text, &mut out);
-        out.push_str(", \"segments\": [");
-        for (i, segment) in transcript.segments.iter().enumerate() {
-            if i > 0 {
-                out.push_str(", ");
-            }
-            write_segment(segment, &mut out);
-        }
-        out.push_str("], \"language\": ");
-        python::string(&transcript.language, &mut out);
+    fn write(&self, transcript: &Transcript, shape: &Shape) -> Vec<u8> {
+        let mut out = match shape.json {
+            JsonStyle::Full => format!("{}, {}", openai(transcript), members(&Ours::new(transcript))),
+            JsonStyle::OpenAi => openai(transcript),
+            JsonStyle::WhisperCpp => styles::whisper_cpp(transcript),
+            JsonStyle::WhisperX => styles::whisperx(transcript),
+            JsonStyle::Hf => styles::hf(transcript),
+        };
         if transcript.is_partial {
             out.push_str(JSON_MARK);
         }
         out.push('}');
         out.into_bytes()
     }
+}
+
+/// What openai's result does not hold. New keys come at the end.
+#[derive(Serialize)]
+struct Ours<'t> {
+    /// The input without its folder, so that the same recording gives the same bytes wherever it lies.
+    source: &'t str,
+    /// Seconds of audio.
+    duration: f64,
+    model: Model<'t>,
+}
+
+#[derive(Serialize)]
+struct Model<'t> {
+    name: &'t str,
+    revision: Option<&'t str>,
+}
+
+impl<'t> Ours<'t> {
+    fn new(transcript: &'t Transcript) -> Self {
+        let Transcript { source, duration, model, .. } = transcript;
+        let model = Model { name: &model.name, revision: model.revision.as_deref() };
+        let source = source.rsplit(['/', '\\']).next().unwrap_or(source);
+        Self { source, duration: *duration, model }
+    }
+}
+
+/// An object without its braces.
+pub fn members<T: Serialize>(object: &T) -> String {
+    // Texts and numbers under fixed keys cannot fail to be written.
+    let json = python::json(object).unwrap_or_default();
+    json.strip_prefix('{').and_then(|json| json.strip_suffix('}')).unwrap_or_default().to_owned()
+}
+
+/// openai's object, without its closing brace.
+fn openai(transcript: &Transcript) -> String {
+    let mut out = String::from("{\"text\": ");
+    python::string(&transcript.text, &mut out);
+    out.push_str(", \"segments\": [");
+    for (i, segment) in transcript.segments.iter().enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        write_segment(segment, &mut out);
+    }
+    out.push_str("], \"language\": ");
+    python::string(&transcript.language, &mut out);
+    out
 }
 
 fn write_segment(segment: &Segment, out: &mut String) {

@@ -1,20 +1,28 @@
-//! Transcript → the bytes of one format, in openai/whisper's exact shapes, and bytes → a file, whole or not at
-//! all. A format does no input or output; [`write_file`] knows no format.
+//! Transcript → the bytes of one format, in openai/whisper's exact shapes or in those that people read, and bytes
+//! → a file, whole or not at all. A format does no input or output; [`write_file`] knows no format.
 
+mod ass;
+mod csv;
+mod cues;
 mod file;
 mod format;
 mod json;
+mod lrc;
 mod partial;
 mod python;
+mod shape;
 mod srt;
+mod styles;
 mod subtitles;
 mod tsv;
 mod txt;
 mod vtt;
 
+pub use cues::{Cue, CueQuality, CueWord, cues, quality};
 pub use file::{sweep_unfinished, sync_folder, write_file};
 pub use format::Format;
 pub use partial::is_partial;
+pub use shape::{JsonStyle, Limits, Preset, Shape};
 
 use crate::transcript::Transcript;
 
@@ -24,5 +32,5 @@ pub trait Exporter {
     fn extension(&self) -> &'static str;
 
     /// The content of such a file.
-    fn write(&self, transcript: &Transcript) -> Vec<u8>;
+    fn write(&self, transcript: &Transcript, shape: &Shape) -> Vec<u8>;
 }

@@ -22,6 +22,7 @@ pub fn mark(transcript: &Transcript) -> Option<Segment> {
 /// Whether a file has such last words.
 pub fn is_partial(content: &[u8]) -> bool {
     let content = content.trim_ascii_end();
-    content.ends_with(MARK.as_bytes())
+    // Some formats quote their texts.
+    content.strip_suffix(b"\"").unwrap_or(content).ends_with(MARK.as_bytes())
         || content.strip_suffix(b"}").is_some_and(|line| line.ends_with(JSON_MARK.as_bytes()))
 }

@@ -2,6 +2,10 @@
 //! json.dumps.
 
 use std::fmt::Write;
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
 
 /// `repr(float)`, with json's names for what is no number.
 pub fn float(value: f64) -> String {
@@ -47,9 +51,48 @@ pub fn string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// `str.strip()`, which takes four control characters for white space that Unicode does not.
+/// `str.strip()`.
 pub fn strip(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
+    text.trim_matches(is_space)
+}
+
+/// `str.isspace()`, which takes four control characters for white space that Unicode does not.
+pub fn is_space(character: char) -> bool {
+    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+}
+
+/// `json.dumps()` of what may have no fixed shape; what is no number becomes null.
+pub fn json<T: Serialize>(value: &T) -> serde_json::Result<String> {
+    let mut out = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Dumps))?;
+    String::from_utf8(out).map_err(serde::ser::Error::custom)
+}
+
+/// Blanks behind commas and colons, ASCII only, numbers as above.
+struct Dumps;
+
+impl Formatter for Dumps {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
+        out.write_all(float(value).as_bytes())
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        out.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        out.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(b": ")
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
+        let mut quoted = String::new();
+        string(text, &mut quoted);
+        out.write_all(&quoted.as_bytes()[1..quoted.len() - 1])
+    }
 }
 
 /// `round(seconds * 1000)`: to the nearest, ties to the even one.

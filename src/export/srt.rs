@@ -1,7 +1,8 @@
 //! SubRip subtitles.
 
 use super::Exporter;
-use super::partial::mark;
+use super::cues::cues;
+use super::shape::Shape;
 use super::subtitles::Clock;
 use crate::transcript::Transcript;
 
@@ -14,9 +15,13 @@ impl Exporter for Srt {
         "srt"
     }
 
-    fn write(&self, transcript: &Transcript) -> Vec<u8> {
-        let mark = mark(transcript);
-        let cues = transcript.segments.iter().chain(&mark).enumerate();
-        cues.map(|(i, segment)| format!("{}\n{}", i + 1, CLOCK.cue(segment))).collect::<String>().into_bytes()
+    fn write(&self, transcript: &Transcript, shape: &Shape) -> Vec<u8> {
+        let cues = cues(transcript, shape);
+        let cues = if shape.highlight_words { cues.highlighted() } else { cues };
+        let numbered = cues.list.iter().enumerate();
+        numbered
+            .map(|(i, cue)| format!("{}\n{}", i + 1, CLOCK.cue(cue, &cue.text)))
+            .collect::<String>()
+            .into()
     }
 }

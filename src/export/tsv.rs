@@ -3,6 +3,7 @@
 use super::Exporter;
 use super::partial::mark;
 use super::python::{milliseconds, strip};
+use super::shape::Shape;
 use crate::transcript::{Segment, Transcript};
 
 pub struct Tsv;
@@ -12,7 +13,7 @@ impl Exporter for Tsv {
         "tsv"
     }
 
-    fn write(&self, transcript: &Transcript) -> Vec<u8> {
+    fn write(&self, transcript: &Transcript, _: &Shape) -> Vec<u8> {
         let rows: String = transcript.segments.iter().chain(&mark(transcript)).map(row).collect();
         format!("start\tend\ttext\n{rows}").into_bytes()
     }

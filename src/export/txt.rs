@@ -1,6 +1,7 @@
 //! Plain text, a line per segment.
 
 use super::partial::mark;
+use super::shape::Shape;
 use super::{Exporter, python};
 use crate::transcript::Transcript;
 
@@ -11,7 +12,7 @@ impl Exporter for Txt {
         "txt"
     }
 
-    fn write(&self, transcript: &Transcript) -> Vec<u8> {
+    fn write(&self, transcript: &Transcript, _: &Shape) -> Vec<u8> {
         let mut out = String::new();
         for segment in transcript.segments.iter().chain(&mark(transcript)) {
             out.push_str(python::strip(&segment.text));

@@ -20,6 +20,7 @@ use crate::decode::{DecodeOptions, Language, SuppressTokens};
 use crate::device::{self, DeviceRequest};
 use crate::engine::{Engine, ReleasePolicy};
 use crate::error::{Error, Result};
+use crate::export::Shape;
 use crate::mel::{ChunkMaker, Division};
 use crate::time::{SAMPLE_RATE, seconds_of_samples};
 use crate::transcript::ModelIdentity;
@@ -179,6 +180,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
     Job {
         inputs: vec![audio.to_owned()],
         plan: PlanOptions::default(),
+        shape: Shape::default(),
         audio: AudioOptions::default(),
         decode,
         model,

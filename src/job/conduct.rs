@@ -322,7 +322,7 @@ impl<'a> Conductor<'a> {
         }
         for (format, path) in &file.item.outputs {
             probe::reached("write", self.cancel);
-            write_file(path, &format.exporter().write(&transcript))?;
+            write_file(path, &format.exporter().write(&transcript, &self.job.shape))?;
             (self.on_event)(Event::Written { path });
         }
         probe::reached("written", self.cancel);
@@ -359,7 +359,8 @@ impl<'a> Conductor<'a> {
             kept += usize::from(file.journal.as_ref().is_some_and(Journal::is_useful));
             let Some(transcript) = file.partial(self.identity, self.engine.tokenizer()) else { continue };
             let on_event = &mut *self.on_event;
-            let outcome = partial::write(&file, &transcript, |path| on_event(Event::Written { path }));
+            let outcome =
+                partial::write(&file, &transcript, &self.job.shape, |path| on_event(Event::Written { path }));
             outcome.unwrap_or_else(|error| on_event(Event::Failed { error: &error }));
         }
         if self.cancel.reason().is_some() {

@@ -26,6 +26,7 @@ use crate::decode::{DecodeOptions, Segment};
 use crate::device::DeviceRequest;
 use crate::engine::{Footprint, LanguageGuess, ReleasePolicy, Stats, WindowDone};
 use crate::error::Error;
+use crate::export::Shape;
 use crate::transcript::{ModelIdentity, Transcript};
 
 /// Everything that one call of the program is to do.
@@ -34,6 +35,8 @@ pub struct Job {
     /// Files in the order of work; `-` is standard input.
     pub inputs: Vec<PathBuf>,
     pub plan: PlanOptions,
+    /// How the outputs look; their text does not depend on it.
+    pub shape: Shape,
     pub audio: AudioOptions,
     pub decode: DecodeOptions,
     pub model: ModelRequest,

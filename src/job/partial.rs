@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::File;
 use crate::error::{Error, Result};
-use crate::export::{is_partial, write_file};
+use crate::export::{Shape, is_partial, write_file};
 use crate::transcript::Transcript;
 
 /// The name of such a file.
@@ -20,14 +20,19 @@ pub fn path_of(output: &Path) -> PathBuf {
 }
 
 /// Writes one for every output that is missing.
-pub fn write(file: &File, transcript: &Transcript, mut written: impl FnMut(&Path)) -> Result<()> {
+pub fn write(
+    file: &File,
+    transcript: &Transcript,
+    shape: &Shape,
+    mut written: impl FnMut(&Path),
+) -> Result<()> {
     for (format, output) in &file.item.outputs {
         let path = path_of(output);
         if path.is_file() && !is_ours(&path) {
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(Error::Output { path, source });
         }
-        write_file(&path, &format.exporter().write(transcript))?;
+        write_file(&path, &format.exporter().write(transcript, shape))?;
         written(&path);
     }
     Ok(())

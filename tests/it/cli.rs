@@ -70,10 +70,17 @@ fn mistakes_on_the_command_line_end_with_2() {
     program().assert().code(2).stdout(is_empty()).stderr(contains("Usage: transcribe"));
     mistake(&["--exprot", "srt"], "--export");
     mistake(&["--language", "germna"], "german");
-    mistake(&["--export", "doc"], "known are txt, vtt, srt, tsv, json and all");
+    mistake(&["--export", "doc"], "known are txt, vtt, srt, tsv, json, ass, lrc, csv and all");
     mistake(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, metal");
     mistake(&["--task", "translation"], "translate");
     mistake(&["--output-dir", "out"], "hint: say which formats");
+    mistake(&["--subtitles", "nice"], "known are readable and openai");
+    mistake(&["--json-style", "xml"], "known are full, openai, whisper-cpp, whisperx, hf");
+    mistake(&["--highlight-words"], "`--highlight-words`: needs `--word-timestamps`");
+    mistake(&["--max-line-width", "30"], "`--max-line-width`: needs `--word-timestamps`");
+    mistake(&["--max-line-count", "0"], "--max-line-count");
+    mistake(&["--max-cue-duration", "0.5"], "no less than `--min-cue-duration`");
+    mistake(&["--max-reading-speed", "0"], "between 1 and 1000");
     mistake(&["--temperature", "-1"], "temperature");
     mistake(&["--best-of", "0"], "best of");
     mistake(&["--chunk-length", "0.5"], "hint: 0 keeps each recording in one piece");
@@ -236,10 +243,11 @@ fn what_is_done_is_not_done_again_unless_asked() {
         program.assert().code(0).stdout(is_empty())
     };
     run(&[]);
-    let first: Vec<String> =
-        ["txt", "srt", "vtt", "tsv", "json"].map(|e| read(&out.join(format!("talk.{e}")))).into();
+    let first: Vec<String> = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv"]
+        .map(|e| read(&out.join(format!("talk.{e}"))))
+        .into();
     assert!(first.iter().all(|content| !content.is_empty()));
-    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 5);
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 8);
 
     std::fs::write(out.join("talk.srt"), "edited by hand").unwrap();
     std::fs::remove_file(out.join("talk.vtt")).unwrap();

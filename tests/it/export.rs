@@ -6,52 +6,27 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use transcribe::error::Error;
-use transcribe::export::{Format, write_file};
+use transcribe::export::{Format, JsonStyle, Preset, Shape, write_file};
 use transcribe::transcript::{Damage, ModelIdentity, Segment, Transcript};
 
 const CASES: [&str; 5] = ["empty", "numbers", "plain", "texts", "times"];
+const OPENAIS: [Format; 5] = [Format::Txt, Format::Vtt, Format::Srt, Format::Tsv, Format::Json];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/export").join(name)
 }
 
-/// The fixture's numbers as texts: serde_json reads a float to within its last bit only.
-fn numbers_quoted(json: &str) -> String {
-    let quote = |line: &str| match line.split_once("\": ") {
-        Some((key, value)) if value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
-            let (number, comma) = value.split_at(value.trim_end_matches(',').len());
-            format!("{key}\": \"{number}\"{comma}\n")
-        }
-        _ => format!("{line}\n"),
-    };
-    json.split('\n').map(quote).collect()
+fn read(name: &str) -> Value {
+    serde_json::from_slice(&fs::read(fixture(name)).unwrap()).unwrap()
 }
 
-fn segment(value: &Value) -> Segment {
-    let float = |name: &str| value[name].as_str().unwrap().parse::<f64>().unwrap();
-    let int = |name: &str| value[name].as_str().unwrap().parse::<usize>().unwrap();
-    Segment {
-        id: int("id"),
-        seek: int("seek"),
-        start: float("start"),
-        end: float("end"),
-        text: value["text"].as_str().unwrap().into(),
-        tokens: value["tokens"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect(),
-        temperature: float("temperature"),
-        avg_logprob: float("avg_logprob"),
-        compression_ratio: float("compression_ratio"),
-        no_speech_prob: float("no_speech_prob"),
-        words: None,
-    }
-}
-
-fn transcript(case: &str) -> Transcript {
-    let json = fs::read_to_string(fixture(&format!("{case}.in.json"))).unwrap();
-    let value: Value = serde_json::from_str(&numbers_quoted(&json)).unwrap();
+/// A result of openai's as a transcript.
+pub fn transcript(value: &Value) -> Transcript {
+    let segment = |value: &Value| serde_json::from_value::<Segment>(value.clone()).unwrap();
     Transcript {
-        source: "not in any output".into(),
+        source: "talk.mp3".into(),
         duration: 60.0,
-        model: ModelIdentity::default(),
+        model: ModelIdentity { name: "demo".into(), revision: None },
         language: value["language"].as_str().unwrap().into(),
         text: value["text"].as_str().unwrap().into(),
         segments: value["segments"].as_array().unwrap().iter().map(segment).collect(),
@@ -60,20 +35,60 @@ fn transcript(case: &str) -> Transcript {
     }
 }
 
+/// What openai's `transcribe()` found in a recording of ten seconds, with words.
+pub fn spoken() -> Transcript {
+    transcript(&read("shaping.json")["spoken"]["result"])
+}
+
+/// As openai's writers do it.
+fn openai() -> Shape {
+    Shape { preset: Some(Preset::OpenAi), json: JsonStyle::OpenAi, ..Shape::default() }
+}
+
+fn check(what: &str, got: Vec<u8>, expected: &str) {
+    let got = String::from_utf8(got).unwrap();
+    if let Some((ours, theirs)) = got.split('\n').zip(expected.split('\n')).find(|(a, b)| a != b) {
+        panic!("{what}:\n  {ours:?}\ninstead of\n  {theirs:?}");
+    }
+    assert!(got == expected, "{what} has another length");
+}
+
 #[test]
 fn every_format_equals_the_reference_to_the_byte() {
     for case in CASES {
-        let transcript = transcript(case);
-        for format in Format::ALL {
-            let expected = fs::read(fixture(&format!("{case}.{format}"))).unwrap();
-            let got = format.exporter().write(&transcript);
-            let (got, expected) = (String::from_utf8(got).unwrap(), String::from_utf8(expected).unwrap());
-            if let Some((ours, theirs)) = got.split('\n').zip(expected.split('\n')).find(|(a, b)| a != b) {
-                panic!("{case}.{format}:\n  {ours:?}\ninstead of\n  {theirs:?}");
-            }
-            assert!(got == expected, "{case}.{format} has another length");
+        let transcript = transcript(&read(&format!("{case}.in.json")));
+        for format in OPENAIS {
+            let expected = fs::read_to_string(fixture(&format!("{case}.{format}"))).unwrap();
+            check(&format!("{case}.{format}"), format.exporter().write(&transcript, &openai()), &expected);
+        }
+        // Without words, nobody has to ask for openai's subtitles.
+        let expected = fs::read_to_string(fixture(&format!("{case}.srt"))).unwrap();
+        check(case, Format::Srt.exporter().write(&transcript, &Shape::default()), &expected);
+    }
+}
+
+#[test]
+fn words_are_shaped_as_openais_options_shape_them() {
+    let number = |options: &Value, name: &str| options[name].as_u64().map(|n| n as usize);
+    let mut compared = 0;
+    for (case, content) in read("shaping.json").as_object().unwrap() {
+        let transcript = transcript(&content["result"]);
+        for output in content["outputs"].as_array().unwrap() {
+            let options = &output["options"];
+            let shape = Shape {
+                max_line_width: number(options, "max_line_width"),
+                max_line_count: number(options, "max_line_count"),
+                max_words_per_line: number(options, "max_words_per_line"),
+                highlight_words: options["highlight_words"].as_bool().unwrap_or(false),
+                ..openai()
+            };
+            let format: Format = output["format"].as_str().unwrap().parse().unwrap();
+            let got = format.exporter().write(&transcript, &shape);
+            check(&format!("{case}.{format} {options}"), got, output["bytes"].as_str().unwrap());
+            compared += 1;
         }
     }
+    assert_eq!(compared, 68);
 }
 
 #[test]
@@ -81,7 +96,8 @@ fn every_reference_is_compared() {
     for entry in fs::read_dir(fixture("")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let case = name.split('.').next().unwrap();
-        assert!(CASES.contains(&case) || name == "make.py", "{name} is in no test");
+        let known = ["make.py", "make_shaping.py", "shaping.json"].contains(&&*name);
+        assert!(CASES.contains(&case) || known, "{name} is in no test");
     }
 }
 

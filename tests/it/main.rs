@@ -21,5 +21,6 @@ mod resume;
 mod rooms;
 mod score;
 mod seams;
+mod subtitles;
 mod tokenizer;
 mod words;

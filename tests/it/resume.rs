@@ -16,7 +16,7 @@ use transcribe::audio::{AudioInput, AudioOptions};
 
 use crate::program::{Ended, Running, bare, demo, fixture, names, run};
 
-const FORMATS: [&str; 5] = ["txt", "srt", "vtt", "tsv", "json"];
+const FORMATS: [&str; 8] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv"];
 
 /// By name.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -133,10 +133,14 @@ fn check_partial(name: &str, content: &[u8]) {
         return;
     }
     // Times, or the number of the cue, stand before the mark.
-    let text = content.trim_end().strip_suffix("[partial]").unwrap_or_else(|| panic!("{name}: {content}"));
+    let text = content
+        .trim_end()
+        .trim_end_matches('"')
+        .strip_suffix("[partial]")
+        .unwrap_or_else(|| panic!("{name}: {content}"));
     let said = match format {
         "txt" => text,
-        "tsv" => &text[..text.trim_end_matches('\n').rfind('\n').unwrap() + 1],
+        "tsv" | "ass" | "lrc" | "csv" => &text[..text.trim_end_matches('\n').rfind('\n').unwrap() + 1],
         _ => &text[..text.rfind("\n\n").unwrap() + 2],
     };
     assert!(said.len() > 8 && whole.starts_with(said), "{name}: {content}");

@@ -4,6 +4,7 @@ mod decoding;
 mod model;
 mod output;
 mod speech;
+mod subtitles;
 mod words;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use self::decoding::DecodingArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
 use self::speech::SpeechArgs;
+use self::subtitles::SubtitleArgs;
 use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::exit;
@@ -81,6 +83,9 @@ pub struct Args {
 
     #[command(flatten)]
     output: OutputArgs,
+
+    #[command(flatten)]
+    subtitles: SubtitleArgs,
 
     #[command(flatten)]
     model: ModelArgs,
@@ -162,9 +167,12 @@ impl Args {
         self.decoding.set(&mut decode)?;
         self.words.set(&mut decode);
         decode.check()?;
+        let shape = self.subtitles.shape()?;
+        subtitles::check_words(&shape, decode.word_timestamps)?;
         Ok(Job {
             inputs: self.inputs.clone(),
             plan,
+            shape,
             audio: self.speech.audio(),
             decode,
             model: self.model.request(),

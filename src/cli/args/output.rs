@@ -13,7 +13,8 @@ const OUTPUT: &str = "Output";
 
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// Write files instead of printing text: txt, srt, vtt, tsv, json, several with commas, or all
+    /// Write files instead of printing text: txt, srt, vtt, ass, lrc, tsv, csv, json, several with
+    /// commas, or all
     #[arg(long, short, alias = "output_format", env = "TRANSCRIBE_EXPORT", value_name = "FORMATS",
         help_heading = OUTPUT)]
     export: Option<String>,

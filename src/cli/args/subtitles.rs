@@ -1,0 +1,128 @@
+//! How subtitles and other files look.
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, value_parser};
+
+use crate::error::{Error, Result};
+use crate::export::{JsonStyle, Limits, Preset, Shape};
+
+const SUBTITLES: &str = "Subtitles";
+const OUTPUT: &str = "Output";
+
+/// Seconds that a cue, or the silence before it, may be told to last.
+const LONGEST: f64 = 3_600.0;
+
+#[derive(Debug, Args)]
+pub struct SubtitleArgs {
+    /// How srt, vtt and ass are cut: `readable` into short even lines that stay long enough to be read, `openai` as
+    /// openai's program does. Without word times `readable` guesses them from the letters of each segment
+    /// [default: readable with word times, openai without]
+    #[arg(long, env = "TRANSCRIBE_SUBTITLES", value_name = "PRESET", help_heading = SUBTITLES)]
+    subtitles: Option<Preset>,
+
+    /// Columns of a line; Chinese and the like take two each [default: 42 if readable, no limit with openai]
+    #[arg(long, alias = "max_line_width", env = "TRANSCRIBE_MAX_LINE_WIDTH", value_name = "N",
+        value_parser = value_parser!(u16).range(1..), help_heading = SUBTITLES)]
+    max_line_width: Option<u16>,
+
+    /// Lines of a cue [default: 2 if readable, no limit with openai]
+    #[arg(long, alias = "max_line_count", env = "TRANSCRIBE_MAX_LINE_COUNT", value_name = "N",
+        value_parser = value_parser!(u16).range(1..), help_heading = SUBTITLES)]
+    max_line_count: Option<u16>,
+
+    /// Words of a line [default: no limit]
+    #[arg(long, alias = "max_words_per_line", env = "TRANSCRIBE_MAX_WORDS_PER_LINE", value_name = "N",
+        value_parser = value_parser!(u16).range(1..), help_heading = SUBTITLES)]
+    max_words_per_line: Option<u16>,
+
+    /// Show which word is spoken: underlined in srt and vtt, as karaoke in ass, with its time in lrc
+    #[arg(long, alias = "highlight_words", env = "TRANSCRIBE_HIGHLIGHT_WORDS",
+        value_parser = FalseyValueParser::new(), conflicts_with = "vtt_words", help_heading = SUBTITLES)]
+    highlight_words: bool,
+
+    /// Write the time of each word into the cues of vtt, for players that show them one by one
+    #[arg(long, env = "TRANSCRIBE_VTT_WORDS", value_parser = FalseyValueParser::new(),
+        help_heading = SUBTITLES)]
+    vtt_words: bool,
+
+    /// Seconds that a readable cue stays at least, if the next one leaves the time
+    #[arg(long, env = "TRANSCRIBE_MIN_CUE_DURATION", value_name = "SECONDS", default_value_t = 0.833,
+        help_heading = SUBTITLES)]
+    min_cue_duration: f64,
+
+    /// Seconds that a readable cue stays at most
+    #[arg(long, env = "TRANSCRIBE_MAX_CUE_DURATION", value_name = "SECONDS", default_value_t = 7.0,
+        help_heading = SUBTITLES)]
+    max_cue_duration: f64,
+
+    /// Seconds from a readable cue to the next
+    #[arg(long, env = "TRANSCRIBE_MIN_CUE_GAP", value_name = "SECONDS", default_value_t = 0.083,
+        help_heading = SUBTITLES)]
+    min_cue_gap: f64,
+
+    /// Columns that are read in a second: a readable cue stays longer for it if the next one leaves the time
+    #[arg(long, env = "TRANSCRIBE_MAX_READING_SPEED", value_name = "N", default_value_t = 17.0,
+        help_heading = SUBTITLES)]
+    max_reading_speed: f64,
+
+    /// Whose JSON to write: full is openai's with more keys; openai, whisper-cpp, whisperx, hf
+    #[arg(long, env = "TRANSCRIBE_JSON_STYLE", value_name = "STYLE", default_value = "full",
+        help_heading = OUTPUT)]
+    json_style: JsonStyle,
+}
+
+impl SubtitleArgs {
+    pub fn shape(&self) -> Result<Shape> {
+        Ok(Shape {
+            preset: self.subtitles,
+            max_line_width: self.max_line_width.map(usize::from),
+            max_line_count: self.max_line_count.map(usize::from),
+            max_words_per_line: self.max_words_per_line.map(usize::from),
+            highlight_words: self.highlight_words,
+            vtt_words: self.vtt_words,
+            limits: self.limits()?,
+            json: self.json_style,
+        })
+    }
+
+    fn limits(&self) -> Result<Limits> {
+        let refused = |option: &str, value: f64, why: &str| {
+            Err(Error::usage(format!("`--{option} {value}`"), why.to_owned()))
+        };
+        for (option, value) in [
+            ("min-cue-duration", self.min_cue_duration),
+            ("max-cue-duration", self.max_cue_duration),
+            ("min-cue-gap", self.min_cue_gap),
+        ] {
+            if !(0.0..=LONGEST).contains(&value) {
+                return refused(option, value, "must lie between 0 and 3600 seconds");
+            }
+        }
+        if self.max_cue_duration < self.min_cue_duration.max(0.1) {
+            let why = "must be at least 0.1, and no less than `--min-cue-duration`";
+            return refused("max-cue-duration", self.max_cue_duration, why);
+        }
+        if !(1.0..=1_000.0).contains(&self.max_reading_speed) {
+            return refused("max-reading-speed", self.max_reading_speed, "must lie between 1 and 1000");
+        }
+        let ms = |seconds: f64| (seconds * 1000.0).round() as i64;
+        Ok(Limits {
+            min_duration: ms(self.min_cue_duration),
+            max_duration: ms(self.max_cue_duration),
+            min_gap: ms(self.min_cue_gap),
+            max_speed: self.max_reading_speed,
+        })
+    }
+}
+
+/// What must be known before the work: without word times some options mean nothing.
+pub fn check_words(shape: &Shape, word_times: bool) -> Result<()> {
+    match shape.needs_words().filter(|_| !word_times) {
+        None => Ok(()),
+        Some(option) => Err(Error::Usage {
+            what: format!("`{option}`"),
+            why: "needs `--word-timestamps`".into(),
+            hint: Some("or `--subtitles readable`, which guesses when each word is said".into()),
+        }),
+    }
+}

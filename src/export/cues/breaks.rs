@@ -1,0 +1,177 @@
+//! How much a reader minds a break behind a piece of text.
+
+use super::units::Unit;
+
+const SENTENCE: f64 = 0.0;
+const SEGMENT: f64 = 2.0;
+const CLAUSE: f64 = 3.0;
+const CONJUNCTION: f64 = 6.0;
+const PLAIN: f64 = 14.0;
+/// Between an article or a preposition and its noun.
+const TORN: f64 = 20.0;
+/// Milliseconds of silence that nobody minds a break at; from a third of it on they mind less.
+const PAUSE: i64 = 1_000;
+
+/// What a language tells of where its sentences can be broken.
+#[derive(Clone, Copy)]
+pub struct Language {
+    /// Words that begin a clause.
+    conjunctions: &'static [&'static str],
+    /// Words that belong to what follows.
+    leading: &'static [&'static str],
+}
+
+impl Language {
+    /// By its code; of one that is not known only the marks are used.
+    pub fn new(code: &str) -> Self {
+        let (conjunctions, leading): (&[&str], &[&str]) = match code {
+            "en" => (
+                &[
+                    "and", "but", "or", "nor", "so", "because", "that", "which", "who", "when", "while",
+                    "where", "if", "though", "although", "until", "unless", "since", "before", "after",
+                    "then", "than",
+                ],
+                &[
+                    "a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "my",
+                    "your", "his", "her", "its", "our", "their", "this", "these", "those", "no", "very",
+                    "mr.", "mrs.", "ms.", "dr.",
+                ],
+            ),
+            "de" => (
+                &[
+                    "und", "aber", "oder", "denn", "sondern", "weil", "dass", "wenn", "als", "ob", "während",
+                    "wo", "obwohl", "bis", "damit", "bevor", "nachdem", "sodass",
+                ],
+                &[
+                    "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer",
+                    "eines", "im", "in", "am", "an", "auf", "zum", "zur", "zu", "mit", "von", "vom", "für",
+                    "bei", "kein", "keine", "mein", "dein", "sein", "ihr", "unser", "sehr", "dr.",
+                ],
+            ),
+            "es" => (
+                &[
+                    "y", "e", "o", "u", "pero", "sino", "porque", "que", "cuando", "mientras", "donde", "si",
+                    "aunque", "hasta", "pues",
+                ],
+                &[
+                    "el", "la", "los", "las", "un", "una", "unos", "unas", "lo", "al", "del", "de", "en",
+                    "a", "con", "por", "para", "mi", "tu", "su", "sus", "muy", "no", "sr.", "sra.", "dr.",
+                ],
+            ),
+            "fr" => (
+                &[
+                    "et", "mais", "ou", "donc", "car", "que", "qui", "quand", "lorsque", "si", "parce", "où",
+                    "puisque", "comme",
+                ],
+                &[
+                    "le", "la", "les", "un", "une", "des", "du", "de", "au", "aux", "à", "en", "dans", "sur",
+                    "par", "pour", "avec", "mon", "ma", "mes", "ton", "son", "sa", "ses", "ce", "cette",
+                    "ces", "très", "ne", "m.", "mme",
+                ],
+            ),
+            "it" => (
+                &["e", "ed", "ma", "o", "però", "perché", "che", "quando", "mentre", "dove", "se", "anche"],
+                &[
+                    "il", "lo", "la", "i", "gli", "le", "un", "uno", "una", "di", "del", "della", "a", "al",
+                    "in", "nel", "con", "su", "per", "da", "dal", "mio", "suo", "non",
+                ],
+            ),
+            "pt" => (
+                &["e", "mas", "ou", "porque", "que", "quando", "enquanto", "onde", "se", "embora", "pois"],
+                &[
+                    "o", "a", "os", "as", "um", "uma", "de", "do", "da", "em", "no", "na", "com", "por",
+                    "para", "meu", "seu", "sua", "muito", "não",
+                ],
+            ),
+            "nl" => (
+                &[
+                    "en", "maar", "of", "want", "omdat", "dat", "die", "als", "toen", "terwijl", "waar",
+                    "hoewel",
+                ],
+                &[
+                    "de", "het", "een", "in", "op", "aan", "van", "voor", "met", "bij", "te", "mijn", "zijn",
+                    "haar", "geen",
+                ],
+            ),
+            _ => (&[], &[]),
+        };
+        Self { conjunctions, leading }
+    }
+}
+
+/// The cost of a break behind a unit.
+pub fn cost(unit: &Unit, next: &Unit, language: Language) -> f64 {
+    let by_text = by_text(&unit.text, &next.text, language);
+    let by_segment = if unit.ends_segment { by_text.min(SEGMENT) } else { by_text };
+    match next.start - unit.end {
+        pause if pause >= PAUSE => SENTENCE,
+        pause if pause >= PAUSE / 3 => by_segment / 2.0,
+        _ => by_segment,
+    }
+}
+
+/// Whether a sentence ends with this text, as far as one can tell.
+pub fn ends_sentence(text: &str, next: &str) -> bool {
+    let mut ends = text.trim_end_matches(closes).chars().rev();
+    match ends.next() {
+        Some('!' | '?' | '…' | '。' | '！' | '？' | '؟' | '।') => true,
+        // An initial, an abbreviation, or a number of an order.
+        Some('.') => {
+            let begins_small = next.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);
+            let is_initial = text.chars().count() == 2 && text.starts_with(char::is_uppercase);
+            !begins_small && !is_initial
+        }
+        _ => false,
+    }
+}
+
+fn by_text(text: &str, next: &str, language: Language) -> f64 {
+    let bare = text.trim_matches(|c: char| closes(c) || "([{“‘«¿¡".contains(c)).to_lowercase();
+    if language.leading.contains(&bare.as_str()) {
+        return TORN;
+    }
+    if ends_sentence(text, next) {
+        return SENTENCE;
+    }
+    if text.trim_end_matches(closes).ends_with([',', ';', ':', '，', '、', '；', '：', '،', '–', '—'])
+    {
+        return CLAUSE;
+    }
+    let next = next.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    if language.conjunctions.contains(&next.as_str()) { CONJUNCTION } else { PLAIN }
+}
+
+fn closes(character: char) -> bool {
+    ")]}\"'”’»」』）】".contains(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_prefer_some_breaks_to_others() {
+        let en = Language::new("en");
+        let ranks =
+            [("done.", "Next"), ("said,", "the"), ("left", "and"), ("big", "house"), ("the", "house")];
+        let costs = ranks.map(|(text, next)| by_text(text, next, en));
+        assert!(costs.is_sorted_by(|a, b| a < b), "{costs:?}");
+        assert_eq!(by_text("Mr.", "Bell", en), TORN);
+        assert_eq!(by_text("left", "and", Language::new("xx")), PLAIN);
+    }
+
+    #[test]
+    fn not_every_dot_ends_a_sentence() {
+        for (text, next, ends) in [
+            ("door.", "Now", true),
+            ("door.\"", "Now", true),
+            ("e.g.", "doors", false),
+            ("J.", "Smith", false),
+            ("了。", "我", true),
+            ("door", "Now", false),
+            ("3.", "5", true),
+        ] {
+            assert_eq!(ends_sentence(text, next), ends, "{text} {next}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The cues of openai/whisper's writers: segments as they are, or lines filled with words as its options ask.
+
+use super::{Cue, CueWord};
+use crate::export::python::{self, milliseconds};
+use crate::export::shape::Shape;
+use crate::transcript::{Transcript, Word};
+
+/// A line, or the words in it, that are not limited.
+const NO_LIMIT: usize = 1000;
+/// Seconds from the beginning of a word to the next one's, after which another cue begins.
+const LONG_PAUSE: f64 = 3.0;
+
+pub fn cues(transcript: &Transcript, shape: &Shape) -> Vec<Cue> {
+    let segments = &transcript.segments;
+    if segments.first().is_some_and(|first| first.words.is_some()) {
+        return Filling::new(transcript, shape).fill(transcript);
+    }
+    let plain = segments.iter().map(|segment| {
+        // An arrow in the text would be read as another pair of times.
+        let text = python::strip(&segment.text).replace("-->", "->");
+        Cue::plain(milliseconds(segment.start), milliseconds(segment.end), text)
+    });
+    plain.collect()
+}
+
+/// The cue that is being filled.
+struct Filling {
+    width: usize,
+    words_per_line: usize,
+    max_lines: Option<usize>,
+    /// A segment is a cue, or more than one; else its end means nothing.
+    keeps_segments: bool,
+    cue: Vec<CueWord>,
+    line: usize,
+    lines: usize,
+    /// When the word before began.
+    last: f64,
+    done: Vec<Cue>,
+}
+
+impl Filling {
+    fn new(transcript: &Transcript, shape: &Shape) -> Self {
+        let words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
+        let first = words.map(|word| word.start).next();
+        Self {
+            width: shape.max_line_width.unwrap_or(NO_LIMIT),
+            words_per_line: shape.max_words_per_line.unwrap_or(NO_LIMIT).max(1),
+            max_lines: shape.max_line_count,
+            keeps_segments: shape.max_line_count.is_none() || shape.max_line_width.is_none(),
+            cue: Vec::new(),
+            line: 0,
+            lines: 1,
+            last: first.or(transcript.segments.first().map(|segment| segment.start)).unwrap_or(0.0),
+            done: Vec::new(),
+        }
+    }
+
+    fn fill(mut self, transcript: &Transcript) -> Vec<Cue> {
+        for segment in &transcript.segments {
+            for chunk in segment.words.as_deref().unwrap_or_default().chunks(self.words_per_line) {
+                chunk.iter().enumerate().for_each(|(i, word)| self.add(word, i == 0));
+            }
+        }
+        self.close();
+        self.done
+    }
+
+    fn add(&mut self, word: &Word, begins_chunk: bool) {
+        let length = word.word.chars().count();
+        let long_pause = !self.keeps_segments && word.start - self.last > LONG_PAUSE;
+        let has_room = self.line + length <= self.width;
+        let segment_ends = begins_chunk && !self.cue.is_empty() && self.keeps_segments;
+        let mut text = word.word.clone();
+        if self.line > 0 && has_room && !long_pause && !segment_ends {
+            self.line += length;
+        } else {
+            text = python::strip(&text).to_owned();
+            let full = self.max_lines.is_some_and(|max| long_pause || self.lines >= max);
+            let before = self.line;
+            self.line = text.chars().count();
+            if (!self.cue.is_empty() && full) || segment_ends {
+                self.close();
+            } else if before > 0 {
+                self.lines += 1;
+                text.insert(0, '\n');
+            }
+        }
+        self.cue.push(CueWord { start: milliseconds(word.start), end: milliseconds(word.end), text });
+        self.last = word.start;
+    }
+
+    fn close(&mut self) {
+        let words = std::mem::take(&mut self.cue);
+        if let (Some(first), Some(last)) = (words.first(), words.last()) {
+            self.done.push(Cue::of_words(first.start, last.end, words));
+        }
+        self.lines = 1;
+    }
+}

@@ -1,0 +1,208 @@
+//! What the formats look like, and the subtitles that are made for people.
+
+use serde_json::{Value, json};
+use transcribe::export::{Cue, Format, JsonStyle, Preset, Shape, cues, is_partial, quality};
+use transcribe::transcript::Transcript;
+
+use crate::export::spoken;
+
+fn written(format: Format, transcript: &Transcript, shape: &Shape) -> String {
+    String::from_utf8(format.exporter().write(transcript, shape)).unwrap()
+}
+
+fn highlighted() -> Shape {
+    Shape { highlight_words: true, ..Shape::default() }
+}
+
+fn with(words: &str, transcript: Transcript) -> Transcript {
+    Transcript { text: words.into(), ..transcript }
+}
+
+/// Of a file, the part from here on.
+fn from<'a>(content: &'a str, start: &str) -> &'a str {
+    &content[content.find(start).unwrap_or_else(|| panic!("no {start}: {content}"))..]
+}
+
+/// The recording without its words' times.
+fn wordless() -> Transcript {
+    let mut transcript = spoken();
+    transcript.segments.iter_mut().for_each(|segment| segment.words = None);
+    transcript
+}
+
+#[test]
+fn words_make_readable_subtitles_and_without_them_openais() {
+    let readable = "1
+00:00:00,540 --> 00:00:01,373
+One three.
+
+2
+00:00:02,220 --> 00:00:03,400
+The door is blue.
+
+3
+00:00:05,620 --> 00:00:08,220
+Close Friday two eight Monday six door.
+
+";
+    assert_eq!(written(Format::Srt, &spoken(), &Shape::default()), readable);
+    let plain = written(Format::Srt, &wordless(), &Shape::default());
+    assert!(plain.starts_with("1\n00:00:00,660 --> 00:00:01,280\nOne three.\n\n2\n"), "{plain}");
+    // Asked for, it makes do with the times of segments.
+    let narrow = Shape { preset: Some(Preset::Readable), max_line_width: Some(12), ..Shape::default() };
+    let guessed = written(Format::Vtt, &wordless(), &narrow);
+    let last = "00:05.620 --> 00:06.640
+Close
+Friday two
+
+00:06.723 --> 00:08.220
+eight Monday
+six door.
+
+";
+    assert_eq!(from(&guessed, "00:05.620"), last);
+}
+
+#[test]
+fn the_word_that_is_spoken_is_shown() {
+    let srt = written(Format::Srt, &spoken(), &highlighted());
+    let first = "1
+00:00:00,540 --> 00:00:00,860
+<u>One</u> three.
+
+2
+00:00:00,860 --> 00:00:01,280
+One <u>three.</u>
+
+3
+00:00:01,280 --> 00:00:01,373
+One three.
+
+4
+";
+    assert!(srt.starts_with(first), "{srt}");
+    let ass = written(Format::Ass, &spoken(), &highlighted());
+    let line = "Dialogue: 0,0:00:05.62,0:00:08.22,Default,,0,0,0,,{\\k64}Close{\\k44} Friday{\\k46} two{\\k26} eight{\\k0} Monday{\\k48} six{\\k32} door.\n";
+    assert_eq!(from(&ass, "Dialogue: 0,0:00:05.62"), line);
+    let lrc = written(Format::Lrc, &spoken(), &highlighted());
+    assert!(lrc.starts_with("[by:transcribe]\n[00:00.66] <00:00.54> One <00:00.86> three.\n"), "{lrc}");
+    let vtt = written(Format::Vtt, &spoken(), &Shape { vtt_words: true, ..Shape::default() });
+    let cue = "WEBVTT\n\n00:00.540 --> 00:01.373\nOne<00:00:00.860><c> three.</c>\n\n";
+    assert!(vtt.starts_with(cue), "{vtt}");
+}
+
+#[test]
+fn tables_and_lyrics_are_whisper_cpps() {
+    let csv = "start,end,text\n660,1280,\" One three.\"\n2440,3400,\" The door is blue.\"\n5620,8220,\" Close Friday two eight Monday six door.\"\n";
+    assert_eq!(written(Format::Csv, &spoken(), &Shape::default()), csv);
+    let lrc = "[by:transcribe]\n[00:00.66] One three.\n[00:02.44] The door is blue.\n[00:05.62] Close Friday two eight Monday six door.\n";
+    assert_eq!(written(Format::Lrc, &spoken(), &Shape::default()), lrc);
+    let mut quoted = wordless();
+    quoted.segments.truncate(1);
+    quoted.segments[0].text = " say \"no\",\nor <b>{\\an8} &".into();
+    let csv = written(Format::Csv, &quoted, &Shape::default());
+    assert_eq!(csv, "start,end,text\n660,1280,\" say \"\"no\"\",\nor <b>{\\an8} &\"\n");
+    quoted.segments[0].start = 6_000.129;
+    let lrc = written(Format::Lrc, &quoted, &Shape::default());
+    assert_eq!(from(&lrc, "[100"), "[100:00.12] say \"no\", or <b>{\\an8} &\n");
+    // What players take for a command is none.
+    let ass = written(Format::Ass, &quoted, &Shape::default());
+    assert!(ass.ends_with(",,say \"no\",\\Nor <b>\\{\\\u{2060}an8\\} &\n"), "{ass}");
+    let readable = Shape { preset: Some(Preset::Readable), ..Shape::default() };
+    let vtt = written(Format::Vtt, &quoted, &readable);
+    assert!(vtt.ends_with("say \"no\", or &lt;b&gt;{\\an8} &amp;\n\n"), "{vtt}");
+}
+
+fn styled(style: JsonStyle, transcript: &Transcript) -> Value {
+    let json = written(Format::Json, transcript, &Shape { json: style, ..Shape::default() });
+    serde_json::from_str(&json).unwrap()
+}
+
+#[test]
+fn json_is_written_in_each_programs_style() {
+    let spoken = with(" All.", spoken());
+    let openai = written(Format::Json, &spoken, &Shape { json: JsonStyle::OpenAi, ..Shape::default() });
+    let full = written(Format::Json, &spoken, &Shape::default());
+    let ours = ", \"source\": \"talk.mp3\", \"duration\": 60.0, \"model\": {\"name\": \"demo\", \"revision\": null}}";
+    assert_eq!(full, format!("{}{ours}", openai.strip_suffix('}').unwrap()));
+
+    let hf = styled(JsonStyle::Hf, &spoken);
+    assert_eq!(hf["text"], " All.");
+    assert_eq!(hf["chunks"][0], json!({"timestamp": [0.66, 1.28], "text": " One three."}));
+
+    let whisperx = styled(JsonStyle::WhisperX, &spoken);
+    let word = json!({"word": "door", "start": 2.54, "end": 2.84, "score": 0.9984180927276611});
+    assert_eq!(whisperx["segments"][1]["words"][1], word);
+    assert_eq!(whisperx["word_segments"][3], word);
+    assert_eq!(whisperx["language"], "en");
+
+    let cpp = styled(JsonStyle::WhisperCpp, &spoken);
+    assert_eq!(cpp["result"]["language"], "en");
+    let piece = &cpp["transcription"][1];
+    assert_eq!(piece["timestamps"], json!({"from": "00:00:02,440", "to": "00:00:03,400"}));
+    assert_eq!(
+        (&piece["offsets"], &piece["text"]),
+        (&json!({"from": 2440, "to": 3400}), &json!(" The door is blue."))
+    );
+    assert_eq!(piece["tokens"][1]["text"], " door");
+    let bare = styled(JsonStyle::WhisperCpp, &wordless());
+    assert!(bare["transcription"][0].get("tokens").is_none());
+}
+
+#[test]
+fn what_is_partial_says_so_in_every_format() {
+    let styles =
+        [JsonStyle::Full, JsonStyle::OpenAi, JsonStyle::WhisperCpp, JsonStyle::WhisperX, JsonStyle::Hf];
+    for (words, shape) in [(true, Shape::default()), (false, Shape::default()), (true, highlighted())] {
+        let whole = if words { spoken() } else { wordless() };
+        let part = Transcript { is_partial: true, ..whole.clone() };
+        for format in Format::ALL {
+            assert!(is_partial(&format.exporter().write(&part, &shape)), "{format}");
+            assert!(!is_partial(&format.exporter().write(&whole, &shape)), "{format}");
+        }
+        for json in styles {
+            let shape = Shape { json, ..shape.clone() };
+            let content = written(Format::Json, &part, &shape);
+            assert!(is_partial(content.as_bytes()), "{json:?}");
+            assert_eq!(styled(json, &part)["partial"], true);
+        }
+    }
+}
+
+/// A long sentence at an even pace, five letters each 0.3 seconds.
+fn long_sentence() -> Transcript {
+    let mut transcript = spoken();
+    let text = "When the ship came in at last, everybody in the harbour stopped what they were doing and ran down to the water because nobody had expected to see it again.";
+    let segment = &mut transcript.segments[0];
+    let word = |(i, word): (usize, &str)| transcribe::transcript::Word {
+        word: format!(" {word}"),
+        start: i as f64 * 0.4,
+        end: i as f64 * 0.4 + 0.4,
+        probability: 1.0,
+    };
+    segment.words = Some(text.split(' ').enumerate().map(word).collect());
+    segment.text = format!(" {text}");
+    transcript.segments.truncate(1);
+    transcript
+}
+
+#[test]
+fn long_sentences_are_broken_where_a_reader_pauses() {
+    let shape = Shape::default();
+    let shown = cues(&long_sentence(), &shape).list;
+    let texts: Vec<&str> = shown.iter().map(|cue| cue.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "When the ship came in at last,",
+            "everybody in the harbour\nstopped what they were doing",
+            "and ran down to the water because\nnobody had expected to see it again."
+        ]
+    );
+    assert_eq!(quality(&shown, &shape).score, 100.0);
+    // openai's writer leaves all of it in one cue of one line.
+    let openai = Shape { preset: Some(Preset::OpenAi), ..Shape::default() };
+    let found = quality(&cues(&long_sentence(), &openai).list, &shape);
+    assert_eq!((found.cues, found.long_lines, found.too_long), (1, 1, 1));
+    assert_eq!(quality(&[Cue::plain(0, 1_000, "x")], &shape).score, 100.0);
+}
