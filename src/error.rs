@@ -100,6 +100,8 @@ pub enum InputFault {
     UnknownTranscript,
     #[error("{}{why}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
     NotTranscript { line: Option<usize>, why: String },
+    #[error("has no {what}, and `{needed_by}` needs them")]
+    Lacks { what: &'static str, needed_by: String },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +208,10 @@ impl InputFault {
             InputFault::NotTranscript { .. } => {
                 "correct that line, or save the file again as UTF-8 text of its kind"
             }
+            InputFault::Lacks { what: "word times", .. } => {
+                "leave it out, or take `--subtitles readable`, which guesses when each word is said"
+            }
+            InputFault::Lacks { .. } => "take the JSON or the subtitles of the same transcript",
         };
         Some(text.into())
     }

@@ -6,6 +6,7 @@ mod alignment;
 mod args;
 mod bench;
 mod exit;
+mod export;
 mod interrupt;
 mod printer;
 mod progress;
@@ -18,6 +19,7 @@ pub use self::interrupt::Interrupt;
 
 use self::args::Command;
 use self::bench::BenchArgs;
+use self::export::ExportArgs;
 use self::printer::{Printer, Talk};
 use self::progress::{Progress, length};
 use crate::audio::panics_are_caught;
@@ -56,43 +58,46 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
         _ => Talk::Normal,
     };
     let printer = Printer::new(talk);
-    if let Some(Command::Bench(bench)) = &args.command {
-        return run_bench(bench, printer, cancel);
+    match &args.command {
+        None => run_job(args, printer, cancel),
+        Some(Command::Bench(bench)) => run_bench(bench, printer, cancel),
+        Some(Command::Export(export)) => run_export(export, printer, cancel),
+        Some(Command::Score(score)) => score::run(score, printer, cancel),
     }
-    if let Some(Command::Score(args)) = &args.command {
-        return score::run(args, printer, cancel);
-    }
+}
+
+fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
     let job = match args.job().and_then(|job| use_threads(args.threads()).map(|()| job)) {
         Ok(job) => job,
-        Err(error) => {
-            printer.error(&error);
-            return ExitCode::from(&error);
-        }
+        Err(error) => return failed(printer, &error),
     };
     let mut screen = Screen::new(printer, job.plan.formats.is_empty(), cancel);
     let outcome = job::run(&job, cancel, &mut |event| screen.show(&event));
-    screen.progress.clear();
-    if let Some(source) = screen.unprinted {
-        let error = Error::Output { path: "standard output".into(), source };
-        printer.error(&error);
-        return ExitCode::from(&error);
+    if let (Ok(summary), true) = (&outcome, args.stats()) {
+        screen.progress.clear();
+        stats::table(summary).iter().for_each(|line| printer.notice(line));
     }
-    match outcome {
-        Ok(summary) => {
-            if args.stats() {
-                stats::table(&summary).iter().for_each(|line| printer.notice(line));
-            }
-            ended(&summary, cancel)
-        }
-        Err(errors) => {
-            // Only a plan has several faults, and they end alike or with the gravest, which comes last.
-            errors
-                .iter()
-                .filter(|error| !matches!(error, Error::Cancelled(_)))
-                .for_each(|e| printer.error(e));
-            errors.last().map_or(ExitCode::Usage, ExitCode::from)
-        }
+    screen.end(outcome)
+}
+
+fn run_export(args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
+    let printer = if args.quiet { Printer::new(Talk::Quiet) } else { printer };
+    if args.check {
+        return export::check(args, printer)
+            .map_or_else(|error| failed(printer, &error), |()| ExitCode::Done);
     }
+    let conversion = match args.conversion() {
+        Ok(conversion) => conversion,
+        Err(error) => return failed(printer, &error),
+    };
+    let mut screen = Screen::new(printer, conversion.plan.formats.is_empty(), cancel);
+    let outcome = job::convert(&conversion, cancel, &mut |event| screen.show(&event));
+    screen.end(outcome)
+}
+
+fn failed(printer: Printer, error: &Error) -> ExitCode {
+    printer.error(error);
+    ExitCode::from(error)
 }
 
 fn run_bench(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
@@ -107,13 +112,7 @@ fn run_bench(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> ExitCo
         };
         printer.text(&text).map_err(|source| Error::Output { path: "standard output".into(), source })
     });
-    match measured {
-        Ok(()) => ExitCode::Done,
-        Err(error) => {
-            printer.error(&error);
-            ExitCode::from(&error)
-        }
-    }
+    measured.map_or_else(|error| failed(printer, &error), |()| ExitCode::Done)
 }
 
 fn use_threads(threads: Option<usize>) -> crate::error::Result<()> {
@@ -147,6 +146,23 @@ impl<'a> Screen<'a> {
     fn new(printer: Printer, prints_text: bool, cancel: &'a CancelToken) -> Self {
         let progress = Progress::new(printer.shows_progress());
         Self { printer, progress, prints_text, unprinted: None, cancel }
+    }
+
+    /// Tells how it ended.
+    fn end(mut self, outcome: Result<Summary, Vec<Error>>) -> ExitCode {
+        self.progress.clear();
+        if let Some(source) = self.unprinted.take() {
+            return failed(self.printer, &Error::Output { path: "standard output".into(), source });
+        }
+        match outcome {
+            Ok(summary) => ended(&summary, self.cancel),
+            Err(errors) => {
+                // Only a plan has several faults, and they end alike or with the gravest, which comes last.
+                let told = errors.iter().filter(|error| !matches!(error, Error::Cancelled(_)));
+                told.for_each(|error| self.printer.error(error));
+                errors.last().map_or(ExitCode::Usage, ExitCode::from)
+            }
+        }
     }
 
     fn show(&mut self, event: &Event<'_>) {

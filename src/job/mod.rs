@@ -2,8 +2,10 @@
 //!
 //! Prints nothing: what happens is told in [`Event`]s to whoever asked for the job.
 
+mod adopt;
 mod bench;
 mod conduct;
+mod convert;
 mod file;
 mod frontend;
 mod journal;
@@ -17,6 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::bench::{Bench, BenchModel, Figures, bench};
+pub use self::convert::{Conversion, check_cues, convert};
 pub use self::plan::{Item, Plan, PlanOptions, Source, plan};
 pub use self::run::{Summary, run};
 

@@ -7,6 +7,7 @@ mod audio;
 mod cancel;
 mod chunk;
 mod cli;
+mod convert;
 mod decode;
 mod engine;
 mod export;

@@ -13,16 +13,18 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::model::Release;
+pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
+pub use self::subtitles::SubtitleArgs;
 
 use self::decoding::DecodingArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
 use self::speech::SpeechArgs;
-use self::subtitles::SubtitleArgs;
 use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::exit;
+use crate::cli::export::ExportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
@@ -41,6 +43,7 @@ const EXAMPLES: &str = "Examples:
   transcribe talk.mp3 --model demo                    try it with no download
   transcribe vortrag.ogg --language de                German, without guessing
   transcribe vortrag.ogg --task translate             German speech, English text
+  transcribe export talk.json --export srt            from a transcript, with no model
   transcribe score truth.txt talk.srt                 how many words are wrong
   curl -sL https://host/talk.mp3 | transcribe -       from another program
 
@@ -67,6 +70,7 @@ impl std::str::FromStr for Threshold {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Bench(BenchArgs),
+    Export(Box<ExportArgs>),
     Score(ScoreArgs),
 }
 
@@ -125,7 +129,8 @@ impl Args {
         let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled().join(", "));
         let after = format!("{EXAMPLES}\n\n{}", exit::table());
         // One sentence at the end tells about the environment; said at every option it hides the options.
-        let command = Self::command().mut_args(|arg| arg.hide_env(true));
+        let silent = |command: clap::Command| command.mut_args(|arg| arg.hide_env(true));
+        let command = silent(Self::command()).mut_subcommands(silent);
         command.version(version).disable_help_flag(true).disable_version_flag(true).after_help(after).args([
             clap::Arg::new("help")
                 .long("help")

@@ -13,6 +13,17 @@ const OUTPUT: &str = "Output";
 
 #[derive(Debug, Args)]
 pub struct OutputArgs {
+    #[command(flatten)]
+    files: FileArgs,
+
+    /// Begin anew what an earlier run was stopped in the midst of; else its finished parts are taken over
+    #[arg(long, env = "TRANSCRIBE_NO_RESUME", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
+    pub no_resume: bool,
+}
+
+/// Which files are written, wherever their text is from.
+#[derive(Debug, Args)]
+pub struct FileArgs {
     /// Write files instead of printing text: txt, srt, vtt, ass, lrc, tsv, csv, json, several with
     /// commas, or all
     #[arg(long, short, alias = "output_format", env = "TRANSCRIBE_EXPORT", value_name = "FORMATS",
@@ -27,13 +38,15 @@ pub struct OutputArgs {
     /// Do again what is already there; else an input whose files exist is skipped
     #[arg(long, env = "TRANSCRIBE_OVERWRITE", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     overwrite: bool,
-
-    /// Begin anew what an earlier run was stopped in the midst of; else its finished parts are taken over
-    #[arg(long, env = "TRANSCRIBE_NO_RESUME", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
-    pub no_resume: bool,
 }
 
 impl OutputArgs {
+    pub fn plan(&self) -> Result<PlanOptions> {
+        self.files.plan()
+    }
+}
+
+impl FileArgs {
     pub fn plan(&self) -> Result<PlanOptions> {
         let formats = self.export.as_deref().map(Format::parse_list).transpose()?.unwrap_or_default();
         if formats.is_empty() && self.output_dir.is_some() {

@@ -1,0 +1,238 @@
+//! `transcribe export`: transcripts of this and other programs in other formats, as a person or a script meets it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::{contains, is_empty};
+use serde_json::{Value, json};
+
+use crate::program::{bare, names};
+
+fn export() -> Command {
+    let mut program = bare();
+    program.arg("export");
+    Command::from_std(program)
+}
+
+fn shaping() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/export/shaping.json");
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A folder with what openai's program heard in ten seconds of speech.
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let talk = folder.path().join("talk.json");
+    fs::write(&talk, shaping()["spoken"]["result"].to_string()).unwrap();
+    (folder, talk)
+}
+
+fn read(path: PathBuf) -> String {
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn openais_json_becomes_what_openais_options_make() {
+    let (folder, talk) = folder();
+    let content = shaping();
+    let outputs = content["spoken"]["outputs"].as_array().unwrap();
+    for (i, output) in outputs.iter().enumerate() {
+        let out = folder.path().join(i.to_string());
+        let format = output["format"].as_str().unwrap();
+        let mut program = export();
+        program.arg(&talk).args(["--subtitles", "openai", "--json-style", "openai", "--export", format]);
+        program.arg("--output-dir").arg(&out);
+        for (name, value) in output["options"].as_object().unwrap() {
+            program.arg(format!("--{name}"));
+            if !value.is_boolean() {
+                program.arg(value.to_string());
+            }
+        }
+        program.assert().code(0).stdout(is_empty()).stderr(is_empty());
+        assert_eq!(read(out.join(format!("talk.{format}"))), output["bytes"].as_str().unwrap(), "{output}");
+    }
+}
+
+#[test]
+fn every_programs_json_makes_the_same_subtitles() {
+    let (folder, talk) = folder();
+    let at = |name: &str| folder.path().join(name);
+    export().arg(&talk).args(["--export", "all", "--output-dir"]).arg(at("ours")).assert().code(0);
+    assert_eq!(names(&at("ours")).len(), 8);
+    let expected = read(at("ours/talk.srt"));
+    assert!(expected.starts_with("1\n00:00:00,540 --> 00:00:01,373\nOne three.\n"), "{expected}");
+    for style in ["full", "openai", "whisper-cpp", "whisperx"] {
+        let out = at(style);
+        let mut program = export();
+        program.arg(&talk).args(["--export", "json", "--json-style", style, "--output-dir"]).arg(&out);
+        program.assert().code(0);
+        export().arg(out.join("talk.json")).args(["--export", "srt"]).assert().code(0);
+        assert_eq!(read(out.join("talk.srt")), expected, "{style}");
+    }
+    // Single words, as the pipelines of transformers tell them.
+    let words: Vec<Value> = shaping()["spoken"]["result"]["segments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|segment| segment["words"].as_array().unwrap().clone())
+        .map(|word| json!({"text": word["word"], "timestamp": [word["start"], word["end"]]}))
+        .collect();
+    fs::write(at("words.json"), json!({"text": "", "chunks": words}).to_string()).unwrap();
+    export().arg(at("words.json")).args(["--export", "srt,txt"]).assert().code(0);
+    assert_eq!(read(at("words.srt")), expected);
+    assert_eq!(
+        read(at("words.txt")),
+        "One three.\nThe door is blue.\nClose Friday two eight Monday six door.\n"
+    );
+    // Subtitles, too, and from standard input.
+    export().arg(at("words.srt")).args(["--export", "tsv"]).assert().code(0);
+    assert!(read(at("words.tsv")).starts_with("start\tend\ttext\n540\t1373\tOne three.\n"));
+    let mut program = export();
+    program
+        .args(["-", "--export", "srt", "--output-dir"])
+        .arg(at("in"))
+        .write_stdin(read(talk))
+        .assert()
+        .code(0);
+    assert_eq!(read(at("in/stdin.srt")), expected);
+}
+
+#[test]
+fn all_that_this_program_knows_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let segments = shaping()["spoken"]["result"]["segments"].clone();
+    let value = json!({"text": " x", "segments": segments, "language": "en", "source": "talk.mp3", "duration": 10.5,
+        "model": {"name": "tiny", "revision": null}, "partial": true});
+    fs::write(at("a.partial.json"), value.to_string()).unwrap();
+    let mut program = export();
+    program.arg(at("a.partial.json")).args(["--export", "json,srt", "--output-dir"]).arg(at("out"));
+    program.assert().code(0);
+    assert_eq!(serde_json::from_str::<Value>(&read(at("out/a.partial.json"))).unwrap(), value);
+    assert!(read(at("out/a.partial.srt")).ends_with("00:00:10,500 --> 00:00:12,500\n[partial]\n\n"));
+}
+
+#[test]
+fn text_is_printed_if_no_files_are_asked_for() {
+    let (_folder, talk) = folder();
+    let text = "One three.\nThe door is blue.\nClose Friday two eight Monday six door.\n";
+    export().arg(&talk).assert().code(0).stdout(text).stderr(is_empty());
+}
+
+#[test]
+fn what_is_there_stays_unless_asked() {
+    let (folder, talk) = folder();
+    let srt = folder.path().join("talk.srt");
+    fs::write(&srt, "mine").unwrap();
+    export().arg(&talk).args(["--export", "srt"]).assert().code(0).stderr(contains("already done"));
+    assert_eq!(read(srt.clone()), "mine");
+    export().arg(&talk).args(["--export", "srt", "--overwrite"]).assert().code(0);
+    assert!(read(srt).starts_with("1\n"));
+    assert_eq!(names(folder.path()), ["talk.json", "talk.srt"]);
+}
+
+#[test]
+fn mistakes_are_found_before_anything_is_written() {
+    let (folder, talk) = folder();
+    let mistake = |line: &[&str], said: &str| {
+        export().arg(&talk).args(line).assert().code(2).stdout(is_empty()).stderr(contains(said.to_owned()));
+    };
+    mistake(&["--export", "json"], "is an input and would be overwritten");
+    mistake(&["none.json", "--export", "srt"], "there is no such file");
+    mistake(&["--output-dir", "x"], "hint: say which formats");
+    mistake(&["--min-score", "90"], "--check");
+    mistake(&["--max-cue-duration", "-1"], "must lie between 0 and 3600 seconds");
+    export().assert().code(2).stderr(contains("<INPUT>"));
+    assert_eq!(names(folder.path()), ["talk.json"]);
+}
+
+#[test]
+fn a_bad_file_does_not_keep_the_others_from_being_done() {
+    let (folder, talk) = folder();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("bad.json"), "{\"segments\": 7}").unwrap();
+    fs::write(at("song.mp3"), "la").unwrap();
+    fs::write(at("plain.txt"), "Words without times.\n").unwrap();
+    let mut program = export();
+    program.args([at("bad.json"), at("song.mp3"), at("plain.txt"), talk]).args(["--export", "vtt"]);
+    program.assert().code(1).stderr(
+        contains("bad.json`: line 1: ")
+            .and(contains(
+                "song.mp3`: not a transcript of a known kind\nhint: known are files that end in json",
+            ))
+            .and(contains("plain.txt`: has no times, and `vtt` needs them\nhint: ")),
+    );
+    assert!(read(at("talk.vtt")).starts_with("WEBVTT\n\n00:00.540 --> "));
+    assert!(!at("bad.vtt").exists());
+}
+
+#[test]
+fn what_needs_words_says_so() {
+    let (folder, _) = folder();
+    let plain = folder.path().join("plain.srt");
+    fs::write(&plain, "1\n00:00:01,000 --> 00:00:03,000\nsome words here\n").unwrap();
+    let mut program = export();
+    program.arg(&plain).args(["--export", "vtt", "--highlight-words"]);
+    let said = "plain.srt`: has no word times, and `--highlight-words` needs them\nhint: ";
+    program.assert().code(1).stderr(contains(said));
+    let mut program = export();
+    program.arg(&plain).args(["--export", "vtt", "--highlight-words", "--subtitles", "readable"]);
+    program.assert().code(0).stderr(is_empty());
+    assert!(
+        read(folder.path().join("plain.vtt"))
+            .starts_with("WEBVTT\n\n00:01.000 --> 00:01.615\n<u>some</u> words")
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_that_cannot_be_written_ends_with_6() {
+    let (folder, talk) = folder();
+    fs::create_dir(folder.path().join("talk.srt")).unwrap();
+    let mut program = export();
+    program.arg(&talk).args(["--export", "srt", "--overwrite"]);
+    program.assert().code(6).stderr(contains("talk.srt` cannot be written"));
+}
+
+#[test]
+fn subtitles_are_marked() {
+    let (folder, talk) = folder();
+    let at = |name: &str| folder.path().join(name);
+    export().arg(&talk).args(["--export", "srt"]).assert().code(0);
+    let good = "talk.srt: 100.0 of 100, 3 cues: nothing to find fault with\n";
+    let check = |files: &[PathBuf], line: &[&str]| export().arg("--check").args(files).args(line).assert();
+    check(&[at("talk.srt")], &["--min-score", "99"]).code(0).stdout(contains(good)).stderr(is_empty());
+    let bad = "WEBVTT\n\n00:01.000 --> 00:01.200\nfar too much for so little time\n\n00:01.100 --> 00:09.000\nover\n\n";
+    fs::write(at("bad.vtt"), bad).unwrap();
+    let line = "bad.vtt: 40.0 of 100, 2 cues: 1 overlapping, 1 too fast, 1 too short, 1 too long\n";
+    check(&[at("bad.vtt")], &[]).code(0).stdout(contains(line));
+    let missed = "error: `--min-score 50`: missed by 1 of 2 files";
+    check(&[at("bad.vtt"), at("talk.srt")], &["--min-score", "50"])
+        .code(7)
+        .stdout(contains(line).and(contains(good)))
+        .stderr(contains(missed));
+    check(&[at("none.srt")], &[]).code(1).stderr(contains("none.srt`: cannot be read"));
+    // Other limits, other marks.
+    let narrow = check(&[at("talk.srt")], &["--max-line-width", "20"]);
+    narrow.code(0).stdout(contains("90.0 of 100, 3 cues: 1 with long lines"));
+}
+
+/// The whole way from a recording: all formats, and the options that shape them without words.
+#[test]
+fn a_recording_is_written_in_every_format() {
+    let (folder, _) = folder();
+    let out = folder.path().join("out");
+    let mut program = bare();
+    let audio = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
+    program.arg(audio).args(["--model", "demo", "--export", "all", "--subtitles", "readable"]);
+    program.args(["--max-line-width", "12", "--json-style", "hf", "--output-dir"]).arg(&out);
+    Command::from_std(program).assert().code(0).stderr(is_empty());
+    let formats = ["ass", "csv", "json", "lrc", "srt", "tsv", "txt", "vtt"];
+    assert_eq!(names(&out), formats.map(|format| format!("short_en.{format}")));
+    assert!(read(out.join("short_en.json")).starts_with("{\"text\": \" One three."));
+    assert!(read(out.join("short_en.srt")).ends_with("\neight Monday\nsix door.\n\n"));
+    assert!(read(out.join("short_en.csv")).starts_with("start,end,text\n660,1380,\" One three.\"\n"));
+    assert!(read(out.join("short_en.ass")).contains(",,One three.\n"));
+}
