@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use transcribe::error::Error;
 use transcribe::export::{Format, write_file};
-use transcribe::transcript::{Damage, ModelIdentity, Segment, Transcript};
+use transcribe::transcript::{Segment, Transcript};
 
 const CASES: [&str; 5] = ["empty", "numbers", "plain", "texts", "times"];
 
@@ -41,7 +41,7 @@ fn segment(value: &Value) -> Segment {
         avg_logprob: float("avg_logprob"),
         compression_ratio: float("compression_ratio"),
         no_speech_prob: float("no_speech_prob"),
-        words: None,
+        ..Segment::default()
     }
 }
 
@@ -51,12 +51,10 @@ fn transcript(case: &str) -> Transcript {
     Transcript {
         source: "not in any output".into(),
         duration: 60.0,
-        model: ModelIdentity::default(),
         language: value["language"].as_str().unwrap().into(),
         text: value["text"].as_str().unwrap().into(),
         segments: value["segments"].as_array().unwrap().iter().map(segment).collect(),
-        damage: Damage::default(),
-        is_partial: false,
+        ..Transcript::default()
     }
 }
 
