@@ -17,7 +17,7 @@ const SPEECH: [&str; 6] = ["long_de", "long_en", "long_en_hole", "long_es", "sho
 
 type Spans = Vec<(usize, usize)>;
 /// Samples → how likely each frame is speech.
-type Way = dyn Fn(&[f32]) -> Vec<f32>;
+type Way<'a> = dyn Fn(&[f32]) -> Vec<f32> + 'a;
 
 struct Recording {
     samples: Vec<f32>,
@@ -99,7 +99,7 @@ fn powers(samples: &[f32]) -> Vec<f32> {
 }
 
 /// Precision and recall of frames.
-fn judge(recordings: &[Recording], tell: &Way) -> (f64, f64) {
+fn judge(recordings: &[Recording], tell: &Way<'_>) -> (f64, f64) {
     let (mut told, mut spoken, mut both) = (0_u32, 0_u32, 0_u32);
     for recording in recordings {
         for (frame, probability) in tell(&recording.samples).iter().enumerate() {
@@ -153,7 +153,7 @@ fn main() -> anyhow::Result<()> {
     println!("frames: precision / recall");
     println!("| | network | gate -40 dB | gate 9 dB over the quiet tenth |\n|---|---|---|---|");
     let fixed = fixed_gate(-40.0);
-    let ways: [&Way; 3] = [&network, &fixed, &adaptive_gate];
+    let ways: [&Way<'_>; 3] = [&network, &fixed, &adaptive_gate];
     for (name, recordings) in &sets {
         let cells: Vec<String> = ways
             .iter()

@@ -45,7 +45,7 @@ impl VoiceReport {
             "duration": transcript.duration,
             "speech": speech,
             "skipped": skipped,
-            "seconds_of_speech": transcript.speech.iter().flatten().map(|(start, end)| end - start).sum::<f64>(),
+            "seconds_of_speech": transcript.speech.iter().flatten().fold(0.0, |sum, (start, end)| sum + end - start),
             "seconds_of_silence_skipped": transcript.skipped_seconds(SkipReason::Silence),
             "seconds_not_asked_for": transcript.skipped_seconds(SkipReason::NotAskedFor),
         });

@@ -105,7 +105,8 @@ impl Transcript {
 
     /// Seconds left out for this reason.
     pub fn skipped_seconds(&self, why: SkipReason) -> f64 {
-        self.skipped.iter().filter(|span| span.why == why).map(|span| span.end - span.start).sum()
+        let spans = self.skipped.iter().filter(|span| span.why == why);
+        spans.fold(0.0, |sum, span| sum + span.end - span.start)
     }
 
     /// How much of the input lies under text. Time under two segments counts once, time past the end not at all.
