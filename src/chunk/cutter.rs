@@ -2,14 +2,11 @@
 
 use super::Frame;
 use super::choice;
-use super::loudness;
-use super::voice::VoiceActivity;
+use super::listener::Listener;
 use crate::time::{HOP, SAMPLE_RATE};
 
 /// The shortest and the longest target in seconds.
 const TARGETS: (f64, f64) = (1.0, 1e7);
-/// Samples that are worked on at once.
-const BATCH: usize = 100 * HOP;
 
 /// Where one chunk ends and the next begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,60 +24,70 @@ pub struct Cut {
 /// which is a quarter at least. Audio up to the target is not cut. The cuts do not depend on how the audio is
 /// dealt out, and what is kept of it is 8 bytes per frame of not quite two targets.
 pub struct Cutter {
-    /// In frames.
-    target: usize,
-    voice: VoiceActivity,
-    /// Samples of a frame that is not complete.
-    rest: Vec<f32>,
-    /// Power of the frames whose voice activity is still to come.
-    powers: Vec<f32>,
-    /// Voice activity that goes with it.
-    activity: Vec<f32>,
-    /// The frames since the last cut.
-    stretch: Vec<Frame>,
-    /// The last cut.
-    start: u64,
+    listener: Listener,
+    frames: Vec<Frame>,
+    cutting: Cutting,
 }
 
 impl Cutter {
     /// Targets below one second count as one second.
     pub fn new(target_seconds: f64) -> Self {
-        let (shortest, longest) = TARGETS;
-        let seconds = target_seconds.max(shortest).min(longest);
-        Self {
-            target: (seconds * f64::from(SAMPLE_RATE) / HOP as f64) as usize,
-            voice: VoiceActivity::new(),
-            rest: Vec::with_capacity(HOP),
-            powers: Vec::new(),
-            activity: Vec::new(),
-            stretch: Vec::new(),
-            start: 0,
-        }
+        Self { listener: Listener::new(), frames: Vec::new(), cutting: Cutting::new(target_seconds, 0) }
     }
 
     /// Frames of a chunk at most.
     pub fn longest(&self) -> u64 {
-        (self.target + self.target / 2) as u64
+        self.cutting.longest()
     }
 
     /// Takes 16 kHz mono samples and appends the cuts that are settled: each 1.75 targets after the one before it
     /// has passed.
     pub fn push(&mut self, samples: &[f32], cuts: &mut Vec<Cut>) {
-        for batch in samples.chunks(BATCH) {
-            self.measure(batch);
-            self.voice.push(batch, &mut self.activity);
-            self.join();
-            while self.stretch.len() >= self.look_ahead() {
-                let (frame, silent) = self.place(self.look_ahead());
-                self.cut(frame, silent, cuts);
-            }
+        for second in samples.chunks(SAMPLE_RATE as usize) {
+            self.listener.push(second, &mut self.frames);
+            self.frames.drain(..).for_each(|frame| self.cutting.push(frame, cuts));
         }
     }
 
     /// Appends the cuts that only the end of the audio settles, never one at the end itself.
     pub fn finish(&mut self, cuts: &mut Vec<Cut>) {
-        self.voice.finish(&mut self.activity);
-        self.join();
+        self.listener.finish(&mut self.frames);
+        self.frames.drain(..).for_each(|frame| self.cutting.push(frame, cuts));
+        self.cutting.finish(cuts);
+    }
+}
+
+/// The part of [`Cutter`] that only looks at frames: they may begin anywhere in the audio.
+pub(super) struct Cutting {
+    /// In frames.
+    target: usize,
+    /// The frames since the last cut.
+    stretch: Vec<Frame>,
+    /// The last cut, or the beginning.
+    start: u64,
+}
+
+impl Cutting {
+    pub(super) fn new(target_seconds: f64, start: u64) -> Self {
+        let (shortest, longest) = TARGETS;
+        let seconds = target_seconds.max(shortest).min(longest);
+        let target = (seconds * f64::from(SAMPLE_RATE) / HOP as f64) as usize;
+        Self { target, stretch: Vec::new(), start }
+    }
+
+    fn longest(&self) -> u64 {
+        (self.target + self.target / 2) as u64
+    }
+
+    pub(super) fn push(&mut self, frame: Frame, cuts: &mut Vec<Cut>) {
+        self.stretch.push(frame);
+        if self.stretch.len() >= self.look_ahead() {
+            let (frame, silent) = self.place(self.look_ahead());
+            self.cut(frame, silent, cuts);
+        }
+    }
+
+    pub(super) fn finish(&mut self, cuts: &mut Vec<Cut>) {
         while self.stretch.len() > self.target {
             let (frame, silent) = self.place(self.stretch.len());
             if !silent && self.stretch.len() as u64 <= self.longest() {
@@ -112,26 +119,6 @@ impl Cutter {
         self.stretch.drain(..frame);
         self.start += frame as u64;
         cuts.push(Cut { frame: self.start, silent });
-    }
-
-    /// Takes the power of the frames that `samples` complete.
-    fn measure(&mut self, mut samples: &[f32]) {
-        while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(HOP - self.rest.len()));
-            samples = later;
-            self.rest.extend(now.iter().map(|sample| loudness::sane(*sample)));
-            if self.rest.len() == HOP {
-                self.powers.push(loudness::power(&self.rest));
-                self.rest.clear();
-            }
-        }
-    }
-
-    /// Moves the frames to the stretch of which both is known.
-    fn join(&mut self) {
-        let known = self.powers.len().min(self.activity.len());
-        let both = self.powers.drain(..known).zip(self.activity.drain(..known));
-        self.stretch.extend(both.map(|(power, speech)| Frame { speech, power }));
     }
 }
 
@@ -191,7 +178,7 @@ mod tests {
             blocks in proptest::collection::vec(1_usize..20_000, 1..20),
         ) {
             let cutter = Cutter::new(target);
-            let (longest, target_frames) = (cutter.longest(), cutter.target as u64);
+            let (longest, target_frames) = (cutter.longest(), cutter.cutting.target as u64);
             let end = (audio.len() / HOP) as u64;
             let at_once = cuts(target, std::iter::once(&audio[..]));
 
@@ -225,12 +212,12 @@ mod tests {
         while seconds < 2 * 3600 {
             for block in sounds.chunks(7_001) {
                 cutter.push(block, &mut cuts);
-                let bytes = 8 * cutter.stretch.capacity()
-                    + 4 * (cutter.rest.capacity() + cutter.powers.capacity() + cutter.activity.capacity());
+                let bytes = 8 * (cutter.cutting.stretch.capacity() + cutter.frames.capacity())
+                    + cutter.listener.bytes();
                 if seconds >= 60 {
                     assert!(bytes <= *after_a_minute.get_or_insert(bytes));
                 }
-                assert!(bytes < 2 * 8 * 2 * 400 + 4_000, "{bytes}");
+                assert!(bytes < 2 * 8 * 2 * 400 + 6_000, "{bytes}");
             }
             seconds += sounds.len() / SAMPLE_RATE as usize;
         }

@@ -24,9 +24,11 @@ use self::printer::{Printer, Talk};
 use self::progress::{Progress, length};
 use crate::audio::panics_are_caught;
 use crate::cancel::{CancelReason, CancelToken};
+use crate::chunk::Clip;
 use crate::error::{Error, panic_text};
 use crate::job::{self, Event, Summary};
 use crate::time::seconds_of_frames;
+use crate::transcript::SkipReason;
 
 /// What the command line asks for, or how to end at once: help and mistakes are told here.
 pub fn start() -> Result<(Args, Interrupt), ExitCode> {
@@ -224,10 +226,16 @@ impl<'a> Screen<'a> {
                 self.notice("stopped; the same command goes on from here");
             }
             Event::Damaged { input, damage } => self.damaged(input, damage),
+            Event::Missed { input, clips, duration } => self.missed(input, clips, *duration),
             Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
             Event::Finished { input, transcript, seconds } => {
-                let (audio, speed) = (length(transcript.duration), transcript.duration / seconds.max(1e-3));
+                let asked_for = transcript.seconds_asked_for();
+                let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));
                 self.progress.clear();
+                let silence = transcript.skipped_seconds(SkipReason::Silence);
+                if transcript.speech.is_some() {
+                    self.detail(&format!("`{input}`: skipped {} of silence of {audio}", length(silence)));
+                }
                 self.note(&format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds)));
             }
             Event::Failed { error } => {
@@ -260,6 +268,15 @@ impl<'a> Screen<'a> {
         }
         let cause = damage.first.as_deref().map(|first| format!(" ({first})")).unwrap_or_default();
         self.warning(&format!("`{input}`: {}{cause}", what.join(", ")));
+    }
+
+    fn missed(&self, input: &str, clips: &[Clip], duration: f64) {
+        for clip in clips {
+            let text = format!(
+                "`{input}`: clip {clip} lies behind its end at {duration:.2} s: nothing to transcribe"
+            );
+            self.warning(&text);
+        }
     }
 
     fn warning(&self, text: &str) {

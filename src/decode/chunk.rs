@@ -120,6 +120,7 @@ pub struct Chunk {
     rules: Arc<Rules>,
     limits: Limits,
     sot_sequence: Vec<u32>,
+    language: Language,
     stretch: Stretch,
     seek: usize,
     /// Attempts at this window that were not good enough.
@@ -156,10 +157,6 @@ impl Chunk {
         stretch: Stretch,
         from: Option<Handover>,
     ) -> Self {
-        let mut sot_sequence = tokenizer.sot_sequence(language, options.task);
-        if options.without_timestamps {
-            sot_sequence.push(tokenizer.special().no_timestamps);
-        }
         let tokens = |text: &Option<String>| {
             text.as_deref().map_or_else(Vec::new, |text| prompt_tokens(&tokenizer, text))
         };
@@ -178,22 +175,35 @@ impl Chunk {
             last_speech = from.last_speech;
             history.take_up(from.prompt);
         }
-        Chunk {
+        let mut chunk = Chunk {
             rules: Arc::new(Rules::new(&tokenizer, &options)),
             limits: Limits { sample_len: options.sample_len.unwrap_or(n_text_ctx / 2), n_text_ctx },
             history,
-            sot_sequence,
+            sot_sequence: Vec::new(),
+            language,
             stretch,
             seek,
             rejected: Vec::new(),
             prefix,
             segments: Vec::new(),
             decisions: Vec::new(),
-            without_blanks: tokenizer.is_multilingual() && is_written_without_blanks(language),
+            without_blanks: false,
             last_speech,
             untimed: None,
             tokenizer,
             options,
+        };
+        chunk.speak(language);
+        chunk
+    }
+
+    /// The language from the next request on.
+    pub fn speak(&mut self, language: Language) {
+        self.language = language;
+        self.without_blanks = self.tokenizer.is_multilingual() && is_written_without_blanks(language);
+        self.sot_sequence = self.tokenizer.sot_sequence(language, self.options.task);
+        if self.options.without_timestamps {
+            self.sot_sequence.push(self.tokenizer.special().no_timestamps);
         }
     }
 
@@ -370,8 +380,9 @@ impl Chunk {
     }
 
     pub fn finish(self) -> DecodedChunk {
+        // Times may be written past the end of what there is to see; the next stretch begins there at the earliest.
         let handover = Handover {
-            seek: self.seek,
+            seek: self.seek.min(self.stretch.visible),
             prompt: self.history.recent().to_vec(),
             last_speech: self.last_speech,
         };
@@ -408,6 +419,7 @@ impl Chunk {
             avg_logprob: result.avg_logprob,
             compression_ratio: result.compression_ratio,
             no_speech_prob: result.no_speech_prob,
+            language: self.options.multilingual.then(|| self.language.code().to_owned()),
             words: None,
         }
     }

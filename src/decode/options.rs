@@ -96,8 +96,14 @@ impl FromStr for WhenAllFail {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecodeOptions {
     pub task: Task,
-    /// Detected from the first window when not given.
+    /// Detected when not given.
     pub language: Option<Language>,
+    /// Windows in which somebody speaks that have a vote on the language, at most.
+    pub language_detection_segments: usize,
+    /// A window that is surer than this decides the language alone.
+    pub language_detection_threshold: f32,
+    /// Each window is asked for its own language.
+    pub multilingual: bool,
     /// Tried one after the other until the result is good enough.
     pub temperatures: Vec<f64>,
     /// How many samples to draw and choose from at temperatures above 0.
@@ -160,6 +166,9 @@ impl Default for DecodeOptions {
         DecodeOptions {
             task: Task::default(),
             language: None,
+            language_detection_segments: 3,
+            language_detection_threshold: 0.5,
+            multilingual: false,
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             best_of: None,
             beam_size: None,
@@ -208,6 +217,14 @@ impl DecodeOptions {
         }
         self.check_search()?;
         self.check_words()?;
+        if self.language_detection_segments == 0 {
+            return Err(Error::usage("language detection segments 0", "at least one is needed"));
+        }
+        let threshold = self.language_detection_threshold;
+        if !(0.0..=1.0).contains(&threshold) {
+            let what = format!("language detection threshold `{threshold}`");
+            return Err(Error::usage(what, "must lie between 0 and 1"));
+        }
         match self.max_initial_timestamp {
             Some(seconds) if !(0.0..=30.0).contains(&seconds) => Err(Error::usage(
                 format!("max initial timestamp `{seconds}`"),
@@ -322,6 +339,8 @@ mod tests {
                 hallucination_silence_threshold: Some(-1.0),
                 ..default.clone()
             },
+            DecodeOptions { language_detection_segments: 0, ..default.clone() },
+            DecodeOptions { language_detection_threshold: f32::NAN, ..default },
         ];
         for options in wrong {
             assert!(matches!(options.check(), Err(Error::Usage { .. })), "{options:?}");

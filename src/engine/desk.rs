@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::attempt::{Attempt, Finished};
 use super::language::{self, LanguageGuess};
 use super::seats::Seats;
-use super::{Event, Recording, Task, WindowDone};
+use super::{Ear, Event, Recording, Task, WindowDone};
 use crate::backend::{AlignInput, Backend, RowInput};
 use crate::decode::{AlignRequest, Alignment, Chunk, DecodedChunk, Language, Outcome, Tokenizer};
 use crate::error::{Error, Result};
@@ -38,7 +38,9 @@ pub struct Finish {
 
 enum Work {
     /// The language is not known yet.
-    Listening,
+    Listening(Listening),
+    /// It is asked for anew at this window.
+    Asking(Box<Chunk>, Window),
     Decoding {
         chunk: Box<Chunk>,
         attempt: Box<Attempt>,
@@ -63,6 +65,13 @@ struct Ended {
     temperature: f64,
 }
 
+/// Windows that have a vote on the language: what those before `at` said, and those that are left.
+struct Listening {
+    ears: Vec<Ear>,
+    at: usize,
+    heard: Vec<LanguageGuess>,
+}
+
 /// What all desks share.
 pub struct Model {
     pub tokenizer: Arc<Tokenizer>,
@@ -72,9 +81,11 @@ pub struct Model {
 impl Desk {
     pub fn open(task: Task, slot: usize, model: &Model) -> Self {
         let start = [model.tokenizer.special().sot];
-        let mut desk = Desk { task, slot, encoded: None, work: Work::Listening, start };
+        let mut desk = Desk { task, slot, encoded: None, work: Work::Left, start };
         if let Some(language) = desk.task.recording.language() {
             desk.begin(language, model);
+        } else {
+            desk.listen();
         }
         desk
     }
@@ -116,7 +127,10 @@ impl Desk {
     pub fn missing_window(&self) -> Option<Window> {
         let wanted = match &self.work {
             // A whole window even of short audio: what follows its end is then silence rather than nothing.
-            Work::Listening => Window { seek: self.task.stretch.first, frames: WINDOW_FRAMES },
+            Work::Listening(listening) => {
+                Window { seek: listening.ears[listening.at].seek, frames: WINDOW_FRAMES }
+            }
+            Work::Asking(_, window) => *window,
             Work::Decoding { attempt, .. } => {
                 Window { seek: attempt.request.seek, frames: attempt.request.frames }
             }
@@ -127,7 +141,11 @@ impl Desk {
     }
 
     pub fn mel(&mut self, window: Window, out: &mut Vec<f32>) -> Result<()> {
-        self.task.features.window(window.seek, window.frames, out)
+        let other = match &mut self.work {
+            Work::Listening(listening) => listening.ears[listening.at].features.as_mut(),
+            _ => None,
+        };
+        other.unwrap_or(&mut self.task.features).window(window.seek, window.frames, out)
     }
 
     pub fn has_heard(&mut self, window: Window) {
@@ -137,7 +155,7 @@ impl Desk {
     /// What to feed to the decoder.
     pub fn rows<'a>(&'a self, out: &mut Vec<RowInput<'a>>) {
         match &self.work {
-            Work::Listening => out.push(RowInput {
+            Work::Listening(_) | Work::Asking(..) => out.push(RowInput {
                 sequence: self.slot,
                 window: self.slot,
                 position: 0,
@@ -152,14 +170,8 @@ impl Desk {
     /// Takes the logits of all its rows, and counts the tokens chosen.
     pub fn accept(&mut self, logits: &mut [f32], model: &Model) -> Result<u64> {
         match &mut self.work {
-            Work::Listening => {
-                let guess: LanguageGuess = language::guess(&model.tokenizer, logits)?;
-                let language = guess.language;
-                self.task.recording.settle_language(language);
-                self.tell(Event::LanguageDetected(guess));
-                self.begin(language, model);
-                Ok(0)
-            }
+            Work::Listening(_) => self.hear(language::guess(&model.tokenizer, logits)?, model).map(|()| 0),
+            Work::Asking(..) => self.answer(&language::guess(&model.tokenizer, logits)?).map(|()| 0),
             Work::Decoding { attempt, .. } => attempt.accept(logits, model.tokenizer.special().no_speech),
             Work::Aligning { .. } | Work::Done(_) | Work::Left => Ok(0),
         }
@@ -258,6 +270,47 @@ impl Desk {
         }
     }
 
+    fn listen(&mut self) {
+        let mut ears = self.task.recording.take_ears();
+        let first = self.task.stretch.first;
+        // Its own windows need not be encoded twice.
+        ears.iter_mut().filter(|ear| ear.seek == first).for_each(|ear| ear.features = None);
+        if ears.is_empty() {
+            ears.push(Ear { seek: first, features: None });
+        }
+        self.work = Work::Listening(Listening { ears, at: 0, heard: Vec::new() });
+    }
+
+    /// One more vote on the recording's language.
+    fn hear(&mut self, guess: LanguageGuess, model: &Model) -> Result<()> {
+        let Work::Listening(listening) = &mut self.work else { return Ok(()) };
+        listening.heard.push(guess);
+        if listening.ears[listening.at].features.is_some() {
+            // No window of the chunk's own.
+            self.encoded = None;
+        }
+        listening.at += 1;
+        let are_all = listening.at == listening.ears.len();
+        let threshold = self.task.recording.options.language_detection_threshold;
+        if let Some(guess) = language::verdict(&listening.heard, threshold, are_all) {
+            let language = guess.language;
+            self.task.recording.settle_language(language);
+            self.tell(Event::LanguageDetected(guess));
+            self.begin(language, model);
+        }
+        Ok(())
+    }
+
+    /// The language of one window; where it is not clear, that of the recording.
+    fn answer(&mut self, guess: &LanguageGuess) -> Result<()> {
+        let Work::Asking(mut chunk, _) = std::mem::replace(&mut self.work, Work::Left) else { return Ok(()) };
+        let recording = &self.task.recording;
+        let is_sure = guess.probability() > recording.options.language_detection_threshold;
+        chunk.speak(recording.language().filter(|_| !is_sure).unwrap_or(guess.language));
+        self.decode(chunk);
+        Ok(())
+    }
+
     fn begin(&mut self, language: Language, model: &Model) {
         let Task { recording, stretch, follows, index, .. } = &self.task;
         let from = if *follows { recording.handovers().remove(&(index - 1)) } else { None };
@@ -268,6 +321,15 @@ impl Desk {
 
     /// The next window, or the end.
     fn next(&mut self, chunk: Box<Chunk>) {
+        match chunk.request() {
+            Some(request) if self.task.recording.options.multilingual && request.attempt == 0 => {
+                self.work = Work::Asking(chunk, Window { seek: request.seek, frames: request.frames });
+            }
+            _ => self.decode(chunk),
+        }
+    }
+
+    fn decode(&mut self, chunk: Box<Chunk>) {
         self.work = match chunk.request() {
             Some(request) => {
                 let attempt = Box::new(Attempt::new(&chunk, request));

@@ -4,7 +4,7 @@ use crate::decode::sampling::{Distribution, Peak};
 use crate::decode::{DecodeOptions, Language, Task, Tokenizer};
 use crate::error::{Error, Result};
 
-/// The language that the model hears in the first window, and how likely each one is.
+/// The language that the model hears, and how likely each one is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LanguageGuess {
     pub language: Language,
@@ -37,6 +37,7 @@ pub fn asked_for(tokenizer: &Tokenizer, options: &DecodeOptions) -> Result<Optio
 /// Such a model would write English, whatever it hears: better no transcript than one that misleads.
 fn english_only(options: &DecodeOptions) -> Result<()> {
     let (what, why) = match options.language {
+        _ if options.multilingual => ("`--multilingual`".into(), "this model knows English only"),
         Some(language) if language != Language::ENGLISH => {
             (format!("language `{language}`"), "this model knows English only")
         }
@@ -61,4 +62,47 @@ pub fn guess(tokenizer: &Tokenizer, logits: &[f32]) -> Result<LanguageGuess> {
     };
     let probabilities = languages.iter().enumerate().map(|(i, (l, _))| (*l, probability(i))).collect();
     Ok(LanguageGuess { language, probabilities })
+}
+
+/// What the windows heard so far say together: enough once one of them is sure, or when there are no more.
+pub fn verdict(heard: &[LanguageGuess], threshold: f32, are_all: bool) -> Option<LanguageGuess> {
+    let last = heard.last()?;
+    if last.probability() > threshold || (are_all && heard.len() == 1) {
+        return Some(last.clone());
+    }
+    if !are_all {
+        return None;
+    }
+    let mut probabilities = last.probabilities.clone();
+    for (index, (_, probability)) in probabilities.iter_mut().enumerate() {
+        let sum: f32 = heard.iter().filter_map(|guess| guess.probabilities.get(index)).map(|(_, p)| p).sum();
+        *probability = sum / heard.len() as f32;
+    }
+    let best = probabilities.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
+    Some(LanguageGuess { language: best.map_or(last.language, |(language, _)| language), probabilities })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(probabilities: [f32; 3]) -> LanguageGuess {
+        let probabilities: Vec<_> = Language::all().zip(probabilities).collect();
+        let best = probabilities.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        LanguageGuess { language: best.0, probabilities }
+    }
+
+    #[test]
+    fn one_that_is_sure_decides_and_else_all_together() {
+        let all: Vec<Language> = Language::all().take(3).collect();
+        let (one, other, third) =
+            (heard([0.45, 0.35, 0.2]), heard([0.1, 0.48, 0.42]), heard([0.0, 0.1, 0.9]));
+        assert_eq!(verdict(&[], 0.5, true), None);
+        assert_eq!(verdict(std::slice::from_ref(&one), 0.5, false), None);
+        assert_eq!(verdict(std::slice::from_ref(&one), 0.5, true), Some(one.clone()));
+        assert_eq!(verdict(&[one.clone(), third.clone()], 0.5, false), Some(third));
+        let together = verdict(&[one, other], 0.5, true).unwrap();
+        assert_eq!(together.language, all[1]);
+        assert!((together.probability() - 0.415).abs() < 1e-6);
+    }
 }

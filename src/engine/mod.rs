@@ -95,6 +95,8 @@ pub struct Recording {
     order: usize,
     options: Arc<DecodeOptions>,
     language: OnceLock<Language>,
+    /// What to listen to for it.
+    ears: Mutex<Vec<Ear>>,
     /// Where chunks left off that the next one goes on from.
     handovers: Mutex<HashMap<usize, Handover>>,
     given_up: AtomicBool,
@@ -108,6 +110,7 @@ impl Recording {
             order,
             options,
             language: OnceLock::new(),
+            ears: Mutex::default(),
             handovers: Mutex::default(),
             given_up: AtomicBool::new(false),
             listener,
@@ -122,6 +125,21 @@ impl Recording {
     pub fn settle_language(&self, language: Language) {
         // The first one stands.
         let _ = self.language.set(language);
+    }
+
+    /// How many windows have a vote on the language at most.
+    pub fn language_windows(&self) -> usize {
+        self.options.language_detection_segments
+    }
+
+    /// Windows to find out the language by, to be said before the first chunk comes. Without any, the beginning
+    /// of that chunk is listened to.
+    pub fn listen_to(&self, ears: Vec<Ear>) {
+        *self.ears.lock().unwrap_or_else(PoisonError::into_inner) = ears;
+    }
+
+    fn take_ears(&self) -> Vec<Ear> {
+        std::mem::take(&mut *self.ears.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Chunk `index` left off here; the one behind it may go on.
@@ -152,6 +170,13 @@ impl Recording {
             self.tell(chunk, Event::Failed(error));
         }
     }
+}
+
+/// A window to listen to for the language.
+pub struct Ear {
+    pub seek: usize,
+    /// None if the first chunk holds it.
+    pub features: Option<Box<dyn Features>>,
 }
 
 /// One chunk to decode.

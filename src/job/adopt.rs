@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::decode::Language;
 use crate::import::{self, Imported};
-use crate::transcript::{Damage, ModelIdentity, Segment, Transcript, Word};
+use crate::transcript::{ModelIdentity, Segment, Transcript, Word};
 
 /// Seconds of silence after which words that stand alone are another sentence.
 const PAUSE: f64 = 1.0;
@@ -25,8 +25,8 @@ pub fn openais(source: &str, json: &[u8]) -> Option<Transcript> {
         language: language.unwrap_or_default(),
         text,
         segments,
-        damage: Damage::default(),
         is_partial: partial,
+        ..Transcript::default()
     })
 }
 
@@ -62,12 +62,10 @@ pub fn transcript(source: String, imported: Imported) -> Transcript {
     Transcript {
         source,
         duration: ends.fold(0.0, f64::max),
-        model: ModelIdentity::default(),
         language: language.unwrap_or_default(),
         text,
         segments,
-        damage: Damage::default(),
-        is_partial: false,
+        ..Transcript::default()
     }
 }
 

@@ -16,6 +16,7 @@ use super::{Event, Job, ModelRequest};
 use crate::audio::{AudioInput, AudioOptions};
 use crate::backend::{Model, Slots, load, load_random};
 use crate::cancel::CancelToken;
+use crate::chunk::Selection;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
 use crate::device::{self, DeviceRequest};
 use crate::engine::{Engine, ReleasePolicy};
@@ -185,6 +186,8 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         decode,
         model,
         device: bench.device,
+        selection: Selection::default(),
+        voice_report: None,
         chunk_length: bench.chunk_length,
         batch_size: bench.batch_size,
         jobs: None,
@@ -207,7 +210,7 @@ fn front_end(audio: &Path, bins: usize, chunk_length: f64, cancel: &CancelToken)
         maker.push(block, &mut chunks);
         chunks.clear();
     }
-    let samples = maker.finish(&mut chunks);
+    let (samples, _) = maker.finish(&mut chunks);
     Ok((seconds_of_samples(samples), started.elapsed().as_secs_f64()))
 }
 

@@ -14,6 +14,7 @@ use super::journal::{Journal, Opened};
 use super::partial;
 use super::permits::Permits;
 use super::plan::Item;
+use super::voice_report::VoiceReport;
 use super::work::Basis;
 use super::{Event, Job, Summary, concerns_all};
 use crate::cancel::CancelToken;
@@ -22,7 +23,6 @@ use crate::engine::{self, Engine, Recording};
 use crate::error::{Error, Result};
 use crate::export::{sweep_unfinished, write_file};
 use crate::probe;
-use crate::time::seconds_of_samples;
 use crate::transcript::ModelIdentity;
 
 /// Chunks made ahead of the engine's slots.
@@ -57,6 +57,7 @@ pub struct Conductor<'a> {
     slots: Option<usize>,
     /// In flight, by their place in the order of inputs.
     files: BTreeMap<usize, File>,
+    voice_report: Option<VoiceReport>,
     /// That a journal cannot be written was told once.
     has_warned: bool,
     summary: &'a mut Summary,
@@ -86,10 +87,16 @@ impl<'a> Conductor<'a> {
             messages,
             slots: None,
             files: BTreeMap::new(),
+            voice_report: None,
             has_warned: false,
             summary,
             on_event,
         }
+    }
+
+    /// Tells of speech and silence there.
+    pub fn reporting(self, voice_report: Option<VoiceReport>) -> Self {
+        Self { voice_report, ..self }
     }
 
     /// Does all of them; the error is what ended the work before its time.
@@ -145,6 +152,7 @@ impl<'a> Conductor<'a> {
             source: item.source.clone(),
             audio: self.job.audio.clone(),
             chunk_length: self.job.chunk_length,
+            selection: self.job.selection.clone(),
             engine: Arc::clone(self.engine),
             recording: Arc::clone(&recording),
             permits: self.permits.clone(),
@@ -172,7 +180,12 @@ impl<'a> Conductor<'a> {
         match what {
             What::FrontEnd(told) => self.hear_front_end(index, told),
             What::Read(Ok(reading)) => {
-                file.length = seconds_of_samples(reading.samples);
+                file.length = reading.duration;
+                file.frames_skipped = reading.skipped_frames();
+                if !reading.account.missed.is_empty() {
+                    let (clips, duration) = (&reading.account.missed[..], reading.duration);
+                    (self.on_event)(Event::Missed { input: &file.name, clips, duration });
+                }
                 if reading.damage.any() {
                     (self.on_event)(Event::Damaged { input: &file.name, damage: &reading.damage });
                 }
@@ -191,7 +204,11 @@ impl<'a> Conductor<'a> {
     fn hear_front_end(&mut self, index: usize, told: Told) {
         let Some(file) = self.files.get_mut(&index) else { return };
         match told {
-            Told::Progress(seconds, claimed) => file.length = claimed.unwrap_or(0.0).max(seconds),
+            Told::Progress { read, claimed, skipped } => {
+                file.length = claimed.unwrap_or(0.0).max(read);
+                file.frames_skipped = skipped;
+            }
+            Told::Language(guess) => file.guess = Some(*guess),
             Told::Journal(Err(error)) => self.warn(index, &error),
             Told::Journal(Ok(opened)) => {
                 let Opened { journal, why, fault, .. } = *opened;
@@ -230,7 +247,7 @@ impl<'a> Conductor<'a> {
         match event {
             engine::Event::LanguageDetected(guess) => {
                 (self.on_event)(Event::Language { input: &file.name, guess: &guess });
-                let outcome = file.keep_language(guess.language, guess.probability());
+                let outcome = file.keep_language(guess);
                 outcome.unwrap_or_else(|error| self.warn(index, &error));
             }
             engine::Event::Segments(segments) => file.add_segments(chunk, segments),
@@ -331,7 +348,10 @@ impl<'a> Conductor<'a> {
             file.item.asked.iter().for_each(|path| sweep_unfinished(path));
             journal.remove();
         }
-        self.summary.audio_seconds += transcript.duration;
+        if let Some(report) = &mut self.voice_report {
+            report.add(&transcript)?;
+        }
+        self.summary.audio_seconds += transcript.seconds_asked_for();
         let seconds = file.started.elapsed().as_secs_f64();
         (self.on_event)(Event::Finished { input: &file.name, transcript: &transcript, seconds });
         Ok(())

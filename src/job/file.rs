@@ -9,10 +9,11 @@ use std::time::Instant;
 use super::frontend::Reading;
 use super::journal::{Finished, Journal, Place};
 use super::plan::Item;
-use crate::decode::{DecodedChunk, Language, Segment, Tokenizer};
-use crate::engine::Recording;
-use crate::time::{seconds_of_frames, seconds_of_samples};
-use crate::transcript::{Damage, ModelIdentity, Transcript};
+use crate::chunk::Gap;
+use crate::decode::{DecodedChunk, Segment, Tokenizer};
+use crate::engine::{LanguageGuess, Recording};
+use crate::time::seconds_of_frames;
+use crate::transcript::{Damage, ModelIdentity, SkipReason, Skipped, Transcript};
 
 pub struct File {
     pub item: Item,
@@ -27,6 +28,10 @@ pub struct File {
     pub length: f64,
     /// Frames behind the windows of all chunks, together.
     frames_done: usize,
+    /// Frames that no window will lie in, as far as it was read.
+    pub frames_skipped: u64,
+    /// How its language was found out.
+    pub guess: Option<LanguageGuess>,
     decoded: BTreeMap<usize, DecodedChunk>,
     /// Where the chunks lie that were made so far.
     places: BTreeMap<usize, Place>,
@@ -53,6 +58,8 @@ impl File {
             reading: None,
             length: 0.0,
             frames_done: 0,
+            frames_skipped: 0,
+            guess: None,
             decoded: BTreeMap::new(),
             places: BTreeMap::new(),
             kept: 0,
@@ -117,8 +124,9 @@ impl File {
         self.decoded.insert(index, decoded);
     }
 
-    pub fn keep_language(&mut self, language: Language, probability: f32) -> io::Result<()> {
-        self.journal.as_mut().map_or(Ok(()), |journal| journal.add_language(language, probability))
+    pub fn keep_language(&mut self, guess: LanguageGuess) -> io::Result<()> {
+        let guess = self.guess.insert(guess);
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.add_language(guess))
     }
 
     /// Whether chunks of an earlier run were taken over.
@@ -128,7 +136,7 @@ impl File {
 
     /// Seconds of it that are done.
     pub fn seconds_done(&self) -> f64 {
-        seconds_of_frames(self.frames_done as u64)
+        seconds_of_frames(self.frames_done as u64 + self.frames_skipped)
     }
 
     /// Everything was read and every chunk is there.
@@ -138,8 +146,8 @@ impl File {
 
     pub fn transcript(&mut self, model: &ModelIdentity, tokenizer: &Tokenizer) -> Transcript {
         let chunks = std::mem::take(&mut self.decoded).into_values();
-        let samples = self.reading.as_ref().map_or(0, |reading| reading.samples);
-        self.assemble(chunks, seconds_of_samples(samples), model, tokenizer)
+        let duration = self.reading.as_ref().map_or(0.0, |reading| reading.duration);
+        self.assemble(chunks, duration, model, tokenizer)
     }
 
     /// That of the chunks finished from the first on without a gap; none if there are none.
@@ -174,14 +182,50 @@ impl File {
             duration,
             model: model.clone(),
             language: self.recording.language().map_or(String::new(), |language| language.code().to_owned()),
+            language_probability: self.guess.as_ref().map(|guess| f64::from(guess.probability())),
+            languages: self.languages(),
             text: tokenizer.decode(&said),
             segments,
+            skipped: self.skipped(duration),
+            speech: self.speech(),
             damage: damage.map_or_else(Damage::default, |damage| Damage {
                 packets: damage.packets,
                 truncated: damage.incomplete,
             }),
             is_partial: false,
         }
+    }
+
+    fn languages(&self) -> Vec<(String, f64)> {
+        let guess = self.guess.iter().flat_map(|guess| &guess.probabilities);
+        let mut languages: Vec<(String, f64)> =
+            guess.map(|(language, p)| (language.code().to_owned(), f64::from(*p))).collect();
+        languages.sort_by(|a, b| b.1.total_cmp(&a.1));
+        languages
+    }
+
+    /// What was left out, as far as it was read.
+    fn skipped(&self, duration: f64) -> Vec<Skipped> {
+        let Some(reading) = &self.reading else { return Vec::new() };
+        let mut skipped: Vec<Skipped> = Vec::new();
+        for (frames, gap) in &reading.account.skipped {
+            let why = match gap {
+                Gap::Clip => SkipReason::NotAskedFor,
+                Gap::Silence => SkipReason::Silence,
+            };
+            let (start, end) = (seconds_of_frames(frames.start), seconds_of_frames(frames.end));
+            skipped.push(Skipped { start, end, why });
+        }
+        // Behind the last clip nothing need have been read.
+        let end = reading.clips_end.map(seconds_of_frames).filter(|end| *end < duration);
+        skipped.extend(end.map(|start| Skipped { start, end: duration, why: SkipReason::NotAskedFor }));
+        skipped
+    }
+
+    fn speech(&self) -> Option<Vec<(f64, f64)>> {
+        let reading = self.reading.as_ref().filter(|reading| reading.listened)?;
+        let spans = reading.account.voice.iter();
+        Some(spans.map(|frames| (seconds_of_frames(frames.start), seconds_of_frames(frames.end))).collect())
     }
 }
 

@@ -11,12 +11,13 @@ use super::plan::Source;
 use super::work::{Basis, Content, Work};
 use crate::audio::{AudioInput, AudioOptions, Damage};
 use crate::cancel::CancelToken;
+use crate::chunk::{Account, Clip, Selection};
 use crate::decode::Stretch;
-use crate::engine::{Engine, Recording, Task};
+use crate::engine::{Ear, Engine, LanguageGuess, Recording, Task};
 use crate::error::{Error, InputFault, Result, caught};
-use crate::mel::{ChunkMaker, Division, Extent, MelChunk, MelMeter};
+use crate::mel::{ChunkMaker, Division, Ears, Extent, MelChunk, MelMeter};
 use crate::probe;
-use crate::time::seconds_of_samples;
+use crate::time::{HOP, seconds_of_samples};
 
 /// Chunks of one recording that may wait for the one before them: more would only keep others out.
 const FOLLOWERS: usize = 2;
@@ -27,6 +28,7 @@ pub struct FrontEnd {
     pub audio: AudioOptions,
     /// Seconds from pause to pause; 0 for a recording in one piece.
     pub chunk_length: f64,
+    pub selection: Selection,
     pub engine: Arc<Engine>,
     pub recording: Arc<Recording>,
     pub permits: Permits,
@@ -44,8 +46,10 @@ pub struct Keeping {
 
 /// What the thread tells.
 pub enum Told {
-    /// Seconds read, and how many there are as the file claims.
-    Progress(f64, Option<f64>),
+    /// Seconds read, how many there are as the file claims, and frames of them that nobody asks the model about.
+    Progress { read: f64, claimed: Option<f64>, skipped: u64 },
+    /// How an earlier run found out the language.
+    Language(Box<LanguageGuess>),
     /// A journal is held, or why there is none. Comes before any chunk.
     Journal(io::Result<Box<Opened>>),
     /// A chunk was made and goes to the engine.
@@ -59,9 +63,25 @@ pub enum Told {
 /// What was read in the end.
 #[derive(Debug, Default)]
 pub struct Reading {
-    pub samples: u64,
+    /// Seconds of audio: what was read, or what there is if not all of it was.
+    pub duration: f64,
     pub chunks: usize,
+    /// What was left out.
+    pub account: Account,
+    /// The frame behind which nothing was asked for.
+    pub clips_end: Option<u64>,
+    /// Speech was looked for.
+    pub listened: bool,
     pub damage: Damage,
+}
+
+impl Reading {
+    /// Frames that nobody asked the model about.
+    pub fn skipped_frames(&self) -> u64 {
+        let all = (self.duration * 100.0) as u64;
+        let behind = self.clips_end.map_or(0, |end| all.saturating_sub(end));
+        self.account.skipped_frames() + behind
+    }
 }
 
 impl FrontEnd {
@@ -77,26 +97,68 @@ impl FrontEnd {
         let (division, measured) = self.division(&audio)?;
         let mut reader = audio.open(&self.audio)?;
         let claimed = reader.duration_hint();
-        let mut maker = ChunkMaker::new(self.engine.n_mels(), division);
+        let mut maker = ChunkMaker::of(self.engine.n_mels(), division, &self.selection);
+        let mut ears = self.ears(division);
         let followers = Permits::new(FOLLOWERS);
         let (mut chunks, mut samples, mut made) = (Vec::new(), 0, 0);
         while let Some(block) = reader.next_block()? {
             probe::reached("read", &self.cancel);
             self.cancel.check()?;
+            ears.iter_mut().for_each(|ears| ears.push(block, samples));
             samples += block.len() as u64;
             maker.push(block, &mut chunks);
-            tell(Told::Progress(seconds_of_samples(samples), claimed));
-            made += chunks.len();
-            self.hand_on(&mut chunks, &followers, &mut kept, tell)?;
+            let read = seconds_of_samples(samples);
+            tell(Told::Progress { read, claimed, skipped: maker.account().skipped_frames() });
+            self.prick(&mut ears, false);
+            // Until it is known what to listen to for the language, they wait.
+            if ears.is_none() {
+                made += chunks.len();
+                self.hand_on(&mut chunks, &followers, &mut kept, tell)?;
+            }
+            if maker.is_done() {
+                break;
+            }
         }
-        let samples = maker.finish(&mut chunks);
-        if measured.is_some_and(|extent| samples < extent.samples) {
+        let is_whole = !maker.is_done();
+        let (samples, account) = maker.finish(&mut chunks);
+        if is_whole && measured.is_some_and(|extent| samples < extent.samples) {
             let why = io::Error::other("it became shorter while it was read");
             return Err(Error::input(audio.name(), InputFault::Unreadable(why)));
         }
+        self.prick(&mut ears, true);
         made += chunks.len();
         self.hand_on(&mut chunks, &followers, &mut kept, tell)?;
-        Ok(Reading { samples, chunks: made, damage: reader.damage().clone() })
+        let known = match measured {
+            Some(extent) => seconds_of_samples(extent.samples),
+            None => claimed.filter(|_| !is_whole).unwrap_or(0.0),
+        };
+        Ok(Reading {
+            duration: seconds_of_samples(samples).max(known),
+            chunks: made,
+            account,
+            clips_end: self.selection.clips.end(),
+            listened: self.selection.voice.is_some(),
+            damage: reader.damage().clone(),
+        })
+    }
+
+    /// What looks for windows to find out the language by, if it is to be found out.
+    fn ears(&self, division: Division) -> Option<Hearing> {
+        let first = self.selection.clips.iter().next().filter(|_| self.recording.language().is_none())?;
+        let loudest = match division {
+            Division::Seamless { loudest } => Some(loudest),
+            Division::AtPauses { .. } => None,
+        };
+        Some(Hearing::new(self.engine.n_mels(), self.recording.language_windows(), loudest, first))
+    }
+
+    /// Tells the recording what to listen to, as soon as that is known.
+    fn prick(&self, ears: &mut Option<Hearing>, is_end: bool) {
+        if let Some(hearing) = ears.take_if(|hearing| is_end || hearing.ears.are_done()) {
+            let found = hearing.ears.finish().into_iter();
+            let ear = |ear: crate::mel::Ear| Ear { seek: ear.seek, features: Some(Box::new(ear.features)) };
+            self.recording.listen_to(found.map(ear).collect());
+        }
     }
 
     fn open(&self) -> Result<AudioInput> {
@@ -134,8 +196,9 @@ impl FrontEnd {
         if found.is_err() {
             tell(Told::Discarded(index));
         }
-        if index == 0 {
-            kept.language.into_iter().for_each(|language| self.recording.settle_language(language));
+        if let Some(guess) = kept.language.take_if(|_| index == 0) {
+            self.recording.settle_language(guess.language);
+            tell(Told::Language(Box::new(guess)));
         }
         let Ok(Some(finished)) = found else { return false };
         self.recording.hand_over(index, finished.decoded.handover.clone());
@@ -196,5 +259,25 @@ impl FrontEnd {
             });
         }
         Ok(())
+    }
+}
+
+/// [`Ears`] on a part of the audio.
+struct Hearing {
+    ears: Ears,
+    /// The first sample that they take.
+    start: u64,
+}
+
+impl Hearing {
+    fn new(bins: usize, windows: usize, loudest: Option<f32>, clip: Clip) -> Self {
+        let ears = Ears::new(bins, windows, loudest, clip.start, clip.end);
+        Self { ears, start: clip.start * HOP as u64 }
+    }
+
+    /// Takes samples, of which so many came before.
+    fn push(&mut self, samples: &[f32], before: u64) {
+        let skipped = self.start.saturating_sub(before).min(samples.len() as u64);
+        self.ears.push(&samples[skipped as usize..]);
     }
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::work::Work;
 use crate::decode::{DecodedChunk, Language, Stretch};
+use crate::engine::LanguageGuess;
 use crate::export::sync_folder;
 
 /// No journal is larger: ten hours need a few megabytes.
@@ -43,10 +44,10 @@ pub struct Finished {
 #[serde(rename_all = "snake_case")]
 enum Record<W, F> {
     Work(W),
-    /// Found out by listening, and how sure that was.
+    /// Found out by listening, and how likely each one was.
     Language {
         code: String,
-        probability: f32,
+        probabilities: Vec<(String, f32)>,
     },
     Finished(F),
     /// Chunks from this one on were found to belong to other audio.
@@ -62,7 +63,7 @@ enum Record<W, F> {
 /// What an earlier run left.
 #[derive(Debug, Default)]
 pub struct Kept {
-    pub language: Option<Language>,
+    pub language: Option<LanguageGuess>,
     pub chunks: BTreeMap<usize, Finished>,
 }
 
@@ -169,8 +170,10 @@ impl Journal {
         }
     }
 
-    pub fn add_language(&mut self, language: Language, probability: f32) -> io::Result<()> {
-        self.add(&Record::Language { code: language.code().into(), probability })
+    pub fn add_language(&mut self, guess: &LanguageGuess) -> io::Result<()> {
+        let probabilities = guess.probabilities.iter();
+        let probabilities = probabilities.map(|(language, p)| (language.code().to_owned(), *p)).collect();
+        self.add(&Record::Language { code: guess.language.code().into(), probabilities })
     }
 
     pub fn add_finished(&mut self, finished: &Finished) -> io::Result<()> {
@@ -329,12 +332,18 @@ fn keep(records: Vec<Record<Work, Finished>>) -> Kept {
     for record in records {
         match record {
             Record::Work(_) | Record::Writing { .. } => {}
-            Record::Language { code, .. } => kept.language = Language::from_code(&code),
+            Record::Language { code, probabilities } => kept.language = guess(&code, probabilities),
             Record::Finished(finished) => drop(kept.chunks.insert(finished.index, finished)),
             Record::Discard { from } => kept.discard(from),
         }
     }
     kept
+}
+
+fn guess(code: &str, probabilities: Vec<(String, f32)>) -> Option<LanguageGuess> {
+    let known = |(code, probability): (String, f32)| Some((Language::from_code(&code)?, probability));
+    let probabilities = probabilities.into_iter().filter_map(known).collect();
+    Language::from_code(code).map(|language| LanguageGuess { language, probabilities })
 }
 
 #[cfg(test)]
@@ -364,6 +373,7 @@ mod tests {
             avg_logprob: -f64::MIN_POSITIVE * third,
             compression_ratio: 1.0 / 0.3,
             no_speech_prob: f64::from(0.1_f32),
+            language: Some("de".into()),
             words: Some(vec![Word {
                 word: " \"quoted\"".into(),
                 start: third,
@@ -389,6 +399,10 @@ mod tests {
         }
     }
 
+    fn german() -> LanguageGuess {
+        super::guess("de", vec![("en".into(), 0.1), ("de".into(), 0.9)]).unwrap()
+    }
+
     struct Folder(tempfile::TempDir);
 
     impl Folder {
@@ -396,7 +410,7 @@ mod tests {
         fn new() -> Self {
             let folder = Self(tempfile::tempdir().unwrap());
             let mut journal = folder.open().journal;
-            journal.add_language(Language::from_code("de").unwrap(), 0.9).unwrap();
+            journal.add_language(&german()).unwrap();
             for index in [1, 0, 2] {
                 journal.add_finished(&finished(index)).unwrap();
             }
@@ -424,7 +438,7 @@ mod tests {
         for _ in 0..2 {
             let opened = folder.open();
             assert!(opened.why.is_none());
-            assert_eq!(opened.kept.language, Language::from_code("de"));
+            assert_eq!(opened.kept.language, Some(german()));
             assert_eq!(opened.kept.chunks.into_values().collect::<Vec<_>>(), [0, 1, 2].map(finished));
         }
     }

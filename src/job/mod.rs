@@ -13,6 +13,7 @@ mod partial;
 mod permits;
 mod plan;
 mod run;
+mod voice_report;
 mod work;
 
 use std::io;
@@ -25,6 +26,7 @@ pub use self::run::{Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
 use crate::backend::hub::{Download, Hub};
+use crate::chunk::{Clip, Selection};
 use crate::decode::{DecodeOptions, Segment};
 use crate::device::DeviceRequest;
 use crate::engine::{Footprint, LanguageGuess, ReleasePolicy, Stats, WindowDone};
@@ -44,6 +46,10 @@ pub struct Job {
     pub decode: DecodeOptions,
     pub model: ModelRequest,
     pub device: DeviceRequest,
+    /// Which parts of each recording.
+    pub selection: Selection,
+    /// Where to tell of speech and silence, a line per input.
+    pub voice_report: Option<PathBuf>,
     /// Seconds from pause to pause; 0 for every recording in one piece.
     pub chunk_length: f64,
     /// Windows side by side; as many as suit the device if not given.
@@ -150,6 +156,12 @@ pub enum Event<'a> {
     Damaged {
         input: &'a str,
         damage: &'a Damage,
+    },
+    /// The input is shorter than what was asked for: in these clips there is nothing.
+    Missed {
+        input: &'a str,
+        clips: &'a [Clip],
+        duration: f64,
     },
     Written {
         path: &'a Path,

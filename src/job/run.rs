@@ -9,6 +9,7 @@ use super::conduct::Conductor;
 use super::journal::Journal;
 use super::partial;
 use super::plan::{Item, Plan, plan};
+use super::voice_report::VoiceReport;
 use super::work::Basis;
 use super::{AUTO, Event, Job, ModelRequest};
 use crate::backend::checkpoint::Checkpoint;
@@ -65,12 +66,14 @@ pub fn run(
     if todo.is_empty() {
         return Ok(summary);
     }
+    let report =
+        job.voice_report.as_deref().map(VoiceReport::create).transpose().map_err(|error| vec![error])?;
     let (engine, identity, device) = prepare(job, cancel, on_event).map_err(|error| vec![error])?;
     let engine = Arc::new(engine);
     let started = Instant::now();
     let basis = Basis::new(job, &identity, &device);
     let conductor = Conductor::new(job, cancel, &engine, &identity, basis, &mut summary, on_event);
-    conductor.run(todo).map_err(|error| vec![error])?;
+    conductor.reporting(report).run(todo).map_err(|error| vec![error])?;
     summary.seconds = started.elapsed().as_secs_f64();
     summary.stats = Some(engine.stats());
     Ok(summary)

@@ -13,7 +13,7 @@ use super::Job;
 use crate::transcript::ModelIdentity;
 
 /// Of the shape of journals: one more whenever it changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 4;
 
 /// Bytes of an input that are looked at together.
 const PIECE: u64 = 1 << 20;
@@ -58,7 +58,10 @@ impl Basis {
             model: model.revision.clone().unwrap_or_else(|| model.name.clone()),
             device: device.split(':').next().unwrap_or(device).into(),
             // The derived form names every field there is, so that none can be forgotten.
-            options: format!("{:?} {:?} chunk length {:?}", job.decode, job.audio, job.chunk_length),
+            options: format!(
+                "{:?} {:?} {:?} chunk length {:?}",
+                job.decode, job.audio, job.selection, job.chunk_length
+            ),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Samples → chunks of log-mel frames, cut where the cutter says, each with all that its windows may see.
+//! Samples → chunks of log-mel frames, begun and cut where the divider says, each with all that its windows may see.
 
 use std::collections::VecDeque;
 
 use super::features::ChunkFeatures;
 use super::scale::SILENCE;
 use super::stream::MelStream;
-use crate::chunk::{Cut, Cutter};
+use crate::chunk::{Account, Cut, Divider, Manner, Mark, Selection};
 use crate::time::{HOP, WINDOW_FRAMES};
 
 /// Frames from seam to seam of a recording that is not really cut: two minutes.
@@ -44,9 +44,13 @@ pub struct ChunkMaker {
     stream: MelStream,
     bins: usize,
     division: Division,
-    cutter: Option<Cutter>,
-    cuts: VecDeque<Cut>,
-    fresh_cuts: Vec<Cut>,
+    divider: Divider,
+    marks: VecDeque<Mark>,
+    fresh_marks: Vec<Mark>,
+    /// Between the mark of a stretch's beginning and that of its end.
+    is_open: bool,
+    /// Times are not left as the network says them: stretches do not reach over their ends.
+    is_bounded: bool,
     samples: u64,
     /// Frames from the first of the next chunk on.
     raw: Vec<f32>,
@@ -57,18 +61,26 @@ pub struct ChunkMaker {
 }
 
 impl ChunkMaker {
+    /// For all of a recording.
     pub fn new(bins: usize, division: Division) -> Self {
-        let (cutter, loudest) = match division {
-            Division::AtPauses { seconds } => (Some(Cutter::new(seconds)), SILENCE),
-            Division::Seamless { loudest } => (None, loudest),
+        Self::of(bins, division, &Selection::default())
+    }
+
+    /// For parts of a recording.
+    pub fn of(bins: usize, division: Division, selection: &Selection) -> Self {
+        let (manner, loudest) = match division {
+            Division::AtPauses { seconds } => (Manner::AtPauses(seconds), SILENCE),
+            Division::Seamless { loudest } => (Manner::Evenly(PIECE), loudest),
         };
         Self {
             stream: MelStream::new(bins),
             bins,
             division,
-            cutter,
-            cuts: VecDeque::new(),
-            fresh_cuts: Vec::new(),
+            divider: Divider::new(manner, selection),
+            marks: VecDeque::new(),
+            fresh_marks: Vec::new(),
+            is_open: false,
+            is_bounded: selection.voice.is_some() || matches!(division, Division::AtPauses { .. }),
             samples: 0,
             raw: Vec::new(),
             first: 0,
@@ -82,65 +94,113 @@ impl ChunkMaker {
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<MelChunk>) {
         self.samples += samples.len() as u64;
         self.stream.push(samples, &mut self.raw);
-        match &mut self.cutter {
-            Some(cutter) => cutter.push(samples, &mut self.fresh_cuts),
-            None => self.divide_evenly(),
+        self.divider.push(samples, &mut self.fresh_marks);
+        self.marks.extend(self.fresh_marks.drain(..));
+        self.make(None, out);
+        if self.marks.is_empty()
+            && let (false, Some(frame)) = (self.is_open, self.divider.keep_from())
+        {
+            self.skip_to(frame as usize);
         }
-        self.cuts.extend(self.fresh_cuts.drain(..));
-        while let Some(&cut) = self.cuts.front() {
-            let needed = cut.frame as usize + if cut.silent { 0 } else { WINDOW_FRAMES };
-            if self.frames_end() < needed {
-                break;
-            }
-            self.cuts.pop_front();
-            let visible = if cut.silent { cut.frame as usize } else { needed };
-            out.push(self.take(cut.frame as usize, visible, cut.silent));
-        }
+    }
+
+    /// All chunks that are asked for have been made: what comes now is for nobody.
+    pub fn is_done(&self) -> bool {
+        self.divider.is_done() && self.marks.is_empty()
+    }
+
+    /// What was left out so far.
+    pub fn account(&self) -> &Account {
+        self.divider.account()
     }
 
     /// Appends the rest; at least one chunk has come in the end, even of nothing. Tells how many samples there
-    /// were.
-    pub fn finish(mut self, out: &mut Vec<MelChunk>) -> u64 {
-        if let Some(cutter) = &mut self.cutter {
-            cutter.finish(&mut self.fresh_cuts);
-            self.cuts.extend(self.fresh_cuts.drain(..));
-        }
+    /// were, and what was left out of them.
+    pub fn finish(mut self, out: &mut Vec<MelChunk>) -> (u64, Account) {
+        let divider =
+            std::mem::replace(&mut self.divider, Divider::new(Manner::Evenly(1), &Selection::default()));
+        let account = divider.finish(&mut self.fresh_marks);
+        self.marks.extend(self.fresh_marks.drain(..));
         let stream = std::mem::replace(&mut self.stream, MelStream::new(self.bins));
         stream.finish(&mut self.raw);
         let end = (self.samples / HOP as u64) as usize;
-        while let Some(cut) = self.cuts.pop_front() {
-            let at = cut.frame as usize;
-            if at < end {
-                let visible = if cut.silent { at } else { end.min(at + WINDOW_FRAMES) };
-                out.push(self.take(at, visible, cut.silent));
-            }
+        self.make(Some(end), out);
+        if self.index == 0 {
+            self.skip_to(end);
+            let nothing = self.take(end, self.frames_end());
+            out.push(MelChunk { visible: end, limit: self.is_bounded.then_some(end), ..nothing });
         }
-        if end > self.first || self.index == 0 {
-            // All frames that touch audio, a few more than hold it: the loudest value may be there.
-            let mut last = self.take(end, self.frames_end(), false);
-            last.visible = end;
-            last.limit = self.cutter.is_some().then_some(end);
-            out.push(last);
-        }
-        self.samples
+        (self.samples, account)
     }
 
-    /// The seams of a recording that is not cut, known once there is audio behind them.
-    fn divide_evenly(&mut self) {
-        let mut next = self.cuts.back().map_or(self.first as u64, |cut| cut.frame) + PIECE;
-        while self.samples / HOP as u64 > next {
-            self.fresh_cuts.push(Cut { frame: next, silent: false });
-            next += PIECE;
+    /// The chunks that the marks make of the frames that are there. Where the audio ends is known at its end.
+    fn make(&mut self, end_of_audio: Option<usize>, out: &mut Vec<MelChunk>) {
+        while let Some(&mark) = self.marks.front() {
+            let chunk = match mark {
+                Mark::Begin(frame) if self.skip_to(frame as usize) => {
+                    self.is_open = true;
+                    None
+                }
+                Mark::Begin(_) => return,
+                Mark::Cut(cut) => match self.cut(cut, end_of_audio) {
+                    Some(chunk) => Some(chunk),
+                    None => return,
+                },
+                Mark::End(frame) if self.frames_end() < frame as usize => return,
+                Mark::End(frame) => Some(self.end(frame as usize, end_of_audio)),
+            };
+            self.marks.pop_front();
+            out.extend(chunk);
         }
+    }
+
+    /// The chunk before a cut, if enough frames are there.
+    fn cut(&mut self, Cut { frame, silent }: Cut, end_of_audio: Option<usize>) -> Option<MelChunk> {
+        let end = frame as usize;
+        if silent {
+            let chunk = (self.frames_end() >= end).then(|| self.take(end, end));
+            return chunk.map(|chunk| MelChunk { limit: Some(end), ..chunk });
+        }
+        let stretch_end = self.marks.iter().find_map(|mark| match mark {
+            Mark::End(frame) => Some(*frame as usize),
+            _ => None,
+        });
+        let bound = stretch_end.or(end_of_audio).unwrap_or(usize::MAX);
+        let visible = bound.min(end + WINDOW_FRAMES);
+        if self.frames_end() < visible {
+            return None;
+        }
+        let chunk = self.take(end, visible);
+        self.follows = true;
+        Some(MelChunk { limit: (self.is_bounded && visible == bound).then_some(bound), ..chunk })
+    }
+
+    /// The last chunk of a stretch.
+    fn end(&mut self, end: usize, end_of_audio: Option<usize>) -> MelChunk {
+        // At the end, all frames that touch audio, a few more than hold it: the loudest value may be there.
+        let seen = if end_of_audio == Some(end) { self.frames_end() } else { end };
+        let chunk = self.take(end, seen);
+        self.is_open = false;
+        // What was said goes on to be known, as if there were no gap.
+        self.follows = matches!(self.division, Division::Seamless { .. });
+        MelChunk { visible: end, limit: self.is_bounded.then_some(end), ..chunk }
     }
 
     fn frames_end(&self) -> usize {
         self.first + self.raw.len() / self.bins
     }
 
-    fn take(&mut self, end: usize, visible: usize, pauses: bool) -> MelChunk {
-        let seen = (visible - self.first) * self.bins;
-        let kept = self.raw[..seen].to_vec();
+    /// Lets go of the frames before this one; false if it is not there yet.
+    fn skip_to(&mut self, frame: usize) -> bool {
+        let next = frame.min(self.frames_end()).max(self.first);
+        self.raw.drain(..(next - self.first) * self.bins);
+        self.first = next;
+        next >= frame
+    }
+
+    /// A chunk up to `end` of which frames up to `seen` are looked at. It is taken for one that stands alone.
+    fn take(&mut self, end: usize, seen: usize) -> MelChunk {
+        let kept = self.raw[..(seen - self.first) * self.bins].to_vec();
         if matches!(self.division, Division::AtPauses { .. }) {
             self.loudest = kept.iter().copied().fold(self.loudest, f32::max);
         }
@@ -148,15 +208,13 @@ impl ChunkMaker {
             index: self.index,
             first: self.first,
             end,
-            visible,
-            follows: self.follows,
-            limit: pauses.then_some(end),
+            visible: seen,
+            follows: std::mem::take(&mut self.follows),
+            limit: None,
             features: ChunkFeatures::new(self.bins, self.first, kept, self.loudest),
         };
-        self.raw.drain(..(end - self.first) * self.bins);
-        self.first = end;
+        self.skip_to(end);
         self.index += 1;
-        self.follows = !pauses;
         chunk
     }
 }
@@ -180,7 +238,7 @@ mod tests {
         let mut maker = ChunkMaker::new(80, division);
         let mut out = Vec::new();
         audio.chunks(block).for_each(|block| maker.push(block, &mut out));
-        assert_eq!(maker.finish(&mut out), audio.len() as u64);
+        assert_eq!(maker.finish(&mut out).0, audio.len() as u64);
         out
     }
 
@@ -259,5 +317,49 @@ mod tests {
             most = most.max(maker.raw.len() / 80);
         }
         assert!(most < 4 * 3_000 + 3_000, "{most} frames");
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_made() {
+        let audio = noise(16_000 * 400);
+        let selection = Selection { clips: "10,200,200,215.5,300".parse().unwrap(), voice: None };
+        let mut whole = chunks(&audio, Division::AtPauses { seconds: 1e6 }, 16_000);
+        for block in [5_000, 160_000] {
+            let mut maker = ChunkMaker::of(80, Division::Seamless { loudest: loudest(&audio) }, &selection);
+            let mut out = Vec::new();
+            audio.chunks(block).for_each(|block| maker.push(block, &mut out));
+            let (_, account) = maker.finish(&mut out);
+            let spans: Vec<_> = out.iter().map(|c| (c.first, c.end, c.visible, c.follows)).collect();
+            let expected = [
+                (1_000, 13_000, 16_000, false),
+                (13_000, 20_000, 20_000, true),
+                (20_000, 21_550, 21_550, true),
+                (30_000, 40_000, 40_000, true),
+            ];
+            assert_eq!(spans, expected);
+            assert_eq!(account.skipped_frames(), 1_000 + 8_450);
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            for mut chunk in out {
+                for seek in [chunk.first, chunk.end - 1] {
+                    let frames = (chunk.visible - seek).min(3_000);
+                    chunk.features.window(seek, frames, &mut one).unwrap();
+                    whole[0].features.window(seek, frames, &mut other).unwrap();
+                    assert!(one == other, "at {seek}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn between_clips_little_is_held() {
+        let selection = Selection { clips: "500,510,3000".parse().unwrap(), voice: None };
+        let mut maker = ChunkMaker::of(80, Division::AtPauses { seconds: 30.0 }, &selection);
+        let (mut out, block, mut most) = (Vec::new(), noise(16_000), 0);
+        for _ in 0..2_000 {
+            maker.push(&block, &mut out);
+            most = most.max(maker.raw.len() / 80);
+        }
+        assert_eq!((out.len(), out[0].first, out[0].end), (1, 50_000, 51_000));
+        assert!(most < 3_000, "{most} frames");
     }
 }

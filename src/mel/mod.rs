@@ -8,6 +8,7 @@
 //! than one chunk.
 
 mod chunks;
+mod ears;
 pub mod features;
 mod filters;
 mod scale;
@@ -15,6 +16,7 @@ mod stft;
 mod stream;
 
 pub use chunks::{ChunkMaker, Division, MelChunk};
+pub use ears::{Ear, Ears};
 pub use features::{ChunkFeatures, Features};
 pub use filters::MelBank;
 pub use scale::Scale;

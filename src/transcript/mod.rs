@@ -4,7 +4,7 @@
 pub use crate::decode::{Segment, Word};
 
 /// What became of one input.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transcript {
     /// The input as the person named it.
     pub source: String,
@@ -13,13 +13,47 @@ pub struct Transcript {
     pub model: ModelIdentity,
     /// Code of the language spoken, as given or detected.
     pub language: String,
+    /// How likely it was when it was found out; none if it was said.
+    pub language_probability: Option<f64>,
+    /// How likely each one was then, by code, the likeliest first.
+    pub languages: Vec<(String, f64)>,
     /// Everything said. Not always the segments' texts put together: those without length or text are emptied.
     pub text: String,
     /// In the order of their windows; a later window's may start before an earlier one's last ended.
     pub segments: Vec<Segment>,
+    /// What was not listened to, in the order of time.
+    pub skipped: Vec<Skipped>,
+    /// Where somebody speaks, in seconds; none if nobody listened for it.
+    pub speech: Option<Vec<(f64, f64)>>,
     pub damage: Damage,
     /// The work was stopped: what comes after `duration` is missing.
     pub is_partial: bool,
+}
+
+/// Seconds of the input that no model was asked about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Skipped {
+    pub start: f64,
+    pub end: f64,
+    pub why: SkipReason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SkipReason {
+    /// It lies outside of the clips that were asked for.
+    NotAskedFor,
+    /// Nobody speaks.
+    Silence,
+}
+
+impl SkipReason {
+    /// As reports say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            SkipReason::NotAskedFor => "not asked for",
+            SkipReason::Silence => "silence",
+        }
+    }
 }
 
 /// Which weights were asked.
@@ -64,6 +98,17 @@ impl Coverage {
 }
 
 impl Transcript {
+    /// Seconds that lie in the clips that were asked for.
+    pub fn seconds_asked_for(&self) -> f64 {
+        (self.duration - self.skipped_seconds(SkipReason::NotAskedFor)).max(0.0)
+    }
+
+    /// Seconds left out for this reason.
+    pub fn skipped_seconds(&self, why: SkipReason) -> f64 {
+        let spans = self.skipped.iter().filter(|span| span.why == why);
+        spans.fold(0.0, |sum, span| sum + span.end - span.start)
+    }
+
     /// How much of the input lies under text. Time under two segments counts once, time past the end not at all.
     pub fn coverage(&self) -> Coverage {
         let mut spans: Vec<(f64, f64)> = self
@@ -97,12 +142,9 @@ mod tests {
         Transcript {
             source: "talk.mp3".into(),
             duration,
-            model: ModelIdentity::default(),
             language: "en".into(),
-            text: String::new(),
             segments: segments.collect(),
-            damage: Damage::default(),
-            is_partial: false,
+            ..Transcript::default()
         }
     }
 

@@ -353,7 +353,8 @@ fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() 
 fn an_english_only_model_refuses_what_it_cannot_do() {
     let german = DecodeOptions { language: Some("de".parse().unwrap()), ..DecodeOptions::default() };
     let translate = DecodeOptions { task: Task::Translate, ..DecodeOptions::default() };
-    for (options, named) in [(german, "`de`"), (translate, "`translate`")] {
+    let any = DecodeOptions { multilingual: true, ..DecodeOptions::default() };
+    for (options, named) in [(german, "`de`"), (translate, "`translate`"), (any, "`--multilingual`")] {
         let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB - 1 };
         let rule = |_: &[f32], _: &[u32], _: &mut [f32]| Err(Error::usage("the model", "must not be asked"));
         let backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use transcribe::error::Error;
 use transcribe::export::{Format, JsonStyle, Preset, Shape, write_file};
-use transcribe::transcript::{Damage, ModelIdentity, Segment, Transcript};
+use transcribe::transcript::{ModelIdentity, Segment, Transcript};
 
 const CASES: [&str; 5] = ["empty", "numbers", "plain", "texts", "times"];
 const OPENAIS: [Format; 5] = [Format::Txt, Format::Vtt, Format::Srt, Format::Tsv, Format::Json];
@@ -30,8 +30,7 @@ pub fn transcript(value: &Value) -> Transcript {
         language: value["language"].as_str().unwrap().into(),
         text: value["text"].as_str().unwrap().into(),
         segments: value["segments"].as_array().unwrap().iter().map(segment).collect(),
-        damage: Damage::default(),
-        is_partial: false,
+        ..Transcript::default()
     }
 }
 

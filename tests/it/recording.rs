@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
 use transcribe::audio::{AudioInput, AudioOptions};
+use transcribe::chunk::Selection;
 use transcribe::decode::{DecodeOptions, DecodedChunk, Segment, Stretch};
 use transcribe::engine::{Engine, Event, LanguageGuess, Recording, Task, WindowDone};
 use transcribe::error::Result;
@@ -49,8 +50,17 @@ pub fn parts(audio: &AudioInput, bins: usize, chunk_length: f64) -> Vec<Part> {
     parts_from(audio, 0, bins, chunk_length)
 }
 
-/// The same without the first samples.
+/// In one piece, only these clips.
+pub fn parts_of(audio: &AudioInput, clips: &str, bins: usize) -> Vec<Part> {
+    cut(audio, 0, bins, 0.0, &Selection { clips: clips.parse().unwrap(), voice: None })
+}
+
+/// Without the first samples.
 pub fn parts_from(audio: &AudioInput, skipped: usize, bins: usize, chunk_length: f64) -> Vec<Part> {
+    cut(audio, skipped, bins, chunk_length, &Selection::default())
+}
+
+fn cut(audio: &AudioInput, skipped: usize, bins: usize, chunk_length: f64, of: &Selection) -> Vec<Part> {
     let each = |take: &mut dyn FnMut(&[f32])| {
         let mut reader = audio.open(&AudioOptions::default()).unwrap();
         let mut skip = skipped;
@@ -67,7 +77,7 @@ pub fn parts_from(audio: &AudioInput, skipped: usize, bins: usize, chunk_length:
         each(&mut |block| meter.push(block));
         Division::Seamless { loudest: meter.finish().max }
     };
-    let mut maker = ChunkMaker::new(bins, division);
+    let mut maker = ChunkMaker::of(bins, division, of);
     let mut chunks = Vec::new();
     each(&mut |block| maker.push(block, &mut chunks));
     maker.finish(&mut chunks);

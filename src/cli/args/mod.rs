@@ -5,6 +5,7 @@ mod model;
 mod output;
 mod speech;
 mod subtitles;
+mod voice;
 mod words;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use self::decoding::DecodingArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
 use self::speech::SpeechArgs;
+use self::voice::VoiceArgs;
 use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::exit;
@@ -96,6 +98,9 @@ pub struct Args {
 
     #[command(flatten)]
     speech: SpeechArgs,
+
+    #[command(flatten)]
+    voice: VoiceArgs,
 
     #[command(flatten)]
     decoding: DecodingArgs,
@@ -182,6 +187,8 @@ impl Args {
             decode,
             model: self.model.request(),
             device: self.model.device,
+            selection: self.voice.selection()?,
+            voice_report: self.voice.report(),
             chunk_length: self.speech.chunk_length()?,
             batch_size: self.model.batch_size.0,
             jobs: self.model.jobs.0,

@@ -1,6 +1,6 @@
 //! What is heard: the language, the task, what to expect, and which part of the audio.
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{ArgAction, Args};
 
 use crate::audio::AudioOptions;
@@ -12,9 +12,23 @@ const AUDIO: &str = "Audio";
 
 #[derive(Debug, Args)]
 pub struct SpeechArgs {
-    /// The language spoken, by code or name (de, german) [default: found out from the first 30 seconds]
-    #[arg(long, short, env = "TRANSCRIBE_LANGUAGE", help_heading = SPEECH)]
-    language: Option<String>,
+    /// The language spoken, by code or name (de, german); auto finds it out
+    #[arg(long, short, env = "TRANSCRIBE_LANGUAGE", default_value = "auto", help_heading = SPEECH)]
+    language: String,
+
+    /// How many half minutes in which somebody speaks have a vote on the language
+    #[arg(long, alias = "language_detection_segments", env = "TRANSCRIBE_LANGUAGE_DETECTION_SEGMENTS",
+        value_name = "N", default_value_t = 3, help_heading = SPEECH)]
+    language_detection_segments: usize,
+
+    /// One that is surer of a language than this decides alone
+    #[arg(long, alias = "language_detection_threshold", env = "TRANSCRIBE_LANGUAGE_DETECTION_THRESHOLD",
+        value_name = "NUMBER", default_value_t = 0.5, help_heading = SPEECH)]
+    language_detection_threshold: f32,
+
+    /// Find out the language of each half minute anew: for recordings that change between languages
+    #[arg(long, env = "TRANSCRIBE_MULTILINGUAL", value_parser = FalseyValueParser::new(), help_heading = SPEECH)]
+    multilingual: bool,
 
     /// Write what was said, or its English translation
     #[arg(long, env = "TRANSCRIBE_TASK", default_value = "transcribe", value_parser = ["transcribe", "translate"],
@@ -59,7 +73,13 @@ impl SpeechArgs {
     /// Puts what was asked for into the options.
     pub fn set(&self, options: &mut DecodeOptions) -> Result<()> {
         options.task = self.task.parse::<Task>()?;
-        options.language = self.language.as_deref().map(str::parse::<Language>).transpose()?;
+        options.language = match self.language.trim() {
+            auto if auto.eq_ignore_ascii_case("auto") => None,
+            name => Some(name.parse::<Language>()?),
+        };
+        options.language_detection_segments = self.language_detection_segments;
+        options.language_detection_threshold = self.language_detection_threshold;
+        options.multilingual = self.multilingual;
         options.initial_prompt.clone_from(&self.initial_prompt);
         options.carry_initial_prompt = self.carry_initial_prompt;
         options.hotwords.clone_from(&self.hotwords);

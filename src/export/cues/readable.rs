@@ -170,7 +170,7 @@ pub mod tests {
 
     use super::*;
     use crate::export::cues::quality;
-    use crate::transcript::{Damage, ModelIdentity, Segment, Word};
+    use crate::transcript::{Segment, Word};
 
     /// Segments of words of a quarter of a second; without words, the text takes a second.
     pub fn transcript(segments: &[(&str, &[&str])]) -> Transcript {
@@ -194,12 +194,10 @@ pub mod tests {
         Transcript {
             source: "talk.mp3".into(),
             duration: now,
-            model: ModelIdentity::default(),
             language: "en".into(),
             text: made.iter().map(|segment| segment.text.as_str()).collect(),
             segments: made,
-            damage: Damage::default(),
-            is_partial: false,
+            ..Transcript::default()
         }
     }
 

@@ -1,0 +1,54 @@
+//! Where somebody speaks and what was left out, a line of JSON per input.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::transcript::{SkipReason, Skipped, Transcript};
+
+/// What every report begins with.
+const BEGINNING: &[u8] = b"{\"input\":";
+
+/// An open report.
+pub struct VoiceReport {
+    path: PathBuf,
+    file: File,
+}
+
+impl VoiceReport {
+    /// Begins a new one. What is there and is none is left alone: it may be a recording.
+    pub fn create(path: &Path) -> Result<Self> {
+        let mut beginning = Vec::new();
+        let read =
+            File::open(path).and_then(|file| file.take(BEGINNING.len() as u64).read_to_end(&mut beginning));
+        if path.is_file() && (read.is_err() || !BEGINNING.starts_with(&beginning)) {
+            return Err(Error::Usage {
+                what: format!("`--vad-report {}`", path.display()),
+                why: "is there and is no such report".into(),
+                hint: Some("choose another name".into()),
+            });
+        }
+        let file = File::create(path).map_err(|source| Error::Output { path: path.into(), source })?;
+        Ok(Self { path: path.into(), file })
+    }
+
+    pub fn add(&mut self, transcript: &Transcript) -> Result<()> {
+        let span = |(start, end): &(f64, f64)| json!({"start": start, "end": end});
+        let speech: Option<Vec<_>> = transcript.speech.as_ref().map(|s| s.iter().map(span).collect());
+        let skip = |s: &Skipped| json!({"start": s.start, "end": s.end, "why": s.why.name()});
+        let skipped: Vec<_> = transcript.skipped.iter().map(skip).collect();
+        let line = json!({
+            "input": transcript.source,
+            "duration": transcript.duration,
+            "speech": speech,
+            "skipped": skipped,
+            "seconds_of_speech": transcript.speech.iter().flatten().fold(0.0, |sum, (start, end)| sum + end - start),
+            "seconds_of_silence_skipped": transcript.skipped_seconds(SkipReason::Silence),
+            "seconds_not_asked_for": transcript.skipped_seconds(SkipReason::NotAskedFor),
+        });
+        writeln!(self.file, "{line}").map_err(|source| Error::Output { path: self.path.clone(), source })
+    }
+}

@@ -1,0 +1,157 @@
+//! Parts of a recording: equal to openai-whisper's `clip_timestamps`, and cut as always where chunks are.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::program::{demo, fixture};
+
+/// What a run made of one recording.
+pub struct Done {
+    pub said: String,
+    pub json: Value,
+}
+
+impl Done {
+    /// Seek, start, end and text of each segment.
+    pub fn segments(&self) -> Vec<(u64, f64, f64, String)> {
+        let segments = self.json["segments"].as_array().unwrap().iter();
+        let float = |value: &Value| value.as_f64().unwrap();
+        segments
+            .map(|s| {
+                let text = s["text"].as_str().unwrap().to_owned();
+                (s["seek"].as_u64().unwrap(), float(&s["start"]), float(&s["end"]), text)
+            })
+            .collect()
+    }
+
+    pub fn text(&self) -> &str {
+        self.json["text"].as_str().unwrap()
+    }
+
+    /// A figure of `--stats`.
+    pub fn windows(&self) -> u64 {
+        let line = self.said.lines().find(|line| line.starts_with("windows ")).unwrap();
+        line.split_whitespace().nth(1).unwrap().trim_end_matches(',').parse().unwrap()
+    }
+}
+
+/// Runs the demo on one recording for its JSON; it must succeed.
+pub fn transcribed(audio: &Path, args: &[&str]) -> Done {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = demo();
+    program.arg(audio).args(["--stats", "--export", "json", "--output-dir"]).arg(folder.path()).args(args);
+    let said = succeeded(program);
+    let name = audio.file_stem().unwrap().to_str().unwrap();
+    let json = fs::read(folder.path().join(format!("{name}.json"))).unwrap();
+    Done { said, json: serde_json::from_slice(&json).unwrap() }
+}
+
+fn succeeded(mut program: Command) -> String {
+    let output = program.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{program:?}: {said}");
+    said
+}
+
+/// Every case of the reference.
+#[test]
+fn clips_equal_openai() {
+    let cases = fs::read(fixture("reference/clips.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_slice(&cases).unwrap();
+    assert!(cases.len() >= 7);
+    for case in cases {
+        let options = case["options"].as_object().unwrap();
+        let mut args = vec!["--chunk-length", "0", "--temperature-increment-on-fallback", "none"];
+        let said: Vec<(String, String)> = options
+            .iter()
+            .map(|(name, value)| {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                (format!("--{name}"), value)
+            })
+            .collect();
+        said.iter().for_each(|(name, value)| args.extend([name.as_str(), value.as_str()]));
+        let done = transcribed(&fixture(case["audio"].as_str().unwrap()), &args);
+        let what = format!("{} {:?}", case["audio"], options);
+        assert_eq!(done.text(), case["text"].as_str().unwrap(), "{what}");
+        let theirs: Vec<(u64, f64, f64, String)> = case["segments"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| serde_json::from_value::<(u64, u64, f64, f64, String)>(s.clone()).unwrap())
+            .map(|(_, seek, start, end, text)| (seek, start, end, text))
+            .collect();
+        assert_eq!(done.segments(), theirs, "{what}");
+    }
+}
+
+/// Times are those of the recording, nothing reaches over the clip, and only windows in it are decoded.
+#[test]
+fn offset_and_duration_are_a_clip() {
+    let audio = fixture("long/long_en.flac");
+    let common = ["--language", "en", "--chunk-length", "10"];
+    let by_length =
+        transcribed(&audio, &[&common[..], &["--offset", "0:00:40.5", "--duration", "20"]].concat());
+    let by_clip = transcribed(&audio, &[&common[..], &["--clip_timestamps", "40.5,60.5"]].concat());
+    assert_eq!(by_length.json, by_clip.json);
+    let segments = by_length.segments();
+    assert!(segments.len() >= 3);
+    assert!(segments.iter().all(|(seek, start, end, _)| *seek >= 4050 && *start >= 40.5 && *end <= 60.5));
+    assert!(by_length.windows() <= 4, "{}", by_length.windows());
+    // What the whole says there, save for what the clip's edges cut.
+    let whole = transcribed(&audio, &common);
+    let inside = |segments: Vec<(u64, f64, f64, String)>| -> Vec<String> {
+        let inside = segments.into_iter().filter(|(_, start, end, _)| *start > 42.0 && *end < 58.0);
+        inside.map(|(.., text)| text).collect()
+    };
+    let (ours, theirs) = (inside(by_length.segments()), inside(whole.segments()));
+    let same = ours.iter().filter(|text| theirs.contains(text)).count();
+    assert!(ours.len() == theirs.len() && same + 1 >= theirs.len(), "{ours:?} {theirs:?}");
+}
+
+/// Nothing is read behind the last clip: not even damage is noticed there.
+#[test]
+fn what_lies_behind_the_last_clip_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = folder.path().join("cut.flac");
+    let whole = fs::read(fixture("long/long_en.flac")).unwrap();
+    fs::write(&audio, &whole[..whole.len() / 2]).unwrap();
+    let args = ["--language", "en", "--duration", "15"];
+    let done = transcribed(&audio, &args);
+    assert!(!done.said.contains("less is there"), "{}", done.said);
+    assert_eq!(done.json, transcribed(&fixture("long/long_en.flac"), &args).json);
+    assert!(transcribed(&audio, &["--language", "en"]).said.contains("less is there"));
+}
+
+#[test]
+fn clips_behind_the_end_are_told() {
+    let audio = fixture("long/short_en.flac");
+    for chunk_length in ["0", "120"] {
+        let done =
+            transcribed(&audio, &["--clip-timestamps", "2,4,20,30,40", "--chunk-length", chunk_length]);
+        assert!(done.said.contains("clip 20-30 lies behind its end at 10.00 s"), "{}", done.said);
+        assert!(done.said.contains("clip 40- lies behind"), "{}", done.said);
+        assert!(done.segments().iter().all(|segment| segment.2 <= 4.1 || chunk_length == "0"));
+    }
+    let done = transcribed(&audio, &["--offset", "1:00", "--language", "en"]);
+    assert_eq!((done.segments().len(), done.text()), (0, ""));
+    assert!(done.said.contains("clip 60- lies behind"));
+}
+
+#[test]
+fn clips_that_cannot_be_meant_are_refused() {
+    for (clips, named) in [
+        (["--clip-timestamps", "1,2,5,4"], "clip `5-4`: ends before it begins"),
+        (["--clip-timestamps", "1,5,3,8"], "clip `3-8`: begins before"),
+        (["--clip-timestamps", "1,x"], "time `x`"),
+        (["--offset", "1:75"], "time `1:75`"),
+        (["--duration", "0"], "has no length"),
+    ] {
+        let output = demo().arg(fixture("long/short_en.flac")).args(clips).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(named), "{clips:?}: {said}");
+        assert_eq!(output.status.code(), Some(2));
+    }
+}

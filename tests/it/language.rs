@@ -1,0 +1,129 @@
+//! Which language is found out, by which windows, and that each window can have its own.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::clips::transcribed;
+use crate::program::{demo, fixture, run};
+use crate::vad::{hush, samples, wav};
+
+/// The language, and how sure that was, as the program says.
+fn heard(audio: &Path, args: &[&str]) -> (String, u32) {
+    let mut program = demo();
+    program.arg(audio).args(["--duration", "60", "--chunk-length", "30"]).args(args);
+    let said = run(program).said;
+    let line = said.lines().find(|line| line.contains(": language ")).unwrap_or_else(|| panic!("{said}"));
+    let (_, found) = line.split_once(": language ").unwrap();
+    let (name, percent) = found.split_once(" (").unwrap();
+    (name.to_owned(), percent.split_once(' ').unwrap().0.parse().unwrap())
+}
+
+#[test]
+fn ordinary_recordings_are_heard_as_openai_hears_them() {
+    let reference = fs::read(fixture("reference/languages.json")).unwrap();
+    let reference: Vec<Value> = serde_json::from_slice(&reference).unwrap();
+    for case in reference {
+        let audio = fixture(case["audio"].as_str().unwrap());
+        let (code, theirs) = case["probabilities"].as_object().unwrap().iter().next().unwrap();
+        let mut program = demo();
+        program.arg(audio).args(["--chunk-length", "0", "--temperature-increment-on-fallback", "none"]);
+        let said = run(program).said;
+        let name = match code.as_str() {
+            "en" => "english",
+            "de" => "german",
+            "es" => "spanish",
+            other => panic!("{other}"),
+        };
+        let percent = theirs.as_f64().unwrap() * 100.0;
+        assert!(said.contains(&format!("language {name} ({percent:.0} %)")), "{case}: {said}");
+    }
+}
+
+/// Speech is found behind half a minute and more of anything else, in chunks of any length.
+#[test]
+fn what_comes_before_the_first_words_has_no_vote() {
+    let folder = tempfile::tempdir().unwrap();
+    let (german, music) = (samples("long_de"), samples("music"));
+    let intros: [(&str, &[f32], &[&str]); 3] = [
+        ("music", &music[..40 * 16_000], &["0", "15", "120"]),
+        ("hush", &hush(45.0), &["15"]),
+        ("both", &[&music[..], &hush(15.0)].concat(), &["120"]),
+    ];
+    for (name, intro, chunk_lengths) in intros {
+        let audio = folder.path().join(format!("{name}.wav"));
+        wav(&audio, &[intro, &german[..40 * 16_000]].concat());
+        for chunk_length in chunk_lengths {
+            let mut program = demo();
+            program.arg(&audio).args(["--temperature-increment-on-fallback", "none"]);
+            program.args(["--chunk-length", chunk_length]);
+            let said = run(program).said;
+            assert!(said.contains(": language german"), "{name}, {chunk_length}: {said}");
+        }
+    }
+}
+
+#[test]
+fn auto_is_not_a_language_and_one_that_is_said_is_not_questioned() {
+    let audio = fixture("long/short_es.flac");
+    assert_eq!(heard(&audio, &["--language", "Auto"]).0, "spanish");
+    let mut program = demo();
+    program.arg(&audio).args(["--language", "Castilian"]);
+    assert!(!run(program).said.contains(": language "));
+    let output = demo().arg(&audio).args(["--language", "spannish"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`es` (spanish)") && output.status.code() == Some(2), "{said}");
+    for wrong in [["--language-detection-segments", "0"], ["--language_detection_threshold", "1.5"]] {
+        assert_eq!(demo().arg(&audio).args(wrong).output().unwrap().status.code(), Some(2));
+    }
+}
+
+/// A threshold that nothing reaches lets all windows vote.
+#[test]
+fn many_windows_vote() {
+    let audio = fixture("long/long_de.flac");
+    let one = heard(&audio, &["--language-detection-segments", "1"]);
+    let three = heard(&audio, &["--language-detection-segments", "3", "--language-detection-threshold", "1"]);
+    assert_eq!((one.0.as_str(), three.0.as_str()), ("german", "german"));
+}
+
+/// English, German, Spanish, each in windows of its own.
+#[test]
+fn each_window_can_have_its_language() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = folder.path().join("three.wav");
+    let part = |name: &str| samples(name)[..32 * 16_000].to_vec();
+    wav(&audio, &[part("long_en"), part("long_de"), part("long_es")].concat());
+    let clips = ["--clip-timestamps", "0,32,32,64,64,96"];
+    let own = |name: &str| transcribed(&fixture("long").join(format!("{name}.flac")), &["--duration", "32"]);
+    let (en, de, es) = (own("long_en"), own("long_de"), own("long_es"));
+    let mut told = Vec::new();
+    for batch in ["1", "4"] {
+        let done = transcribed(&audio, &[&clips[..], &["--multilingual", "--batch-size", batch]].concat());
+        let text = |from: f64, to: f64| -> Vec<String> {
+            let segments = done.segments().into_iter();
+            segments.filter(|s| s.1 >= from && s.1 < to).map(|(.., text)| text).collect()
+        };
+        let texts = |done: &crate::clips::Done| -> Vec<String> {
+            done.segments().into_iter().map(|(.., text)| text).collect()
+        };
+        assert_eq!(text(0.0, 32.0), texts(&en));
+        let same = |ours: Vec<String>, theirs: Vec<String>| {
+            ours.iter().filter(|text| theirs.contains(text)).count() as f64 / theirs.len() as f64
+        };
+        let (german, spanish) = (same(text(32.0, 64.0), texts(&de)), same(text(64.0, 96.0), texts(&es)));
+        assert!(german >= 0.8 && spanish >= 0.8, "{german} {spanish}: {:?}", done.segments());
+        told.push(done.json);
+    }
+    assert_eq!(told[0], told[1]);
+}
+
+#[test]
+fn translation_is_english() {
+    let audio = fixture("long/short_es.flac");
+    let done = transcribed(&audio, &["--task", "translate", "--language", "es"]);
+    let reference = fs::read(fixture("reference/short_es.json")).unwrap();
+    let reference: Value = serde_json::from_slice(&reference).unwrap();
+    assert_eq!(done.text(), reference["variants"]["translate"]["text"].as_str().unwrap());
+}
