@@ -17,6 +17,8 @@ pub struct Selection {
     pub clips: Clips,
     /// Only where somebody speaks, found so.
     pub voice: Option<VoiceOptions>,
+    /// Where somebody speaks is to be told, even if all is taken.
+    pub witness: bool,
 }
 
 /// How a stretch is cut.
@@ -51,6 +53,8 @@ pub enum Gap {
 pub struct Account {
     /// Where somebody speaks; empty if nobody listened for it.
     pub voice: Vec<Range<u64>>,
+    /// Somebody listened for it.
+    pub listened: bool,
     pub skipped: Vec<(Range<u64>, Gap)>,
     /// Clips that begin behind the end of the audio.
     pub missed: Vec<Clip>,
@@ -112,6 +116,8 @@ pub struct Divider {
     /// The first of them has begun.
     in_clip: bool,
     finder: Option<SpeechFinder>,
+    /// Where all is taken: finds speech only to tell of it.
+    witness: Option<SpeechFinder>,
     steps: Vec<Step>,
     /// Of the stretch that has begun.
     cutter: Option<Cutter>,
@@ -123,7 +129,7 @@ pub struct Divider {
 
 impl Divider {
     pub fn new(manner: Manner, selection: &Selection) -> Self {
-        let listens = selection.voice.is_some() || matches!(manner, Manner::AtPauses(_));
+        let listens = selection.witness || selection.voice.is_some() || matches!(manner, Manner::AtPauses(_));
         Self {
             manner,
             voice: selection.voice,
@@ -134,11 +140,12 @@ impl Divider {
             clips: selection.clips.iter().collect(),
             in_clip: false,
             finder: None,
+            witness: None,
             steps: Vec::new(),
             cutter: None,
             cuts: Vec::new(),
             reached: 0,
-            account: Account::default(),
+            account: Account { listened: listens, ..Account::default() },
         }
     }
 
@@ -209,7 +216,11 @@ impl Divider {
         self.in_clip = true;
         match &self.voice {
             Some(options) => self.finder = Some(SpeechFinder::new(options, self.at)),
-            None => self.step(Step::Begin(self.at), marks),
+            None => {
+                let listens = self.listener.is_some();
+                self.witness = listens.then(|| SpeechFinder::new(&VoiceOptions::default(), self.at));
+                self.step(Step::Begin(self.at), marks);
+            }
         }
     }
 
@@ -219,7 +230,13 @@ impl Divider {
                 finder.push(frame, &mut self.steps);
                 self.all_steps(marks);
             }
-            None => self.step(Step::Go(frame), marks),
+            None => {
+                if let Some(witness) = &mut self.witness {
+                    witness.push(frame, &mut self.steps);
+                    self.hear_witness();
+                }
+                self.step(Step::Go(frame), marks);
+            }
         }
     }
 
@@ -230,10 +247,24 @@ impl Divider {
                 self.all_steps(marks);
                 self.skip(self.at, Gap::Silence);
             }
-            None => self.step(Step::End(self.at), marks),
+            None => {
+                if let Some(mut witness) = self.witness.take() {
+                    witness.finish(&mut self.steps);
+                    self.hear_witness();
+                }
+                self.step(Step::End(self.at), marks);
+            }
         }
         self.in_clip = false;
         self.clips.pop_front();
+    }
+
+    fn hear_witness(&mut self) {
+        let voices = self.steps.drain(..).filter_map(|step| match step {
+            Step::Voice(frames) => Some(frames),
+            _ => None,
+        });
+        self.account.voice.extend(voices);
     }
 
     fn all_steps(&mut self, marks: &mut Vec<Mark>) {
@@ -288,7 +319,7 @@ mod tests {
     }
 
     fn clips(text: &str) -> Selection {
-        Selection { clips: text.parse().unwrap(), voice: None }
+        Selection { clips: text.parse().unwrap(), ..Selection::default() }
     }
 
     #[test]

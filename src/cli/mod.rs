@@ -28,7 +28,6 @@ use crate::chunk::Clip;
 use crate::error::{Error, panic_text};
 use crate::job::{self, Event, Summary};
 use crate::time::seconds_of_frames;
-use crate::transcript::SkipReason;
 
 /// What the command line asks for, or how to end at once: help and mistakes are told here.
 pub fn start() -> Result<(Args, Interrupt), ExitCode> {
@@ -128,10 +127,10 @@ fn ended(summary: &Summary, cancel: &CancelToken) -> ExitCode {
     if let Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) = cancel.reason() {
         return ExitCode::from(&Error::Cancelled(reason));
     }
-    let mut codes = summary.failures.iter().map(ExitCode::from);
-    let first = codes.next();
-    // A full disk is worse news than a bad file.
-    codes.chain(first).max_by_key(|code| *code as u8).unwrap_or(ExitCode::Done)
+    // A full disk is worse news than a bad file, and both than what is done and could be better.
+    let failed = summary.failures.iter().map(ExitCode::from).max_by_key(|code| *code as u8);
+    let missed = summary.missed.first().map(ExitCode::from);
+    failed.or(missed).unwrap_or(ExitCode::Done)
 }
 
 /// Everything that one run shows.
@@ -228,14 +227,11 @@ impl<'a> Screen<'a> {
             Event::Damaged { input, damage } => self.damaged(input, damage),
             Event::Missed { input, clips, duration } => self.missed(input, clips, *duration),
             Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
-            Event::Finished { input, transcript, seconds } => {
+            Event::Finished { input, transcript, quality, seconds } => {
                 let asked_for = transcript.seconds_asked_for();
                 let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));
                 self.progress.clear();
-                let silence = transcript.skipped_seconds(SkipReason::Silence);
-                if transcript.speech.is_some() {
-                    self.detail(&format!("`{input}`: skipped {} of silence of {audio}", length(silence)));
-                }
+                self.detail(&format!("`{input}`: {}", stats::quality(quality)));
                 self.note(&format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds)));
             }
             Event::Failed { error } => {

@@ -3,6 +3,7 @@
 use crate::device::memory::Usage;
 use crate::engine::{Footprint, Stats};
 use crate::job::Summary;
+use crate::transcript::{Coverage, Quality, Rule};
 
 /// What stands beside the bar: what is in work, and how well the batch is filled.
 pub fn label(input: &str, in_flight: usize, stats: &Stats) -> String {
@@ -31,6 +32,44 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
+/// What is to be known of the quality of one transcript.
+pub fn quality(quality: &Quality) -> String {
+    let mut parts = vec![coverage_parts(&quality.coverage)];
+    parts.extend(quality.confidence.map(|confidence| format!("confidence {confidence:.2}")));
+    let lists = [
+        (quality.low_confidence.len(), "in doubt"),
+        (quality.repetitions.len(), "repeating itself"),
+        (quality.without_voice.len(), "where no voice is heard"),
+    ];
+    let told = lists.iter().filter(|(count, _)| *count > 0);
+    parts.extend(told.map(|(count, what)| match count {
+        1 => format!("1 stretch {what}"),
+        count => format!("{count} stretches {what}"),
+    }));
+    let failed = quality.fallbacks.iter().filter(|fallback| fallback.rule != Rule::Passed).count();
+    if failed > 0 {
+        parts.push(format!("{failed} half minutes that met the thresholds at no temperature"));
+    }
+    parts.join(", ")
+}
+
+fn coverage(coverage: &Coverage) -> String {
+    format!("coverage         {}", coverage_parts(coverage))
+}
+
+fn coverage_parts(coverage: &Coverage) -> String {
+    let lists = [
+        (coverage.transcribed, "transcribed"),
+        (coverage.dropped, "spoken without text"),
+        (coverage.silent, "silent"),
+        (coverage.skipped, "skipped as silence"),
+        (coverage.not_asked_for, "not asked for"),
+    ];
+    let told = lists.iter().filter(|(seconds, _)| *seconds >= 0.05);
+    let parts: Vec<String> = told.map(|(seconds, what)| format!("{seconds:.1} s {what}")).collect();
+    if parts.is_empty() { "nothing".into() } else { parts.join(", ") }
+}
+
 /// The account of a whole run, a line per figure.
 pub fn table(summary: &Summary) -> Vec<String> {
     let Some(stats) = summary.stats else { return vec!["nothing was computed".into()] };
@@ -43,6 +82,7 @@ pub fn table(summary: &Summary) -> Vec<String> {
             summary.audio_seconds,
             summary.audio_seconds / seconds
         ),
+        coverage(&summary.coverage),
         format!("tokens           {}: {:.0} per second", stats.tokens, stats.tokens as f64 / seconds),
         format!("windows          {}, {} of them tried again", stats.windows, stats.fallbacks),
         format!("encoder          {}", share(stats.encoding)),

@@ -1,11 +1,13 @@
 //! The whole result on one line: openai's keys as Python's json prints them, and behind them what else is known.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::partial::JSON_MARK;
 use super::shape::{JsonStyle, Shape};
 use super::{Exporter, python, styles};
-use crate::transcript::{Segment, Transcript, Word};
+use crate::transcript::{Quality, Segment, Skipped, Transcript, Word};
 
 pub struct Json;
 
@@ -38,6 +40,23 @@ struct Ours<'t> {
     /// Seconds of audio.
     duration: f64,
     model: Model<'t>,
+    /// How likely the language is; none if it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language_probability: Option<f64>,
+    /// Languages that are not out of the question, by code.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    languages: BTreeMap<&'t str, f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<Skip>,
+    quality: Quality,
+}
+
+/// What was not listened to.
+#[derive(Serialize)]
+struct Skip {
+    start: f64,
+    end: f64,
+    why: &'static str,
 }
 
 #[derive(Serialize)]
@@ -51,7 +70,13 @@ impl<'t> Ours<'t> {
         let Transcript { source, duration, model, .. } = transcript;
         let model = Model { name: &model.name, revision: model.revision.as_deref() };
         let source = source.rsplit(['/', '\\']).next().unwrap_or(source);
-        Self { source, duration: *duration, model }
+        let language_probability = transcript.language_probability;
+        let likely = transcript.languages.iter().filter(|(_, probability)| *probability >= 0.001);
+        let languages = likely.map(|(code, probability)| (code.as_str(), *probability)).collect();
+        let skip = |span: &Skipped| Skip { start: span.start, end: span.end, why: span.why.name() };
+        let skipped = transcript.skipped.iter().map(skip).collect();
+        let quality = Quality::of(transcript);
+        Self { source, duration: *duration, model, language_probability, languages, skipped, quality }
     }
 }
 

@@ -187,6 +187,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         model,
         device: bench.device,
         selection: Selection::default(),
+        least_coverage: None,
         voice_report: None,
         chunk_length: bench.chunk_length,
         batch_size: bench.batch_size,

@@ -23,7 +23,7 @@ use crate::engine::{self, Engine, Recording};
 use crate::error::{Error, Result};
 use crate::export::{sweep_unfinished, write_file};
 use crate::probe;
-use crate::transcript::ModelIdentity;
+use crate::transcript::{ModelIdentity, Quality};
 
 /// Chunks made ahead of the engine's slots.
 const AHEAD: usize = 2;
@@ -351,9 +351,19 @@ impl<'a> Conductor<'a> {
         if let Some(report) = &mut self.voice_report {
             report.add(&transcript)?;
         }
+        let quality = Quality::of(&transcript);
         self.summary.audio_seconds += transcript.seconds_asked_for();
-        let seconds = file.started.elapsed().as_secs_f64();
-        (self.on_event)(Event::Finished { input: &file.name, transcript: &transcript, seconds });
+        self.summary.coverage.add(&quality.coverage);
+        let (input, seconds) = (&file.name, file.started.elapsed().as_secs_f64());
+        (self.on_event)(Event::Finished { input, transcript: &transcript, quality: &quality, seconds });
+        let ratio = quality.coverage.ratio.unwrap_or(1.0);
+        if let Some(least) = self.job.least_coverage.filter(|least| ratio < *least) {
+            let (ratio, least) = (ratio * 100.0, least * 100.0);
+            let why = format!("only {ratio:.1} % of its speech has text, and {least} % were asked for");
+            let error = Error::LimitMissed { limit: format!("`{input}`"), why };
+            (self.on_event)(Event::Failed { error: &error });
+            self.summary.missed.push(error);
+        }
         Ok(())
     }
 

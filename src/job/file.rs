@@ -170,10 +170,11 @@ impl File {
         tokenizer: &Tokenizer,
     ) -> Transcript {
         let mut said = Vec::new();
-        let mut segments: Vec<Segment> = Vec::new();
+        let (mut segments, mut decisions): (Vec<Segment>, Vec<_>) = Default::default();
         for chunk in chunks {
             said.extend(chunk.said);
             segments.extend(chunk.segments);
+            decisions.extend(chunk.decisions);
         }
         segments.iter_mut().enumerate().for_each(|(id, segment)| segment.id = id);
         let damage = self.reading.as_ref().map(|reading| &reading.damage);
@@ -186,6 +187,7 @@ impl File {
             languages: self.languages(),
             text: tokenizer.decode(&said),
             segments,
+            decisions,
             skipped: self.skipped(duration),
             speech: self.speech(),
             damage: damage.map_or_else(Damage::default, |damage| Damage {
@@ -223,7 +225,7 @@ impl File {
     }
 
     fn speech(&self) -> Option<Vec<(f64, f64)>> {
-        let reading = self.reading.as_ref().filter(|reading| reading.listened)?;
+        let reading = self.reading.as_ref().filter(|reading| reading.account.listened)?;
         let spans = reading.account.voice.iter();
         Some(spans.map(|frames| (seconds_of_frames(frames.start), seconds_of_frames(frames.end))).collect())
     }

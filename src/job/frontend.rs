@@ -70,8 +70,6 @@ pub struct Reading {
     pub account: Account,
     /// The frame behind which nothing was asked for.
     pub clips_end: Option<u64>,
-    /// Speech was looked for.
-    pub listened: bool,
     pub damage: Damage,
 }
 
@@ -137,7 +135,6 @@ impl FrontEnd {
             chunks: made,
             account,
             clips_end: self.selection.clips.end(),
-            listened: self.selection.voice.is_some(),
             damage: reader.damage().clone(),
         })
     }

@@ -32,7 +32,7 @@ use crate::device::DeviceRequest;
 use crate::engine::{Footprint, LanguageGuess, ReleasePolicy, Stats, WindowDone};
 use crate::error::Error;
 use crate::export::Shape;
-use crate::transcript::{ModelIdentity, Transcript};
+use crate::transcript::{ModelIdentity, Quality, Transcript};
 
 /// Everything that one call of the program is to do.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ pub struct Job {
     pub selection: Selection,
     /// Where to tell of speech and silence, a line per input.
     pub voice_report: Option<PathBuf>,
+    /// From 0 to 1: of the speech of an input, so much must have text.
+    pub least_coverage: Option<f64>,
     /// Seconds from pause to pause; 0 for every recording in one piece.
     pub chunk_length: f64,
     /// Windows side by side; as many as suit the device if not given.
@@ -169,6 +171,7 @@ pub enum Event<'a> {
     Finished {
         input: &'a str,
         transcript: &'a Transcript,
+        quality: &'a Quality,
         seconds: f64,
     },
     /// The input is given up; the next one follows.
@@ -181,8 +184,8 @@ pub enum Event<'a> {
 fn concerns_all(error: &Error) -> bool {
     match error {
         Error::Input { .. }
-        | Error::Held { .. }
         | Error::LimitMissed { .. }
+        | Error::Held { .. }
         | Error::Output { .. }
         | Error::Compute { .. }
         | Error::Panicked { .. }

@@ -21,7 +21,7 @@ use crate::device::{self, Selected};
 use crate::engine::{Engine, Stats};
 use crate::error::{Error, Result};
 use crate::probe;
-use crate::transcript::ModelIdentity;
+use crate::transcript::{Coverage, ModelIdentity};
 
 /// What became of the inputs.
 #[derive(Debug, Default)]
@@ -30,8 +30,11 @@ pub struct Summary {
     pub skipped: usize,
     /// Of the inputs that were given up; each was told in an event.
     pub failures: Vec<Error>,
+    /// Of inputs that were done, but not as well as was asked.
+    pub missed: Vec<Error>,
     /// Of the inputs that were done.
     pub audio_seconds: f64,
+    pub coverage: Coverage,
     /// From the start of the first input to the end of the last.
     pub seconds: f64,
     /// None if no model was needed.

@@ -59,8 +59,8 @@ impl Basis {
             device: device.split(':').next().unwrap_or(device).into(),
             // The derived form names every field there is, so that none can be forgotten.
             options: format!(
-                "{:?} {:?} {:?} chunk length {:?}",
-                job.decode, job.audio, job.selection, job.chunk_length
+                "{:?} {:?} {:?} {:?} chunk length {:?}",
+                job.decode, job.audio, job.selection.clips, job.selection.voice, job.chunk_length
             ),
         }
     }

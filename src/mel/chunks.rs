@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn only_what_is_asked_for_is_made() {
         let audio = noise(16_000 * 400);
-        let selection = Selection { clips: "10,200,200,215.5,300".parse().unwrap(), voice: None };
+        let selection = Selection { clips: "10,200,200,215.5,300".parse().unwrap(), ..Selection::default() };
         let mut whole = chunks(&audio, Division::AtPauses { seconds: 1e6 }, 16_000);
         for block in [5_000, 160_000] {
             let mut maker = ChunkMaker::of(80, Division::Seamless { loudest: loudest(&audio) }, &selection);
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn between_clips_little_is_held() {
-        let selection = Selection { clips: "500,510,3000".parse().unwrap(), voice: None };
+        let selection = Selection { clips: "500,510,3000".parse().unwrap(), ..Selection::default() };
         let mut maker = ChunkMaker::of(80, Division::AtPauses { seconds: 30.0 }, &selection);
         let (mut out, block, mut most) = (Vec::new(), noise(16_000), 0);
         for _ in 0..2_000 {

@@ -1,7 +1,10 @@
 //! All segments of one input, where they came from and how much of the input they cover. Pure data: knows no
 //! network, no format and no file.
 
-pub use crate::decode::{Segment, Word};
+mod quality;
+
+pub use crate::decode::{Decision, Fault, Rejected, Rule, Segment, Word};
+pub use quality::{Coverage, Fallback, Quality, Span, confidence};
 
 /// What became of one input.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +24,8 @@ pub struct Transcript {
     pub text: String,
     /// In the order of their windows; a later window's may start before an earlier one's last ended.
     pub segments: Vec<Segment>,
+    /// What became of each window, in their order.
+    pub decisions: Vec<Decision>,
     /// What was not listened to, in the order of time.
     pub skipped: Vec<Skipped>,
     /// Where somebody speaks, in seconds; none if nobody listened for it.
@@ -80,23 +85,6 @@ impl Damage {
     }
 }
 
-/// Seconds of the input, by what is known of them.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Coverage {
-    /// Under at least one segment with text.
-    pub spoken: f64,
-    /// The rest.
-    pub silent: f64,
-}
-
-impl Coverage {
-    /// The part of the input that is spoken; 0 for an input without length.
-    pub fn ratio(&self) -> f64 {
-        let all = self.spoken + self.silent;
-        if all > 0.0 { self.spoken / all } else { 0.0 }
-    }
-}
-
 impl Transcript {
     /// Seconds that lie in the clips that were asked for.
     pub fn seconds_asked_for(&self) -> f64 {
@@ -107,65 +95,5 @@ impl Transcript {
     pub fn skipped_seconds(&self, why: SkipReason) -> f64 {
         let spans = self.skipped.iter().filter(|span| span.why == why);
         spans.fold(0.0, |sum, span| sum + span.end - span.start)
-    }
-
-    /// How much of the input lies under text. Time under two segments counts once, time past the end not at all.
-    pub fn coverage(&self) -> Coverage {
-        let mut spans: Vec<(f64, f64)> = self
-            .segments
-            .iter()
-            .filter(|segment| !segment.text.trim().is_empty())
-            .map(|segment| (segment.start.max(0.0), segment.end.min(self.duration)))
-            .collect();
-        spans.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (mut spoken, mut reached) = (0.0, 0.0_f64);
-        for (start, end) in spans {
-            spoken += (end - start.max(reached)).max(0.0);
-            reached = reached.max(end);
-        }
-        Coverage { spoken, silent: (self.duration - spoken).max(0.0) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn transcript(duration: f64, spans: &[(f64, f64, &str)]) -> Transcript {
-        let segments = spans.iter().enumerate().map(|(id, &(start, end, text))| Segment {
-            id,
-            start,
-            end,
-            text: text.into(),
-            ..Segment::default()
-        });
-        Transcript {
-            source: "talk.mp3".into(),
-            duration,
-            language: "en".into(),
-            segments: segments.collect(),
-            ..Transcript::default()
-        }
-    }
-
-    #[test]
-    fn time_is_covered_once() {
-        let spans = [
-            (0.0, 2.0, "a"),
-            (6.0, 7.0, "d"),
-            (1.0, 3.0, "b"),
-            (1.5, 2.0, "c"),
-            (4.0, 5.0, "  "),
-            (9.0, 30.0, "e"),
-        ];
-        let coverage = transcript(10.0, &spans).coverage();
-        assert_eq!(coverage, Coverage { spoken: 5.0, silent: 5.0 });
-        assert_eq!(coverage.ratio(), 0.5);
-    }
-
-    #[test]
-    fn nothing_covers_nothing() {
-        assert_eq!(transcript(0.0, &[]).coverage().ratio(), 0.0);
-        assert_eq!(transcript(4.0, &[(5.0, 6.0, "late")]).coverage(), Coverage { spoken: 0.0, silent: 4.0 });
     }
 }

@@ -19,6 +19,7 @@ mod memory;
 mod network;
 mod parity;
 mod program;
+mod quality;
 mod recording;
 mod resume;
 mod rooms;

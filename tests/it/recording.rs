@@ -52,7 +52,7 @@ pub fn parts(audio: &AudioInput, bins: usize, chunk_length: f64) -> Vec<Part> {
 
 /// In one piece, only these clips.
 pub fn parts_of(audio: &AudioInput, clips: &str, bins: usize) -> Vec<Part> {
-    cut(audio, 0, bins, 0.0, &Selection { clips: clips.parse().unwrap(), voice: None })
+    cut(audio, 0, bins, 0.0, &Selection { clips: clips.parse().unwrap(), ..Selection::default() })
 }
 
 /// Without the first samples.

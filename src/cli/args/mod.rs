@@ -188,6 +188,7 @@ impl Args {
             model: self.model.request(),
             device: self.model.device,
             selection: self.voice.selection()?,
+            least_coverage: self.voice.least_coverage()?,
             voice_report: self.voice.report(),
             chunk_length: self.speech.chunk_length()?,
             batch_size: self.model.batch_size.0,

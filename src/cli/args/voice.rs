@@ -55,6 +55,11 @@ pub struct VoiceArgs {
         default_value_t = 400, help_heading = PARTS)]
     vad_speech_pad_ms: u32,
 
+    /// End with exit code 7 if of the speech of any input less than this has text, in percent; its files are written
+    /// all the same
+    #[arg(long, env = "TRANSCRIBE_FAIL_UNDER_COVERAGE", value_name = "PERCENT", help_heading = PARTS)]
+    fail_under_coverage: Option<f64>,
+
     /// Tell in this file where somebody speaks and what was left out, a line of JSON per input
     #[arg(long, alias = "vad_report", env = "TRANSCRIBE_VAD_REPORT", value_name = "FILE", help_heading = PARTS)]
     vad_report: Option<PathBuf>,
@@ -62,7 +67,22 @@ pub struct VoiceArgs {
 
 impl VoiceArgs {
     pub fn selection(&self) -> Result<Selection> {
-        Ok(Selection { clips: self.clips()?, voice: self.voice()? })
+        Ok(Selection {
+            clips: self.clips()?,
+            voice: self.voice()?,
+            witness: self.vad_report.is_some() || self.fail_under_coverage.is_some(),
+        })
+    }
+
+    /// From 0 to 1.
+    pub fn least_coverage(&self) -> Result<Option<f64>> {
+        match self.fail_under_coverage {
+            Some(percent) if !(0.0..=100.0).contains(&percent) => {
+                let what = format!("`--fail-under-coverage {percent}`");
+                Err(Error::usage(what, "must lie between 0 and 100"))
+            }
+            percent => Ok(percent.map(|percent| percent / 100.0)),
+        }
     }
 
     pub fn report(&self) -> Option<PathBuf> {
