@@ -45,10 +45,7 @@ fn openais_json_becomes_what_openais_options_make() {
         program.arg(&talk).args(["--subtitles", "openai", "--json-style", "openai", "--export", format]);
         program.arg("--output-dir").arg(&out);
         for (name, value) in output["options"].as_object().unwrap() {
-            program.arg(format!("--{name}"));
-            if !value.is_boolean() {
-                program.arg(value.to_string());
-            }
+            program.args([format!("--{name}"), value.to_string()]);
         }
         program.assert().code(0).stdout(is_empty()).stderr(is_empty());
         assert_eq!(read(out.join(format!("talk.{format}"))), output["bytes"].as_str().unwrap(), "{output}");
@@ -235,4 +232,44 @@ fn a_recording_is_written_in_every_format() {
     assert!(read(out.join("short_en.srt")).ends_with("\neight Monday\nsix door.\n\n"));
     assert!(read(out.join("short_en.csv")).starts_with("start,end,text\n660,1380,\" One three.\"\n"));
     assert!(read(out.join("short_en.ass")).contains(",,One three.\n"));
+}
+
+/// With word times: readable if nothing is said, openai's with its own options, and a conversion knows no less.
+#[test]
+fn word_times_of_a_recording_shape_its_subtitles() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
+    let options = [
+        &[][..],
+        &["--subtitles", "openai", "--max_line_width", "20", "--max_line_count", "2"],
+        &["--subtitles", "openai", "--highlight_words", "True"],
+    ];
+    let mut made = Vec::new();
+    for (i, line) in options.iter().enumerate() {
+        let out = folder.path().join(i.to_string());
+        let mut program = Command::from_std(bare());
+        program.arg(&audio).args(["--model", "demo", "--word-timestamps", "--export", "srt,vtt,json"]);
+        program.args(*line).arg("--output-dir").arg(&out).assert().code(0);
+        let again = out.join("again");
+        let mut program = export();
+        program.arg(out.join("short_en.json")).args(["--export", "srt,vtt,json"]).args(*line);
+        program.arg("--output-dir").arg(&again).assert().code(0).stderr(is_empty());
+        for format in ["srt", "vtt", "json"] {
+            let name = format!("short_en.{format}");
+            assert_eq!(read(again.join(&name)), read(out.join(&name)), "{line:?}");
+        }
+        made.push(read(out.join("short_en.srt")));
+    }
+    assert!(made[0].contains("\nClose Friday two eight Monday six door.\n"), "{}", made[0]);
+    // The same bytes as openai's program makes of the same recording, from the audio on.
+    let content = shaping();
+    let reference = |options: Value| {
+        let outputs = content["spoken"]["outputs"].as_array().unwrap();
+        let found = outputs.iter().find(|output| output["format"] == "srt" && output["options"] == options);
+        found.unwrap()["bytes"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(made[1], reference(json!({"max_line_width": 20, "max_line_count": 2})));
+    assert_eq!(made[2], reference(json!({"highlight_words": true})));
+    let check = export().arg("--check").arg(folder.path().join("0/short_en.srt")).assert();
+    check.code(0).stdout(contains("nothing to find fault with"));
 }

@@ -1,6 +1,6 @@
 //! How subtitles and other files look.
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{Args, value_parser};
 
 use crate::error::{Error, Result};
@@ -36,9 +36,14 @@ pub struct SubtitleArgs {
     max_words_per_line: Option<u16>,
 
     /// Show which word is spoken: underlined in srt and vtt, as karaoke in ass, with its time in lrc
-    #[arg(long, alias = "highlight_words", env = "TRANSCRIBE_HIGHLIGHT_WORDS",
+    #[arg(long, env = "TRANSCRIBE_HIGHLIGHT_WORDS",
         value_parser = FalseyValueParser::new(), conflicts_with = "vtt_words", help_heading = SUBTITLES)]
     highlight_words: bool,
+
+    /// As openai's program spells it, with a value.
+    #[arg(id = "highlight_words_value", long = "highlight_words", value_name = "BOOL", hide = true,
+        conflicts_with_all = ["highlight_words", "vtt_words"], value_parser = BoolishValueParser::new())]
+    highlight_by_openai: Option<bool>,
 
     /// Write the time of each word into the cues of vtt, for players that show them one by one
     #[arg(long, env = "TRANSCRIBE_VTT_WORDS", value_parser = FalseyValueParser::new(),
@@ -78,7 +83,7 @@ impl SubtitleArgs {
             max_line_width: self.max_line_width.map(usize::from),
             max_line_count: self.max_line_count.map(usize::from),
             max_words_per_line: self.max_words_per_line.map(usize::from),
-            highlight_words: self.highlight_words,
+            highlight_words: self.highlight_by_openai.unwrap_or(self.highlight_words),
             vtt_words: self.vtt_words,
             limits: self.limits()?,
             json: self.json_style,
@@ -122,7 +127,9 @@ pub fn check_words(shape: &Shape, word_times: bool) -> Result<()> {
         Some(option) => Err(Error::Usage {
             what: format!("`{option}`"),
             why: "needs `--word-timestamps`".into(),
-            hint: Some("or `--subtitles readable`, which guesses when each word is said".into()),
+            hint: Some(
+                "add that, or take `--subtitles readable`, which guesses when each word is said".into(),
+            ),
         }),
     }
 }
