@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_way_follows_what_stands_out() {
-        let gain = [9.0, 9.0, 0.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0, 9.0];
+        let gain = [9.0, 9.0, -1.0, -1.0, -1.0, -1.0, 9.0, -1.0, -1.0, -1.0, -1.0, 9.0];
         assert_eq!(first_columns(&gain, 4), [0, 2, 3]);
     }
 
