@@ -227,11 +227,12 @@ impl<'a> Screen<'a> {
             Event::Damaged { input, damage } => self.damaged(input, damage),
             Event::Missed { input, clips, duration } => self.missed(input, clips, *duration),
             Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
-            Event::Finished { input, transcript, quality, seconds } => {
+            Event::Finished { input, transcript, quality, cues, seconds } => {
                 let asked_for = transcript.seconds_asked_for();
                 let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));
                 self.progress.clear();
-                self.detail(&format!("`{input}`: {}", stats::quality(quality)));
+                let quality = stats::quality(quality);
+                self.detail(&format!("`{input}`: {quality}, subtitles {:.0} of 100", cues.score));
                 self.note(&format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds)));
             }
             Event::Failed { error } => {

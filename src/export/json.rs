@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::partial::JSON_MARK;
 use super::shape::{JsonStyle, Shape};
-use super::{Exporter, python, styles};
+use super::{CueQuality, Exporter, cues, python, quality, styles};
 use crate::transcript::{Quality, Segment, Skipped, Transcript, Word};
 
 pub struct Json;
@@ -18,7 +18,7 @@ impl Exporter for Json {
 
     fn write(&self, transcript: &Transcript, shape: &Shape) -> Vec<u8> {
         let mut out = match shape.json {
-            JsonStyle::Full => format!("{}, {}", openai(transcript), members(&Ours::new(transcript))),
+            JsonStyle::Full => format!("{}, {}", openai(transcript), members(&Ours::new(transcript, shape))),
             JsonStyle::OpenAi => openai(transcript),
             JsonStyle::WhisperCpp => styles::whisper_cpp(transcript),
             JsonStyle::WhisperX => styles::whisperx(transcript),
@@ -49,6 +49,8 @@ struct Ours<'t> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     skipped: Vec<Skip>,
     quality: Quality,
+    /// Of what srt, vtt and ass show.
+    subtitles: CueQuality,
 }
 
 /// What was not listened to.
@@ -66,7 +68,7 @@ struct Model<'t> {
 }
 
 impl<'t> Ours<'t> {
-    fn new(transcript: &'t Transcript) -> Self {
+    fn new(transcript: &'t Transcript, shape: &Shape) -> Self {
         let Transcript { source, duration, model, .. } = transcript;
         let model = Model { name: &model.name, revision: model.revision.as_deref() };
         let source = source.rsplit(['/', '\\']).next().unwrap_or(source);
@@ -75,8 +77,17 @@ impl<'t> Ours<'t> {
         let languages = likely.map(|(code, probability)| (code.as_str(), *probability)).collect();
         let skip = |span: &Skipped| Skip { start: span.start, end: span.end, why: span.why.name() };
         let skipped = transcript.skipped.iter().map(skip).collect();
-        let quality = Quality::of(transcript);
-        Self { source, duration: *duration, model, language_probability, languages, skipped, quality }
+        let subtitles = quality(&cues(transcript, shape).list, shape);
+        Self {
+            source,
+            duration: *duration,
+            model,
+            language_probability,
+            languages,
+            skipped,
+            quality: Quality::of(transcript),
+            subtitles,
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! What another program, or this one, has written down → a transcript: what is missing is guessed from what is
 //! beside it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::decode::Language;
 use crate::import::{self, Imported};
-use crate::transcript::{ModelIdentity, Segment, Transcript, Word};
+use crate::transcript::{ModelIdentity, Quality, Segment, SkipReason, Skipped, Transcript, Word};
 
 /// Seconds of silence after which words that stand alone are another sentence.
 const PAUSE: f64 = 1.0;
@@ -14,8 +16,8 @@ const MOST_WORDS: usize = 40;
 
 /// A result as openai's program and this one write it, with all that they know of it; none if it is another.
 pub fn openais(source: &str, json: &[u8]) -> Option<Transcript> {
-    let Own { text, language, segments, source: named, duration, model, partial } =
-        serde_json::from_slice(json).ok()?;
+    let own: Own = serde_json::from_slice(json).ok()?;
+    let Own { text, language, segments, source: named, duration, model, partial, .. } = own;
     let ends = segments.iter().map(|segment| segment.end).fold(0.0, f64::max);
     let identity = |Model { name, revision }| ModelIdentity { name, revision };
     Some(Transcript {
@@ -25,6 +27,10 @@ pub fn openais(source: &str, json: &[u8]) -> Option<Transcript> {
         language: language.unwrap_or_default(),
         text,
         segments,
+        language_probability: own.language_probability,
+        languages: own.languages.into_iter().collect(),
+        skipped: own.skipped.iter().filter_map(Skip::skipped).collect(),
+        quality: own.quality,
         is_partial: partial,
         ..Transcript::default()
     })
@@ -39,8 +45,27 @@ struct Own {
     source: Option<String>,
     duration: Option<f64>,
     model: Option<Model>,
+    language_probability: Option<f64>,
+    #[serde(default)]
+    languages: BTreeMap<String, f64>,
+    #[serde(default)]
+    skipped: Vec<Skip>,
+    quality: Option<Quality>,
     #[serde(default)]
     partial: bool,
+}
+
+#[derive(Deserialize)]
+struct Skip {
+    start: f64,
+    end: f64,
+    why: String,
+}
+
+impl Skip {
+    fn skipped(&self) -> Option<Skipped> {
+        SkipReason::named(&self.why).map(|why| Skipped { start: self.start, end: self.end, why })
+    }
 }
 
 #[derive(Deserialize)]

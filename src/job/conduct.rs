@@ -21,7 +21,7 @@ use crate::cancel::CancelToken;
 use crate::decode::DecodeOptions;
 use crate::engine::{self, Engine, Recording};
 use crate::error::{Error, Result};
-use crate::export::{sweep_unfinished, write_file};
+use crate::export::{self, sweep_unfinished, write_file};
 use crate::probe;
 use crate::transcript::{ModelIdentity, Quality};
 
@@ -331,7 +331,9 @@ impl<'a> Conductor<'a> {
 
     fn write(&mut self, index: usize) -> Result<()> {
         let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
-        let transcript = file.transcript(self.identity, self.engine.tokenizer());
+        let mut transcript = file.transcript(self.identity, self.engine.tokenizer());
+        let quality = Quality::of(&transcript);
+        transcript.quality = Some(quality.clone());
         if let Some(journal) = &mut file.journal {
             let outputs = file.item.outputs.iter().map(|(_, path)| path.clone()).collect();
             // It is only read if the outputs are written, and it is not removed.
@@ -351,11 +353,12 @@ impl<'a> Conductor<'a> {
         if let Some(report) = &mut self.voice_report {
             report.add(&transcript)?;
         }
-        let quality = Quality::of(&transcript);
         self.summary.audio_seconds += transcript.seconds_asked_for();
         self.summary.coverage.add(&quality.coverage);
         let (input, seconds) = (&file.name, file.started.elapsed().as_secs_f64());
-        (self.on_event)(Event::Finished { input, transcript: &transcript, quality: &quality, seconds });
+        let cues = export::quality(&export::cues(&transcript, &self.job.shape).list, &self.job.shape);
+        let (transcript, quality, cues) = (&transcript, &quality, &cues);
+        (self.on_event)(Event::Finished { input, transcript, quality, cues, seconds });
         let ratio = quality.coverage.ratio.unwrap_or(1.0);
         if let Some(least) = self.job.least_coverage.filter(|least| ratio < *least) {
             let (ratio, least) = (ratio * 100.0, least * 100.0);

@@ -194,6 +194,7 @@ impl File {
                 packets: damage.packets,
                 truncated: damage.incomplete,
             }),
+            quality: None,
             is_partial: false,
         }
     }

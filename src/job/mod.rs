@@ -31,7 +31,7 @@ use crate::decode::{DecodeOptions, Segment};
 use crate::device::DeviceRequest;
 use crate::engine::{Footprint, LanguageGuess, ReleasePolicy, Stats, WindowDone};
 use crate::error::Error;
-use crate::export::Shape;
+use crate::export::{CueQuality, Shape};
 use crate::transcript::{ModelIdentity, Quality, Transcript};
 
 /// Everything that one call of the program is to do.
@@ -172,6 +172,8 @@ pub enum Event<'a> {
         input: &'a str,
         transcript: &'a Transcript,
         quality: &'a Quality,
+        /// Of the subtitles that are or would be made of it.
+        cues: &'a CueQuality,
         seconds: f64,
     },
     /// The input is given up; the next one follows.

@@ -30,6 +30,8 @@ pub struct Transcript {
     pub skipped: Vec<Skipped>,
     /// Where somebody speaks, in seconds; none if nobody listened for it.
     pub speech: Option<Vec<(f64, f64)>>,
+    /// What an earlier run found, if this was read from its results.
+    pub quality: Option<Quality>,
     pub damage: Damage,
     /// The work was stopped: what comes after `duration` is missing.
     pub is_partial: bool,
@@ -58,6 +60,10 @@ impl SkipReason {
             SkipReason::NotAskedFor => "not asked for",
             SkipReason::Silence => "silence",
         }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [SkipReason::NotAskedFor, SkipReason::Silence].into_iter().find(|why| why.name() == name)
     }
 }
 

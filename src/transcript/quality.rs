@@ -1,7 +1,7 @@
 //! How much of a recording is in its transcript, and how sure that is: as far as can be told without knowing what
 //! was said.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Segment, SkipReason, Transcript};
 use crate::decode::{Rejected, Rule};
@@ -17,7 +17,7 @@ const PHRASE: usize = 8;
 /// How often a phrase must come in a row to be a repetition: as often as nobody says it.
 const AGAIN: usize = 4;
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     pub coverage: Coverage,
     /// How likely the text is on average, from 0 to 1; none without text.
@@ -35,7 +35,7 @@ pub struct Quality {
 }
 
 /// Seconds of the input, by what became of them. Together they are its duration.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
     pub duration: f64,
     /// Under at least one segment with text.
@@ -75,17 +75,17 @@ impl Coverage {
 }
 
 /// Part of a transcript.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     pub start: f64,
     pub end: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fallback {
     pub start: f64,
     pub end: f64,
@@ -99,7 +99,12 @@ pub struct Fallback {
 type Times = Vec<(f64, f64)>;
 
 impl Quality {
+    /// What is known of it, or else what can be found out now.
     pub fn of(transcript: &Transcript) -> Self {
+        transcript.quality.clone().unwrap_or_else(|| Self::found(transcript))
+    }
+
+    fn found(transcript: &Transcript) -> Self {
         let spoken: Vec<&Segment> = transcript.segments.iter().filter(|s| has_text(s)).collect();
         let text = union(spoken.iter().map(|s| (s.start.max(0.0), s.end.min(transcript.duration))).collect());
         let skipped = union(transcript.skipped.iter().map(|span| (span.start, span.end)).collect());
