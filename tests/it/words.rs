@@ -2,6 +2,7 @@
 //! `word_timestamps=True`. See fixtures/README.md for how the references were made.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -12,6 +13,7 @@ use transcribe::decode::words::Attention;
 use transcribe::decode::words::dtw::first_columns;
 use transcribe::decode::{Alignment, DecodeOptions, Stretch};
 use transcribe::engine::{Engine, ReleasePolicy};
+use transcribe::error::Error;
 use transcribe::time::seconds_of_frames;
 
 use crate::decode::{CountingFeatures, VOCAB, mix, multilingual, options, scripted_logits};
@@ -259,6 +261,45 @@ fn scripted_windows_equal_openai() {
     }
     println!("{windows} windows, {words} words");
     assert!(windows >= 150 && words >= 1_500);
+}
+
+/// Memory that is short while words are timed costs slots, and neither text nor times.
+#[test]
+fn short_memory_costs_slots_and_no_words() {
+    let hear = |short: usize| {
+        let left = AtomicUsize::new(short);
+        let rule = move |mel: &[f32], text: &[u32], ticks: usize| {
+            let is_short =
+                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            match is_short {
+                Ok(_) => {
+                    Err(Error::OutOfMemory { during: "timing words", source: "the test says so".into() })
+                }
+                Err(_) => Ok(scripted_alignment(7, mel, text, ticks)),
+            }
+        };
+        let backend = scripted(7, 4, 4).with_alignment(Box::new(rule));
+        let engine =
+            Engine::start(Box::new(backend), multilingual(), ReleasePolicy::default(), &CancelToken::new());
+        let parts = (0..4).map(|index| {
+            let (first, end) = (index * 3_000, (index + 1) * 3_000);
+            let stretch = Stretch { first, end, visible: end, limit: Some(end) };
+            Part { stretch, follows: false, features: Box::new(CountingFeatures { frames: 12_000 }) }
+        });
+        let options = DecodeOptions {
+            language: Some("en".parse().unwrap()),
+            word_timestamps: true,
+            temperatures: vec![0.0],
+            sample_len: Some(20),
+            ..DecodeOptions::default()
+        };
+        decode(&engine.unwrap(), parts.collect(), &options)
+    };
+    let expected = hear(0).unwrap();
+    assert_eq!(hear(1).unwrap(), expected);
+    assert_eq!(hear(2).unwrap(), expected);
+    let error = hear(usize::MAX).unwrap_err();
+    assert!(matches!(error.unshared(), Error::OutOfMemory { .. }), "{error}");
 }
 
 /// Values of the rule of fixtures/words/make_timing.py.

@@ -17,12 +17,13 @@ pub fn first_columns(gain: &[f32], columns: usize) -> Vec<usize> {
     }
     let rows = gain.len() / columns;
     let mut steps = Vec::with_capacity(rows * columns);
-    // Costs of the row above, with a place before the first column.
-    let mut above = vec![f32::INFINITY; columns + 1];
+    // Costs of the row above, with a place before the first column. Double, as openai's are: its array of ones is
+    // single, but Numba makes it double when it is multiplied by infinity.
+    let mut above = vec![f64::INFINITY; columns + 1];
     above[0] = 0.0;
     for row in gain.chunks_exact(columns) {
-        let (mut diagonal, mut left) = (above[0], f32::INFINITY);
-        above[0] = f32::INFINITY;
+        let (mut diagonal, mut left) = (above[0], f64::INFINITY);
+        above[0] = f64::INFINITY;
         for (cost, gain) in above[1..].iter_mut().zip(row) {
             let up = *cost;
             let (least, step) = if diagonal < up && diagonal < left {
@@ -32,7 +33,7 @@ pub fn first_columns(gain: &[f32], columns: usize) -> Vec<usize> {
             } else {
                 (left, From::Column)
             };
-            *cost = least - gain;
+            *cost = least - f64::from(*gain);
             steps.push(step);
             (diagonal, left) = (up, *cost);
         }
