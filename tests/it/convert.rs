@@ -101,13 +101,28 @@ fn all_that_this_program_knows_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let segments = shaping()["spoken"]["result"]["segments"].clone();
+    let quality = json!({
+        "coverage": {"duration": 10.5, "transcribed": 4.0, "skipped": 2.0, "not_asked_for": 0.0, "dropped": 1.0,
+            "silent": 3.5, "ratio": 0.8},
+        "confidence": 0.5,
+        "dropped": [{"start": 1.0, "end": 2.0}],
+        "low_confidence": [{"start": 3.0, "end": 4.0, "confidence": 0.1, "text": "x"}],
+        "repetitions": [], "without_voice": [],
+        "fallbacks": [{"start": 0.0, "end": 10.5, "rule": "likeliest", "temperature": 0.2,
+            "rejected": [{"temperature": 0.0, "faults": ["logprob", "compression_ratio"]}]}],
+    });
     let value = json!({"text": " x", "segments": segments, "language": "en", "source": "talk.mp3", "duration": 10.5,
-        "model": {"name": "tiny", "revision": null}, "partial": true});
+        "model": {"name": "tiny", "revision": null}, "language_probability": 0.75,
+        "languages": {"de": 0.25, "en": 0.75}, "skipped": [{"start": 8.5, "end": 10.5, "why": "silence"}],
+        "quality": quality, "partial": true});
     fs::write(at("a.partial.json"), value.to_string()).unwrap();
     let mut program = export();
     program.arg(at("a.partial.json")).args(["--export", "json,srt", "--output-dir"]).arg(at("out"));
     program.assert().code(0);
-    assert_eq!(serde_json::from_str::<Value>(&read(at("out/a.partial.json"))).unwrap(), value);
+    let mut written: Value = serde_json::from_str(&read(at("out/a.partial.json"))).unwrap();
+    // Of the subtitles as they are made now.
+    assert!(written.as_object_mut().unwrap().remove("subtitles").is_some());
+    assert_eq!(written, value);
     assert!(read(at("out/a.partial.srt")).ends_with("00:00:10,500 --> 00:00:12,500\n[partial]\n\n"));
 }
 

@@ -153,7 +153,7 @@ fn silence_is_skipped_and_nothing_else() {
         let total: f64 = skipped.iter().map(|(start, end)| end - start).sum();
         assert!((line["seconds_of_silence_skipped"].as_f64().unwrap() - total).abs() < 1e-6);
         assert!((line["duration"].as_f64().unwrap() - gappy.seconds).abs() < 0.01);
-        assert!(with.said.contains("of silence of"), "{}", with.said);
+        assert!(with.said.contains("s skipped as silence"), "{}", with.said);
 
         // No segment lies over what was left out.
         for (_, start, end, text) in with.segments() {
