@@ -22,10 +22,6 @@ use crate::recording::{Part, decode};
 
 /// Seconds that a word may lie elsewhere.
 const TOLERANCE: f64 = 0.02 + 1e-9;
-/// Seconds between two ways through the matrix that cost the same. Where the network listens to nothing in particular,
-/// a rounding error of single precision decides between them: in one place of `long_en` openai's own sums, of about a
-/// thousand, differ by 0.00005.
-const TIE: f64 = 0.1;
 
 /// What a run of the program wrote as JSON.
 fn transcribe(recording: &str, line: &[&str]) -> Value {
@@ -65,8 +61,6 @@ fn line(options: &Value) -> Vec<String> {
 struct Count {
     words: usize,
     same: usize,
-    /// Further away than [`TOLERANCE`].
-    elsewhere: usize,
     probability: f64,
 }
 
@@ -78,7 +72,7 @@ fn compare(what: &str, ours: &Value, theirs: &Value, count: &mut Count) {
         assert_eq!(ours["text"], theirs[3], "{what}");
         let off = |ours: &Value, theirs: &Value| {
             let (ours, theirs) = (ours.as_f64().unwrap(), theirs.as_f64().unwrap());
-            assert!((ours - theirs).abs() <= TIE, "{what}: {ours} where openai has {theirs}");
+            assert!((ours - theirs).abs() <= TOLERANCE, "{what}: {ours} where openai has {theirs}");
             (ours - theirs).abs()
         };
         off(&ours["start"], &theirs[1]);
@@ -93,7 +87,6 @@ fn compare(what: &str, ours: &Value, theirs: &Value, count: &mut Count) {
             count.probability = count.probability.max(probability);
             count.words += 1;
             count.same += usize::from(worst == 0.0);
-            count.elsewhere += usize::from(worst > TOLERANCE);
         }
     }
     assert_eq!(ours.len(), theirs.len(), "{what}");
@@ -110,11 +103,10 @@ fn check(recording: &str) -> usize {
         let ours = transcribe(&format!("long/{recording}.flac"), &line);
         compare(&format!("{recording}, {name}"), &ours, variant, &mut count);
     }
-    let Count { words, same, elsewhere, probability } = count;
+    let Count { words, same, probability } = count;
     println!(
         "{recording}: {same} of {words} words at the same times, probabilities within {probability:.1e}"
     );
-    assert!(elsewhere * 100 <= words, "{recording}: {elsewhere} of {words} words lie elsewhere");
     words
 }
 
