@@ -11,7 +11,7 @@ machine's speed hits all of them. All are held to the same number of threads and
 Front end: CPU seconds of the whole process.
 
 End to end: seconds from the audio file to the text, the model being loaded already. Random weights at the true
-shapes, the same numbers for everybody; the same speech; greedy, without timestamps, 64 tokens in every half minute.
+shapes, the same numbers for everybody; the same speech; greedy or with --beams, without timestamps, 64 tokens in every half minute.
 The end of the text is forbidden, by an option or, for whisper.cpp, by the weights (weights.py says how). What is
 not the same is in the table: `transcribe` cuts at pauses, which makes more windows of the same audio than cutting
 each 30 s, as the sequential programs do and faster-whisper's batches are told to (its own voice activity network is
@@ -113,7 +113,8 @@ def end_to_end(args, folder):
         shares += [limits.row(size, middle[name]) for name in list(OURS)[:2] if name in middle and has_torch()]
         shutil.rmtree(folder / size, ignore_errors=True)
     versions = [f"{name} {version}" for name, version in versions.items()]
-    print(f"\nEnd to end, {args.seconds} s of speech, {args.tokens} tokens per window, greedy, without timestamps, "
+    search = f"{args.beams} beams" if args.beams > 1 else "greedy"
+    print(f"\nEnd to end, {args.seconds} s of speech, {args.tokens} tokens per window, {search}, without timestamps, "
           f"{args.threads} threads; median of {args.runs}; {'; '.join([*versions, machine()])}\n")  # fmt: skip
     table(["shape", "program", "seconds", "times real time", "windows", "tokens", "ms a window", "time against ours"], rows)
     print()
@@ -145,7 +146,8 @@ def has_torch():
 
 def our_call(binary, size, args, batch, chunk):
     def call(wav):
-        command = [binary, "bench", wav, "--json", "--random", size, "--tokens", args.tokens, "--batch-size", batch,
+        command = [binary, "bench", wav, "--json", "--random", size, "--tokens", args.tokens, "--beam-size", args.beams,
+                   "--batch-size", batch,
                    "--threads", args.threads, "--chunk-length", chunk, "--device", "cpu"]  # fmt: skip
         out = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
         return json.loads(out)
@@ -185,6 +187,7 @@ def openai_whisper(size, _, state, args, versions):
             model, str(wav), fp16=False, language="en", temperature=0.0, compression_ratio_threshold=None,
             logprob_threshold=None, no_speech_threshold=None, condition_on_previous_text=False,
             without_timestamps=True, suppress_tokens=[-1, weights.EOT], sample_len=args.tokens, verbose=None,
+            beam_size=args.beams if args.beams > 1 else None,
         )  # fmt: skip
         segments = result["segments"]
         return {
@@ -205,7 +208,7 @@ def faster_whisper(_, folder, __, args, versions):
     # CTranslate2 stops at half of the length that it is given, prompt included.
     most = 2 * args.tokens - len(PROMPT)
     options = {
-        "language": "en", "beam_size": 1, "temperature": 0.0, "compression_ratio_threshold": None,
+        "language": "en", "beam_size": args.beams, "temperature": 0.0, "compression_ratio_threshold": None,
         "log_prob_threshold": None, "no_speech_threshold": None, "condition_on_previous_text": False,
         "without_timestamps": True, "suppress_tokens": [-1, weights.EOT], "max_new_tokens": most,
     }  # fmt: skip
@@ -250,7 +253,7 @@ def whisper_cpp(size, folder, state, args, versions):
     versions["whisper.cpp"] = whisper_cpp_version(args.whisper_cpp)
 
     def timed(file):
-        command = [args.whisper_cpp, "-m", file, "-t", args.threads, "-l", "en", "-nt", "-nf", "-bs", 1, "-bo", 1, "-mc", 0, "-ng", "-f"]
+        command = [args.whisper_cpp, "-m", file, "-t", args.threads, "-l", "en", "-nt", "-nf", "-bs", args.beams, "-bo", 1, "-mc", 0, "-ng", "-f"]
 
         def call(wav):
             done = subprocess.run([str(part) for part in [*command, wav]], check=True, capture_output=True, text=True, errors="replace")
@@ -293,6 +296,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--beams", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sizes", nargs="+", default=list(weights.SHAPES), choices=list(weights.SHAPES))
     parser.add_argument("--only", nargs="+", default=[""], metavar="PART", help="programs with this in their name, beside ours in batches")

@@ -44,6 +44,10 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 120.0, value_name = "SECONDS")]
     chunk_length: f64,
 
+    /// Beginnings of the text to follow side by side
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    beam_size: u8,
+
     /// Find out when each word is said, too
     #[arg(long)]
     word_timestamps: bool,
@@ -88,6 +92,7 @@ impl BenchArgs {
             device: self.device,
             release: self.release.0,
             tokens: self.tokens.into(),
+            beam_size: usize::from(self.beam_size),
             word_timestamps: self.word_timestamps,
             batch_size: self.batch_size.map(usize::from),
             chunk_length: super::args::chunk_length(self.chunk_length)?,

@@ -369,6 +369,11 @@ impl Chunk {
         &self.segments
     }
 
+    /// What became of each window so far.
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
     /// Frames of the stretch that lie behind the next window.
     pub fn frames_done(&self) -> usize {
         self.frames_before(self.seek)

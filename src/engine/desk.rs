@@ -62,7 +62,6 @@ enum Work {
 struct Ended {
     seek: usize,
     fallbacks: usize,
-    temperature: f64,
 }
 
 /// Windows that have a vote on the language: what those before `at` said, and those that are left.
@@ -191,9 +190,9 @@ impl Desk {
         };
         let Finished { request, found, no_speech_prob } = attempt.finish();
         let result = chunk.choose(&request, &found, no_speech_prob);
-        let (seek, fallbacks, temperature) = (request.seek, request.attempt, result.temperature);
+        let (seek, fallbacks) = (request.seek, request.attempt);
         let outcome = chunk.accept(result);
-        self.conclude(chunk, outcome, Ended { seek, fallbacks, temperature });
+        self.conclude(chunk, outcome, Ended { seek, fallbacks });
         Ok((tokens, outcome == Outcome::Retry && fallbacks == 0))
     }
 
@@ -237,12 +236,13 @@ impl Desk {
             self.tell(Event::Segments(segments[segments.len() - count..].to_vec()));
         }
         if outcome != Outcome::Retry {
-            let Ended { seek, fallbacks, temperature } = ended;
+            let Ended { seek, fallbacks } = ended;
+            let taken = chunk.decisions().last().map_or(0.0, |decision| decision.temperature);
             self.tell(Event::WindowDone(WindowDone {
                 seek,
                 frames: chunk.frames_done().saturating_sub(chunk.frames_before(seek)),
                 fallbacks,
-                temperature,
+                temperature: taken,
                 is_silence: outcome == Outcome::Silence,
             }));
         }

@@ -37,6 +37,8 @@ pub struct Bench {
     pub device: DeviceRequest,
     /// New tokens in every window; nothing ends earlier.
     pub tokens: usize,
+    /// Beginnings of each window's text that are followed side by side.
+    pub beam_size: usize,
     pub word_timestamps: bool,
     pub batch_size: Option<usize>,
     pub chunk_length: f64,
@@ -147,7 +149,8 @@ fn prepare(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<(Model, String, String)> {
     let device = device::select(bench.device)?;
-    let slots = Slots { windows: bench.batch_size, candidates: 1, beams: 1 };
+    let beams = bench.beam_size;
+    let slots = Slots { windows: bench.batch_size, candidates: beams, beams };
     let (model, name) = match &bench.model {
         BenchModel::Random(size) => (load_random(size, &device, slots)?, format!("random {size}")),
         BenchModel::Checkpoint(request) => {
@@ -171,6 +174,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         without_timestamps: true,
         suppress_tokens: SuppressTokens::List { non_speech: true, ids: vec![eot] },
         sample_len: Some(bench.tokens),
+        beam_size: Some(bench.beam_size),
         word_timestamps: bench.word_timestamps,
         ..DecodeOptions::default()
     };

@@ -273,6 +273,7 @@ fn a_window_is_encoded_once_for_all_its_attempts() {
         // Nothing is ever good enough.
         logprob_threshold: Some(1.0),
         no_speech_threshold: None,
+        when_all_fail: WhenAllFail::Last,
         sample_len: Some(5),
         ..DecodeOptions::default()
     };
