@@ -132,6 +132,11 @@ fn write_segment(segment: &Segment, out: &mut String) {
     for (name, value) in measures {
         out.push_str(&format!(", \"{name}\": {}", python::float(value)));
     }
+    // openai's program knows one language for all.
+    if let Some(language) = &segment.language {
+        out.push_str(", \"language\": ");
+        python::string(language, out);
+    }
     if let Some(words) = &segment.words {
         out.push_str(", \"words\": [");
         for (i, word) in words.iter().enumerate() {

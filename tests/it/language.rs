@@ -109,6 +109,11 @@ fn each_window_can_have_its_language() {
             done.segments().into_iter().map(|(.., text)| text).collect()
         };
         assert_eq!(text(0.0, 32.0), texts(&en));
+        for segment in done.json["segments"].as_array().unwrap() {
+            let (start, language) = (segment["start"].as_f64().unwrap(), segment["language"].as_str());
+            let spoken = ["en", "de", "es"][(start / 32.0) as usize];
+            assert_eq!(language, Some(spoken), "at {start}");
+        }
         let same = |ours: Vec<String>, theirs: Vec<String>| {
             ours.iter().filter(|text| theirs.contains(text)).count() as f64 / theirs.len() as f64
         };
