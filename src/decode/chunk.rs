@@ -218,6 +218,9 @@ impl Chunk {
         let mut initial_tokens =
             self.history.initial_tokens(special.sot_prev, &self.sot_sequence, !prefix.is_empty());
         let sot_index = initial_tokens.iter().position(|token| *token == special.sot).unwrap_or(0);
+        // Behind a long prompt, as much of it as leaves room for a token.
+        let room = self.limits.n_text_ctx.saturating_sub(initial_tokens.len() + 1);
+        let prefix = &prefix[..prefix.len().min(room)];
         initial_tokens.extend_from_slice(prefix);
         let temperature = self.temperature();
         let search = match self.options.beams().filter(|_| temperature == 0.0) {

@@ -48,12 +48,12 @@ impl Worker {
         if slots == 0 {
             return Err(error);
         }
-        let Capacity { windows, sequences } = self.backend.capacity();
+        let spare = self.backend.capacity().sequences.saturating_sub(self.desks.len());
         let recordings = self.desks.iter().flatten().chain(&self.parked).map(Desk::recording);
         let recordings = recordings.chain(self.waiting.iter().map(|task| &task.recording));
         let beams = recordings.map(|recording| recording.options.beams_at_once()).max().unwrap_or(1);
         // A window that needs several sequences finds as many as ever.
-        let extra = (sequences - windows).div_ceil(2).max(beams - 1).min(sequences - windows);
+        let extra = spare.div_ceil(2).max(beams - 1).min(spare);
         self.parked.extend(self.desks.drain(..).flatten());
         self.parked.iter_mut().for_each(Desk::park);
         self.desks = (0..slots).map(|_| None).collect();

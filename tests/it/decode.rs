@@ -350,6 +350,23 @@ fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() 
     assert!(chunk.request().is_none());
 }
 
+/// Prompt and prefix of any length leave room for a token.
+#[test]
+fn a_long_prompt_and_a_long_prefix_fit_together() {
+    let long = Some("one two three four five ".repeat(200));
+    let options = DecodeOptions {
+        initial_prompt: long.clone(),
+        hotwords: long.clone(),
+        prefix: long,
+        ..DecodeOptions::default()
+    };
+    let stretch = Stretch { first: 0, end: 3_000, visible: 3_000, limit: None };
+    let chunk = Chunk::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, stretch, None);
+    let request = chunk.request().unwrap();
+    assert!(request.prefix > 200, "{}", request.prefix);
+    assert!(request.initial_tokens.len() < 448, "{}", request.initial_tokens.len());
+}
+
 #[test]
 fn an_english_only_model_refuses_what_it_cannot_do() {
     let german = DecodeOptions { language: Some("de".parse().unwrap()), ..DecodeOptions::default() };
