@@ -12,7 +12,7 @@ use super::conduct::Conductor;
 use super::plan::{Item, PlanOptions, Source};
 use super::run::{Summary, find_model};
 use super::work::Basis;
-use super::{Event, Job, ModelRequest};
+use super::{Event, Job, ModelRequest, Settings};
 use crate::audio::{AudioInput, AudioOptions};
 use crate::backend::{Model, Slots, load, load_random};
 use crate::cancel::CancelToken;
@@ -103,12 +103,13 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
     let item = Item {
         source: Source::File(audio),
+        settings: None,
         outputs: Vec::new(),
         asked: Vec::new(),
         journal: None,
         is_done: false,
     };
-    let basis = Basis::new(&job, &identity, &device);
+    let basis = Basis::new(&job, &job.settings, &identity, &device);
     let started = Instant::now();
     Conductor::new(&job, cancel, &engine, &identity, basis, &mut summary, on_event).run(vec![item])?;
     let seconds = started.elapsed().as_secs_f64();
@@ -187,10 +188,8 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         plan: PlanOptions::default(),
         shape: Shape::default(),
         audio: AudioOptions::default(),
-        decode,
-        model,
+        settings: Arc::new(Settings { model, decode, selection: Selection::default() }),
         device: bench.device,
-        selection: Selection::default(),
         least_coverage: None,
         voice_report: None,
         chunk_length: bench.chunk_length,

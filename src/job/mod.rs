@@ -18,6 +18,7 @@ mod work;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use self::bench::{Bench, BenchModel, Figures, bench};
 pub use self::convert::{Conversion, check_cues, convert};
@@ -43,11 +44,9 @@ pub struct Job {
     /// How the outputs look; their text does not depend on it.
     pub shape: Shape,
     pub audio: AudioOptions,
-    pub decode: DecodeOptions,
-    pub model: ModelRequest,
+    /// Of every input that does not say otherwise.
+    pub settings: Arc<Settings>,
     pub device: DeviceRequest,
-    /// Which parts of each recording.
-    pub selection: Selection,
     /// Where to tell of speech and silence, a line per input.
     pub voice_report: Option<PathBuf>,
     /// From 0 to 1: of the speech of an input, so much must have text.
@@ -63,8 +62,17 @@ pub struct Job {
     pub resume: bool,
 }
 
+/// What one input may want otherwise than another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub model: ModelRequest,
+    pub decode: DecodeOptions,
+    /// Which parts of the recording.
+    pub selection: Selection,
+}
+
 /// Which model, and where to get it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelRequest {
     /// As [`crate::backend::source::find`] takes it, or [`AUTO`].
     pub name: String,

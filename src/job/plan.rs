@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::Settings;
 use crate::error::{Error, Result};
 use crate::export::Format;
 
@@ -26,9 +28,11 @@ pub enum Source {
 }
 
 /// One input and what becomes of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     pub source: Source,
+    /// How to do it, if not as the job says.
+    pub settings: Option<Arc<Settings>>,
     /// The files to write; those that are there already are left out.
     pub outputs: Vec<(Format, PathBuf)>,
     /// All that were asked for, also those that are there.
@@ -39,7 +43,7 @@ pub struct Item {
     pub is_done: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub items: Vec<Item>,
 }
@@ -108,7 +112,7 @@ fn item(input: &Path, options: &PlanOptions) -> Result<Item> {
         folder.join(name)
     });
     let asked = outputs.iter().map(|(_, path)| path.clone()).collect();
-    Ok(Item { source, outputs, asked, journal, is_done: false })
+    Ok(Item { source, settings: None, outputs, asked, journal, is_done: false })
 }
 
 fn check_input(input: &Path) -> Result<()> {

@@ -74,7 +74,7 @@ pub fn run(
     let (engine, identity, device) = prepare(job, cancel, on_event).map_err(|error| vec![error])?;
     let engine = Arc::new(engine);
     let started = Instant::now();
-    let basis = Basis::new(job, &identity, &device);
+    let basis = Basis::new(job, &job.settings, &identity, &device);
     let conductor = Conductor::new(job, cancel, &engine, &identity, basis, &mut summary, on_event);
     conductor.reporting(report).run(todo).map_err(|error| vec![error])?;
     summary.seconds = started.elapsed().as_secs_f64();
@@ -89,14 +89,14 @@ fn prepare(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<(Engine, ModelIdentity, String)> {
     let device = device::select(job.device)?;
-    let checkpoint = find_model(&job.model, &device, cancel, on_event)?;
+    let checkpoint = find_model(&job.settings.model, &device, cancel, on_event)?;
     cancel.check()?;
     on_event(Event::Loading { model: &checkpoint.name, device: &device.name });
     probe::reached("load", cancel);
     let started = Instant::now();
     let revision = Some(checkpoint.identity.clone());
     let identity = ModelIdentity { name: checkpoint.name.clone(), revision };
-    let (candidates, beams) = (job.decode.candidates(), job.decode.beams_at_once());
+    let (candidates, beams) = (job.settings.decode.candidates(), job.settings.decode.beams_at_once());
     let model = load(checkpoint, &device, Slots { windows: job.batch_size, candidates, beams })?;
     let engine = Engine::start(model.backend, model.tokenizer, job.release, cancel)?;
     let seconds = started.elapsed().as_secs_f64();

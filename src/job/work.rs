@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Job;
+use super::{Job, Settings};
 use crate::transcript::ModelIdentity;
 
 /// Of the shape of journals: one more whenever it changes.
@@ -51,7 +51,7 @@ pub struct Content {
 }
 
 impl Basis {
-    pub fn new(job: &Job, model: &ModelIdentity, device: &str) -> Self {
+    pub fn new(job: &Job, settings: &Settings, model: &ModelIdentity, device: &str) -> Self {
         Self {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").into(),
@@ -60,7 +60,11 @@ impl Basis {
             // The derived form names every field there is, so that none can be forgotten.
             options: format!(
                 "{:?} {:?} {:?} {:?} chunk length {:?}",
-                job.decode, job.audio, job.selection.clips, job.selection.voice, job.chunk_length
+                settings.decode,
+                job.audio,
+                settings.selection.clips,
+                settings.selection.voice,
+                job.chunk_length
             ),
         }
     }

@@ -9,6 +9,7 @@ mod voice;
 mod words;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -30,7 +31,7 @@ use crate::cli::export::ExportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
-use crate::job::Job;
+use crate::job::{Job, Settings};
 
 const GENERAL: &str = "General";
 
@@ -184,10 +185,12 @@ impl Args {
             plan,
             shape,
             audio: self.speech.audio(),
-            decode,
-            model: self.model.request(),
+            settings: Arc::new(Settings {
+                model: self.model.request(),
+                decode,
+                selection: self.voice.selection()?,
+            }),
             device: self.model.device,
-            selection: self.voice.selection()?,
             least_coverage: self.voice.least_coverage()?,
             voice_report: self.voice.report(),
             chunk_length: self.speech.chunk_length()?,
@@ -213,7 +216,7 @@ mod tests {
     fn the_defaults_are_openais() {
         let job = args(&[]).job().unwrap();
         assert_eq!(
-            job.decode,
+            job.settings.decode,
             DecodeOptions { best_of: Some(5), beam_size: Some(1), ..DecodeOptions::default() }
         );
         assert!(job.plan.formats.is_empty());
@@ -238,7 +241,8 @@ mod tests {
 
     #[test]
     fn temperatures_fall_back_in_steps() {
-        let temperatures = |line: &[&str]| args(line).job().map(|job| job.decode.temperatures);
+        let temperatures =
+            |line: &[&str]| args(line).job().map(|job| job.settings.decode.temperatures.clone());
         assert_eq!(temperatures(&[]).unwrap(), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
         assert_eq!(temperatures(&["--temperature", "0.5"]).unwrap(), [0.5, 0.7, 0.9]);
         assert_eq!(temperatures(&["--temperature-increment-on-fallback", "none"]).unwrap(), [0.0]);
@@ -251,7 +255,7 @@ mod tests {
 
     #[test]
     fn words_are_asked_for_in_either_spelling() {
-        let words = |line: &[&str]| args(line).job().unwrap().decode.word_timestamps;
+        let words = |line: &[&str]| args(line).job().unwrap().settings.decode.word_timestamps;
         assert!(!words(&[]));
         assert!(words(&["--word-timestamps", "other.mp3"]));
         assert!(words(&["--word_timestamps", "True", "other.mp3"]));
@@ -259,8 +263,13 @@ mod tests {
         let silence = ["--hallucination_silence_threshold", "2"];
         assert!(args(&silence).job().is_err());
         let job = args(&[&silence[..], &["--word-timestamps"]].concat()).job().unwrap();
-        assert_eq!(job.decode.hallucination_silence_threshold, Some(2.0));
-        let marks = args(&["--prepend_punctuations", "-", "--append-punctuations", ""]).job().unwrap().decode;
+        assert_eq!(job.settings.decode.hallucination_silence_threshold, Some(2.0));
+        let marks = args(&["--prepend_punctuations", "-", "--append-punctuations", ""])
+            .job()
+            .unwrap()
+            .settings
+            .decode
+            .clone();
         assert_eq!((marks.prepend_punctuations.as_str(), marks.append_punctuations.as_str()), ("-", ""));
     }
 
@@ -275,15 +284,15 @@ mod tests {
             "None",
         ]);
         let job = job.job().unwrap();
-        assert!(!job.decode.condition_on_previous_text);
-        assert_eq!(job.decode.logprob_threshold, None);
+        assert!(!job.settings.decode.condition_on_previous_text);
+        assert_eq!(job.settings.decode.logprob_threshold, None);
         assert_eq!(job.plan.formats, [Format::Srt]);
         assert_eq!(
-            args(&["--logprob-threshold", "-0.5"]).job().unwrap().decode.logprob_threshold,
+            args(&["--logprob-threshold", "-0.5"]).job().unwrap().settings.decode.logprob_threshold,
             Some(-0.5)
         );
         assert_eq!(
-            args(&["--suppress-tokens", "-1,50"]).job().unwrap().decode.suppress_tokens,
+            args(&["--suppress-tokens", "-1,50"]).job().unwrap().settings.decode.suppress_tokens,
             SuppressTokens::List { non_speech: true, ids: vec![50] }
         );
     }
