@@ -99,6 +99,9 @@ pub trait Backend: Send {
         Ok(Released::default())
     }
 
+    /// Gives back everything, to the last byte that can be given back.
+    fn close(self: Box<Self>) -> Result<()>;
+
     /// What is held and left, where that can be known.
     fn memory(&self) -> Option<Memory> {
         None
