@@ -7,11 +7,13 @@ mod demo;
 pub mod hub;
 pub mod lifecycle;
 mod load;
+mod needs;
 pub mod scripted;
 mod slots;
 pub mod source;
 
-pub use load::{Model, load, load_random};
+pub use load::{Model, Room, load, load_random};
+pub use needs::Needs;
 pub use slots::Slots;
 
 use std::ops::Range;

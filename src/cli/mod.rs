@@ -173,6 +173,12 @@ impl<'a> Screen<'a> {
             }
             Event::Download(step) => self.progress.download(step.file, step.done, step.total),
             Event::Loading { model, device } => self.progress.wait(&format!("loading `{model}` on {device}")),
+            Event::Moved { model, from, to } => {
+                let text = format!("memory is short on {from}: `{model}` goes to {to}, and will be slower");
+                self.progress.aside(|| self.printer.warning(&text));
+            }
+            Event::NotClosed { why } => self.warning(why),
+            Event::Waiting { input, why } => self.warning(&format!("`{input}` waits: {why}")),
             Event::Loaded { identity, device, seconds } => {
                 self.progress.clear();
                 let identity = identity.revision.as_deref().unwrap_or(&identity.name);

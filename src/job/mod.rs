@@ -8,10 +8,13 @@ mod conduct;
 mod convert;
 mod file;
 mod frontend;
+mod guard;
 mod journal;
+mod models;
 mod partial;
 mod permits;
 mod plan;
+mod queue;
 mod run;
 mod voice_report;
 mod work;
@@ -22,6 +25,8 @@ use std::sync::Arc;
 
 pub use self::bench::{Bench, BenchModel, Figures, bench};
 pub use self::convert::{Conversion, check_cues, convert};
+pub use self::guard::GuardOptions;
+pub use self::models::ModelOptions;
 pub use self::plan::{Item, Plan, PlanOptions, Source, plan};
 pub use self::run::{Summary, run};
 
@@ -30,7 +35,7 @@ use crate::backend::hub::{Download, Hub};
 use crate::chunk::{Clip, Selection};
 use crate::decode::{DecodeOptions, Segment};
 use crate::device::DeviceRequest;
-use crate::engine::{Footprint, LanguageGuess, ReleasePolicy, Stats, WindowDone};
+use crate::engine::{Footprint, LanguageGuess, Stats, WindowDone};
 use crate::error::Error;
 use crate::export::{CueQuality, Shape};
 use crate::transcript::{ModelIdentity, Quality, Transcript};
@@ -53,9 +58,8 @@ pub struct Job {
     pub least_coverage: Option<f64>,
     /// Seconds from pause to pause; 0 for every recording in one piece.
     pub chunk_length: f64,
-    /// Windows side by side; as many as suit the device if not given.
-    pub batch_size: Option<usize>,
-    pub release: ReleasePolicy,
+    pub models: ModelOptions,
+    pub guard: GuardOptions,
     /// Inputs in flight; as many as there are windows side by side if not given.
     pub jobs: Option<usize>,
     /// What an earlier run has finished is not done again.
@@ -106,6 +110,21 @@ pub enum Event<'a> {
         identity: &'a ModelIdentity,
         device: &'a str,
         seconds: f64,
+    },
+    /// There was no room for the model there.
+    Moved {
+        model: &'a str,
+        from: &'a str,
+        to: &'a str,
+    },
+    /// A model that is no longer needed could not be closed.
+    NotClosed {
+        why: &'a str,
+    },
+    /// The input is not started yet, for want of memory or disk.
+    Waiting {
+        input: &'a str,
+        why: &'a str,
     },
     /// Input `number` of `count`, from 1.
     Started {
@@ -196,6 +215,7 @@ fn concerns_all(error: &Error) -> bool {
         Error::Input { .. }
         | Error::LimitMissed { .. }
         | Error::Held { .. }
+        | Error::Lacking { .. }
         | Error::Output { .. }
         | Error::Compute { .. }
         | Error::Panicked { .. }

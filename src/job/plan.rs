@@ -33,6 +33,8 @@ pub struct Item {
     pub source: Source,
     /// How to do it, if not as the job says.
     pub settings: Option<Arc<Settings>>,
+    /// In seconds, as far as the file says it.
+    pub length: Option<f64>,
     /// The files to write; those that are there already are left out.
     pub outputs: Vec<(Format, PathBuf)>,
     /// All that were asked for, also those that are there.
@@ -112,7 +114,7 @@ fn item(input: &Path, options: &PlanOptions) -> Result<Item> {
         folder.join(name)
     });
     let asked = outputs.iter().map(|(_, path)| path.clone()).collect();
-    Ok(Item { source, settings: None, outputs, asked, journal, is_done: false })
+    Ok(Item { source, settings: None, length: None, outputs, asked, journal, is_done: false })
 }
 
 fn check_input(input: &Path) -> Result<()> {

@@ -17,6 +17,7 @@ mod language;
 mod mel;
 mod memory;
 mod network;
+mod order;
 mod parity;
 mod program;
 mod quality;

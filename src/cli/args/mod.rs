@@ -1,6 +1,7 @@
 //! The command line: what can be said, how it is explained, and what the library is to be told.
 
 mod decoding;
+mod memory;
 mod model;
 mod output;
 mod speech;
@@ -20,6 +21,7 @@ pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
 
 use self::decoding::DecodingArgs;
+use self::memory::MemoryArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
 use self::speech::SpeechArgs;
@@ -31,7 +33,7 @@ use crate::cli::export::ExportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
-use crate::job::{Job, Settings};
+use crate::job::{Job, ModelOptions, Settings};
 
 const GENERAL: &str = "General";
 
@@ -96,6 +98,9 @@ pub struct Args {
 
     #[command(flatten)]
     model: ModelArgs,
+
+    #[command(flatten)]
+    memory: MemoryArgs,
 
     #[command(flatten)]
     speech: SpeechArgs,
@@ -194,9 +199,14 @@ impl Args {
             least_coverage: self.voice.least_coverage()?,
             voice_report: self.voice.report(),
             chunk_length: self.speech.chunk_length()?,
-            batch_size: self.model.batch_size.0,
+            models: ModelOptions {
+                policy: self.memory.policy(),
+                batch_size: self.model.batch_size.0,
+                release: self.model.release.0,
+                most_memory: self.memory.most(),
+            },
+            guard: self.memory.guard(),
             jobs: self.model.jobs.0,
-            release: self.model.release.0,
             resume: !self.output.no_resume,
         })
     }
