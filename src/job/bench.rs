@@ -9,7 +9,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::conduct::Conductor;
-use super::plan::{Item, PlanOptions, Source};
+use super::plan::{InputOptions, Item, PlanOptions, Source};
 use super::run::{Summary, find_model};
 use super::work::Basis;
 use super::{Event, Job, ModelRequest, Settings};
@@ -101,14 +101,7 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     let (audio_seconds, front_end_seconds) = front_end(&audio, engine.n_mels(), bench.chunk_length, cancel)?;
 
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
-    let item = Item {
-        source: Source::File(audio),
-        settings: None,
-        outputs: Vec::new(),
-        asked: Vec::new(),
-        journal: None,
-        is_done: false,
-    };
+    let item = Item::new(Source::File(audio));
     let basis = Basis::new(&job, &job.settings, &identity, &device);
     let started = Instant::now();
     Conductor::new(&job, cancel, &engine, &identity, basis, &mut summary, on_event).run(vec![item])?;
@@ -185,6 +178,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
     };
     Job {
         inputs: vec![audio.to_owned()],
+        finding: InputOptions::default(),
         plan: PlanOptions::default(),
         shape: Shape::default(),
         audio: AudioOptions::default(),

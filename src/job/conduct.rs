@@ -279,7 +279,8 @@ impl<'a> Conductor<'a> {
     fn tell_text(&mut self) {
         if let Some(file) = self.files.values_mut().next() {
             let segments = file.tell();
-            if !segments.is_empty() {
+            // What is written is not printed, too.
+            if !segments.is_empty() && file.item.asked.is_empty() {
                 (self.on_event)(Event::Segments(&segments));
             }
         }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub use self::bench::{Bench, BenchModel, Figures, bench};
 pub use self::convert::{Conversion, check_cues, convert};
-pub use self::plan::{Item, Plan, PlanOptions, Source, plan};
+pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Source, plan};
 pub use self::run::{Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
@@ -38,8 +38,9 @@ use crate::transcript::{ModelIdentity, Quality, Transcript};
 /// Everything that one call of the program is to do.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Files in the order of work; `-` is standard input.
+    /// Files, folders, patterns and lists; `-` is standard input.
     pub inputs: Vec<PathBuf>,
+    pub finding: InputOptions,
     pub plan: PlanOptions,
     /// How the outputs look; their text does not depend on it.
     pub shape: Shape,
@@ -96,6 +97,11 @@ pub enum Event<'a> {
     /// Everything asked for is already there.
     Skipped {
         input: &'a str,
+    },
+    /// What a person should know of an input before it is begun.
+    Planned {
+        input: &'a str,
+        text: &'a str,
     },
     Download(Download<'a>),
     Loading {
