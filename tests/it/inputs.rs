@@ -120,8 +120,8 @@ fn patterns_are_understood_without_a_shell() {
 #[test]
 fn lists_name_inputs_in_any_form() {
     let tree = Tree::new(&["a b.wav", "c.wav", "in/d.wav", "#e.wav"]);
-    fs::write(tree.at("list.txt"), "# mine\r\na b.wav\r\n\r\n./#e.wav\r\nin\r\n").unwrap();
-    let line = ["@list.txt", "--export", "txt"];
+    fs::write(tree.at("list"), "# mine\r\na b.wav\r\n\r\n./#e.wav\r\nin\r\n").unwrap();
+    let line = ["@list", "--export", "txt"];
     assert_eq!(tree.written(&line, "txt"), ["#e.txt", "a b.txt", "in/d.txt"]);
     let mut child = tree.program(&["@-", "--export", "txt"]).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"c.wav\0a b.wav\0").unwrap();
@@ -195,8 +195,9 @@ fn all_that_is_wrong_in_a_manifest_is_told_at_once() {
         r#"{"audio": "none.wav", "language": "germna"}"#,
         "not json",
         r#"{"id": "x"}"#,
-        r#"{"audio": "a.wav", "id": "x", "clip": "5,2", "task": "sing", "outputs": ["doc"]}"#,
+        r#"{"audio": "a.wav", "id": "x", "clip": "5,2", "outputs": ["doc"]}"#,
         "[]",
+        r#"{"audio": "a.wav", "task": "sing"}"#,
         r#"{"audio": "a.wav", "output_dir": "there"}"#,
     ];
     fs::write(tree.at("jobs.jsonl"), lines.join("\n")).unwrap();
@@ -211,10 +212,11 @@ fn all_that_is_wrong_in_a_manifest_is_told_at_once() {
         "`jobs.jsonl:5`: `clip`: clip `5-2`: ends before it begins",
         "`jobs.jsonl:5`: `outputs`: --export: `doc` is no format",
         "`jobs.jsonl:6`: is no JSON object",
+        "`jobs.jsonl:7`: `task`: task `sing`: neither",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    fs::write(tree.at("jobs.jsonl"), lines[6]).unwrap();
+    fs::write(tree.at("jobs.jsonl"), lines[7]).unwrap();
     assert!(tree.refused(&["--manifest", "jobs.jsonl"]).contains("has an `output_dir` but no formats"));
     fs::write(tree.at("jobs.jsonl"), "\n").unwrap();
     assert!(tree.refused(&["--manifest", "jobs.jsonl"]).contains("there are none"));
