@@ -171,6 +171,7 @@ impl<'a> Screen<'a> {
             Event::Skipped { input } => {
                 self.notice(&format!("`{input}`: already done; `--overwrite` does it again"))
             }
+            Event::Planned { input, text } => self.notice(&format!("`{input}`: {text}")),
             Event::Download(step) => self.progress.download(step.file, step.done, step.total),
             Event::Loading { model, device } => self.progress.wait(&format!("loading `{model}` on {device}")),
             Event::Moved { model, from, to } => {

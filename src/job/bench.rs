@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::conduct::Conductor;
 use super::models::{ModelOptions, Models, find_model};
-use super::plan::{Item, PlanOptions, Source};
+use super::plan::{InputOptions, Item, PlanOptions, Source};
 use super::run::Summary;
 use super::{Event, GuardOptions, Job, ModelRequest, Settings};
 use crate::audio::{AudioInput, AudioOptions};
@@ -102,15 +102,7 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     let (audio_seconds, front_end_seconds) = front_end(&audio, engine.n_mels(), bench.chunk_length, cancel)?;
 
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
-    let item = Item {
-        source: Source::File(audio),
-        settings: None,
-        length: None,
-        outputs: Vec::new(),
-        asked: Vec::new(),
-        journal: None,
-        is_done: false,
-    };
+    let item = Item::new(Source::File(audio));
     let mut models = Models::new((job.device, device.clone()), job.models, (1, 1));
     let which = models.adopt(&job.settings.model, Arc::clone(&engine), identity, bytes)?;
     let started = Instant::now();
@@ -189,6 +181,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
     };
     Job {
         inputs: vec![audio.to_owned()],
+        finding: InputOptions::default(),
         plan: PlanOptions::default(),
         shape: Shape::default(),
         audio: AudioOptions::default(),

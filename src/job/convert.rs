@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::adopt;
-use super::plan::{Item, Plan, PlanOptions, Source, plan};
+use super::plan::{Item, Plan, PlanOptions, Source, plan_files};
 use super::{Event, Summary};
 use crate::cancel::CancelToken;
 use crate::error::{Error, InputFault, Result};
@@ -29,9 +29,11 @@ pub fn convert(
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
-    let Plan { items } = plan(&conversion.inputs, &conversion.plan)?;
+    let Plan { items, failures, notes } = plan_files(&conversion.inputs, &conversion.plan)?;
+    notes.iter().for_each(|(input, text)| on_event(Event::Planned { input, text }));
+    failures.iter().for_each(|error| on_event(Event::Failed { error }));
     let started = Instant::now();
-    let mut summary = Summary::default();
+    let mut summary = Summary { failures, ..Summary::default() };
     let count = items.len();
     for (index, item) in items.iter().enumerate() {
         cancel.check().map_err(|error| vec![error])?;

@@ -133,13 +133,9 @@ mod tests {
     fn item(input: &Path) -> Item {
         let output = input.with_extension("srt");
         Item {
-            source: Source::File(input.into()),
-            settings: None,
-            length: None,
             outputs: vec![(Format::Srt, output.clone())],
             asked: vec![output],
-            journal: None,
-            is_done: false,
+            ..Item::new(Source::File(input.into()))
         }
     }
 

@@ -27,7 +27,7 @@ pub use self::bench::{Bench, BenchModel, Figures, bench};
 pub use self::convert::{Conversion, check_cues, convert};
 pub use self::guard::GuardOptions;
 pub use self::models::ModelOptions;
-pub use self::plan::{Item, Plan, PlanOptions, Source, plan};
+pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Source, plan};
 pub use self::run::{Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
@@ -43,8 +43,9 @@ use crate::transcript::{ModelIdentity, Quality, Transcript};
 /// Everything that one call of the program is to do.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Files in the order of work; `-` is standard input.
+    /// Files, folders, patterns and lists; `-` is standard input.
     pub inputs: Vec<PathBuf>,
+    pub finding: InputOptions,
     pub plan: PlanOptions,
     /// How the outputs look; their text does not depend on it.
     pub shape: Shape,
@@ -100,6 +101,11 @@ pub enum Event<'a> {
     /// Everything asked for is already there.
     Skipped {
         input: &'a str,
+    },
+    /// What a person should know of an input before it is begun.
+    Planned {
+        input: &'a str,
+        text: &'a str,
     },
     Download(Download<'a>),
     Loading {

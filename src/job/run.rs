@@ -54,8 +54,10 @@ pub fn run(
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
-    let Plan { items } = plan(&job.inputs, &job.plan)?;
-    let mut summary = Summary::default();
+    let Plan { items, failures, notes } = plan(job)?;
+    notes.iter().for_each(|(input, text)| on_event(Event::Planned { input, text }));
+    failures.iter().for_each(|error| on_event(Event::Failed { error }));
+    let mut summary = Summary { failures, ..Summary::default() };
     let (done, todo): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_done);
     for item in &done {
         partial::sweep(&item.asked);

@@ -96,10 +96,12 @@ fn wrong_inputs_are_found_before_the_model_is_looked_for() {
     let (folder, talk) = folder();
     // A model that would end with 3.
     let mut program = program();
-    program.args(["--model", "tiny"]).arg("none.mp3").arg(folder.path()).arg(&talk);
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    program.args(["--model", "tiny"]).arg("none.mp3").arg(&empty).arg(&talk);
     program.assert().code(2).stdout(is_empty()).stderr(
         contains("error: `none.mp3`: there is no such file\nhint: check the path")
-            .and(contains("is a folder\nhint: name the files in it")),
+            .and(contains("is a folder with no recording in it\nhint: ")),
     );
 }
 

@@ -13,6 +13,7 @@ mod decode;
 mod engine;
 mod export;
 mod hub;
+mod inputs;
 mod language;
 mod mel;
 mod memory;

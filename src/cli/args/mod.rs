@@ -1,6 +1,7 @@
 //! The command line: what can be said, how it is explained, and what the library is to be told.
 
 mod decoding;
+mod inputs;
 mod memory;
 mod model;
 mod output;
@@ -9,7 +10,6 @@ mod subtitles;
 mod voice;
 mod words;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
@@ -21,6 +21,7 @@ pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
 
 use self::decoding::DecodingArgs;
+use self::inputs::InputArgs;
 use self::memory::MemoryArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
@@ -86,9 +87,8 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Audio or video files; - reads from standard input
-    #[arg(required = true, value_name = "INPUT")]
-    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    input: InputArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -186,7 +186,8 @@ impl Args {
         let shape = self.subtitles.shape()?;
         subtitles::check_words(&shape, decode.word_timestamps)?;
         Ok(Job {
-            inputs: self.inputs.clone(),
+            inputs: self.input.inputs.clone(),
+            finding: self.input.finding(),
             plan,
             shape,
             audio: self.speech.audio(),

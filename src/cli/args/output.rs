@@ -35,6 +35,10 @@ pub struct FileArgs {
         help_heading = OUTPUT)]
     output_dir: Option<PathBuf>,
 
+    /// Put all files into that folder itself; else those of a folder go into the same folders there
+    #[arg(long, env = "TRANSCRIBE_FLAT", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
+    flat: bool,
+
     /// Do again what is already there; else an input whose files exist is skipped
     #[arg(long, env = "TRANSCRIBE_OVERWRITE", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     overwrite: bool,
@@ -56,6 +60,11 @@ impl FileArgs {
                 hint: Some("say which formats, for example `--export srt,txt`".into()),
             });
         }
-        Ok(PlanOptions { formats, output_dir: self.output_dir.clone(), overwrite: self.overwrite })
+        Ok(PlanOptions {
+            formats,
+            output_dir: self.output_dir.clone(),
+            flat: self.flat,
+            overwrite: self.overwrite,
+        })
     }
 }
