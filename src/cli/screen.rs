@@ -52,6 +52,7 @@ impl<'a> Screen<'a> {
 
     pub fn show(&mut self, event: &Event<'_>) {
         match event {
+            Event::Planned { .. } | Event::Unloaded { .. } | Event::ChunkDone { .. } => {}
             Event::Skipped { input } => {
                 self.notice(&format!("`{input}`: already done; `--overwrite` does it again"))
             }
@@ -82,7 +83,7 @@ impl<'a> Screen<'a> {
                 self.detail(&format!("`{input}`: from {at} took {tries} attempts, temperature {hot}"));
             }
             Event::Window { .. } => {}
-            Event::Progress { input, in_flight, done, known, stats } => {
+            Event::Progress { input, in_flight, done, known, stats, .. } => {
                 self.progress.audio(&stats::label(input, *in_flight, stats), *done, *known);
             }
             Event::Released { input, chunk, footprint } => {
@@ -110,7 +111,7 @@ impl<'a> Screen<'a> {
             }
             Event::Damaged { input, damage } => self.damaged(input, damage),
             Event::Missed { input, clips, duration } => self.missed(input, clips, *duration),
-            Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
+            Event::Written { path, .. } => self.note(&format!("wrote `{}`", path.display())),
             Event::Finished { input, transcript, quality, cues, seconds } => {
                 let asked_for = transcript.seconds_asked_for();
                 let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));
@@ -119,7 +120,7 @@ impl<'a> Screen<'a> {
                 self.detail(&format!("`{input}`: {quality}, subtitles {:.0} of 100", cues.score));
                 self.note(&format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds)));
             }
-            Event::Failed { error } => {
+            Event::Failed { error, .. } => {
                 self.progress.clear();
                 self.printer.error(error);
             }

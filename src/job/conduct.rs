@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,12 +117,13 @@ impl<'a> Conductor<'a> {
         loop {
             while self.files.len() < jobs && self.cancel.reason().is_none() {
                 let Some((index, item)) = items.next() else { break };
-                (self.on_event)(Event::Started { input: &item.name(), number: index + 1, count });
+                let name = item.name();
+                (self.on_event)(Event::Started { input: &name, number: index + 1, count });
                 let recording = self.recording(index);
                 language.into_iter().for_each(|language| recording.settle_language(language));
                 match self.start(index, item, recording) {
                     Ok(file) => drop(self.files.insert(index, file)),
-                    Err(error) => self.failed(error)?,
+                    Err(error) => self.failed(&name, error)?,
                 }
             }
             if self.files.is_empty() {
@@ -222,6 +224,8 @@ impl<'a> Conductor<'a> {
                 if !file.has_resumed() {
                     (self.on_event)(Event::Resumed { input: &file.name });
                 }
+                file.add_place(finished.index, finished.place);
+                (self.on_event)(file.chunk_done(finished.index, &finished.decoded, true));
                 file.add_kept(*finished);
                 self.tell_text();
             }
@@ -256,6 +260,7 @@ impl<'a> Conductor<'a> {
                 (self.on_event)(Event::Window { input: &file.name, window });
             }
             engine::Event::ChunkDone(decoded) => {
+                (self.on_event)(file.chunk_done(chunk, &decoded, false));
                 let outcome = file.add_chunk(chunk, decoded);
                 outcome.unwrap_or_else(|error| self.warn(index, &error));
                 probe::reached("chunk", self.cancel);
@@ -292,17 +297,20 @@ impl<'a> Conductor<'a> {
         file.recording.give_up();
         match std::mem::replace(&mut file.has_failed, true) {
             true => Ok(()),
-            false => self.failed(error),
+            false => {
+                let input = file.name.clone();
+                self.failed(&input, error)
+            }
         }
     }
 
     /// Whatever else went wrong meanwhile, a request to stop is the reason to tell.
-    fn failed(&mut self, error: Error) -> Result<()> {
+    fn failed(&mut self, input: &str, error: Error) -> Result<()> {
         self.cancel.check()?;
         if concerns_all(&error) {
             return Err(error);
         }
-        (self.on_event)(Event::Failed { error: &error });
+        (self.on_event)(Event::Failed { input, error: &error });
         self.summary.failures.push(error);
         Ok(())
     }
@@ -315,9 +323,10 @@ impl<'a> Conductor<'a> {
         }
         file.join();
         if !file.has_failed {
+            let input = file.name.clone();
             match self.write(index) {
                 Ok(()) => self.summary.done += 1,
-                Err(error) => self.failed(error)?,
+                Err(error) => self.failed(&input, error)?,
             }
         }
         // The text of the one behind it may have been waiting for this; of several, one at a time.
@@ -342,7 +351,7 @@ impl<'a> Conductor<'a> {
         for (format, path) in &file.item.outputs {
             probe::reached("write", self.cancel);
             write_file(path, &format.exporter().write(&transcript, &self.job.shape))?;
-            (self.on_event)(Event::Written { path });
+            (self.on_event)(Event::Written { input: &file.name, path });
         }
         probe::reached("written", self.cancel);
         partial::sweep(&file.item.asked);
@@ -364,7 +373,7 @@ impl<'a> Conductor<'a> {
             let (ratio, least) = (ratio * 100.0, least * 100.0);
             let why = format!("only {ratio:.1} % of its speech has text, and {least} % were asked for");
             let error = Error::LimitMissed { limit: format!("`{input}`"), why };
-            (self.on_event)(Event::Failed { error: &error });
+            (self.on_event)(Event::Failed { input, error: &error });
             self.summary.missed.push(error);
         }
         Ok(())
@@ -379,6 +388,7 @@ impl<'a> Conductor<'a> {
         for Message { file: index, what } in unheard {
             match (what, self.files.get_mut(&index)) {
                 (What::Chunk(chunk, engine::Event::ChunkDone(decoded)), Some(file)) => {
+                    (self.on_event)(file.chunk_done(chunk, &decoded, false));
                     let outcome = file.add_chunk(chunk, decoded);
                     outcome.unwrap_or_else(|error| self.warn(index, &error));
                 }
@@ -391,10 +401,10 @@ impl<'a> Conductor<'a> {
         for mut file in files.into_values().filter(|file| !file.has_failed) {
             kept += usize::from(file.journal.as_ref().is_some_and(Journal::is_useful));
             let Some(transcript) = file.partial(self.identity, self.engine.tokenizer()) else { continue };
-            let on_event = &mut *self.on_event;
-            let outcome =
-                partial::write(&file, &transcript, &self.job.shape, |path| on_event(Event::Written { path }));
-            outcome.unwrap_or_else(|error| on_event(Event::Failed { error: &error }));
+            let (input, on_event) = (&file.name, &mut *self.on_event);
+            let tell = |path: &Path| on_event(Event::Written { input, path });
+            let outcome = partial::write(&file, &transcript, &self.job.shape, tell);
+            outcome.unwrap_or_else(|error| on_event(Event::Failed { input, error: &error }));
         }
         if self.cancel.reason().is_some() {
             (self.on_event)(Event::Stopped { kept: kept + self.summary.done });
@@ -409,6 +419,8 @@ impl<'a> Conductor<'a> {
             in_flight: self.files.len(),
             done: self.summary.audio_seconds + sum(File::seconds_done),
             known: self.summary.audio_seconds + sum(|file| file.length),
+            input_done: file.seconds_done(),
+            input_known: file.length,
             stats: self.engine.stats(),
         });
     }

@@ -30,6 +30,7 @@ pub fn convert(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
     let Plan { items } = plan(&conversion.inputs, &conversion.plan)?;
+    items.iter().for_each(|item| on_event(Event::Planned { item }));
     let started = Instant::now();
     let mut summary = Summary::default();
     let count = items.len();
@@ -45,7 +46,7 @@ pub fn convert(
         match convert_one(item, &conversion.shape, on_event) {
             Ok(()) => summary.done += 1,
             Err(error) => {
-                on_event(Event::Failed { error: &error });
+                on_event(Event::Failed { input, error: &error });
                 summary.failures.push(error);
             }
         }
@@ -73,7 +74,7 @@ fn convert_one(item: &Item, shape: &Shape, on_event: &mut dyn FnMut(Event<'_>)) 
     }
     for (format, path) in &item.outputs {
         write_file(path, &format.exporter().write(&transcript, shape))?;
-        on_event(Event::Written { path });
+        on_event(Event::Written { input: &item.name(), path });
     }
     Ok(())
 }

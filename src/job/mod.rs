@@ -27,7 +27,7 @@ pub use self::run::{Summary, run};
 use crate::audio::{AudioOptions, Damage};
 use crate::backend::hub::{Download, Hub};
 use crate::chunk::{Clip, Selection};
-use crate::decode::{DecodeOptions, Segment};
+use crate::decode::{DecodeOptions, DecodedChunk, Segment};
 use crate::device::DeviceRequest;
 use crate::engine::{Footprint, LanguageGuess, ReleasePolicy, Stats, WindowDone};
 use crate::error::Error;
@@ -85,6 +85,10 @@ pub const AUTO: &str = "auto";
 /// What happens, as it happens.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// One of the inputs, before anything else is done.
+    Planned {
+        item: &'a Item,
+    },
     /// Everything asked for is already there.
     Skipped {
         input: &'a str,
@@ -98,6 +102,11 @@ pub enum Event<'a> {
         identity: &'a ModelIdentity,
         device: &'a str,
         seconds: f64,
+    },
+    /// Nothing of it is held any more.
+    Unloaded {
+        identity: &'a ModelIdentity,
+        device: &'a str,
     },
     /// Input `number` of `count`, from 1.
     Started {
@@ -122,7 +131,20 @@ pub enum Event<'a> {
         in_flight: usize,
         done: f64,
         known: f64,
+        /// The same, of this input alone.
+        input_done: f64,
+        input_known: f64,
         stats: Stats,
+    },
+    /// From `start` to `end`, in seconds, the input needs no more work.
+    ChunkDone {
+        input: &'a str,
+        chunk: usize,
+        start: f64,
+        end: f64,
+        /// An earlier run has done it.
+        is_kept: bool,
+        decoded: &'a DecodedChunk,
     },
     /// A chunk of the input is finished, and this is held.
     Released {
@@ -166,6 +188,7 @@ pub enum Event<'a> {
         duration: f64,
     },
     Written {
+        input: &'a str,
         path: &'a Path,
     },
     Finished {
@@ -176,8 +199,9 @@ pub enum Event<'a> {
         cues: &'a CueQuality,
         seconds: f64,
     },
-    /// The input is given up; the next one follows.
+    /// The input is given up, or missed a limit; the next one follows.
     Failed {
+        input: &'a str,
         error: &'a Error,
     },
 }

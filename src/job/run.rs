@@ -58,6 +58,7 @@ pub fn run(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
     let Plan { items } = plan(&job.inputs, &job.plan)?;
+    items.iter().for_each(|item| on_event(Event::Planned { item }));
     let mut summary = Summary::default();
     let (done, todo): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_done);
     for item in &done {
@@ -76,9 +77,12 @@ pub fn run(
     let started = Instant::now();
     let basis = Basis::new(job, &identity, &device);
     let conductor = Conductor::new(job, cancel, &engine, &identity, basis, &mut summary, on_event);
-    conductor.reporting(report).run(todo).map_err(|error| vec![error])?;
+    let outcome = conductor.reporting(report).run(todo);
     summary.seconds = started.elapsed().as_secs_f64();
     summary.stats = Some(engine.stats());
+    drop(engine);
+    on_event(Event::Unloaded { identity: &identity, device: &device });
+    outcome.map_err(|error| vec![error])?;
     Ok(summary)
 }
 
