@@ -2,14 +2,18 @@
 //!
 //! Nothing but this room prints or ends the program; what happens comes as events of the job.
 
+mod account;
 mod alignment;
 mod args;
 mod bench;
 mod exit;
 mod export;
 mod interrupt;
+mod listen;
+mod log;
 mod printer;
 mod progress;
+mod report;
 mod score;
 mod screen;
 mod stats;
@@ -21,7 +25,10 @@ pub use self::interrupt::Interrupt;
 use self::args::Command;
 use self::bench::BenchArgs;
 use self::export::ExportArgs;
-use self::printer::{Printer, Talk};
+use self::listen::{Listeners, Wanted};
+use self::log::{Level, LogFormat};
+use self::printer::Printer;
+use self::progress::Mode;
 use self::screen::Screen;
 use crate::audio::panics_are_caught;
 use crate::cancel::CancelToken;
@@ -39,29 +46,40 @@ pub fn start() -> Result<(Args, Interrupt), ExitCode> {
         printer::bug(panic_text(panic.payload()), &place);
     }));
     let args = Args::read().map_err(|told| {
-        // Help into a closed pipe is no failure.
-        let _ = told.print();
+        if told.use_stderr() && speaks_json() {
+            Printer::new(Level::Error, LogFormat::Json, false).mistake(&told.to_string());
+        } else {
+            // Help into a closed pipe is no failure.
+            let _ = told.print();
+        }
         if told.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
     })?;
     let interrupt = Interrupt::listen().map_err(|error| {
-        Printer::new(Talk::Normal).error(&error);
+        printer_of(&args).error(&error);
         ExitCode::Bug
     })?;
     Ok((args, interrupt))
 }
 
+/// Of a command line that could not be read.
+fn speaks_json() -> bool {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    log::wants_json(words, std::env::var("TRANSCRIBE_LOG_FORMAT").ok().as_deref())
+}
+
+fn printer_of(args: &Args) -> Printer {
+    let (level, is_said) = args.talk.level(args.quiet(), args.verbose());
+    Printer::new(level, args.talk.log_format, is_said)
+}
+
 /// Does what was asked for and says how it ended.
 pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
-    let talk = match (args.quiet(), args.verbose()) {
-        (true, _) => Talk::Quiet,
-        (_, true) => Talk::Verbose,
-        _ => Talk::Normal,
-    };
-    let printer = Printer::new(talk);
+    let printer = printer_of(args);
     match &args.command {
         None => run_job(args, printer, cancel),
         Some(Command::Bench(bench)) => run_bench(bench, printer, cancel),
         Some(Command::Export(export)) => run_export(export, printer, cancel),
+        Some(Command::Report(report)) => report::run(report, printer),
         Some(Command::Score(score)) => score::run(score, printer, cancel),
     }
 }
@@ -71,28 +89,37 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
         Ok(job) => job,
         Err(error) => return failed(printer, &error),
     };
-    let mut screen = Screen::new(printer, job.plan.formats.is_empty(), cancel);
-    let outcome = job::run(&job, cancel, &mut |event| screen.show(&event));
+    let screen = Screen::new(printer, args.talk.progress, job.plan.formats.is_empty(), cancel);
+    let wanted = Wanted {
+        report: args.talk.report.clone(),
+        metrics: args.talk.metrics_file.clone(),
+        info: args.info(),
+    };
+    let mut listeners = match Listeners::new(screen, &wanted, cancel) {
+        Ok(listeners) => listeners,
+        Err(error) => return failed(printer, &error),
+    };
+    let outcome = listeners.attend(|tell| job::run(&job, cancel, tell));
     if let (Ok(summary), true) = (&outcome, args.stats()) {
-        screen.clear();
+        listeners.clear();
         stats::table(summary).iter().for_each(|line| printer.notice(line));
     }
-    screen.end(outcome)
+    listeners.end(&outcome)
 }
 
 fn run_export(args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let printer = if args.quiet { Printer::new(Talk::Quiet) } else { printer };
+    let printer = if args.quiet { printer.quiet() } else { printer };
     if args.check {
         return export::check(args, printer)
             .map_or_else(|error| failed(printer, &error), |()| ExitCode::Done);
     }
-    let conversion = match args.conversion() {
-        Ok(conversion) => conversion,
-        Err(error) => return failed(printer, &error),
-    };
-    let mut screen = Screen::new(printer, conversion.plan.formats.is_empty(), cancel);
-    let outcome = job::convert(&conversion, cancel, &mut |event| screen.show(&event));
-    screen.end(outcome)
+    let converted = args.conversion().and_then(|conversion| {
+        let screen = Screen::new(printer, Mode::None, conversion.plan.formats.is_empty(), cancel);
+        let mut listeners = Listeners::new(screen, &Wanted::default(), cancel)?;
+        let outcome = listeners.attend(|tell| job::convert(&conversion, cancel, tell));
+        Ok(listeners.end(&outcome))
+    });
+    converted.unwrap_or_else(|error| failed(printer, &error))
 }
 
 fn failed(printer: Printer, error: &Error) -> ExitCode {
@@ -103,9 +130,10 @@ fn failed(printer: Printer, error: &Error) -> ExitCode {
 fn run_bench(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
     let measured = use_threads(args.threads.map(usize::from)).and_then(|()| {
         let bench = args.bench()?;
-        let mut screen = Screen::new(printer, false, cancel);
-        let figures = job::bench(&bench, cancel, &mut |event| screen.show(&event))?;
-        screen.clear();
+        let screen = Screen::new(printer, Mode::Auto, false, cancel);
+        let mut listeners = Listeners::new(screen, &Wanted::default(), cancel)?;
+        let figures = listeners.attend(|tell| job::bench(&bench, cancel, tell))?;
+        listeners.clear();
         let text = match args.json {
             true => serde_json::to_string(&figures).map_err(|error| Error::compute("writing JSON", error))?,
             false => bench::table(&figures),

@@ -1,14 +1,15 @@
 //! What a run shows on the terminal, event by event, and how it ended.
 
+use super::account;
 use super::exit::ExitCode;
 use super::failed;
+use super::log::Level;
 use super::printer::Printer;
-use super::progress::{Progress, length};
+use super::progress::{Mode, Progress, length};
 use super::stats;
-use crate::audio::Damage;
 use crate::cancel::{CancelReason, CancelToken};
-use crate::chunk::Clip;
 use crate::error::Error;
+use crate::job::report::{Tally, warning};
 use crate::job::{Event, Summary};
 use crate::time::seconds_of_frames;
 
@@ -23,8 +24,8 @@ pub struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    pub fn new(printer: Printer, prints_text: bool, cancel: &'a CancelToken) -> Self {
-        let progress = Progress::new(printer.shows_progress());
+    pub fn new(printer: Printer, progress: Mode, prints_text: bool, cancel: &'a CancelToken) -> Self {
+        let progress = Progress::new(progress, printer);
         Self { printer, progress, prints_text, unprinted: None, cancel }
     }
 
@@ -33,14 +34,23 @@ impl<'a> Screen<'a> {
         self.progress.clear();
     }
 
+    /// Time has passed.
+    pub fn tick(&mut self, tally: &Tally) {
+        self.progress.tick(tally);
+    }
+
     /// Tells how it ended.
-    pub fn end(mut self, outcome: Result<Summary, Vec<Error>>) -> ExitCode {
+    pub fn end(&mut self, outcome: &Result<Summary, Vec<Error>>, tally: &Tally) -> ExitCode {
         self.progress.clear();
         if let Some(source) = self.unprinted.take() {
             return failed(self.printer, &Error::Output { path: "standard output".into(), source });
         }
+        if self.cancel.reason() != Some(CancelReason::OutputClosed) {
+            let lines = account::lines(tally, outcome.as_ref().ok());
+            lines.iter().for_each(|line| self.printer.notice(line));
+        }
         match outcome {
-            Ok(summary) => ended(&summary, self.cancel),
+            Ok(summary) => ended(summary, self.cancel),
             Err(errors) => {
                 // Only a plan has several faults, and they end alike or with the gravest, which comes last.
                 let told = errors.iter().filter(|error| !matches!(error, Error::Cancelled(_)));
@@ -50,80 +60,89 @@ impl<'a> Screen<'a> {
         }
     }
 
-    pub fn show(&mut self, event: &Event<'_>) {
+    /// Shows an event that the tally has heard of.
+    pub fn show(&mut self, event: &Event<'_>, tally: &Tally) {
+        self.progress.hear(event, tally);
+        for warning in warning(event) {
+            let input = warning.input.as_deref();
+            let named = input.map(|input| format!("`{input}`: ")).unwrap_or_default();
+            self.tell(Level::Warn, input, &format!("{named}{}", warning.message));
+        }
         match event {
-            Event::Planned { .. } | Event::Unloaded { .. } | Event::ChunkDone { .. } => {}
             Event::Skipped { input } => {
-                self.notice(&format!("`{input}`: already done; `--overwrite` does it again"))
+                let text = format!("`{input}`: already done; `--overwrite` does it again");
+                self.tell(Level::Info, Some(input), &text);
             }
-            Event::Download(step) => self.progress.download(step.file, step.done, step.total),
-            Event::Loading { model, device } => self.progress.wait(&format!("loading `{model}` on {device}")),
             Event::Loaded { identity, device, seconds } => {
-                self.progress.clear();
                 let identity = identity.revision.as_deref().unwrap_or(&identity.name);
-                self.detail(&format!("model {identity} on {device}, loaded in {seconds:.1} s"));
+                self.detail(None, &format!("model {identity} on {device}, loaded in {seconds:.1} s"));
             }
-            Event::Started { input, number, count } => {
-                self.progress.clear();
-                if *count > 1 {
-                    self.note(&format!("`{input}` ({number} of {count})"));
-                }
+            Event::Unloaded { device, .. } => {
+                self.tell(Level::Trace, None, &format!("unloaded from {device}"))
+            }
+            Event::Started { input, number, count } if *count > 1 => {
+                self.note(Some(input), &format!("`{input}` ({number} of {count})"));
             }
             Event::Language { input, guess } => {
                 let percent = guess.probability() * 100.0;
-                self.detail(&format!("`{input}`: language {} ({percent:.0} %)", guess.language.name()));
+                let text = format!("`{input}`: language {} ({percent:.0} %)", guess.language.name());
+                self.detail(Some(input), &text);
             }
             Event::Segments(segments) if self.prints_text => {
                 segments.iter().map(|segment| segment.text.trim()).for_each(|text| self.text(text));
             }
-            Event::Segments(_) => {}
-            Event::Window { input, window } if window.fallbacks > 0 => {
+            Event::Window { input, window } => {
                 let at = length(seconds_of_frames(window.seek as u64));
                 let (tries, hot) = (window.fallbacks + 1, window.temperature);
-                self.detail(&format!("`{input}`: from {at} took {tries} attempts, temperature {hot}"));
+                let text = format!("`{input}`: from {at} took {tries} attempts, temperature {hot}");
+                self.tell(if tries > 1 { Level::Debug } else { Level::Trace }, Some(input), &text);
             }
-            Event::Window { .. } => {}
-            Event::Progress { input, in_flight, done, known, stats, .. } => {
-                self.progress.audio(&stats::label(input, *in_flight, stats), *done, *known);
+            Event::ChunkDone { input, chunk, start, end, .. } => {
+                let (start, end) = (length(*start), length(*end));
+                let text = format!("`{input}`: chunk {} from {start} to {end} is done", chunk + 1);
+                self.tell(Level::Trace, Some(input), &text);
             }
             Event::Released { input, chunk, footprint } => {
-                self.detail(&format!("`{input}`: chunk {}: {}", chunk + 1, stats::footprint(footprint)));
-            }
-            Event::SlotsReduced { slots } => {
-                let text = format!("memory is short: going on with {slots} half minutes at a time");
-                self.progress.aside(|| self.printer.warning(&text));
+                let text = format!("`{input}`: chunk {}: {}", chunk + 1, stats::footprint(footprint));
+                self.detail(Some(input), &text);
             }
             Event::Resumed { input } => {
-                self.notice(&format!("`{input}`: goes on where an earlier run was stopped"))
+                let text = format!("`{input}`: goes on where an earlier run was stopped");
+                self.tell(Level::Info, Some(input), &text);
             }
             Event::Renewed { input, why, kept } => {
                 let which = if *kept { "some" } else { "none" };
-                self.detail(&format!("`{input}`: {which} of an earlier run's work is of use: {why}"));
+                let text = format!("`{input}`: {which} of an earlier run's work is of use: {why}");
+                self.detail(Some(input), &text);
             }
-            Event::NotKept { input, error } => self.warning(&format!(
-                "`{input}`: what is finished cannot be kept, should the work be stopped: {error}"
-            )),
             // Whoever prints text has nothing to go on with.
-            Event::Stopped { kept: 0 } => {}
-            Event::Stopped { .. } => {
-                self.progress.clear();
-                self.notice("stopped; the same command goes on from here");
+            Event::Stopped { kept } if *kept > 0 => {
+                self.tell(Level::Info, None, "stopped; the same command goes on from here");
             }
-            Event::Damaged { input, damage } => self.damaged(input, damage),
-            Event::Missed { input, clips, duration } => self.missed(input, clips, *duration),
-            Event::Written { path, .. } => self.note(&format!("wrote `{}`", path.display())),
+            Event::Written { input, path } => {
+                self.note(Some(input), &format!("wrote `{}`", path.display()));
+            }
             Event::Finished { input, transcript, quality, cues, seconds } => {
                 let asked_for = transcript.seconds_asked_for();
                 let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));
-                self.progress.clear();
                 let quality = stats::quality(quality);
-                self.detail(&format!("`{input}`: {quality}, subtitles {:.0} of 100", cues.score));
-                self.note(&format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds)));
+                let text = format!("`{input}`: {quality}, subtitles {:.0} of 100", cues.score);
+                self.detail(Some(input), &text);
+                let text = format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds));
+                self.note(Some(input), &text);
             }
-            Event::Failed { error, .. } => {
-                self.progress.clear();
-                self.printer.error(error);
-            }
+            Event::Failed { input, error } => self.failure(Some(input), error),
+            Event::Planned { .. }
+            | Event::Download(_)
+            | Event::Loading { .. }
+            | Event::Started { .. }
+            | Event::Segments(_)
+            | Event::Progress { .. }
+            | Event::SlotsReduced { .. }
+            | Event::NotKept { .. }
+            | Event::Damaged { .. }
+            | Event::Missed { .. }
+            | Event::Stopped { .. } => {}
         }
     }
 
@@ -132,49 +151,37 @@ impl<'a> Screen<'a> {
         if text.is_empty() || self.cancel.reason().is_some() {
             return;
         }
-        if let Err(error) = self.progress.aside(|| self.printer.text(text)) {
+        let printer = self.printer;
+        if let Err(error) = self.progress.aside(|| printer.text(text)) {
             self.cancel.cancel(CancelReason::OutputClosed);
             self.unprinted = Some(error).filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
         }
     }
 
-    fn damaged(&self, input: &str, damage: &Damage) {
-        let mut what = Vec::new();
-        match damage.packets {
-            0 => {}
-            1 => what.push("1 damaged packet was left out".to_owned()),
-            packets => what.push(format!("{packets} damaged packets were left out")),
-        }
-        if damage.incomplete {
-            what.push("less is there than it claims to have".into());
-        }
-        let cause = damage.first.as_deref().map(|first| format!(" ({first})")).unwrap_or_default();
-        self.warning(&format!("`{input}`: {}{cause}", what.join(", ")));
+    /// Something that does not end the work.
+    pub fn warning(&mut self, text: &str) {
+        self.tell(Level::Warn, None, text);
     }
 
-    fn missed(&self, input: &str, clips: &[Clip], duration: f64) {
-        for clip in clips {
-            let text = format!(
-                "`{input}`: clip {clip} lies behind its end at {duration:.2} s: nothing to transcribe"
-            );
-            self.warning(&text);
+    fn failure(&mut self, input: Option<&str>, error: &Error) {
+        let printer = self.printer;
+        self.progress.aside(|| printer.failure(input, error));
+    }
+
+    fn tell(&mut self, level: Level, input: Option<&str>, text: &str) {
+        let printer = self.printer;
+        if printer.tells(level) {
+            self.progress.aside(|| printer.tell(level, input, text));
         }
     }
 
-    fn warning(&self, text: &str) {
-        self.progress.aside(|| self.printer.warning(text));
+    fn note(&mut self, input: Option<&str>, text: &str) {
+        let printer = self.printer;
+        self.progress.aside(|| printer.note(input, text));
     }
 
-    fn notice(&self, text: &str) {
-        self.progress.aside(|| self.printer.notice(text));
-    }
-
-    fn note(&self, text: &str) {
-        self.progress.aside(|| self.printer.note(text));
-    }
-
-    fn detail(&self, text: &str) {
-        self.progress.aside(|| self.printer.detail(text));
+    fn detail(&mut self, input: Option<&str>, text: &str) {
+        self.tell(Level::Debug, input, text);
     }
 }
 

@@ -12,6 +12,7 @@ mod journal;
 mod partial;
 mod permits;
 mod plan;
+pub mod report;
 mod run;
 mod voice_report;
 mod work;
