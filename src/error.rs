@@ -170,12 +170,38 @@ impl Error {
         Error::Compute { during, source: source.into() }
     }
 
+    /// The input that it is about, if it is about one.
+    pub fn input_name(&self) -> Option<&str> {
+        match self.unshared() {
+            Error::Input { input, .. } | Error::Lacking { input, .. } | Error::Held { input, .. } => {
+                Some(input)
+            }
+            _ => None,
+        }
+    }
+
     /// The failure itself, whoever else met it.
     pub fn unshared(&self) -> &Self {
         match self {
             Error::Shared(error) => error.unshared(),
             error => error,
         }
+    }
+
+    /// The error and its causes in one line, without what a cause only repeats.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            let said = inner.to_string();
+            let said = said.lines().next().unwrap_or_default();
+            if !said.is_empty() && !text.contains(said) {
+                text.push_str(": ");
+                text.push_str(said);
+            }
+            cause = inner.source();
+        }
+        text
     }
 
     /// What the person can do about it, where there is something to do.
@@ -267,5 +293,19 @@ impl ModelFault {
             ModelFault::Unreadable { .. } => "check the file's permissions".into(),
             ModelFault::Damaged { .. } => "delete it if it is still there, and run again to download it anew".into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_and_are_not_repeated() {
+        let missing = InputFault::Unreadable(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(Error::input("a.mp3", missing).chain(), "`a.mp3`: cannot be read: entity not found");
+        let cause = anyhow::Error::msg("refused\n  at somewhere").context("download failed");
+        let error = Error::model("tiny", ModelFault::Download(cause.into()));
+        assert_eq!(error.chain(), "model `tiny`: download failed: refused");
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! Nothing but this room prints or ends the program; what happens comes as events of the job.
 
+mod account;
 mod alignment;
 mod args;
 mod bench;
 mod exit;
 mod export;
 mod interrupt;
+mod listen;
+mod log;
 mod printer;
 mod progress;
+mod report;
 mod score;
+mod screen;
 mod stats;
 
 pub use self::args::Args;
@@ -20,14 +25,15 @@ pub use self::interrupt::Interrupt;
 use self::args::Command;
 use self::bench::BenchArgs;
 use self::export::ExportArgs;
-use self::printer::{Printer, Talk};
-use self::progress::{Progress, length};
+use self::listen::{Listeners, Wanted};
+use self::log::{Level, LogFormat};
+use self::printer::Printer;
+use self::progress::Mode;
+use self::screen::Screen;
 use crate::audio::panics_are_caught;
-use crate::cancel::{CancelReason, CancelToken};
-use crate::chunk::Clip;
+use crate::cancel::CancelToken;
 use crate::error::{Error, panic_text};
-use crate::job::{self, Event, Summary};
-use crate::time::seconds_of_frames;
+use crate::job;
 
 /// What the command line asks for, or how to end at once: help and mistakes are told here.
 pub fn start() -> Result<(Args, Interrupt), ExitCode> {
@@ -40,29 +46,40 @@ pub fn start() -> Result<(Args, Interrupt), ExitCode> {
         printer::bug(panic_text(panic.payload()), &place);
     }));
     let args = Args::read().map_err(|told| {
-        // Help into a closed pipe is no failure.
-        let _ = told.print();
+        if told.use_stderr() && speaks_json() {
+            Printer::new(Level::Error, LogFormat::Json, false).mistake(&told.to_string());
+        } else {
+            // Help into a closed pipe is no failure.
+            let _ = told.print();
+        }
         if told.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
     })?;
     let interrupt = Interrupt::listen().map_err(|error| {
-        Printer::new(Talk::Normal).error(&error);
+        printer_of(&args).error(&error);
         ExitCode::Bug
     })?;
     Ok((args, interrupt))
 }
 
+/// Of a command line that could not be read.
+fn speaks_json() -> bool {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    log::wants_json(words, std::env::var("TRANSCRIBE_LOG_FORMAT").ok().as_deref())
+}
+
+fn printer_of(args: &Args) -> Printer {
+    let (level, is_said) = args.talk.level(args.quiet(), args.verbose());
+    Printer::new(level, args.talk.log_format, is_said)
+}
+
 /// Does what was asked for and says how it ended.
 pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
-    let talk = match (args.quiet(), args.verbose()) {
-        (true, _) => Talk::Quiet,
-        (_, true) => Talk::Verbose,
-        _ => Talk::Normal,
-    };
-    let printer = Printer::new(talk);
+    let printer = printer_of(args);
     match &args.command {
         None => run_job(args, printer, cancel),
         Some(Command::Bench(bench)) => run_bench(bench, printer, cancel),
         Some(Command::Export(export)) => run_export(export, printer, cancel),
+        Some(Command::Report(report)) => report::run(report, printer),
         Some(Command::Score(score)) => score::run(score, printer, cancel),
     }
 }
@@ -72,28 +89,37 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
         Ok(job) => job,
         Err(error) => return failed(printer, &error),
     };
-    let mut screen = Screen::new(printer, job.plan.formats.is_empty(), cancel);
-    let outcome = job::run(&job, cancel, &mut |event| screen.show(&event));
+    let screen = Screen::new(printer, args.talk.progress, job.plan.formats.is_empty(), cancel);
+    let wanted = Wanted {
+        report: args.talk.report.clone(),
+        metrics: args.talk.metrics_file.clone(),
+        info: args.info(),
+    };
+    let mut listeners = match Listeners::new(screen, &wanted, cancel) {
+        Ok(listeners) => listeners,
+        Err(error) => return failed(printer, &error),
+    };
+    let outcome = listeners.attend(|tell| job::run(&job, cancel, tell));
     if let (Ok(summary), true) = (&outcome, args.stats()) {
-        screen.progress.clear();
+        listeners.clear();
         stats::table(summary).iter().for_each(|line| printer.notice(line));
     }
-    screen.end(outcome)
+    listeners.end(&outcome)
 }
 
 fn run_export(args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let printer = if args.quiet { Printer::new(Talk::Quiet) } else { printer };
+    let printer = if args.quiet { printer.quiet() } else { printer };
     if args.check {
         return export::check(args, printer)
             .map_or_else(|error| failed(printer, &error), |()| ExitCode::Done);
     }
-    let conversion = match args.conversion() {
-        Ok(conversion) => conversion,
-        Err(error) => return failed(printer, &error),
-    };
-    let mut screen = Screen::new(printer, conversion.plan.formats.is_empty(), cancel);
-    let outcome = job::convert(&conversion, cancel, &mut |event| screen.show(&event));
-    screen.end(outcome)
+    let converted = args.conversion().and_then(|conversion| {
+        let screen = Screen::new(printer, Mode::None, conversion.plan.formats.is_empty(), cancel);
+        let mut listeners = Listeners::new(screen, &Wanted::default(), cancel)?;
+        let outcome = listeners.attend(|tell| job::convert(&conversion, cancel, tell));
+        Ok(listeners.end(&outcome))
+    });
+    converted.unwrap_or_else(|error| failed(printer, &error))
 }
 
 fn failed(printer: Printer, error: &Error) -> ExitCode {
@@ -104,9 +130,10 @@ fn failed(printer: Printer, error: &Error) -> ExitCode {
 fn run_bench(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
     let measured = use_threads(args.threads.map(usize::from)).and_then(|()| {
         let bench = args.bench()?;
-        let mut screen = Screen::new(printer, false, cancel);
-        let figures = job::bench(&bench, cancel, &mut |event| screen.show(&event))?;
-        screen.progress.clear();
+        let screen = Screen::new(printer, Mode::Auto, false, cancel);
+        let mut listeners = Listeners::new(screen, &Wanted::default(), cancel)?;
+        let figures = listeners.attend(|tell| job::bench(&bench, cancel, tell))?;
+        listeners.clear();
         let text = match args.json {
             true => serde_json::to_string(&figures).map_err(|error| Error::compute("writing JSON", error))?,
             false => bench::table(&figures),
@@ -120,182 +147,4 @@ fn use_threads(threads: Option<usize>) -> crate::error::Result<()> {
     let Some(threads) = threads else { return Ok(()) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.map_err(|error| Error::compute("starting the threads", error))
-}
-
-fn ended(summary: &Summary, cancel: &CancelToken) -> ExitCode {
-    // A request that came when everything was done changes nothing but what the sender expects to see.
-    if let Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) = cancel.reason() {
-        return ExitCode::from(&Error::Cancelled(reason));
-    }
-    // A full disk is worse news than a bad file, and both than what is done and could be better.
-    let failed = summary.failures.iter().map(ExitCode::from).max_by_key(|code| *code as u8);
-    let missed = summary.missed.first().map(ExitCode::from);
-    failed.or(missed).unwrap_or(ExitCode::Done)
-}
-
-/// Everything that one run shows.
-struct Screen<'a> {
-    printer: Printer,
-    progress: Progress,
-    prints_text: bool,
-    /// Why text could not be printed, if not for want of a reader.
-    unprinted: Option<std::io::Error>,
-    cancel: &'a CancelToken,
-}
-
-impl<'a> Screen<'a> {
-    fn new(printer: Printer, prints_text: bool, cancel: &'a CancelToken) -> Self {
-        let progress = Progress::new(printer.shows_progress());
-        Self { printer, progress, prints_text, unprinted: None, cancel }
-    }
-
-    /// Tells how it ended.
-    fn end(mut self, outcome: Result<Summary, Vec<Error>>) -> ExitCode {
-        self.progress.clear();
-        if let Some(source) = self.unprinted.take() {
-            return failed(self.printer, &Error::Output { path: "standard output".into(), source });
-        }
-        match outcome {
-            Ok(summary) => ended(&summary, self.cancel),
-            Err(errors) => {
-                // Only a plan has several faults, and they end alike or with the gravest, which comes last.
-                let told = errors.iter().filter(|error| !matches!(error, Error::Cancelled(_)));
-                told.for_each(|error| self.printer.error(error));
-                errors.last().map_or(ExitCode::Usage, ExitCode::from)
-            }
-        }
-    }
-
-    fn show(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Skipped { input } => {
-                self.notice(&format!("`{input}`: already done; `--overwrite` does it again"))
-            }
-            Event::Planned { input, text } => self.notice(&format!("`{input}`: {text}")),
-            Event::Download(step) => self.progress.download(step.file, step.done, step.total),
-            Event::Loading { model, device } => self.progress.wait(&format!("loading `{model}` on {device}")),
-            Event::Moved { model, from, to } => {
-                let text = format!("memory is short on {from}: `{model}` goes to {to}, and will be slower");
-                self.progress.aside(|| self.printer.warning(&text));
-            }
-            Event::NotClosed { why } => self.warning(why),
-            Event::Waiting { input, why } => self.warning(&format!("`{input}` waits: {why}")),
-            Event::Loaded { identity, device, seconds } => {
-                self.progress.clear();
-                let identity = identity.revision.as_deref().unwrap_or(&identity.name);
-                self.detail(&format!("model {identity} on {device}, loaded in {seconds:.1} s"));
-            }
-            Event::Started { input, number, count } => {
-                self.progress.clear();
-                if *count > 1 {
-                    self.note(&format!("`{input}` ({number} of {count})"));
-                }
-            }
-            Event::Language { input, guess } => {
-                let percent = guess.probability() * 100.0;
-                self.detail(&format!("`{input}`: language {} ({percent:.0} %)", guess.language.name()));
-            }
-            Event::Segments(segments) if self.prints_text => {
-                segments.iter().map(|segment| segment.text.trim()).for_each(|text| self.text(text));
-            }
-            Event::Segments(_) => {}
-            Event::Window { input, window } if window.fallbacks > 0 => {
-                let at = length(seconds_of_frames(window.seek as u64));
-                let (tries, hot) = (window.fallbacks + 1, window.temperature);
-                self.detail(&format!("`{input}`: from {at} took {tries} attempts, temperature {hot}"));
-            }
-            Event::Window { .. } => {}
-            Event::Progress { input, in_flight, done, known, stats } => {
-                self.progress.audio(&stats::label(input, *in_flight, stats), *done, *known);
-            }
-            Event::Released { input, chunk, footprint } => {
-                self.detail(&format!("`{input}`: chunk {}: {}", chunk + 1, stats::footprint(footprint)));
-            }
-            Event::SlotsReduced { slots } => {
-                let text = format!("memory is short: going on with {slots} half minutes at a time");
-                self.progress.aside(|| self.printer.warning(&text));
-            }
-            Event::Resumed { input } => {
-                self.notice(&format!("`{input}`: goes on where an earlier run was stopped"))
-            }
-            Event::Renewed { input, why, kept } => {
-                let which = if *kept { "some" } else { "none" };
-                self.detail(&format!("`{input}`: {which} of an earlier run's work is of use: {why}"));
-            }
-            Event::NotKept { input, error } => self.warning(&format!(
-                "`{input}`: what is finished cannot be kept, should the work be stopped: {error}"
-            )),
-            // Whoever prints text has nothing to go on with.
-            Event::Stopped { kept: 0 } => {}
-            Event::Stopped { .. } => {
-                self.progress.clear();
-                self.notice("stopped; the same command goes on from here");
-            }
-            Event::Damaged { input, damage } => self.damaged(input, damage),
-            Event::Missed { input, clips, duration } => self.missed(input, clips, *duration),
-            Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
-            Event::Finished { input, transcript, quality, cues, seconds } => {
-                let asked_for = transcript.seconds_asked_for();
-                let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));
-                self.progress.clear();
-                let quality = stats::quality(quality);
-                self.detail(&format!("`{input}`: {quality}, subtitles {:.0} of 100", cues.score));
-                self.note(&format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds)));
-            }
-            Event::Failed { error } => {
-                self.progress.clear();
-                self.printer.error(error);
-            }
-        }
-    }
-
-    /// When nobody reads any more, there is no more to do.
-    fn text(&mut self, text: &str) {
-        if text.is_empty() || self.cancel.reason().is_some() {
-            return;
-        }
-        if let Err(error) = self.progress.aside(|| self.printer.text(text)) {
-            self.cancel.cancel(CancelReason::OutputClosed);
-            self.unprinted = Some(error).filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
-        }
-    }
-
-    fn damaged(&self, input: &str, damage: &crate::audio::Damage) {
-        let mut what = Vec::new();
-        match damage.packets {
-            0 => {}
-            1 => what.push("1 damaged packet was left out".to_owned()),
-            packets => what.push(format!("{packets} damaged packets were left out")),
-        }
-        if damage.incomplete {
-            what.push("less is there than it claims to have".into());
-        }
-        let cause = damage.first.as_deref().map(|first| format!(" ({first})")).unwrap_or_default();
-        self.warning(&format!("`{input}`: {}{cause}", what.join(", ")));
-    }
-
-    fn missed(&self, input: &str, clips: &[Clip], duration: f64) {
-        for clip in clips {
-            let text = format!(
-                "`{input}`: clip {clip} lies behind its end at {duration:.2} s: nothing to transcribe"
-            );
-            self.warning(&text);
-        }
-    }
-
-    fn warning(&self, text: &str) {
-        self.progress.aside(|| self.printer.warning(text));
-    }
-
-    fn notice(&self, text: &str) {
-        self.progress.aside(|| self.printer.notice(text));
-    }
-
-    fn note(&self, text: &str) {
-        self.progress.aside(|| self.printer.note(text));
-    }
-
-    fn detail(&self, text: &str) {
-        self.progress.aside(|| self.printer.detail(text));
-    }
 }

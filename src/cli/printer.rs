@@ -1,39 +1,52 @@
-//! The only place that prints: the text of transcripts to stdout, everything else to stderr.
+//! The only place that prints: the text of transcripts to stdout, everything else to stderr, as lines for people or
+//! as JSON for programs.
 
-use std::error::Error as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
 
+use super::log::{Level, LogFormat};
 use crate::error::Error;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
 
-/// How much to tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Talk {
-    Quiet,
-    /// Notes only where somebody watches.
-    Normal,
-    Verbose,
-}
+/// How the program speaks where nobody has a [`Printer`]: in the hook for panics.
+static SPEAKS_JSON: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
-    talk: Talk,
+    level: Level,
+    format: LogFormat,
     watched: bool,
+    /// Somebody wants to know it even if nobody watches.
+    asked: bool,
 }
 
 impl Printer {
-    pub fn new(talk: Talk) -> Self {
-        Self { talk, watched: io::stderr().is_terminal() }
+    /// Notes are told only where somebody watches, unless they were `asked` for.
+    pub fn new(level: Level, format: LogFormat, asked: bool) -> Self {
+        SPEAKS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+        let asked = asked || format == LogFormat::Json;
+        Self { level, format, watched: io::stderr().is_terminal(), asked }
     }
 
-    /// Whether a progress bar would be seen and is wanted.
+    /// No more than errors and warnings.
+    pub fn quiet(self) -> Self {
+        Self { level: self.level.min(Level::Warn), ..self }
+    }
+
+    /// Whether a display that is drawn anew would be seen.
+    pub fn is_watched(&self) -> bool {
+        self.watched && self.format == LogFormat::Text
+    }
+
+    /// And whether it is wanted.
     pub fn shows_progress(&self) -> bool {
-        self.watched && self.talk > Talk::Quiet
+        self.is_watched() && self.level > Level::Warn
     }
 
     /// A line of a transcript, handed on at once.
@@ -60,82 +73,110 @@ impl Printer {
         terminal_size::terminal_size_of(io::stdout()).map_or(100, |(width, _)| width.0.into())
     }
 
-    /// `error: what: why: cause`, then `hint: what to do`.
     pub fn error(&self, error: &Error) {
-        self.line(ERROR, "error", &chain(error));
-        if let Some(hint) = error.hint() {
-            self.line(HINT, "hint", &hint);
-        }
+        self.failure(None, error);
+    }
+
+    /// `error: what: why: cause`, then `hint: what to do`.
+    pub fn failure(&self, input: Option<&str>, error: &Error) {
+        say(self.format, Level::Error, input, &error.chain(), error.hint().as_deref());
+    }
+
+    /// What the reader of the command line says, which begins with `error: ` where it is for people.
+    pub fn mistake(&self, text: &str) {
+        let text = text.strip_prefix("error: ").unwrap_or(text);
+        say(self.format, Level::Error, None, text.trim_end(), None);
     }
 
     pub fn warning(&self, text: &str) {
-        self.line(WARNING, "warning", text);
+        self.tell(Level::Warn, None, text);
     }
 
     /// What a script wants to know, too.
     pub fn notice(&self, text: &str) {
-        if self.talk > Talk::Quiet {
-            self.plain(text);
-        }
+        self.tell(Level::Info, None, text);
     }
 
     /// What a person who watches wants to know.
-    pub fn note(&self, text: &str) {
-        if self.talk == Talk::Verbose || self.shows_progress() {
-            self.plain(text);
+    pub fn note(&self, input: Option<&str>, text: &str) {
+        if self.watched || self.asked || self.level > Level::Info {
+            self.tell(Level::Info, input, text);
         }
     }
 
-    pub fn detail(&self, text: &str) {
-        if self.talk == Talk::Verbose {
-            self.plain(text);
+    pub fn tells(&self, level: Level) -> bool {
+        level <= self.level
+    }
+
+    /// Of an input, or of none; the text names it.
+    pub fn tell(&self, level: Level, input: Option<&str>, text: &str) {
+        if self.tells(level) {
+            say(self.format, level, input, text, None);
         }
     }
 
-    fn line(&self, style: Style, kind: &str, text: &str) {
-        self.plain(&format!("{style}{kind}:{style:#} {text}"));
+    /// A line on stderr, whatever the level.
+    pub fn always(&self, text: &str) {
+        say(self.format, Level::Info, None, text, None);
     }
 
-    /// A broken stderr must not stop the work, so what goes wrong here is nobody's business.
-    fn plain(&self, text: &str) {
-        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    /// A line on stderr for programs, whatever the level.
+    pub fn object(&self, object: &Value) {
+        line(&object.to_string());
     }
 }
 
-/// An error and its causes in one line, without what a cause only repeats.
-pub fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        let said = said.lines().next().unwrap_or_default();
-        if !said.is_empty() && !text.contains(said) {
-            text.push_str(": ");
-            text.push_str(said);
-        }
-        cause = inner.source();
+fn say(format: LogFormat, level: Level, input: Option<&str>, text: &str, hint: Option<&str>) {
+    if format == LogFormat::Json {
+        return line(&object(level, input, text, hint).to_string());
     }
-    text
+    match level {
+        Level::Error => line(&format!("{ERROR}error:{ERROR:#} {text}")),
+        Level::Warn => line(&format!("{WARNING}warning:{WARNING:#} {text}")),
+        _ => line(text),
+    }
+    if let Some(hint) = hint {
+        line(&format!("{HINT}hint:{HINT:#} {hint}"));
+    }
+}
+
+fn object(level: Level, input: Option<&str>, text: &str, hint: Option<&str>) -> Value {
+    let named = input.map(|input| format!("`{input}`: ")).unwrap_or_default();
+    let message = text.strip_prefix(&named).unwrap_or(text);
+    let time = format!("{:.3}", jiff::Timestamp::now());
+    let mut object = json!({"time": time, "level": level.name(), "message": message});
+    for (field, value) in [("input", input), ("hint", hint)] {
+        if let Some(value) = value {
+            object[field] = value.into();
+        }
+    }
+    object
+}
+
+/// A broken stderr must not stop the work, so what goes wrong here is nobody's business.
+fn line(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// What a panic says; for the hook.
 pub fn bug(message: &str, place: &str) {
-    let printer = Printer { talk: Talk::Normal, watched: false };
-    printer.line(ERROR, "error", &format!("this is a bug: {message} ({place})"));
-    printer.line(HINT, "hint", "please report it with the command and the input");
+    let format = if SPEAKS_JSON.load(Ordering::Relaxed) { LogFormat::Json } else { LogFormat::Text };
+    let hint = "please report it with the command and the input";
+    say(format, Level::Error, None, &format!("this is a bug: {message} ({place})"), Some(hint));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{InputFault, ModelFault};
 
     #[test]
-    fn causes_follow_and_are_not_repeated() {
-        let missing = InputFault::Unreadable(io::Error::from(io::ErrorKind::NotFound));
-        assert_eq!(chain(&Error::input("a.mp3", missing)), "`a.mp3`: cannot be read: entity not found");
-        let cause = anyhow::Error::msg("refused\n  at somewhere").context("download failed");
-        let error = Error::model("tiny", ModelFault::Download(cause.into()));
-        assert_eq!(chain(&error), "model `tiny`: download failed: refused");
+    fn an_object_names_the_input_once() {
+        let object = object(Level::Warn, Some("a.mp3"), "`a.mp3`: is \"odd\"\n", Some("look"));
+        assert_eq!(object["message"], "is \"odd\"\n");
+        assert_eq!(
+            (&object["level"], &object["input"], &object["hint"]),
+            (&json!("warn"), &json!("a.mp3"), &json!("look"))
+        );
+        assert!(object["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     }
 }

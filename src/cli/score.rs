@@ -221,7 +221,7 @@ fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Resu
                 Ok((score, normaliser))
             }
             Err(error) => {
-                let told = super::printer::chain(&error);
+                let told = error.chain();
                 errors.push(error);
                 alignments.push(Aligned::default());
                 Err(told)

@@ -1,19 +1,9 @@
 //! How fast it goes and where the time went, in words.
 
 use crate::device::memory::Usage;
-use crate::engine::{Footprint, Stats};
+use crate::engine::Footprint;
 use crate::job::Summary;
 use crate::transcript::{Coverage, Quality, Rule};
-
-/// What stands beside the bar: what is in work, and how well the batch is filled.
-pub fn label(input: &str, in_flight: usize, stats: &Stats) -> String {
-    let others = match in_flight {
-        0 | 1 => String::new(),
-        many => format!(" and {} more", many - 1),
-    };
-    let per_second = stats.tokens as f64 / stats.busy.max(1e-3);
-    format!("{input}{others}  {per_second:.0} tok/s, {:.0} % full", stats.occupancy() * 100.0)
-}
 
 /// What is held after a chunk.
 pub fn footprint(footprint: &Footprint) -> String {
@@ -57,7 +47,8 @@ fn coverage(coverage: &Coverage) -> String {
     format!("coverage         {}", coverage_parts(coverage))
 }
 
-fn coverage_parts(coverage: &Coverage) -> String {
+/// What became of how many seconds.
+pub fn coverage_parts(coverage: &Coverage) -> String {
     let lists = [
         (coverage.transcribed, "transcribed"),
         (coverage.dropped, "spoken without text"),

@@ -1,6 +1,7 @@
 //! One chunk in work at its window slot: what it needs next, and what becomes of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::attempt::{Attempt, Finished};
 use super::language::{self, LanguageGuess};
@@ -27,6 +28,7 @@ pub struct Desk {
     work: Work,
     /// Only for the start token: whose logits tell the language.
     start: [u32; 1],
+    opened: Instant,
 }
 
 /// A finished chunk, after which nothing is held any more.
@@ -34,6 +36,7 @@ pub struct Finish {
     pub recording: Arc<Recording>,
     pub index: usize,
     pub decoded: DecodedChunk,
+    pub opened: Instant,
 }
 
 enum Work {
@@ -80,7 +83,7 @@ pub struct Model {
 impl Desk {
     pub fn open(task: Task, slot: usize, model: &Model) -> Self {
         let start = [model.tokenizer.special().sot];
-        let mut desk = Desk { task, slot, encoded: None, work: Work::Left, start };
+        let mut desk = Desk { task, slot, encoded: None, work: Work::Left, start, opened: Instant::now() };
         if let Some(language) = desk.task.recording.language() {
             desk.begin(language, model);
         } else {
@@ -237,12 +240,13 @@ impl Desk {
         }
         if outcome != Outcome::Retry {
             let Ended { seek, fallbacks } = ended;
-            let taken = chunk.decisions().last().map_or(0.0, |decision| decision.temperature);
+            let taken = chunk.decisions().last().cloned().unwrap_or_default();
             self.tell(Event::WindowDone(WindowDone {
                 seek,
                 frames: chunk.frames_done().saturating_sub(chunk.frames_before(seek)),
                 fallbacks,
-                temperature: taken,
+                temperature: taken.temperature,
+                rejected: taken.rejected,
                 is_silence: outcome == Outcome::Silence,
             }));
         }
@@ -257,7 +261,7 @@ impl Desk {
     pub fn finish(self) -> Option<Finish> {
         let Work::Done(decoded) = self.work else { return None };
         let Task { recording, index, .. } = self.task;
-        Some(Finish { recording, index, decoded })
+        Some(Finish { recording, index, decoded, opened: self.opened })
     }
 
     /// Leaves the slot in the midst of its work.

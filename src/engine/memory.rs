@@ -14,7 +14,8 @@ impl Worker {
     /// A chunk is finished and all that it held is dropped: gives memory back if it is time, and tells what is held
     /// and what came of the chunk.
     pub fn finish(&mut self, finish: Finish) {
-        let Finish { recording, index, decoded } = finish;
+        let Finish { recording, index, decoded, opened } = finish;
+        let seconds = opened.elapsed().as_secs_f64();
         self.stats.chunks += 1;
         let is_time = match self.release {
             ReleasePolicy::Never => false,
@@ -29,7 +30,7 @@ impl Worker {
             self.stats.released_device += released.device;
         }
         if let Some(memory) = self.backend.memory() {
-            recording.tell(index, Event::Released(Footprint { memory, released }));
+            recording.tell(index, Event::Released(Footprint { memory, released, seconds }));
         }
         self.publish();
         recording.tell(index, Event::ChunkDone(decoded));

@@ -26,7 +26,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::backend::{Backend, Capacity};
 use crate::cancel::CancelToken;
-use crate::decode::{DecodeOptions, DecodedChunk, Language, Segment, Stretch, Tokenizer};
+use crate::decode::{DecodeOptions, DecodedChunk, Language, Rejected, Segment, Stretch, Tokenizer};
 use crate::device::memory::{Memory, Released};
 use crate::error::{Error, Result, caught};
 use crate::mel::Features;
@@ -54,7 +54,7 @@ pub enum Event {
 }
 
 /// One window that needs no further attempt.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WindowDone {
     pub seek: usize,
     /// Frames by which the chunk went forward.
@@ -63,6 +63,8 @@ pub struct WindowDone {
     pub fallbacks: usize,
     /// The one whose result was taken.
     pub temperature: f64,
+    /// Why the others were not.
+    pub rejected: Vec<Rejected>,
     pub is_silence: bool,
 }
 
@@ -80,12 +82,14 @@ impl Default for ReleasePolicy {
     }
 }
 
-/// The memory held after a chunk.
+/// What a chunk took, and the memory held after it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Footprint {
     pub memory: Memory,
     /// None if nothing was given back this time.
     pub released: Option<Released>,
+    /// From taking a slot to its last word.
+    pub seconds: f64,
 }
 
 /// One chunk to decode.

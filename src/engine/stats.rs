@@ -29,6 +29,9 @@ pub struct Stats {
     pub busy: f64,
     /// The same, times the part of the slots that were taken.
     pub occupied: f64,
+    /// Slots that are taken now, of how many.
+    pub taken: usize,
+    pub slots: usize,
 }
 
 impl std::ops::AddAssign for Stats {

@@ -77,7 +77,8 @@ impl Worker {
                 continue;
             }
             let started = Instant::now();
-            let taken = self.seat_tasks() as f64 / self.desks.len().max(1) as f64;
+            (self.stats.taken, self.stats.slots) = (self.seat_tasks(), self.desks.len());
+            let taken = self.stats.taken as f64 / self.stats.slots.max(1) as f64;
             let worked = self.encode().and_then(|()| self.decode()).and_then(|()| self.align());
             self.leave();
             if let Err(error) = worked {

@@ -196,6 +196,8 @@ impl<'a> Conductor<'a> {
                 if !file.has_resumed() {
                     (self.on_event)(Event::Resumed { input: &file.name });
                 }
+                file.add_place(finished.index, finished.place);
+                (self.on_event)(file.chunk_done(finished.index, &finished.decoded, true));
                 file.add_kept(*finished);
                 self.tell_text();
             }
@@ -230,6 +232,7 @@ impl<'a> Conductor<'a> {
                 (self.on_event)(Event::Window { input: &file.name, window });
             }
             engine::Event::ChunkDone(decoded) => {
+                (self.on_event)(file.chunk_done(chunk, &decoded, false));
                 let outcome = file.add_chunk(chunk, decoded);
                 outcome.unwrap_or_else(|error| self.warn(index, &error));
                 probe::reached("chunk", self.cancel);
@@ -283,6 +286,8 @@ impl<'a> Conductor<'a> {
             in_flight: self.files.len(),
             done: self.summary.audio_seconds + sum(File::seconds_done),
             known: self.summary.audio_seconds + sum(|file| file.length),
+            input_done: file.seconds_done(),
+            input_known: file.length,
             stats: self.models.stats(),
         });
     }

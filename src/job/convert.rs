@@ -30,8 +30,11 @@ pub fn convert(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
     let Plan { items, failures, notes } = plan_files(&conversion.inputs, &conversion.plan)?;
-    notes.iter().for_each(|(input, text)| on_event(Event::Planned { input, text }));
-    failures.iter().for_each(|error| on_event(Event::Failed { error }));
+    items.iter().for_each(|item| on_event(Event::Planned { item }));
+    notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
+    for error in &failures {
+        on_event(Event::Failed { input: error.input_name().unwrap_or_default(), error });
+    }
     let started = Instant::now();
     let mut summary = Summary { failures, ..Summary::default() };
     let count = items.len();
@@ -47,7 +50,7 @@ pub fn convert(
         match convert_one(item, &conversion.shape, on_event) {
             Ok(()) => summary.done += 1,
             Err(error) => {
-                on_event(Event::Failed { error: &error });
+                on_event(Event::Failed { input, error: &error });
                 summary.failures.push(error);
             }
         }
@@ -75,7 +78,7 @@ fn convert_one(item: &Item, shape: &Shape, on_event: &mut dyn FnMut(Event<'_>)) 
     }
     for (format, path) in &item.outputs {
         write_file(path, &format.exporter().write(&transcript, shape))?;
-        on_event(Event::Written { path });
+        on_event(Event::Written { input: &item.name(), path });
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::Event;
 use super::frontend::Reading;
 use super::journal::{Finished, Journal, Place};
 use super::models::InUse;
@@ -129,6 +130,14 @@ impl File {
         self.add_segments(index, decoded.segments.clone());
         self.add_frames(place.stretch.end - place.stretch.first);
         self.decoded.insert(index, decoded);
+    }
+
+    /// What is told of a chunk that needs no more work.
+    pub fn chunk_done<'a>(&'a self, chunk: usize, decoded: &'a DecodedChunk, is_kept: bool) -> Event<'a> {
+        let seconds = |frames: usize| seconds_of_frames(frames as u64);
+        let stretch = self.places.get(&chunk).map(|place| place.stretch);
+        let (start, end) = stretch.map_or((0.0, 0.0), |s| (seconds(s.first), seconds(s.end)));
+        Event::ChunkDone { input: &self.name, chunk, start, end, is_kept, decoded }
     }
 
     pub fn keep_language(&mut self, guess: LanguageGuess) -> io::Result<()> {

@@ -15,6 +15,7 @@ mod partial;
 mod permits;
 mod plan;
 mod queue;
+pub mod report;
 mod run;
 mod voice_report;
 mod work;
@@ -31,9 +32,10 @@ pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Source, plan};
 pub use self::run::{Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
+use crate::backend::cache::CacheStats;
 use crate::backend::hub::{Download, Hub};
 use crate::chunk::{Clip, Selection};
-use crate::decode::{DecodeOptions, Segment};
+use crate::decode::{DecodeOptions, DecodedChunk, Segment};
 use crate::device::DeviceRequest;
 use crate::engine::{Footprint, LanguageGuess, Stats, WindowDone};
 use crate::error::Error;
@@ -98,12 +100,16 @@ pub const AUTO: &str = "auto";
 /// What happens, as it happens.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// One of the inputs, before anything else is done.
+    Planned {
+        item: &'a Item,
+    },
     /// Everything asked for is already there.
     Skipped {
         input: &'a str,
     },
     /// What a person should know of an input before it is begun.
-    Planned {
+    Noted {
         input: &'a str,
         text: &'a str,
     },
@@ -132,6 +138,13 @@ pub enum Event<'a> {
         input: &'a str,
         why: &'a str,
     },
+    /// What became of all loaded models, at the end.
+    Cache(CacheStats),
+    /// Nothing of it is held any more.
+    Unloaded {
+        identity: &'a ModelIdentity,
+        device: &'a str,
+    },
     /// Input `number` of `count`, from 1.
     Started {
         input: &'a str,
@@ -155,7 +168,20 @@ pub enum Event<'a> {
         in_flight: usize,
         done: f64,
         known: f64,
+        /// The same, of this input alone.
+        input_done: f64,
+        input_known: f64,
         stats: Stats,
+    },
+    /// From `start` to `end`, in seconds, the input needs no more work.
+    ChunkDone {
+        input: &'a str,
+        chunk: usize,
+        start: f64,
+        end: f64,
+        /// An earlier run has done it.
+        is_kept: bool,
+        decoded: &'a DecodedChunk,
     },
     /// A chunk of the input is finished, and this is held.
     Released {
@@ -199,6 +225,7 @@ pub enum Event<'a> {
         duration: f64,
     },
     Written {
+        input: &'a str,
         path: &'a Path,
     },
     Finished {
@@ -209,8 +236,9 @@ pub enum Event<'a> {
         cues: &'a CueQuality,
         seconds: f64,
     },
-    /// The input is given up; the next one follows.
+    /// The input is given up, or missed a limit; the next one follows.
     Failed {
+        input: &'a str,
         error: &'a Error,
     },
 }

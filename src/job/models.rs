@@ -95,10 +95,17 @@ pub struct Models {
     cache: Cache<ModelKey, Loaded>,
     /// Why models could not be closed, told wherever that was seen.
     failures: Receiver<String>,
-    /// Those that run, and what they take.
-    engines: Vec<(Arc<Engine>, u64)>,
+    engines: Vec<Running>,
     /// Of those that have ended.
     ended: Stats,
+}
+
+/// An engine that was started.
+struct Running {
+    engine: Arc<Engine>,
+    identity: ModelIdentity,
+    device: String,
+    bytes: u64,
 }
 
 struct Known {
@@ -208,12 +215,13 @@ impl Models {
         }
         let lease = lent?;
         let loaded = lease.get()?;
-        if !self.engines.iter().any(|(engine, _)| Arc::ptr_eq(engine, &loaded.engine)) {
-            self.engines.push((Arc::clone(&loaded.engine), loaded.bytes));
-        }
         let Loaded { engine, identity, device, permits, .. } = loaded;
         let (engine, permits) = (Arc::clone(engine), permits.clone());
-        let (identity, device) = (identity.clone(), device.clone());
+        let (identity, device, bytes) = (identity.clone(), device.clone(), loaded.bytes);
+        if !self.engines.iter().any(|running| Arc::ptr_eq(&running.engine, &engine)) {
+            let (engine, identity, device) = (Arc::clone(&engine), identity.clone(), device.clone());
+            self.engines.push(Running { engine, identity, device, bytes });
+        }
         Ok(InUse { which, engine, identity, device, permits, _lease: lease })
     }
 
@@ -245,8 +253,8 @@ impl Models {
         on_event(Event::Loading { model, device: &device.name });
         probe::reached("load", cancel);
         let started = Instant::now();
-        let running = self.engines.iter().filter(|(engine, _)| !engine.has_ended());
-        let taken = running.map(|(_, bytes)| bytes).sum();
+        let running = self.engines.iter().filter(|running| !running.engine.has_ended());
+        let taken = running.map(|running| running.bytes).sum();
         let budget = self.options.most_memory.map(|most| most.saturating_sub(taken));
         let mut on_less = |slots| on_event(Event::SlotsReduced { slots });
         let room = Room { budget, on_less: &mut on_less };
@@ -265,12 +273,12 @@ impl Models {
     pub fn tidy(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
         self.cache.close_idle(Instant::now());
         let ended = &mut self.ended;
-        self.engines.retain(|(engine, _)| match engine.has_ended() {
-            true => {
+        self.engines.retain(|Running { engine, identity, device, .. }| {
+            if engine.has_ended() {
                 *ended += engine.stats();
-                false
+                on_event(Event::Unloaded { identity, device });
             }
-            false => true,
+            !engine.has_ended()
         });
         self.failures.try_iter().for_each(|why| on_event(Event::NotClosed { why: &why }));
     }
@@ -279,12 +287,13 @@ impl Models {
     pub fn close(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
         self.cache.clear(true);
         self.tidy(on_event);
+        on_event(Event::Cache(self.cache.stats()));
     }
 
     /// Of all that were loaded so far.
     pub fn stats(&self) -> Stats {
         let mut stats = self.ended;
-        self.engines.iter().for_each(|(engine, _)| stats += engine.stats());
+        self.engines.iter().for_each(|running| stats += running.engine.stats());
         stats
     }
 

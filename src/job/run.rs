@@ -55,8 +55,11 @@ pub fn run(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
     let Plan { items, failures, notes } = plan(job)?;
-    notes.iter().for_each(|(input, text)| on_event(Event::Planned { input, text }));
-    failures.iter().for_each(|error| on_event(Event::Failed { error }));
+    items.iter().for_each(|item| on_event(Event::Planned { item }));
+    notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
+    for error in &failures {
+        on_event(Event::Failed { input: error.input_name().unwrap_or_default(), error });
+    }
     let mut summary = Summary { failures, ..Summary::default() };
     let (done, todo): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_done);
     for item in &done {

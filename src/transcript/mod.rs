@@ -4,7 +4,7 @@
 mod quality;
 
 pub use crate::decode::{Decision, Fault, Rejected, Rule, Segment, Word};
-pub use quality::{Coverage, Fallback, Quality, Span, confidence};
+pub use quality::{Coverage, Fallback, Quality, Span, confidence, mean_confidence};
 
 /// What became of one input.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -165,7 +165,8 @@ fn coverage(
     }
 }
 
-fn mean_confidence<'a>(segments: impl Iterator<Item = &'a Segment>) -> Option<f64> {
+/// How likely they are on average, by their lengths; none of none.
+pub fn mean_confidence<'a>(segments: impl Iterator<Item = &'a Segment>) -> Option<f64> {
     let (mut sum, mut seconds) = (0.0, 0.0);
     for segment in segments {
         // A segment without length still counts.

@@ -55,7 +55,7 @@ const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel")];
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("symphonia", &["audio/decode/", "audio/opus.rs"]),
     ("rubato", &["audio/resample.rs"]),
-    ("indicatif", &["cli/progress.rs"]),
+    ("console", &["cli/progress/"]),
     ("ctrlc", &["cli/interrupt.rs"]),
     ("earshot", &["chunk/voice.rs"]),
     ("anyhow", &["cli/", "main.rs"]),

@@ -5,8 +5,10 @@ mod inputs;
 mod memory;
 mod model;
 mod output;
+mod said;
 mod speech;
 mod subtitles;
+mod talk;
 mod voice;
 mod words;
 
@@ -26,14 +28,17 @@ use self::memory::MemoryArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
 use self::speech::SpeechArgs;
+use self::talk::TalkArgs;
 use self::voice::VoiceArgs;
 use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::exit;
 use crate::cli::export::ExportArgs;
+use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
+use crate::job::report::RunInfo;
 use crate::job::{Job, ModelOptions, Settings};
 
 const GENERAL: &str = "General";
@@ -77,6 +82,7 @@ impl std::str::FromStr for Threshold {
 pub enum Command {
     Bench(BenchArgs),
     Export(Box<ExportArgs>),
+    Report(ReportArgs),
     Score(ScoreArgs),
 }
 
@@ -114,6 +120,13 @@ pub struct Args {
     #[command(flatten)]
     words: WordArgs,
 
+    #[command(flatten)]
+    pub talk: TalkArgs,
+
+    /// Options that were set, with their values.
+    #[arg(skip)]
+    said: Vec<(String, Vec<String>)>,
+
     /// Tell in the end how fast it was and where the time went
     #[arg(long, env = "TRANSCRIBE_STATS", value_parser = FalseyValueParser::new(), help_heading = GENERAL)]
     stats: bool,
@@ -132,8 +145,11 @@ pub struct Args {
 impl Args {
     /// What was said on the command line and in the environment.
     pub fn read() -> Result<Self, clap::Error> {
-        let matches = Self::described().try_get_matches()?;
-        Self::from_arg_matches(&matches)
+        let mut command = Self::described();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        args.said = said::options(&command, &matches);
+        Ok(args)
     }
 
     fn described() -> clap::Command {
@@ -157,6 +173,15 @@ impl Args {
                 .help("Tell the version and what it can compute on")
                 .help_heading(GENERAL),
         ])
+    }
+
+    /// What a report says of the run.
+    pub fn info(&self) -> RunInfo {
+        RunInfo {
+            version: env!("CARGO_PKG_VERSION").into(),
+            compiled: crate::device::compiled().iter().map(ToString::to_string).collect(),
+            options: self.said.clone(),
+        }
     }
 
     pub fn quiet(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Ending inputs: complete, failed, or stopped on the way.
 
+use std::path::Path;
+
 use super::{Conductor, Message, What};
 use crate::engine;
 use crate::error::{Error, Result};
@@ -18,23 +20,26 @@ impl Conductor<'_> {
         file.recording.give_up();
         match std::mem::replace(&mut file.has_failed, true) {
             true => Ok(()),
-            false => self.failed(error),
+            false => {
+                let input = file.name.clone();
+                self.failed(&input, error)
+            }
         }
     }
 
     /// Whatever else went wrong meanwhile, a request to stop is the reason to tell.
-    pub(super) fn failed(&mut self, error: Error) -> Result<()> {
+    pub(super) fn failed(&mut self, input: &str, error: Error) -> Result<()> {
         self.cancel.check()?;
         if concerns_all(&error) {
             return Err(error);
         }
-        self.failed_alone(error)
+        self.failed_alone(input, error)
     }
 
     /// Whatever it was, it is no reason not to do the others.
-    pub(super) fn failed_alone(&mut self, error: Error) -> Result<()> {
+    pub(super) fn failed_alone(&mut self, input: &str, error: Error) -> Result<()> {
         self.cancel.check()?;
-        (self.on_event)(Event::Failed { error: &error });
+        (self.on_event)(Event::Failed { input, error: &error });
         self.summary.failures.push(error);
         Ok(())
     }
@@ -47,9 +52,10 @@ impl Conductor<'_> {
         }
         file.join();
         if !file.has_failed {
+            let input = file.name.clone();
             match self.write(index) {
                 Ok(()) => self.summary.done += 1,
-                Err(error) => self.failed(error)?,
+                Err(error) => self.failed(&input, error)?,
             }
         }
         if let Some(mut file) = self.files.remove(&index) {
@@ -72,7 +78,7 @@ impl Conductor<'_> {
         for (format, path) in &file.item.outputs {
             probe::reached("write", self.cancel);
             write_file(path, &format.exporter().write(&transcript, &self.job.shape))?;
-            (self.on_event)(Event::Written { path });
+            (self.on_event)(Event::Written { input: &file.name, path });
         }
         probe::reached("written", self.cancel);
         partial::sweep(&file.item.asked);
@@ -94,7 +100,7 @@ impl Conductor<'_> {
             let (ratio, least) = (ratio * 100.0, least * 100.0);
             let why = format!("only {ratio:.1} % of its speech has text, and {least} % were asked for");
             let error = Error::LimitMissed { limit: format!("`{input}`"), why };
-            (self.on_event)(Event::Failed { error: &error });
+            (self.on_event)(Event::Failed { input, error: &error });
             self.summary.missed.push(error);
         }
         Ok(())
@@ -109,6 +115,7 @@ impl Conductor<'_> {
         for Message { file: index, what } in unheard {
             match (what, self.files.get_mut(&index)) {
                 (What::Chunk(chunk, engine::Event::ChunkDone(decoded)), Some(file)) => {
+                    (self.on_event)(file.chunk_done(chunk, &decoded, false));
                     let outcome = file.add_chunk(chunk, decoded);
                     outcome.unwrap_or_else(|error| self.warn(index, &error));
                 }
@@ -121,10 +128,10 @@ impl Conductor<'_> {
         for mut file in files.into_values().filter(|file| !file.has_failed) {
             kept += usize::from(file.journal.as_ref().is_some_and(Journal::is_useful));
             let Some(transcript) = file.partial() else { continue };
-            let on_event = &mut *self.on_event;
-            let outcome =
-                partial::write(&file, &transcript, &self.job.shape, |path| on_event(Event::Written { path }));
-            outcome.unwrap_or_else(|error| on_event(Event::Failed { error: &error }));
+            let (input, on_event) = (&file.name, &mut *self.on_event);
+            let tell = |path: &Path| on_event(Event::Written { input, path });
+            let outcome = partial::write(&file, &transcript, &self.job.shape, tell);
+            outcome.unwrap_or_else(|error| on_event(Event::Failed { input, error: &error }));
         }
         if self.cancel.reason().is_some() {
             (self.on_event)(Event::Stopped { kept: kept + self.summary.done });

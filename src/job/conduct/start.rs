@@ -24,7 +24,8 @@ impl Conductor<'_> {
             match self.guard.judge(&waiting.item, Instant::now()) {
                 Verdict::Start => {}
                 Verdict::Refuse(error) => {
-                    self.failed(error)?;
+                    self.announce(&waiting);
+                    self.failed(&waiting.item.name(), error)?;
                     self.is_over(waiting.index, Vec::new());
                     continue;
                 }
@@ -36,7 +37,10 @@ impl Conductor<'_> {
                 }
             }
             match self.models.borrow(waiting.model, self.cancel, self.on_event) {
-                Ok(model) => self.begin(waiting, model)?,
+                Ok(model) => {
+                    self.announce(&waiting);
+                    self.begin(waiting, model)?;
+                }
                 // When one of those in flight is done, there may be room.
                 Err(error) if is_shortage(&error) && !self.files.is_empty() => {
                     self.is_crowded = true;
@@ -44,7 +48,8 @@ impl Conductor<'_> {
                 }
                 // Inputs that want another model are not concerned.
                 Err(error) if self.models.count() > 1 => {
-                    self.failed_alone(error)?;
+                    self.announce(&waiting);
+                    self.failed_alone(&waiting.item.name(), error)?;
                     self.is_over(waiting.index, Vec::new());
                 }
                 Err(error) => return Err(error),
@@ -69,15 +74,18 @@ impl Conductor<'_> {
         })
     }
 
+    fn announce(&mut self, Waiting { index, item, .. }: &Waiting) {
+        (self.on_event)(Event::Started { input: &item.name(), number: index + 1, count: self.count });
+    }
+
     fn begin(&mut self, Waiting { index, item, .. }: Waiting, model: InUse) -> Result<()> {
         let settings = item.settings.as_ref().unwrap_or(&self.job.settings);
         let (name, options) = (item.name(), Arc::new(settings.decode.clone()));
-        (self.on_event)(Event::Started { input: &name, number: index + 1, count: self.count });
         let language = match model.engine.language_of(&options) {
             // What one input asks for is that one's affair.
             Err(Error::Usage { what, why, .. }) if item.settings.is_some() => {
                 let why = InputFault::NotPossible { why: format!("{what}: {why}") };
-                self.failed(Error::input(name, why))?;
+                self.failed(&name, Error::input(name.clone(), why))?;
                 self.is_over(index, Vec::new());
                 return Ok(());
             }
@@ -88,7 +96,7 @@ impl Conductor<'_> {
         match self.start(index, item, model, recording) {
             Ok(file) => drop(self.files.insert(index, file)),
             Err(error) => {
-                self.failed(error)?;
+                self.failed(&name, error)?;
                 self.is_over(index, Vec::new());
             }
         }

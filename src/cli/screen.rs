@@ -1,0 +1,204 @@
+//! What a run shows on the terminal, event by event, and how it ended.
+
+use super::account;
+use super::exit::ExitCode;
+use super::failed;
+use super::log::Level;
+use super::printer::Printer;
+use super::progress::{Mode, Progress, length};
+use super::stats;
+use crate::cancel::{CancelReason, CancelToken};
+use crate::error::Error;
+use crate::job::report::{Tally, warning};
+use crate::job::{Event, Summary};
+use crate::time::seconds_of_frames;
+
+/// Everything that one run shows.
+pub struct Screen<'a> {
+    printer: Printer,
+    progress: Progress,
+    prints_text: bool,
+    /// Why text could not be printed, if not for want of a reader.
+    unprinted: Option<std::io::Error>,
+    cancel: &'a CancelToken,
+}
+
+impl<'a> Screen<'a> {
+    pub fn new(printer: Printer, progress: Mode, prints_text: bool, cancel: &'a CancelToken) -> Self {
+        let progress = Progress::new(progress, printer);
+        Self { printer, progress, prints_text, unprinted: None, cancel }
+    }
+
+    /// Prints with no progress in the way, from now on.
+    pub fn clear(&mut self) {
+        self.progress.clear();
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, tally: &Tally) {
+        self.progress.tick(tally);
+    }
+
+    /// Tells how it ended.
+    pub fn end(&mut self, outcome: &Result<Summary, Vec<Error>>, tally: &Tally) -> ExitCode {
+        self.progress.clear();
+        if let Some(source) = self.unprinted.take() {
+            return failed(self.printer, &Error::Output { path: "standard output".into(), source });
+        }
+        if self.cancel.reason() != Some(CancelReason::OutputClosed) {
+            let lines = account::lines(tally, outcome.as_ref().ok());
+            lines.iter().for_each(|line| self.printer.notice(line));
+        }
+        match outcome {
+            Ok(summary) => ended(summary, self.cancel),
+            Err(errors) => {
+                // Only a plan has several faults, and they end alike or with the gravest, which comes last.
+                let told = errors.iter().filter(|error| !matches!(error, Error::Cancelled(_)));
+                told.for_each(|error| self.printer.error(error));
+                errors.last().map_or(ExitCode::Usage, ExitCode::from)
+            }
+        }
+    }
+
+    /// Shows an event that the tally has heard of.
+    pub fn show(&mut self, event: &Event<'_>, tally: &Tally) {
+        self.progress.hear(event, tally);
+        for warning in warning(event) {
+            let input = warning.input.as_deref();
+            let named = input.map(|input| format!("`{input}`: ")).unwrap_or_default();
+            self.tell(Level::Warn, input, &format!("{named}{}", warning.message));
+        }
+        match event {
+            Event::Skipped { input } => {
+                let text = format!("`{input}`: already done; `--overwrite` does it again");
+                self.tell(Level::Info, Some(input), &text);
+            }
+            Event::Loaded { identity, device, seconds } => {
+                let identity = identity.revision.as_deref().unwrap_or(&identity.name);
+                self.detail(None, &format!("model {identity} on {device}, loaded in {seconds:.1} s"));
+            }
+            Event::Unloaded { device, .. } => {
+                self.tell(Level::Trace, None, &format!("unloaded from {device}"))
+            }
+            Event::Started { input, number, count } if *count > 1 => {
+                self.note(Some(input), &format!("`{input}` ({number} of {count})"));
+            }
+            Event::Language { input, guess } => {
+                let percent = guess.probability() * 100.0;
+                let text = format!("`{input}`: language {} ({percent:.0} %)", guess.language.name());
+                self.detail(Some(input), &text);
+            }
+            Event::Segments(segments) if self.prints_text => {
+                segments.iter().map(|segment| segment.text.trim()).for_each(|text| self.text(text));
+            }
+            Event::Window { input, window } => {
+                let at = length(seconds_of_frames(window.seek as u64));
+                let (tries, hot) = (window.fallbacks + 1, window.temperature);
+                let text = format!("`{input}`: from {at} took {tries} attempts, temperature {hot}");
+                self.tell(if tries > 1 { Level::Debug } else { Level::Trace }, Some(input), &text);
+            }
+            Event::ChunkDone { input, chunk, start, end, .. } => {
+                let (start, end) = (length(*start), length(*end));
+                let text = format!("`{input}`: chunk {} from {start} to {end} is done", chunk + 1);
+                self.tell(Level::Trace, Some(input), &text);
+            }
+            Event::Released { input, chunk, footprint } => {
+                let text = format!("`{input}`: chunk {}: {}", chunk + 1, stats::footprint(footprint));
+                self.detail(Some(input), &text);
+            }
+            Event::Resumed { input } => {
+                let text = format!("`{input}`: goes on where an earlier run was stopped");
+                self.tell(Level::Info, Some(input), &text);
+            }
+            Event::Renewed { input, why, kept } => {
+                let which = if *kept { "some" } else { "none" };
+                let text = format!("`{input}`: {which} of an earlier run's work is of use: {why}");
+                self.detail(Some(input), &text);
+            }
+            // Whoever prints text has nothing to go on with.
+            Event::Stopped { kept } if *kept > 0 => {
+                self.tell(Level::Info, None, "stopped; the same command goes on from here");
+            }
+            Event::Written { input, path } => {
+                self.note(Some(input), &format!("wrote `{}`", path.display()));
+            }
+            Event::Finished { input, transcript, quality, cues, seconds } => {
+                let asked_for = transcript.seconds_asked_for();
+                let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));
+                let quality = stats::quality(quality);
+                let text = format!("`{input}`: {quality}, subtitles {:.0} of 100", cues.score);
+                self.detail(Some(input), &text);
+                let text = format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds));
+                self.note(Some(input), &text);
+            }
+            Event::Failed { input, error } => self.failure(Some(input), error),
+            Event::Noted { input, text } => {
+                self.tell(Level::Info, Some(input), &format!("`{input}`: {text}"));
+            }
+            Event::Planned { .. }
+            | Event::Cache(_)
+            | Event::Moved { .. }
+            | Event::NotClosed { .. }
+            | Event::Waiting { .. }
+            | Event::Download(_)
+            | Event::Loading { .. }
+            | Event::Started { .. }
+            | Event::Segments(_)
+            | Event::Progress { .. }
+            | Event::SlotsReduced { .. }
+            | Event::NotKept { .. }
+            | Event::Damaged { .. }
+            | Event::Missed { .. }
+            | Event::Stopped { .. } => {}
+        }
+    }
+
+    /// When nobody reads any more, there is no more to do.
+    fn text(&mut self, text: &str) {
+        if text.is_empty() || self.cancel.reason().is_some() {
+            return;
+        }
+        let printer = self.printer;
+        if let Err(error) = self.progress.aside(|| printer.text(text)) {
+            self.cancel.cancel(CancelReason::OutputClosed);
+            self.unprinted = Some(error).filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    /// Something that does not end the work.
+    pub fn warning(&mut self, text: &str) {
+        self.tell(Level::Warn, None, text);
+    }
+
+    fn failure(&mut self, input: Option<&str>, error: &Error) {
+        let printer = self.printer;
+        self.progress.aside(|| printer.failure(input, error));
+    }
+
+    fn tell(&mut self, level: Level, input: Option<&str>, text: &str) {
+        let printer = self.printer;
+        if printer.tells(level) {
+            self.progress.aside(|| printer.tell(level, input, text));
+        }
+    }
+
+    fn note(&mut self, input: Option<&str>, text: &str) {
+        let printer = self.printer;
+        self.progress.aside(|| printer.note(input, text));
+    }
+
+    fn detail(&mut self, input: Option<&str>, text: &str) {
+        self.tell(Level::Debug, input, text);
+    }
+}
+
+fn ended(summary: &Summary, cancel: &CancelToken) -> ExitCode {
+    // A request that came when everything was done changes nothing but what the sender expects to see.
+    if let Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) = cancel.reason() {
+        return ExitCode::from(&Error::Cancelled(reason));
+    }
+    // A full disk is worse news than a bad file, and both than what is done and could be better.
+    let failed = summary.failures.iter().map(ExitCode::from).max_by_key(|code| *code as u8);
+    let missed = summary.missed.first().map(ExitCode::from);
+    failed.or(missed).unwrap_or(ExitCode::Done)
+}

@@ -1,0 +1,93 @@
+//! A failure in words that a program can count by.
+
+use serde::{Deserialize, Serialize};
+
+use super::CodeOf;
+use crate::error::{Error, InputFault};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// None if it concerns all of them.
+    pub input: Option<String>,
+    pub kind: String,
+    pub message: String,
+    pub hint: Option<String>,
+    /// What the program ends with if nothing worse comes.
+    pub exit_code: u8,
+}
+
+impl Failure {
+    pub fn new(input: Option<&str>, error: &Error, code_of: CodeOf) -> Self {
+        Self {
+            input: input.map(str::to_owned),
+            kind: kind(error).into(),
+            message: error.chain(),
+            hint: error.hint(),
+            exit_code: code_of(error),
+        }
+    }
+
+    /// What several inputs may have failed for alike: without the names of any.
+    pub fn reason(&self) -> &str {
+        let named = self.input.as_ref().map(|input| format!("`{input}`: ")).unwrap_or_default();
+        let rest = self.message.strip_prefix(&named).unwrap_or(&self.message);
+        if self.kind != "output" {
+            return rest;
+        }
+        rest.find("` ").map_or(rest, |end| &rest[end + 2..])
+    }
+}
+
+/// The stable name of a kind of failure.
+pub fn kind(error: &Error) -> &'static str {
+    match error.unshared() {
+        Error::Usage { .. } => "usage",
+        Error::Input { why, .. } => input_kind(why),
+        Error::Model { .. } => "model",
+        Error::Device { .. } => "device",
+        Error::OutOfMemory { .. } => "out_of_memory",
+        Error::Output { .. } => "output",
+        Error::LimitMissed { .. } => "limit_missed",
+        Error::Lacking { .. } => "lacking",
+        Error::Held { .. } => "held",
+        Error::Cancelled(_) => "cancelled",
+        Error::Compute { .. } => "compute",
+        Error::Panicked { .. } => "panicked",
+        Error::Closed { .. } => "closed",
+        Error::Close { .. } => "close",
+        Error::Shared(_) => "shared",
+    }
+}
+
+fn input_kind(why: &InputFault) -> &'static str {
+    match why {
+        InputFault::Unreadable(_) => "unreadable",
+        InputFault::Empty => "empty",
+        InputFault::Folder => "folder",
+        InputFault::NotAudio => "not_audio",
+        InputFault::NoAudioTrack => "no_audio_track",
+        InputFault::NoSuchTrack { .. } => "no_such_track",
+        InputFault::NoSuchChannel { .. } => "no_such_channel",
+        InputFault::UnsupportedCodec(_) => "unsupported_codec",
+        InputFault::Undecodable(_) => "undecodable",
+        InputFault::UnknownTranscript => "unknown_transcript",
+        InputFault::NotTranscript { .. } => "not_transcript",
+        InputFault::Lacks { .. } => "lacks",
+        InputFault::TooLarge { .. } => "too_large",
+        InputFault::NotPossible { .. } => "not_possible",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_name_no_file() {
+        let reason = |input: &str, error: Error| Failure::new(Some(input), &error, |_| 1).reason().to_owned();
+        assert_eq!(reason("a.mp3", Error::input("a.mp3", InputFault::Empty)), "is empty");
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let output = Error::Output { path: "out/a.srt".into(), source: full };
+        assert_eq!(reason("a.mp3", output), "cannot be written: no storage space");
+    }
+}

@@ -1,0 +1,306 @@
+//! Reports read again: those of several runs become one, with one account of all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{Counts, Failure, rounded, speed};
+use crate::error::{Error, InputFault, Result};
+use crate::transcript::Coverage;
+
+/// A report that was read.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub name: String,
+    events: Vec<Happened>,
+    /// The last line breaks off: whoever wrote it was killed, or is still at it.
+    pub is_torn: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Happened {
+    at: Timestamp,
+    /// Which report it was in.
+    from: String,
+    fields: Map<String, Value>,
+}
+
+/// Several reports as one.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    /// All but the summaries, in the order of time.
+    pub events: Vec<Value>,
+    pub summary: Value,
+    /// What became of each input, in the order in which they were planned.
+    pub files: Vec<(String, Fate)>,
+}
+
+/// What became of an input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    Unfinished,
+    Skipped,
+    /// The line that says so.
+    Done(Map<String, Value>),
+    Failed(Failure),
+}
+
+pub fn read(path: &Path) -> Result<Part> {
+    let name = path.display().to_string();
+    let unreadable = |error| Error::input(&name, InputFault::Unreadable(error));
+    let text = String::from_utf8_lossy(&fs::read(path).map_err(unreadable)?).into_owned();
+    let mut events = Vec::new();
+    let mut is_torn = false;
+    let count = text.lines().count();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        match happened(line, &name) {
+            Some(event) => events.push(event),
+            None if index + 1 == count && !text.ends_with('\n') => is_torn = true,
+            None => {
+                return Err(Error::Usage {
+                    what: format!("`{name}`"),
+                    why: format!("line {} is no event of a report", index + 1),
+                    hint: Some("name files that were written by `--report`".into()),
+                });
+            }
+        }
+    }
+    Ok(Part { name, events, is_torn })
+}
+
+fn happened(line: &str, name: &str) -> Option<Happened> {
+    let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return None };
+    fields.get("event")?.as_str()?;
+    let at = fields.get("time")?.as_str()?.parse().ok()?;
+    let from = fields.get("from").and_then(Value::as_str).unwrap_or(name).to_owned();
+    Some(Happened { at, from, fields })
+}
+
+/// All that happened, in the order of time, and one account of it. What was done in any of them is done.
+pub fn merge(parts: Vec<Part>) -> Merged {
+    let mut events: Vec<Happened> = parts.into_iter().flat_map(|part| part.events).collect();
+    events.sort_by_key(|event| event.at);
+    let mut account = Account::default();
+    events.iter().for_each(|event| account.hear(event));
+    let (summary, files) = account.close();
+    let told = events.into_iter().filter(|event| event.name() != "summary").map(|event| {
+        let mut fields = event.fields;
+        fields.insert("from".into(), event.from.into());
+        Value::Object(fields)
+    });
+    Merged { events: told.collect(), summary, files }
+}
+
+impl Happened {
+    fn name(&self) -> &str {
+        self.text("event")
+    }
+
+    fn text(&self, field: &str) -> &str {
+        self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn number(&self, field: &str) -> f64 {
+        self.fields.get(field).and_then(Value::as_f64).unwrap_or_default()
+    }
+
+    fn count(&self, field: &str) -> u64 {
+        self.fields.get(field).and_then(Value::as_u64).unwrap_or_default()
+    }
+}
+
+#[derive(Default)]
+struct Account {
+    files: Vec<(String, Fate)>,
+    places: BTreeMap<String, usize>,
+    missed: BTreeMap<String, Failure>,
+    /// From the first input begun to the last one ended, of each run.
+    spans: BTreeMap<String, (Timestamp, Timestamp)>,
+    last: Option<Happened>,
+    model: Option<Value>,
+    device: Option<Value>,
+    chunks: BTreeSet<(String, u64)>,
+    fallbacks: u64,
+    windows: u64,
+    tokens: u64,
+    load_seconds: f64,
+    peak_host: u64,
+    peak_device: Option<u64>,
+    summaries: Vec<Happened>,
+}
+
+impl Account {
+    fn hear(&mut self, event: &Happened) {
+        match event.name() {
+            "file_planned" => drop(self.fate(event)),
+            "file_skipped" => {
+                let fate = self.fate(event);
+                if !matches!(fate, Fate::Done(_)) {
+                    *fate = Fate::Skipped;
+                }
+            }
+            "file_started" => drop(self.spans.entry(event.from.clone()).or_insert((event.at, event.at))),
+            "file_done" => {
+                self.ended(event);
+                self.missed.remove(event.text("input"));
+                *self.fate(event) = Fate::Done(event.fields.clone());
+            }
+            "file_failed" => {
+                self.ended(event);
+                if let Ok(failure) = serde_json::from_value(Value::Object(event.fields.clone())) {
+                    *self.fate(event) = Fate::Failed(failure);
+                }
+            }
+            "limit_missed" => {
+                if let Ok(failure) = serde_json::from_value(Value::Object(event.fields.clone())) {
+                    self.missed.insert(event.text("input").into(), failure);
+                }
+            }
+            "model_loaded" => {
+                self.model = event.fields.get("model").cloned();
+                self.device = event.fields.get("device").cloned();
+                self.load_seconds += event.number("seconds");
+            }
+            "chunk_done" => self.chunk(event),
+            "window_fallback" => self.fallbacks += 1,
+            "summary" => self.summary(event),
+            _ => {}
+        }
+        self.last = Some(event.clone());
+    }
+
+    fn fate(&mut self, event: &Happened) -> &mut Fate {
+        let input = event.text("input").to_owned();
+        let place = *self.places.entry(input.clone()).or_insert_with(|| {
+            self.files.push((input, Fate::Unfinished));
+            self.files.len() - 1
+        });
+        &mut self.files[place].1
+    }
+
+    fn ended(&mut self, event: &Happened) {
+        if let Some(span) = self.spans.get_mut(&event.from) {
+            span.1 = span.1.max(event.at);
+        }
+    }
+
+    fn chunk(&mut self, event: &Happened) {
+        // Those that are taken over were told by the run that did them, if its report is here, too.
+        self.chunks.insert((event.text("input").to_owned(), event.count("chunk")));
+        if event.fields.get("kept") != Some(&Value::Bool(true)) {
+            self.windows += event.count("windows");
+        }
+        let peak = |whose: &str| event.fields.get("memory")?.get(whose)?.get("peak")?.as_u64();
+        self.peak_host = self.peak_host.max(peak("host").unwrap_or(0));
+        self.peak_device = self.peak_device.max(peak("device"));
+    }
+
+    fn summary(&mut self, event: &Happened) {
+        self.tokens += event.count("tokens");
+        let peak = |whose: &str| event.fields.get("peak_memory")?.get(whose)?.as_u64();
+        self.peak_host = self.peak_host.max(peak("host").unwrap_or(0));
+        self.peak_device = self.peak_device.max(peak("device"));
+        self.summaries.push(event.clone());
+    }
+
+    fn counts(&self) -> Counts {
+        let count = |wanted: fn(&Fate) -> bool| self.files.iter().filter(|(_, fate)| wanted(fate)).count();
+        let done = count(|fate| matches!(fate, Fate::Done(_)));
+        Counts {
+            planned: self.files.len(),
+            done,
+            skipped: count(|fate| matches!(fate, Fate::Skipped)),
+            failed: count(|fate| matches!(fate, Fate::Failed(_))),
+            unfinished: count(|fate| matches!(fate, Fate::Unfinished)),
+            missed: self.missed().len(),
+        }
+    }
+
+    /// Of the inputs that are done.
+    fn missed(&self) -> Vec<&Failure> {
+        let done = self.files.iter().filter(|(_, fate)| matches!(fate, Fate::Done(_)));
+        done.filter_map(|(input, _)| self.missed.get(input)).collect()
+    }
+
+    fn failures(&self) -> Vec<&Failure> {
+        let failed = self.files.iter().filter_map(|(_, fate)| match fate {
+            Fate::Failed(failure) => Some(failure),
+            _ => None,
+        });
+        failed.collect()
+    }
+
+    /// Time in which any of the runs was at work.
+    fn seconds(&self) -> f64 {
+        let mut spans: Vec<_> = self.spans.values().copied().collect();
+        spans.sort();
+        let (mut seconds, mut until) = (0.0, None::<Timestamp>);
+        for (start, end) in spans {
+            let start = until.map_or(start, |until| start.max(until));
+            seconds += end.duration_since(start).as_secs_f64().max(0.0);
+            until = until.max(Some(end));
+        }
+        seconds
+    }
+
+    /// What the program would end with had it done all of it at once.
+    fn exit_code(&self, counts: &Counts) -> u64 {
+        let worst = |failures: &[&Failure]| failures.iter().map(|failure| failure.exit_code.into()).max();
+        let ended_badly = || self.summaries.iter().rev().map(|summary| summary.count("exit_code"));
+        let unfinished = (counts.unfinished > 0).then(|| ended_badly().find(|code| *code != 0).unwrap_or(1));
+        unfinished.or(worst(&self.failures())).or(worst(&self.missed())).unwrap_or(0)
+    }
+
+    fn close(self) -> (Value, Vec<(String, Fate)>) {
+        let counts = self.counts();
+        let (mut audio_seconds, mut coverage) = (0.0, Coverage::default());
+        for (_, fate) in &self.files {
+            let Fate::Done(line) = fate else { continue };
+            audio_seconds += line.get("audio_seconds").and_then(Value::as_f64).unwrap_or(0.0);
+            let covered =
+                line.get("coverage").and_then(|c| serde_json::from_value::<Coverage>(c.clone()).ok());
+            covered.iter().for_each(|covered| coverage.add(covered));
+        }
+        let unfinished: Vec<&str> = self
+            .files
+            .iter()
+            .filter(|(_, fate)| *fate == Fate::Unfinished)
+            .map(|(i, _)| i.as_str())
+            .collect();
+        let open = |field: &str| match unfinished.is_empty() {
+            true => None,
+            false => self.summaries.iter().rev().find_map(|s| s.fields.get(field).filter(|v| !v.is_null())),
+        };
+        let seconds = self.seconds();
+        let cache = self.summaries.iter().rev().find_map(|s| s.fields.get("cache").filter(|v| !v.is_null()));
+        let summary = json!({
+            "event": "summary",
+            "time": self.last.as_ref().map(|last| last.text("time").to_owned()),
+            "elapsed": rounded(seconds),
+            "counts": counts,
+            "failures": self.failures(),
+            "missed": self.missed(),
+            "unfinished": unfinished,
+            "errors": open("errors").cloned().unwrap_or_else(|| json!([])),
+            "model": self.model,
+            "device": self.device,
+            "audio_seconds": rounded(audio_seconds),
+            "seconds": rounded(seconds),
+            "speed": speed(audio_seconds, seconds),
+            "coverage": (counts.done > 0).then(|| super::lines::coverage(&coverage)),
+            "chunks": self.chunks.len(),
+            "windows": self.windows,
+            "fallbacks": self.fallbacks,
+            "tokens": self.tokens,
+            "load_seconds": rounded(self.load_seconds),
+            "peak_memory": {"host": self.peak_host, "device": self.peak_device},
+            "cache": cache,
+            "stopped": open("stopped"),
+            "exit_code": self.exit_code(&counts),
+        });
+        (summary, self.files)
+    }
+}
