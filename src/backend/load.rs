@@ -66,7 +66,7 @@ pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model>
 }
 
 /// Bytes that nobody uses where the device computes, if that is known.
-fn free_memory(device: &Selected) -> Option<u64> {
+pub(super) fn free_memory(device: &Selected) -> Option<u64> {
     let memory = Memory::measure(&device.device).ok()?;
     Some(memory.device.unwrap_or(memory.host).free).filter(|free| *free > 0)
 }

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod candle;
 pub mod checkpoint;
 mod demo;
+mod estimate;
 pub mod hub;
 pub mod lifecycle;
 mod load;
@@ -11,6 +12,7 @@ pub mod scripted;
 mod slots;
 pub mod source;
 
+pub use estimate::{Estimate, estimate};
 pub use load::{Model, load, load_random};
 pub use slots::Slots;
 

@@ -8,6 +8,7 @@ mod bench;
 mod exit;
 mod export;
 mod interrupt;
+mod plan;
 mod printer;
 mod progress;
 mod score;
@@ -72,6 +73,9 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
         Ok(job) => job,
         Err(error) => return failed(printer, &error),
     };
+    if let Some(how) = args.dry_run() {
+        return plan::run(&job, how, printer);
+    }
     let mut screen = Screen::new(printer, job.plan.formats.is_empty(), cancel);
     let outcome = job::run(&job, cancel, &mut |event| screen.show(&event));
     if let (Ok(summary), true) = (&outcome, args.stats()) {
@@ -168,9 +172,7 @@ impl<'a> Screen<'a> {
 
     fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Skipped { input } => {
-                self.notice(&format!("`{input}`: already done; `--overwrite` does it again"))
-            }
+            Event::Skipped { input, why } => self.notice(&format!("`{input}`: {why}")),
             Event::Planned { input, text } => self.notice(&format!("`{input}`: {text}")),
             Event::Download(step) => self.progress.download(step.file, step.done, step.total),
             Event::Loading { model, device } => self.progress.wait(&format!("loading `{model}` on {device}")),

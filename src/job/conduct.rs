@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::done;
 use super::file::File;
 use super::frontend::{FrontEnd, Keeping, Reading, Told};
 use super::journal::{Journal, Opened};
@@ -21,7 +23,7 @@ use crate::cancel::CancelToken;
 use crate::decode::DecodeOptions;
 use crate::engine::{self, Engine, Recording};
 use crate::error::{Error, Result};
-use crate::export::{self, sweep_unfinished, write_file};
+use crate::export::{self, Format, sweep_unfinished, write_file};
 use crate::probe;
 use crate::transcript::{ModelIdentity, Quality};
 
@@ -209,6 +211,7 @@ impl<'a> Conductor<'a> {
                 file.frames_skipped = skipped;
             }
             Told::Language(guess) => file.guess = Some(*guess),
+            Told::Origin(origin) => file.origin = Some(*origin),
             Told::Journal(Err(error)) => self.warn(index, &error),
             Told::Journal(Ok(opened)) => {
                 let Opened { journal, why, fault, .. } = *opened;
@@ -340,9 +343,17 @@ impl<'a> Conductor<'a> {
             // It is only read if the outputs are written, and it is not removed.
             let _ = journal.add_writing(outputs);
         }
-        for (format, path) in &file.item.outputs {
+        let (outputs, shape) = (&file.item.outputs, &self.job.shape);
+        let contents: Vec<(Format, &Path, Vec<u8>)> = outputs
+            .iter()
+            .map(|(format, path)| (*format, &**path, format.exporter().write(&transcript, shape)))
+            .collect();
+        if let Some(origin) = &file.origin {
+            done::note(origin, &self.identity.name, shape, &contents);
+        }
+        for (_, path, content) in &contents {
             probe::reached("write", self.cancel);
-            write_file(path, &format.exporter().write(&transcript, &self.job.shape))?;
+            write_file(path, content)?;
             (self.on_event)(Event::Written { path });
         }
         probe::reached("written", self.cancel);

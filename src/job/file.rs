@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::done::Origin;
 use super::frontend::Reading;
 use super::journal::{Finished, Journal, Place};
 use super::plan::Item;
@@ -37,6 +38,8 @@ pub struct File {
     places: BTreeMap<usize, Place>,
     /// Chunks that an earlier run has finished.
     kept: usize,
+    /// What the input was when it was begun.
+    pub origin: Option<Origin>,
     /// Keeps what is finished, and others away.
     pub journal: Option<Journal>,
     /// Segments that were not told yet, by chunk.
@@ -63,6 +66,7 @@ impl File {
             decoded: BTreeMap::new(),
             places: BTreeMap::new(),
             kept: 0,
+            origin: None,
             journal: None,
             untold: BTreeMap::new(),
             telling: 0,

@@ -6,12 +6,14 @@ mod adopt;
 mod bench;
 mod conduct;
 mod convert;
+mod done;
 mod file;
 mod frontend;
 mod journal;
 mod partial;
 mod permits;
 mod plan;
+mod rehearse;
 mod run;
 mod voice_report;
 mod work;
@@ -22,7 +24,8 @@ use std::sync::Arc;
 
 pub use self::bench::{Bench, BenchModel, Figures, bench};
 pub use self::convert::{Conversion, check_cues, convert};
-pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Source, plan};
+pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Shard, ShardRequest, Source, Template, plan};
+pub use self::rehearse::{PlannedModel, Rehearsal, rehearse};
 pub use self::run::{Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
@@ -41,6 +44,8 @@ pub struct Job {
     /// Files, folders, patterns and lists; `-` is standard input.
     pub inputs: Vec<PathBuf>,
     pub finding: InputOptions,
+    /// Only this part of them.
+    pub shard: Option<Shard>,
     pub plan: PlanOptions,
     /// How the outputs look; their text does not depend on it.
     pub shape: Shape,
@@ -94,9 +99,10 @@ pub const AUTO: &str = "auto";
 /// What happens, as it happens.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Everything asked for is already there.
+    /// Everything asked for is already there, or must not be written over.
     Skipped {
         input: &'a str,
+        why: &'a str,
     },
     /// What a person should know of an input before it is begun.
     Planned {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::inputs::DryRun;
 pub use self::model::Release;
 pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
@@ -154,6 +155,11 @@ impl Args {
         ])
     }
 
+    /// How to tell what would be done, if nothing is to be done.
+    pub fn dry_run(&self) -> Option<DryRun> {
+        self.input.dry_run.filter(|how| *how != DryRun::No)
+    }
+
     pub fn quiet(&self) -> bool {
         self.quiet
     }
@@ -183,6 +189,7 @@ impl Args {
         Ok(Job {
             inputs: self.input.inputs.clone(),
             finding: self.input.finding(),
+            shard: self.input.shard()?,
             plan,
             shape,
             audio: self.speech.audio(),

@@ -7,7 +7,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::error::{Error, Result};
 use crate::export::Format;
-use crate::job::PlanOptions;
+use crate::job::{PlanOptions, Template};
 
 const OUTPUT: &str = "Output";
 
@@ -35,6 +35,12 @@ pub struct FileArgs {
         help_heading = OUTPUT)]
     output_dir: Option<PathBuf>,
 
+    /// Names of the files, below that folder or beside the input: {stem} {name} {parent} {dir} {ext} {language} {model}
+    /// {date} {task} {id} {index}; {{ for a brace [default: {dir}/{stem}.{ext}]
+    #[arg(long, env = "TRANSCRIBE_OUTPUT_TEMPLATE", value_name = "TEMPLATE", conflicts_with = "flat",
+        help_heading = OUTPUT)]
+    output_template: Option<String>,
+
     /// Put all files into that folder itself; else those of a folder go into the same folders there
     #[arg(long, env = "TRANSCRIBE_FLAT", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     flat: bool,
@@ -60,8 +66,10 @@ impl FileArgs {
                 hint: Some("say which formats, for example `--export srt,txt`".into()),
             });
         }
+        let template = self.output_template.as_deref().map(str::parse::<Template>).transpose()?;
         Ok(PlanOptions {
             formats,
+            template,
             output_dir: self.output_dir.clone(),
             flat: self.flat,
             overwrite: self.overwrite,
