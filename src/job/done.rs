@@ -170,15 +170,20 @@ fn append(path: &Path, record: &Record) -> io::Result<()> {
     let record = serde_json::to_string(record)?;
     let mut line = format!("{:08x} {record}\n", crc32fast::hash(record.as_bytes()));
     let mut last = [b'\n'];
-    if file.seek(SeekFrom::End(0))? > 0 {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length > 0 {
         file.seek(SeekFrom::End(-1))?;
         file.read_exact(&mut last)?;
     }
     if last != [b'\n'] {
         line.insert(0, '\n');
     }
-    file.write_all(line.as_bytes())?;
-    file.sync_data()
+    let written = file.write_all(line.as_bytes());
+    if written.is_err() {
+        // Half a line would be found out by its checksum, too.
+        let _ = file.set_len(length);
+    }
+    written.and_then(|()| file.sync_data())
 }
 
 /// The records of the folders that were asked about.
@@ -204,36 +209,58 @@ impl Records {
         let content = fs::read(path).unwrap_or_default();
         let found = digest(&content);
         let same = records.iter().rev().filter(|(_, o)| o.bytes == content.len() as u64 && o.sha256 == found);
-        let mut why = None;
+        let mut changes = Vec::new();
         for (mark, output) in same {
             match mark.change(now, &output.look, &look(format, shape)) {
                 None => return State::Done,
-                // The last one is the one to tell.
-                Some(change) => drop(why.get_or_insert(change)),
+                Some(change) => changes.push(change),
             }
         }
-        why.map_or(State::Foreign("somebody has changed it since it was made"), State::Outdated)
+        // Of several runs that made it, the one to tell is the one most like this.
+        let nearest = changes.into_iter().max();
+        nearest.map_or(State::Foreign("somebody has changed it since it was made"), |change| {
+            State::Outdated(change.text())
+        })
+    }
+}
+
+/// What is no longer as it was; the graver come first, and are found first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    Model,
+    Options,
+    Look,
+    Input,
+}
+
+impl Change {
+    fn text(self) -> &'static str {
+        match self {
+            Change::Model => "the model is another one",
+            Change::Options => "options that change the text are others",
+            Change::Look => "options that change its look are others",
+            Change::Input => "the input has changed",
+        }
     }
 }
 
 impl Mark {
-    /// What is no longer as it was.
-    fn change(&self, now: &Now<'_>, look_then: &str, look_now: &str) -> Option<&'static str> {
+    fn change(&self, now: &Now<'_>, look_then: &str, look_now: &str) -> Option<Change> {
         let is_other_model = match now.model {
             Some(model) => model != self.model,
             // Nothing here knows what the name stands for: let it be the same.
             None => now.name != self.name,
         };
         if is_other_model {
-            return Some("the model is another one");
+            return Some(Change::Model);
         }
         // Another version writes its options in other words; that is no reason to do an archive again.
         if self.program == env!("CARGO_PKG_VERSION") {
             if self.options != short(now.options) {
-                return Some("options that change the text are others");
+                return Some(Change::Options);
             }
             if look_then != look_now {
-                return Some("options that change its look are others");
+                return Some(Change::Look);
             }
         }
         let is_untouched = self.modified.is_some()
@@ -241,7 +268,7 @@ impl Mark {
             && now.input.metadata().is_ok_and(|metadata| metadata.len() == self.input.bytes());
         // What cannot be read now will be told by whoever needs it.
         let is_same = is_untouched || Content::of(now.input).map_or(true, |content| content == self.input);
-        (!is_same).then_some("the input has changed")
+        (!is_same).then_some(Change::Input)
     }
 }
 

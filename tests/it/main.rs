@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod audio;
+mod batch;
 mod cancel;
 mod chunk;
 mod cli;
@@ -18,6 +19,7 @@ mod language;
 mod mel;
 mod memory;
 mod network;
+mod outputs;
 mod parity;
 mod program;
 mod quality;

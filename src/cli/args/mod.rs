@@ -178,7 +178,7 @@ impl Args {
 
     /// What the library is to do.
     pub fn job(&self) -> Result<Job> {
-        let plan = self.output.plan()?;
+        let plan = self.output.plan(!self.input.has_manifest())?;
         let mut decode = DecodeOptions::default();
         self.speech.set(&mut decode)?;
         self.decoding.set(&mut decode)?;

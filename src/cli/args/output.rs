@@ -51,17 +51,24 @@ pub struct FileArgs {
 }
 
 impl OutputArgs {
-    pub fn plan(&self) -> Result<PlanOptions> {
-        self.files.plan()
+    /// Inputs with formats of their own need none for all.
+    pub fn plan(&self, needs_formats: bool) -> Result<PlanOptions> {
+        self.files.plan(needs_formats)
     }
 }
 
 impl FileArgs {
-    pub fn plan(&self) -> Result<PlanOptions> {
+    pub fn plan(&self, needs_formats: bool) -> Result<PlanOptions> {
         let formats = self.export.as_deref().map(Format::parse_list).transpose()?.unwrap_or_default();
-        if formats.is_empty() && self.output_dir.is_some() {
+        let idle = [
+            (self.output_dir.is_some(), "`--output-dir`"),
+            (self.output_template.is_some(), "`--output-template`"),
+            (self.flat, "`--flat`"),
+        ];
+        let idle = idle.into_iter().find(|(given, _)| *given && needs_formats && formats.is_empty());
+        if let Some((_, option)) = idle {
             return Err(Error::Usage {
-                what: "`--output-dir`".into(),
+                what: option.into(),
                 why: "without `--export` no file is written".into(),
                 hint: Some("say which formats, for example `--export srt,txt`".into()),
             });
