@@ -113,7 +113,7 @@ pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model>
 }
 
 /// Bytes that may be used where the device computes, if that is known.
-fn free_memory(device: &Selected, budget: Option<u64>) -> Option<u64> {
+pub(super) fn free_memory(device: &Selected, budget: Option<u64>) -> Option<u64> {
     let memory = Memory::measure(&device.device).ok();
     let free = memory.map(|memory| memory.device.unwrap_or(memory.host).free).filter(|free| *free > 0);
     free.into_iter().chain(budget).min()

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod candle;
 pub mod checkpoint;
 mod demo;
+mod estimate;
 pub mod hub;
 pub mod lifecycle;
 mod load;
@@ -12,6 +13,7 @@ pub mod scripted;
 mod slots;
 pub mod source;
 
+pub use estimate::{Estimate, estimate};
 pub use load::{Model, Room, load, load_random};
 pub use needs::Needs;
 pub use slots::Slots;

@@ -36,3 +36,19 @@ impl Needs {
         self.weights + self.caches + self.work
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weights_are_those_that_were_published() {
+        // In millions, as openai counts them.
+        for (size, millions) in
+            [("tiny", 39), ("base", 74), ("small", 244), ("medium", 769), ("large-v3", 1_550)]
+        {
+            let found = Config::published(size).unwrap().parameters() as f64 / 1e6;
+            assert!((0.98..1.02).contains(&(found / f64::from(millions))), "{size}: {found}");
+        }
+    }
+}

@@ -69,9 +69,8 @@ impl<'a> Screen<'a> {
             self.tell(Level::Warn, input, &format!("{named}{}", warning.message));
         }
         match event {
-            Event::Skipped { input } => {
-                let text = format!("`{input}`: already done; `--overwrite` does it again");
-                self.tell(Level::Info, Some(input), &text);
+            Event::Skipped { input, why } => {
+                self.tell(Level::Info, Some(input), &format!("`{input}`: {why}"));
             }
             Event::Loaded { identity, device, seconds } => {
                 let identity = identity.revision.as_deref().unwrap_or(&identity.name);

@@ -182,6 +182,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
     Job {
         inputs: vec![audio.to_owned()],
         finding: InputOptions::default(),
+        shard: None,
         plan: PlanOptions::default(),
         shape: Shape::default(),
         audio: AudioOptions::default(),

@@ -183,6 +183,7 @@ impl<'a> Conductor<'a> {
                 file.frames_skipped = skipped;
             }
             Told::Language(guess) => file.guess = Some(*guess),
+            Told::Origin(origin) => file.origin = Some(*origin),
             Told::Journal(Err(error)) => self.warn(index, &error),
             Told::Journal(Ok(opened)) => {
                 let Opened { journal, why, fault, .. } = *opened;

@@ -42,7 +42,7 @@ pub fn convert(
         cancel.check().map_err(|error| vec![error])?;
         let input = &item.name();
         if item.is_done {
-            on_event(Event::Skipped { input });
+            on_event(Event::Skipped { input, why: &item.why_done });
             summary.skipped += 1;
             continue;
         }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::Event;
+use super::done::Origin;
 use super::frontend::Reading;
 use super::journal::{Finished, Journal, Place};
 use super::models::InUse;
@@ -40,6 +41,8 @@ pub struct File {
     places: BTreeMap<usize, Place>,
     /// Chunks that an earlier run has finished.
     kept: usize,
+    /// What the input was when it was begun.
+    pub origin: Option<Origin>,
     /// Keeps what is finished, and others away.
     pub journal: Option<Journal>,
     /// Segments that were not told yet, by chunk.
@@ -67,6 +70,7 @@ impl File {
             decoded: BTreeMap::new(),
             places: BTreeMap::new(),
             kept: 0,
+            origin: None,
             journal: None,
             untold: BTreeMap::new(),
             telling: 0,

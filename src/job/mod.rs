@@ -6,6 +6,7 @@ mod adopt;
 mod bench;
 mod conduct;
 mod convert;
+mod done;
 mod file;
 mod frontend;
 mod guard;
@@ -15,6 +16,7 @@ mod partial;
 mod permits;
 mod plan;
 mod queue;
+mod rehearse;
 pub mod report;
 mod run;
 mod voice_report;
@@ -28,7 +30,8 @@ pub use self::bench::{Bench, BenchModel, Figures, bench};
 pub use self::convert::{Conversion, check_cues, convert};
 pub use self::guard::GuardOptions;
 pub use self::models::ModelOptions;
-pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Source, plan};
+pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Shard, ShardRequest, Source, Template, plan};
+pub use self::rehearse::{PlannedModel, Rehearsal, rehearse};
 pub use self::run::{Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
@@ -48,6 +51,8 @@ pub struct Job {
     /// Files, folders, patterns and lists; `-` is standard input.
     pub inputs: Vec<PathBuf>,
     pub finding: InputOptions,
+    /// Only this part of them.
+    pub shard: Option<Shard>,
     pub plan: PlanOptions,
     /// How the outputs look; their text does not depend on it.
     pub shape: Shape,
@@ -107,6 +112,7 @@ pub enum Event<'a> {
     /// Everything asked for is already there.
     Skipped {
         input: &'a str,
+        why: &'a str,
     },
     /// What a person should know of an input before it is begun.
     Noted {

@@ -124,7 +124,7 @@ impl Models {
     ) -> Self {
         let (tell, failures) = unbounded();
         // Nobody listens any more only when nobody needs to know.
-        let cache = Cache::new(options.policy, move |error| drop(tell.send(with_causes(error))));
+        let cache = Cache::new(options.policy, move |error| drop(tell.send(error.chain())));
         Self {
             device,
             may_move: request == DeviceRequest::Auto,
@@ -321,14 +321,4 @@ pub fn find_model(
 /// Whether less work at a time, or elsewhere, may help.
 pub fn is_shortage(error: &Error) -> bool {
     matches!(error.unshared(), Error::OutOfMemory { .. })
-}
-
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
 }

@@ -54,7 +54,7 @@ pub fn run(
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
-    let Plan { items, failures, notes } = plan(job)?;
+    let Plan { items, failures, notes } = plan(job, false)?;
     items.iter().for_each(|item| on_event(Event::Planned { item }));
     notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
     for error in &failures {
@@ -65,7 +65,7 @@ pub fn run(
     for item in &done {
         partial::sweep(&item.asked);
         item.journal.iter().for_each(|path| Journal::sweep(path));
-        on_event(Event::Skipped { input: &item.name() });
+        on_event(Event::Skipped { input: &item.name(), why: &item.why_done });
         summary.skipped += 1;
     }
     if todo.is_empty() {

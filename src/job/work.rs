@@ -70,6 +70,20 @@ impl Basis {
     }
 }
 
+impl Basis {
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    pub fn options(&self) -> &str {
+        &self.options
+    }
+}
+
 impl Work {
     /// What is no longer as it was when `before` was written, if something is not.
     pub fn change_since(&self, before: &Work) -> Option<&'static str> {
@@ -86,6 +100,10 @@ impl Work {
 }
 
 impl Content {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Reads a bounded part of the file: its beginning, its end, and pieces spread evenly between.
     pub fn of(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;

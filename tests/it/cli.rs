@@ -249,7 +249,7 @@ fn what_is_done_is_not_done_again_unless_asked() {
         .map(|e| read(&out.join(format!("talk.{e}"))))
         .into();
     assert!(first.iter().all(|content| !content.is_empty()));
-    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 8);
+    assert_eq!(crate::program::names(&out).len(), 8);
 
     std::fs::write(out.join("talk.srt"), "edited by hand").unwrap();
     std::fs::remove_file(out.join("talk.vtt")).unwrap();
@@ -257,6 +257,8 @@ fn what_is_done_is_not_done_again_unless_asked() {
     assert_eq!(read(&out.join("talk.srt")), "edited by hand");
     assert_eq!(read(&out.join("talk.vtt")), first[2]);
 
+    run(&[]).stderr(contains("talk.srt` is left as it is: somebody has changed it"));
+    std::fs::write(out.join("talk.srt"), &first[1]).unwrap();
     run(&[]).stderr(contains("talk.flac`: already done; `--overwrite` does it again"));
     run(&["--quiet"]).stderr(is_empty());
     run(&["--overwrite"]);

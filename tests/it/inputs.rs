@@ -10,10 +10,10 @@ use tempfile::TempDir;
 use crate::program::{bare, fixture};
 
 /// A tree of recordings of one second, and of other things.
-struct Tree(TempDir);
+pub struct Tree(TempDir);
 
 impl Tree {
-    fn new(files: &[&str]) -> Self {
+    pub fn new(files: &[&str]) -> Self {
         let tree = Self(tempfile::tempdir().unwrap());
         let talk = fs::read(fixture("audio/s16-16k-mono.wav")).unwrap();
         for file in files {
@@ -24,22 +24,22 @@ impl Tree {
         tree
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub fn at(&self, path: &str) -> PathBuf {
         self.0.path().join(path)
     }
 
-    fn program(&self, line: &[&str]) -> Command {
+    pub fn program(&self, line: &[&str]) -> Command {
         let mut program = bare();
-        program.args(["--model", "demo"]).args(line).current_dir(self.0.path());
+        program.env("TRANSCRIBE_MODEL", "demo").args(line).current_dir(self.0.path());
         program
     }
 
-    fn run(&self, line: &[&str]) -> Output {
+    pub fn run(&self, line: &[&str]) -> Output {
         self.program(line).output().unwrap()
     }
 
     /// Says why it did not do it.
-    fn refused(&self, line: &[&str]) -> String {
+    pub fn refused(&self, line: &[&str]) -> String {
         let output = self.run(line);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(output.stdout.is_empty());
@@ -47,7 +47,7 @@ impl Tree {
     }
 
     /// The files that were written, below the tree.
-    fn written(&self, line: &[&str], format: &str) -> Vec<String> {
+    pub fn written(&self, line: &[&str], format: &str) -> Vec<String> {
         let output = self.run(line);
         assert_eq!(output.status.code(), Some(0), "{line:?}: {output:?}");
         let mut found = Vec::new();

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod audio;
+mod batch;
 mod cancel;
 mod chunk;
 mod cli;
@@ -19,6 +20,7 @@ mod mel;
 mod memory;
 mod network;
 mod order;
+mod outputs;
 mod parity;
 mod program;
 mod quality;

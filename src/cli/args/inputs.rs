@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::job::InputOptions;
+use crate::error::Result;
+use crate::job::{InputOptions, Shard, ShardRequest};
 
 const INPUT: &str = "Input";
 
@@ -32,9 +33,52 @@ pub struct InputArgs {
     /// Leave out files and folders of such names or paths; may be said several times
     #[arg(long, env = "TRANSCRIBE_EXCLUDE", value_name = "PATTERN", help_heading = INPUT)]
     exclude: Vec<String>,
+
+    /// Do only part K of N, balanced by length: 2/5; or auto, as Slurm arrays, indexed jobs of Kubernetes or GNU parallel
+    /// say (the last two with the number of parts in TRANSCRIBE_SHARDS)
+    #[arg(long, env = "TRANSCRIBE_SHARD", value_name = "K/N", help_heading = INPUT)]
+    shard: Option<ShardRequest>,
+
+    /// Tell what would be done, and do nothing: as a table, or as json
+    #[arg(long, env = "TRANSCRIBE_DRY_RUN", value_name = "HOW", num_args = 0..=1, require_equals = true,
+        default_missing_value = "table", help_heading = INPUT)]
+    pub dry_run: Option<DryRun>,
+}
+
+/// How to tell of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DryRun {
+    No,
+    Table,
+    Json,
+}
+
+impl std::str::FromStr for DryRun {
+    type Err = String;
+
+    /// The environment says it as other switches are said there.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "table" | "1" | "true" | "yes" | "on" => Ok(DryRun::Table),
+            "json" => Ok(DryRun::Json),
+            "" | "0" | "false" | "no" | "off" => Ok(DryRun::No),
+            _ => Err("must be `table` or `json`".into()),
+        }
+    }
 }
 
 impl InputArgs {
+    /// Whether inputs may have wishes of their own.
+    pub fn has_manifest(&self) -> bool {
+        !self.manifest.is_empty()
+    }
+
+    /// Which part of the inputs is meant.
+    pub fn shard(&self) -> Result<Option<Shard>> {
+        let variable = |name: &str| std::env::var(name).ok();
+        self.shard.map(|shard| shard.resolve(&variable)).transpose()
+    }
+
     pub fn finding(&self) -> InputOptions {
         InputOptions {
             recursive: self.recursive,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::inputs::DryRun;
 pub use self::model::Release;
 pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
@@ -184,6 +185,11 @@ impl Args {
         }
     }
 
+    /// How to tell what would be done, if nothing is to be done.
+    pub fn dry_run(&self) -> Option<DryRun> {
+        self.input.dry_run.filter(|how| *how != DryRun::No)
+    }
+
     pub fn quiet(&self) -> bool {
         self.quiet
     }
@@ -202,7 +208,7 @@ impl Args {
 
     /// What the library is to do.
     pub fn job(&self) -> Result<Job> {
-        let plan = self.output.plan()?;
+        let plan = self.output.plan(!self.input.has_manifest())?;
         let mut decode = DecodeOptions::default();
         self.speech.set(&mut decode)?;
         self.decoding.set(&mut decode)?;
@@ -213,6 +219,7 @@ impl Args {
         Ok(Job {
             inputs: self.input.inputs.clone(),
             finding: self.input.finding(),
+            shard: self.input.shard()?,
             plan,
             shape,
             audio: self.speech.audio(),

@@ -5,10 +5,10 @@ use std::path::Path;
 use super::{Conductor, Message, What};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::export::{self, sweep_unfinished, write_file};
+use crate::export::{self, Format, sweep_unfinished, write_file};
 use crate::job::file::File;
 use crate::job::journal::Journal;
-use crate::job::{Event, concerns_all, partial};
+use crate::job::{Event, concerns_all, done, partial};
 use crate::probe;
 use crate::transcript::Quality;
 
@@ -75,9 +75,17 @@ impl Conductor<'_> {
             // It is only read if the outputs are written, and it is not removed.
             let _ = journal.add_writing(outputs);
         }
-        for (format, path) in &file.item.outputs {
+        let (outputs, shape) = (&file.item.outputs, &self.job.shape);
+        let contents: Vec<(Format, &Path, Vec<u8>)> = outputs
+            .iter()
+            .map(|(format, path)| (*format, &**path, format.exporter().write(&transcript, shape)))
+            .collect();
+        if let Some(origin) = &file.origin {
+            done::note(origin, &file.model.identity.name, shape, &contents);
+        }
+        for (_, path, content) in &contents {
             probe::reached("write", self.cancel);
-            write_file(path, &format.exporter().write(&transcript, &self.job.shape))?;
+            write_file(path, content)?;
             (self.on_event)(Event::Written { input: &file.name, path });
         }
         probe::reached("written", self.cancel);

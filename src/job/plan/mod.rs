@@ -1,12 +1,15 @@
 //! Which input makes which files: all that can be found wrong before any work is found here.
 
 mod clash;
+mod done;
 mod filter;
 mod find;
 mod folders;
 mod list;
 mod manifest;
 mod names;
+mod shard;
+mod template;
 mod walk;
 
 use std::path::PathBuf;
@@ -14,7 +17,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+pub use self::done::model_name;
 pub use self::find::InputOptions;
+pub use self::shard::{Shard, ShardRequest};
+pub use self::template::Template;
 
 use self::find::{Finds, Found};
 use super::{Job, Settings};
@@ -31,6 +37,8 @@ pub struct PlanOptions {
     pub output_dir: Option<PathBuf>,
     /// In that folder no others are made like those that the inputs lie in.
     pub flat: bool,
+    /// How they are called; as their inputs, if not given.
+    pub template: Option<Template>,
     /// Replace files that are there.
     pub overwrite: bool,
 }
@@ -69,6 +77,8 @@ pub struct Item {
     pub journal: Option<PathBuf>,
     /// Nothing is left to do.
     pub is_done: bool,
+    /// And why not.
+    pub why_done: String,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +103,7 @@ impl Item {
             asked: Vec::new(),
             journal: None,
             is_done: false,
+            why_done: String::new(),
         }
     }
 
@@ -108,51 +119,64 @@ impl Item {
     }
 }
 
-/// Looks at every input and every place for an output. All that is wrong is told at once.
-pub fn plan(job: &Job) -> Result<Plan, Vec<Error>> {
+/// Looks at every input and every place for an output. All that is wrong is told at once. A rehearsal leaves
+/// everything as it is, folders too.
+pub fn plan(job: &Job, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
     let finds = find::find(&job.inputs, &job.finding, Some(&job.settings));
-    let mut plan = assemble(finds, &job.plan)?;
-    let todo = plan.items.iter_mut().filter(|item| !item.is_done);
+    let Plan { mut items, mut failures, mut notes } = named(finds, &job.plan, Some(&job.settings))?;
+    if let Some(shard) = job.shard {
+        let count = items.len();
+        probe(&mut items.iter_mut().collect::<Vec<_>>(), job);
+        // Before it is known what is done: others may know more or less of it.
+        items = shard.take(items);
+        notes.push((format!("--shard {shard}"), format!("{} of {count} inputs", items.len())));
+    }
+    if !job.plan.overwrite {
+        notes.extend(done::leave_out(&mut items, job));
+    }
+    if !is_rehearsal {
+        failures.extend(folders::check(&mut items)?);
+    }
+    let todo = items.iter_mut().filter(|item| item.length.is_none() && (is_rehearsal || !item.is_done));
     let mut todo: Vec<&mut Item> = todo.collect();
     // What is alone needs no order.
-    if todo.len() > 1 {
-        todo.par_iter_mut().for_each(|item| item.probe(&job.audio));
+    if todo.len() > 1 || is_rehearsal {
+        probe(&mut todo, job);
     }
-    Ok(plan)
+    Ok(Plan { items, failures, notes })
 }
 
 /// The same for inputs that are no recordings.
 pub fn plan_files(inputs: &[PathBuf], options: &PlanOptions) -> Result<Plan, Vec<Error>> {
-    assemble(find::find(inputs, &InputOptions::default(), None), options)
+    let mut plan = named(find::find(inputs, &InputOptions::default(), None), options, None)?;
+    if !options.overwrite {
+        done::leave_out_files(&mut plan.items);
+    }
+    plan.failures.extend(folders::check(&mut plan.items)?);
+    Ok(plan)
 }
 
-fn assemble(finds: Finds, options: &PlanOptions) -> Result<Plan, Vec<Error>> {
+fn probe(items: &mut [&mut Item], job: &Job) {
+    items.par_iter_mut().for_each(|item| item.probe(&job.audio));
+}
+
+/// Every input with its outputs, whatever is there of them.
+fn named(finds: Finds, options: &PlanOptions, settings: Option<&Arc<Settings>>) -> Result<Plan, Vec<Error>> {
     let Finds { found, mut faults, failures, notes } = finds;
     let mut items = Vec::with_capacity(found.len());
     for (index, found) in found.into_iter().enumerate() {
-        match item(found, index + 1, options) {
+        let own = found.wish.settings.clone();
+        match item(found, index + 1, options, own.as_ref().or(settings)) {
             Ok(item) => items.push(item),
             Err(fault) => faults.push(fault),
         }
     }
     faults.extend(clash::clashes(&items));
-    if faults.is_empty() {
-        faults.extend(folders::check(&items));
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    for item in &mut items {
-        if !options.overwrite && !item.outputs.is_empty() {
-            item.outputs.retain(|(_, path)| !path.is_file());
-            item.is_done = item.outputs.is_empty();
-        }
-    }
-    Ok(Plan { items, failures, notes })
+    if faults.is_empty() { Ok(Plan { items, failures, notes }) } else { Err(faults) }
 }
 
-fn item(found: Found, index: usize, options: &PlanOptions) -> Result<Item> {
-    let names = names::names(&found, index, options)?;
+fn item(found: Found, index: usize, options: &PlanOptions, settings: Option<&Arc<Settings>>) -> Result<Item> {
+    let names = names::names(&found, index, options, settings.map(|settings| &**settings))?;
     let asked = names.outputs.iter().map(|(_, path)| path.clone()).collect();
     Ok(Item {
         id: found.wish.id,

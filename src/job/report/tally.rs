@@ -103,7 +103,7 @@ impl Tally {
                 self.planned += 1;
                 *self.open.entry(item.name()).or_default() += 1;
             }
-            Event::Skipped { input } => {
+            Event::Skipped { input, .. } => {
                 self.skipped += 1;
                 self.close(input);
             }
