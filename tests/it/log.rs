@@ -85,8 +85,6 @@ fn levels_say_how_much() {
         by_level[2] > by_level[1] && by_level[3] > by_level[2] && by_level[4] > by_level[3],
         "{by_level:?}"
     );
-    assert_eq!(lines("--quiet"), by_level[1]);
-    assert_eq!(lines("--verbose"), by_level[3]);
     // What is asked for at once counts more than what is set for long.
     assert_eq!(lines("--quiet --log-level debug"), by_level[1]);
 
@@ -94,7 +92,6 @@ fn levels_say_how_much() {
         let (_folder, mut program) = demo(&format!("talk.flac empty.mp3 --export srt {line}"));
         said(&program.env("RUST_LOG", value).output().unwrap()).lines().count()
     };
-    assert_eq!(with_variable("debug", ""), by_level[3]);
     assert_eq!(with_variable("hyper=trace,transcribe=error", ""), by_level[0]);
     assert_eq!(with_variable("transcribe=trace", "--log-level error"), by_level[0]);
 }

@@ -138,10 +138,11 @@ fn skipped_inputs_and_missed_limits_are_counted() {
     let folder = folder();
     let here = folder.path();
     output(here, "talk.flac --export srt");
-    let line = "talk.flac 録音.wav --export srt --report run.jsonl --vad --fail-under-coverage 100";
-    let hole = here.join("hole.flac");
-    std::fs::copy(fixture("long/long_en_hole.flac"), &hole).unwrap();
-    let ended = output(here, &format!("{line} hole.flac"));
+    std::fs::copy(fixture("long/short_es.flac"), here.join("deaf.flac")).unwrap();
+    // Everything counts as silence to the model.
+    let line = "talk.flac 録音.wav deaf.flac --export srt --report run.jsonl --vad --fail-under-coverage 50 \
+        --no-speech-threshold 0 --logprob-threshold 0";
+    let ended = output(here, line);
     assert_eq!(ended.status.code(), Some(7), "{}", said(&ended));
     let lines = read(here, "run.jsonl");
     check_schema(&lines);
