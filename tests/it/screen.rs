@@ -47,8 +47,9 @@ impl Terminal {
              *.flac *.mp3",
             program.display()
         );
-        // The shell behind it survives Ctrl+C.
-        let line = format!("trap : INT; sh -c '{line}'; echo ended; cat");
+        // The shell behind it survives Ctrl+C. Where a terminal that becomes narrower has no room left, tmux puts
+        // what stands in its first rows out of reach: that should not be the display.
+        let line = format!("seq 12; trap : INT; sh -c '{line}'; echo ended; cat");
         let folder = self.folder.path().to_str().unwrap();
         let size = columns.to_string();
         self.tmux(&["new-session", "-d", "-c", folder, "-x", &size, "-y", "24", &line]);
