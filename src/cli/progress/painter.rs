@@ -47,14 +47,20 @@ impl Painter {
         self.term.flush()
     }
 
-    /// Goes back to where the lines begin, however the terminal has wrapped them since, and wipes from there on.
+    /// Goes back to where the lines begin, however the terminal has wrapped them since, and wipes them.
     fn wipe(&self, lines: &[String]) -> io::Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
-        self.term.move_cursor_up(rows(lines, self.size().1) - 1)?;
-        self.term.write_str("\r")?;
-        self.term.clear_to_end_of_screen()
+        let above = rows(lines, self.size().1) - 1;
+        self.term.move_cursor_up(above)?;
+        // Row by row: what is wiped from the first row of the screen on, tmux keeps for scrolling back.
+        self.term.clear_line()?;
+        for _ in 0..above {
+            self.term.move_cursor_down(1)?;
+            self.term.clear_line()?;
+        }
+        self.term.move_cursor_up(above)
     }
 }
 
