@@ -227,6 +227,9 @@ impl<'a> Screen<'a> {
             Event::Damaged { input, damage } => self.damaged(input, damage),
             Event::Missed { input, clips, duration } => self.missed(input, clips, *duration),
             Event::Written { path } => self.note(&format!("wrote `{}`", path.display())),
+            Event::NotEmbedded { page, why } => {
+                self.warning(&format!("`{}`: does not hold its audio: {why}", page.display()))
+            }
             Event::Finished { input, transcript, quality, cues, seconds } => {
                 let asked_for = transcript.seconds_asked_for();
                 let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::file::File;
 use super::frontend::{FrontEnd, Keeping, Reading, Told};
 use super::journal::{Journal, Opened};
+use super::output;
 use super::partial;
 use super::permits::Permits;
 use super::plan::Item;
@@ -21,7 +22,7 @@ use crate::cancel::CancelToken;
 use crate::decode::DecodeOptions;
 use crate::engine::{self, Engine, Recording};
 use crate::error::{Error, Result};
-use crate::export::{self, sweep_unfinished, write_file};
+use crate::export::{self, sweep_unfinished};
 use crate::probe;
 use crate::transcript::{ModelIdentity, Quality};
 
@@ -162,6 +163,7 @@ impl<'a> Conductor<'a> {
                 basis: Arc::clone(&self.basis),
                 resume: self.job.resume,
             },
+            draws: output::is_drawn(&item),
         };
         let sender = self.sender.clone();
         let tell = move |what| drop(sender.send(Message { file: index, what }));
@@ -341,8 +343,7 @@ impl<'a> Conductor<'a> {
         }
         for (format, path) in &file.item.outputs {
             probe::reached("write", self.cancel);
-            write_file(path, &format.exporter().write(&transcript, &self.job.shape))?;
-            (self.on_event)(Event::Written { path });
+            output::write(*format, path, &transcript, &self.job.shape, &file.item.source, self.on_event)?;
         }
         probe::reached("written", self.cancel);
         partial::sweep(&file.item.asked);
@@ -392,8 +393,7 @@ impl<'a> Conductor<'a> {
             kept += usize::from(file.journal.as_ref().is_some_and(Journal::is_useful));
             let Some(transcript) = file.partial(self.identity, self.engine.tokenizer()) else { continue };
             let on_event = &mut *self.on_event;
-            let outcome =
-                partial::write(&file, &transcript, &self.job.shape, |path| on_event(Event::Written { path }));
+            let outcome = partial::write(&file, &transcript, &self.job.shape, on_event);
             outcome.unwrap_or_else(|error| on_event(Event::Failed { error: &error }));
         }
         if self.cancel.reason().is_some() {

@@ -9,7 +9,9 @@ mod convert;
 mod file;
 mod frontend;
 mod journal;
+mod output;
 mod partial;
+mod peaks;
 mod permits;
 mod plan;
 mod run;
@@ -167,6 +169,11 @@ pub enum Event<'a> {
     },
     Written {
         path: &'a Path,
+    },
+    /// The page could not take in its recording.
+    NotEmbedded {
+        page: &'a Path,
+        why: &'a str,
     },
     Finished {
         input: &'a str,

@@ -57,7 +57,7 @@ fn every_programs_json_makes_the_same_subtitles() {
     let (folder, talk) = folder();
     let at = |name: &str| folder.path().join(name);
     export().arg(&talk).args(["--export", "all", "--output-dir"]).arg(at("ours")).assert().code(0);
-    assert_eq!(names(&at("ours")).len(), 8);
+    assert_eq!(names(&at("ours")).len(), 9);
     let expected = read(at("ours/talk.srt"));
     assert!(expected.starts_with("1\n00:00:00,540 --> 00:00:01,373\nOne three.\n"), "{expected}");
     for style in ["full", "openai", "whisper-cpp", "whisperx"] {

@@ -16,7 +16,7 @@ use transcribe::audio::{AudioInput, AudioOptions};
 
 use crate::program::{Ended, Running, bare, demo, fixture, names, run};
 
-const FORMATS: [&str; 8] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv"];
+const FORMATS: [&str; 9] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv", "html"];
 
 /// By name.
 type Files = BTreeMap<String, Vec<u8>>;
