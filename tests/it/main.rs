@@ -4,6 +4,8 @@
 #![cfg(test)]
 
 mod audio;
+#[cfg(unix)]
+mod browser;
 mod cancel;
 mod chunk;
 mod cli;
@@ -12,6 +14,7 @@ mod convert;
 mod decode;
 mod engine;
 mod export;
+mod html;
 mod hub;
 mod language;
 mod mel;

@@ -90,6 +90,7 @@ pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
         "audio" => audio.clone(),
         "embedded" => embedded.clone(),
         "wave" => wave::drawn(&page),
+        "shades" => wave::shades(),
         "legend" => wave::legend(&page),
         "rated" => if page.is_rated { "yes" } else { "no" }.into(),
         "language" => escaped(&transcript.language),

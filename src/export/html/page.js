@@ -197,6 +197,13 @@
   by("shade").addEventListener("change", shade);
   shade();
 
+  // --- What to check ---
+
+  const lists = document.querySelectorAll("details.list");
+  // Where they stand before the text, they are opened when they are wanted.
+  if (matchMedia("(max-width: 62rem)").matches) for (const list of lists) list.open = false;
+  addEventListener("beforeprint", () => { for (const list of lists) list.open = true; });
+
   // --- Search ---
 
   // Letters without case and accents, and where each comes from.

@@ -77,23 +77,21 @@ fn outline(waveform: &Waveform) -> String {
     out
 }
 
-/// What its signs and the shades of the text mean: as far as there are any.
+/// What the shades of the text mean.
+pub fn shades() -> String {
+    let least = [0.0].into_iter().chain(LEVELS);
+    let sign = |(level, (least, below)): (usize, (f64, f64))| {
+        format!("<li><i class=\"c{level}\"></i>{:.0}–{}</li>", least * 100.0, percent(below))
+    };
+    least.zip(LEVELS).enumerate().map(sign).collect()
+}
+
+/// What the signs in the strip mean: as far as there are any.
 pub fn legend(page: &Page<'_>) -> String {
     let mut out = String::new();
     let mut sign = |class: &str, means: &str| {
         out.push_str(&format!("<li><i class=\"{class}\"></i>{}</li>", escaped(means)));
     };
-    if page.is_rated {
-        let mut least = 0.0;
-        for (level, below) in LEVELS.into_iter().enumerate() {
-            let means = match level {
-                0 => format!("less than {} sure", percent(below)),
-                _ => format!("{} to {}", percent(least), percent(below)),
-            };
-            sign(&format!("shade c{level}"), &means);
-            least = below;
-        }
-    }
     let transcript = page.transcript;
     let skips = |why| transcript.skipped.iter().any(|span| span.why == why);
     if skips(SkipReason::Silence) {
