@@ -241,7 +241,7 @@ fn a_recording_is_written_in_every_format() {
     program.arg(audio).args(["--model", "demo", "--export", "all", "--subtitles", "readable"]);
     program.args(["--max-line-width", "12", "--json-style", "hf", "--output-dir"]).arg(&out);
     Command::from_std(program).assert().code(0).stderr(is_empty());
-    let formats = ["ass", "csv", "json", "lrc", "srt", "tsv", "txt", "vtt"];
+    let formats = ["ass", "csv", "html", "json", "lrc", "srt", "tsv", "txt", "vtt"];
     assert_eq!(names(&out), formats.map(|format| format!("short_en.{format}")));
     assert!(read(out.join("short_en.json")).starts_with("{\"text\": \" One three."));
     assert!(read(out.join("short_en.srt")).ends_with("\neight Monday\nsix door.\n\n"));

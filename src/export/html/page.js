@@ -3,6 +3,7 @@
 (() => {
   const by = (id) => document.getElementById(id);
   const body = document.body, player = by("player"), wave = by("wave"), text = by("text");
+  const header = document.querySelector("header");
   const duration = Number(body.dataset.duration);
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   // A press counts as one on what it is in, which may be a text without elements.
@@ -66,9 +67,12 @@
   };
 
   const reveal = (element) => {
-    const box = element.getBoundingClientRect(), top = document.querySelector("header").offsetHeight;
-    const isSeen = box.top > top + 8 && box.bottom < innerHeight * 0.85;
-    if (!isSeen) element.scrollIntoView({ block: "center", behavior: still.matches ? "auto" : "smooth" });
+    const box = element.getBoundingClientRect();
+    const isSeen = box.top > header.getBoundingClientRect().bottom + 8 && box.bottom < innerHeight * 0.85;
+    // A long way is no help to the eye.
+    const isFar = Math.abs(box.top) > 3 * innerHeight;
+    const behavior = still.matches || isFar ? "instant" : "smooth";
+    if (!isSeen) element.scrollIntoView({ block: "center", behavior });
   };
   // Whoever scrolls is let alone for a while.
   const follow = (element) => {
@@ -77,6 +81,10 @@
   for (const kind of ["wheel", "touchmove"]) {
     addEventListener(kind, () => { scrolled = performance.now(); }, { passive: true });
   }
+
+  // How much of the screen it takes depends on the screen.
+  new ResizeObserver(() => document.documentElement.style.setProperty("--head", `${header.offsetHeight}px`))
+    .observe(header);
 
   const tick = () => {
     show();
