@@ -91,12 +91,23 @@ fn link(page: &Path, recording: &Path) -> String {
         (from, to) = (left.clone(), right.clone());
     }
     let is_apart = to.clone().any(|part| matches!(part, Component::Prefix(_) | Component::RootDir));
-    let names: Vec<String> = match is_apart {
-        // On another drive.
-        true => return format!("file:///{}", encoded(recording.as_os_str()).replace("%5C", "/")),
-        false => from.map(|_| "..".to_owned()).chain(to.map(|part| encoded(part.as_os_str()))).collect(),
-    };
-    names.join("/")
+    if is_apart {
+        return absolute(&recording);
+    }
+    let names = from.map(|_| "..".to_owned()).chain(to.map(|part| encoded(part.as_os_str())));
+    names.collect::<Vec<_>>().join("/")
+}
+
+/// Of what lies on another drive.
+fn absolute(recording: &Path) -> String {
+    let names = recording.components().filter_map(|part| match part {
+        Component::Prefix(drive) => {
+            Some(drive.as_os_str().to_string_lossy().trim_start_matches(r"\\?\").to_owned())
+        }
+        Component::RootDir => None,
+        part => Some(encoded(part.as_os_str())),
+    });
+    format!("file:///{}", names.collect::<Vec<_>>().join("/"))
 }
 
 /// The same for every way to write a path; its last name may be a link's.
@@ -167,6 +178,7 @@ mod tests {
         for (page, recording, expected) in cases {
             assert_eq!(link(&at(page), &at(recording)), expected, "{page} {recording}");
         }
+        assert_eq!(absolute(Path::new("/a b/c.mp3")), "file:///a%20b/c.mp3");
     }
 
     #[test]

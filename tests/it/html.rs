@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use transcribe::export::{Format, Media, Shape, page};
 use transcribe::transcript::{Seam, SkipReason, Skipped, Transcript, Waveform};
 
@@ -15,7 +15,7 @@ fn written(transcript: &Transcript) -> String {
     String::from_utf8(Format::Html.exporter().write(transcript, &Shape::default())).unwrap()
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -25,10 +25,10 @@ fn between<'p>(page: &'p str, from: &str, to: &str) -> &'p str {
     rest.split_once(to).unwrap_or_else(|| panic!("no {to}")).0
 }
 
-const HOSTILE: &str =
+pub const HOSTILE: &str =
     "</script><script>window.harm = 1</script>{{script}}<img src=x onerror='harm = 1'>&amp;\" \u{2028}x";
 
-fn hostile() -> Transcript {
+pub fn hostile() -> Transcript {
     let mut transcript = spoken();
     transcript.source = format!("a\"'{HOSTILE}.mp3");
     transcript.language = "\"><b>".into();
@@ -142,8 +142,80 @@ fn an_embedded_recording_is_all_there() {
     assert!(page.contains("<audio id=\"player\" preload=\"metadata\"></audio>"));
 }
 
+/// A transcript beside the recording that it names, of silence: so many seconds at 16 000 a second.
+fn beside(folder: &Path, seconds: u32) -> Command {
+    let bytes = seconds * 32_000;
+    let mut header = b"RIFF".to_vec();
+    header.extend((36 + bytes).to_le_bytes());
+    header.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data");
+    header.extend(bytes.to_le_bytes());
+    let length = header.len() as u64 + u64::from(bytes);
+    fs::write(folder.join("talk.wav"), header).unwrap();
+    fs::File::options().write(true).open(folder.join("talk.wav")).unwrap().set_len(length).unwrap();
+    let segment = json!({"id": 0, "seek": 0, "start": 1.0, "end": 2.0, "text": " Hi", "tokens": [],
+        "temperature": 0.0, "avg_logprob": -0.1, "compression_ratio": 1.0, "no_speech_prob": 0.0});
+    let json = json!({"text": " Hi", "segments": [segment], "language": "en", "source": "talk.wav",
+        "duration": seconds});
+    fs::write(folder.join("a.json"), json.to_string()).unwrap();
+    let mut program = bare();
+    program.arg("export").arg(folder.join("a.json")).args(["--export", "html", "--overwrite"]);
+    program
+}
+
+#[test]
+fn a_transcript_finds_its_recording_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    assert!(run(beside(folder.path(), 10)).status.success());
+    let page = read(&at("a.html"));
+    assert!(page.contains("preload=\"metadata\" src=\"talk.wav\""));
+    assert_eq!(between(&page, "class=\"all\" d=\"", "\"").matches("h1").count(), 1_000);
+
+    let mut program = beside(folder.path(), 10);
+    program.args(["--html-audio", "none"]);
+    assert!(run(program).status.success());
+    let page = read(&at("a.html"));
+    assert!(page.contains("preload=\"metadata\"></audio>") && page.contains("class=\"all\""));
+
+    let program = beside(folder.path(), 10);
+    fs::remove_file(at("talk.wav")).unwrap();
+    assert!(run(program).status.success());
+    let page = read(&at("a.html"));
+    assert!(page.contains("preload=\"metadata\"></audio>") && !page.contains("class=\"all\""));
+}
+
+#[test]
+fn what_cannot_be_embedded_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = beside(folder.path(), 4_300);
+    program.args(["--html-audio", "embed"]);
+    let ended = run(program);
+    assert!(ended.status.success());
+    let expected = "talk.wav` has 132 MiB, and a page takes up to 128; it is linked\n";
+    assert!(ended.said.starts_with("warning: `") && ended.said.ends_with(expected), "{}", ended.said);
+    assert!(read(&folder.path().join("a.html")).contains("src=\"talk.wav\""));
+
+    let mut program = demo();
+    program.args(["-", "--export", "html", "--html-audio", "embed", "--output-dir"]).arg(folder.path());
+    program.stdin(fs::File::open(fixture("long/short_en.flac")).unwrap());
+    let ended = run(program);
+    assert!(
+        ended.said.contains("does not hold its audio: there is no file to take it from"),
+        "{}",
+        ended.said
+    );
+    let page = read(&folder.path().join("stdin.html"));
+    assert!(page.contains("class=\"all\"") && page.contains("preload=\"metadata\"></audio>"));
+
+    let mut program = demo();
+    program.args(["x.mp3", "--html-audio", "inline"]);
+    let ended = run(program);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.said.contains("known are link, embed and none"), "{}", ended.said);
+}
+
 /// A recording of a bad name, and the command that makes a page of it.
-fn recording(folder: &Path) -> (PathBuf, Command) {
+pub fn recording(folder: &Path) -> (PathBuf, Command) {
     let input = folder.join("Gespräch #1 & 50% <b>'x'.flac");
     fs::copy(fixture("long/long_en_hole.flac"), &input).unwrap();
     let mut program = demo();
@@ -170,159 +242,4 @@ fn the_same_command_makes_the_same_page() {
     assert!(wave.contains("class=\"silence\""));
     let path = between(wave, "class=\"all\" d=\"", "\"");
     assert!((1_000..=2_000).contains(&path.matches("h1").count()));
-}
-
-#[cfg(unix)]
-mod in_chromium {
-    use super::*;
-    use crate::browser::Browser;
-
-    /// A browser, and a page that was made for it.
-    fn opened(folder: &Path, audio: &str) -> Option<(Browser, Value)> {
-        let (page, mut program) = recording(folder);
-        let mut browser = Browser::start()?;
-        program.args(["--html-audio", audio]);
-        let ended = run(program);
-        assert!(ended.status.success(), "{}", ended.said);
-        browser.open(&page, "");
-        let json = serde_json::from_str(&read(&page.with_extension("json"))).unwrap();
-        Some((browser, json))
-    }
-
-    fn at_peace(browser: &Browser) {
-        assert_eq!(browser.complaints(), Vec::<String>::new());
-        let local = |url: &String| ["file:", "blob:", "data:"].iter().any(|scheme| url.starts_with(scheme));
-        assert!(browser.requests().iter().all(local), "{:?}", browser.requests());
-    }
-
-    fn near(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 0.02, "{found} instead of {expected}");
-    }
-
-    fn plays_what_is_clicked(audio: &str) {
-        let folder = tempfile::tempdir().unwrap();
-        let Some((mut browser, json)) = opened(folder.path(), audio) else { return };
-        browser.until("document.body.dataset.media === 'ready'");
-        near(browser.number("player.duration"), json["duration"].as_f64().unwrap());
-        browser.value("sought = []; player.onseeking = () => sought.push(player.currentTime); 0");
-        // The last word of the third segment.
-        let word = "text.querySelectorAll('.s')[2].querySelector('.w:last-child')";
-        browser.click(word, 0.5);
-        browser.until("sought.length");
-        let start =
-            json["segments"][2]["words"].as_array().unwrap().last().unwrap()["start"].as_f64().unwrap();
-        near(browser.number("sought[0]"), start);
-        browser.until(&format!("!player.paused && player.currentTime > {start}"));
-        assert_eq!(browser.value("document.body.className.includes('plays-now')"), true);
-
-        browser.press(" ", false);
-        browser.until("player.paused");
-        browser.value(&format!("player.currentTime = {start}; 0"));
-        browser.until(&format!(
-            "!player.seeking && {word}.matches('.now') && {word}.closest('.s').matches('.now')"
-        ));
-        browser.press("ArrowRight", false);
-        near(browser.number("player.currentTime"), start + 5.0);
-        browser.press("ArrowLeft", false);
-        near(browser.number("player.currentTime"), start);
-        browser.press("ArrowDown", false);
-        near(browser.number("player.currentTime"), json["segments"][3]["start"].as_f64().unwrap());
-        browser.press("ArrowRight", true);
-        near(
-            browser.number("player.currentTime"),
-            json["segments"][3]["words"][1]["start"].as_f64().unwrap(),
-        );
-
-        browser.click("wave", 0.75);
-        near(browser.number("player.currentTime / player.duration"), 0.75);
-        browser.click("document.querySelector('.list a')", 0.2);
-        let told = browser.number("Number(document.querySelector('.list a').hash.slice(3))");
-        browser.until(&format!("Math.abs(sought.at(-1) - {told}) < 0.02"));
-        at_peace(&browser);
-    }
-
-    #[test]
-    fn a_clicked_word_is_played_from_a_linked_recording() {
-        plays_what_is_clicked("link");
-    }
-
-    #[test]
-    fn a_clicked_word_is_played_from_an_embedded_recording() {
-        plays_what_is_clicked("embed");
-    }
-
-    #[test]
-    fn what_is_sought_is_found_and_what_is_doubtful_is_shaded() {
-        let folder = tempfile::tempdir().unwrap();
-        let Some((mut browser, json)) = opened(folder.path(), "link") else { return };
-        let texts =
-            json["segments"].as_array().unwrap().iter().map(|segment| segment["text"].as_str().unwrap());
-        let count = texts.map(|text| text.to_lowercase().matches("and friday").count()).sum::<usize>();
-        assert!(count > 1);
-        browser.press("/", false);
-        browser.ask("Input.insertText", json!({"text": "ÂND  friday".replace("  ", " ")}));
-        browser.until(&format!("hits.textContent === '1 / {count}'"));
-        assert_eq!(browser.value("CSS.highlights.get('hits').size"), count);
-        assert_eq!(browser.value("[...CSS.highlights.get('hit')][0].toString()"), "and Friday");
-        browser.press("Enter", false);
-        browser.until(&format!("hits.textContent === '2 / {count}'"));
-        browser.click("document.getElementById('before')", 0.5);
-        browser.until(&format!("hits.textContent === '1 / {count}'"));
-        browser.click("document.getElementById('before')", 0.5);
-        browser.until(&format!("hits.textContent === '{count} / {count}'"));
-        browser.click("search", 0.5);
-        browser.press("Escape", false);
-        browser.until("hits.textContent === '' && CSS.highlights.get('hits').size === 0");
-        // Typed letters are no commands.
-        assert_eq!(browser.value("shade.checked && follow.checked"), true);
-
-        let colour = "getComputedStyle(document.querySelector('.w.c0')).backgroundColor";
-        let (shaded, clear) = (browser.value(colour), json!("rgba(0, 0, 0, 0)"));
-        assert_ne!(shaded, clear);
-        assert_eq!(
-            browser.value("getComputedStyle(document.querySelector('.shades .c0')).backgroundColor"),
-            shaded
-        );
-        browser.click("shade", 0.5);
-        assert_eq!(browser.value(colour), clear);
-        browser.press("c", false);
-        assert_eq!(browser.value(colour), shaded);
-        browser.prefer("dark");
-        assert_ne!(browser.value(colour), shaded);
-        for width in [320, 700, 1600] {
-            browser.resize(width, 700);
-            let wide = format!(
-                "[...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > {width}) \
-                 .map((one) => one.tagName + ' ' + one.className + ' ' + one.id)"
-            );
-            assert_eq!(browser.value(&wide), json!([]), "{width}");
-        }
-        at_peace(&browser);
-    }
-
-    #[test]
-    fn hostile_texts_are_shown_and_do_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.html");
-        fs::write(&path, page(&hostile(), Media::None)).unwrap();
-        let Some(mut browser) = Browser::start() else { return };
-        browser.open(&path, "#t=2.6");
-        assert_eq!(browser.value("typeof harm"), "undefined");
-        assert_eq!(browser.value("document.scripts.length + document.images.length"), 1);
-        assert_eq!(browser.value("text.querySelector('.w').textContent"), HOSTILE.replace('\t', " "));
-        assert_eq!(
-            browser.value("document.querySelector('h1').textContent"),
-            hostile().source.rsplit('/').next().unwrap()
-        );
-        // Without a recording the place is still shown, and one can be opened.
-        assert_eq!(browser.value("document.querySelector('.w.now').dataset.t"), "2.54");
-        browser.click("text.querySelector('.w')", 0.5);
-        assert_eq!(browser.value("document.querySelector('.w.now').textContent"), HOSTILE);
-        let input =
-            browser.ask("Runtime.evaluate", json!({"expression": "choose"}))["result"]["objectId"].clone();
-        let files = json!({"files": [fixture("long/short_en.flac")], "objectId": input});
-        browser.ask("DOM.setFileInputFiles", files);
-        browser.until("document.body.dataset.media === 'ready' && document.getElementById('trouble').hidden");
-        at_peace(&browser);
-    }
 }

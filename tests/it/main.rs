@@ -7,6 +7,8 @@ mod audio;
 #[cfg(unix)]
 mod browser;
 mod cancel;
+#[cfg(unix)]
+mod chromium;
 mod chunk;
 mod cli;
 mod clips;

@@ -112,6 +112,14 @@
     by("trouble").hidden = false;
     by("trouble").firstElementChild.textContent = said;
   };
+  // Not every name of a file is a text.
+  const readable = (url) => {
+    try {
+      return decodeURIComponent(url);
+    } catch {
+      return url;
+    }
+  };
   const opened = (blob) => { player.src = URL.createObjectURL(blob); };
 
   player.addEventListener("loadedmetadata", () => {
@@ -124,9 +132,9 @@
     show();
   });
   player.addEventListener("error", () => {
-    const name = document.title, source = decodeURIComponent(player.getAttribute("src") ?? "");
-    trouble(source.startsWith("blob:") ? `This browser cannot play “${name}”.`
-      : `“${source}” is not there, or this browser cannot play it.`);
+    const isLinked = !player.src.startsWith("blob:");
+    trouble(isLinked ? `“${readable(player.getAttribute("src") ?? "")}” is not there, or this browser cannot play it.`
+      : "This browser cannot play the recording.");
   });
   for (const kind of ["play", "pause", "ended"]) {
     player.addEventListener(kind, () => {
@@ -233,8 +241,8 @@
   let hits = [], hit = -1;
 
   // The part of an element's text as a range.
-  const range = ({ element, start, end }) => {
-    const found = document.createRange(), walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  const range = ({ row, start, end }) => {
+    const found = document.createRange(), walker = document.createTreeWalker(row, NodeFilter.SHOW_TEXT);
     for (let at = 0, node; (node = walker.nextNode()); at += node.length) {
       if (start >= at && start < at + node.length) found.setStart(node, start - at);
       if (end > at && end <= at + node.length) found.setEnd(node, end - at);
@@ -244,7 +252,7 @@
   const mark = () => {
     for (const one of text.querySelectorAll(".s.hit")) one.classList.remove("hit");
     if (!canMark) {
-      hits[hit]?.element.closest(".s").classList.add("hit");
+      segments[hits[hit]?.at]?.element.classList.add("hit");
       return;
     }
     const isNow = new Highlight(...(hit >= 0 ? [range(hits[hit])] : []));
@@ -257,7 +265,7 @@
     tell();
     mark();
     scrolled = performance.now();
-    reveal(hits[hit].element);
+    reveal(segments[hits[hit].at].element);
   };
   const tell = () => {
     const isAsked = by("search").value.trim() !== "";
@@ -273,7 +281,7 @@
       const row = element.querySelector(".t");
       const { plain, from } = foldedSegments[at] ??= folded(row.textContent);
       for (let found = plain.indexOf(wanted); found >= 0; found = plain.indexOf(wanted, found + wanted.length)) {
-        hits.push({ element: row, start: from[found], end: from[found + wanted.length] });
+        hits.push({ at, row, start: from[found], end: from[found + wanted.length] });
       }
     });
     // Of so many nobody sees all, and each costs.
@@ -281,8 +289,9 @@
     tell();
     mark();
     if (hits.length) {
-      // The first that is not before what the reader sees.
-      const seen = hits.findIndex(({ element }) => element.getBoundingClientRect().bottom > 0);
+      // The first that is not before what the reader sees. What is in a row that is not shown has no place yet.
+      const seen = hits.findIndex(({ at }) => segments[at].element.getBoundingClientRect().bottom
+        > header.getBoundingClientRect().bottom);
       hit = Math.max(0, seen) - 1;
       step(1);
     }
