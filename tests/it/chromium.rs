@@ -158,3 +158,19 @@ fn hostile_texts_are_shown_and_do_nothing() {
     browser.until("document.body.dataset.media === 'ready' && document.getElementById('trouble').hidden");
     at_peace(&browser);
 }
+
+#[test]
+fn a_recording_that_is_gone_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.html");
+    // Half a letter is no text, but may be in a name.
+    fs::write(&path, page(&hostile(), Media::Linked("gone%C3.mp3".into()))).unwrap();
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&path, "");
+    browser.until("!trouble.hidden");
+    let said = browser.value("trouble.firstElementChild.textContent");
+    assert_eq!(said, "“gone%C3.mp3” is not there, or this browser cannot play it.");
+    assert_eq!(browser.value("play.disabled"), true);
+    browser.click("text.querySelectorAll('.w')[1]", 0.5);
+    assert_eq!(browser.value("text.querySelectorAll('.w')[1].matches('.now')"), true);
+}

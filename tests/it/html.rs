@@ -1,4 +1,4 @@
-//! Pages: what they hold, that nothing in a text can do harm, and in a real Chromium that they do what they promise.
+//! Pages: what they hold, how they come to their recordings, and that nothing in a text can do harm.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -75,7 +75,8 @@ pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
     let page = Page::new(transcript);
     let (style, script) = (plain(STYLE), plain(SCRIPT));
     let name = transcript.source.rsplit(['/', '\\']).next().unwrap_or_default();
-    let (audio, embedded) = played(&media);
+    let (audio, mut embedded) = played(media);
+    let room = embedded.len();
     let fill = |slot: &str| match slot {
         "style" => style.clone(),
         "script" => script.clone(),
@@ -88,7 +89,8 @@ pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
         "facts" => facts(&page),
         "partial" => partial(&page),
         "audio" => audio.clone(),
-        "embedded" => embedded.clone(),
+        // Too much to be held twice.
+        "embedded" => std::mem::take(&mut embedded),
         "wave" => wave::drawn(&page),
         "shades" => wave::shades(),
         "legend" => wave::legend(&page),
@@ -98,7 +100,7 @@ pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
         "lists" => lists::all(&page),
         _ => String::new(),
     };
-    let mut out = filled(&plain(TEMPLATE), fill);
+    let mut out = filled(&plain(TEMPLATE), room, fill);
     if transcript.is_partial {
         out.push_str(HTML_MARK);
         out.push('\n');
@@ -112,8 +114,8 @@ fn plain(source: &str) -> String {
 }
 
 /// The template with its `{{slots}}` filled; what is filled in is not looked at again.
-fn filled(template: &str, fill: impl Fn(&str) -> String) -> String {
-    let mut out = String::new();
+fn filled(template: &str, room: usize, mut fill: impl FnMut(&str) -> String) -> String {
+    let mut out = String::with_capacity(room);
     let mut rest = template;
     while let Some((before, slot, behind)) = rest
         .split_once("{{")
@@ -132,16 +134,16 @@ fn hash(source: &str) -> String {
 }
 
 /// The source of the player, and the element that holds an embedded recording.
-fn played(media: &Media) -> (String, String) {
+fn played(media: Media) -> (String, String) {
     match media {
         Media::None => Default::default(),
-        Media::Linked(url) => (format!(" src=\"{}\"", escaped(url)), String::new()),
+        Media::Linked(url) => (format!(" src=\"{}\"", escaped(&url)), String::new()),
         // Made a blob by the script: browsers take only short data URLs.
         Media::Embedded(bytes) => {
-            let (kind, base64) = (kind(bytes), BASE64_STANDARD.encode(bytes));
-            let element = format!(
-                "<script type=\"text/plain\" id=\"recording\" data-kind=\"{kind}\">{base64}</script>\n"
-            );
+            let kind = kind(&bytes);
+            let mut element = format!("<script type=\"text/plain\" id=\"recording\" data-kind=\"{kind}\">");
+            BASE64_STANDARD.encode_string(bytes, &mut element);
+            element.push_str("</script>\n");
             (String::new(), element)
         }
     }
