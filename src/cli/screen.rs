@@ -138,6 +138,7 @@ impl<'a> Screen<'a> {
             | Event::Cache(_)
             | Event::Moved { .. }
             | Event::NotClosed { .. }
+            | Event::NotEmbedded { .. }
             | Event::Waiting { .. }
             | Event::Download(_)
             | Event::Loading { .. }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Exporter, ass, csv, json, lrc, srt, tsv, txt, vtt};
+use super::{Exporter, ass, csv, html, json, lrc, srt, tsv, txt, vtt};
 use crate::error::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,11 +16,12 @@ pub enum Format {
     Ass,
     Lrc,
     Csv,
+    Html,
 }
 
 impl Format {
     /// What `all` stands for: openai's formats in openai's order, then those of others.
-    pub const ALL: [Format; 8] = [
+    pub const ALL: [Format; 9] = [
         Format::Txt,
         Format::Vtt,
         Format::Srt,
@@ -29,6 +30,7 @@ impl Format {
         Format::Ass,
         Format::Lrc,
         Format::Csv,
+        Format::Html,
     ];
 
     pub fn exporter(self) -> &'static dyn Exporter {
@@ -41,6 +43,7 @@ impl Format {
             Format::Ass => &ass::Ass,
             Format::Lrc => &lrc::Lrc,
             Format::Csv => &csv::Csv,
+            Format::Html => &html::Html,
         }
     }
 
@@ -107,7 +110,7 @@ mod tests {
         for list in ["", "srt,", "doc", "srt vtt"] {
             let error = Format::parse_list(list).unwrap_err();
             assert!(error.to_string().ends_with("is no format"), "{error}");
-            assert!(error.hint().unwrap().contains("txt, vtt, srt, tsv, json, ass, lrc, csv and all"));
+            assert!(error.hint().unwrap().contains("txt, vtt, srt, tsv, json, ass, lrc, csv, html and all"));
         }
     }
 }

@@ -6,6 +6,7 @@ mod csv;
 mod cues;
 mod file;
 mod format;
+mod html;
 mod json;
 mod lrc;
 mod partial;
@@ -21,8 +22,9 @@ mod vtt;
 pub use cues::{Cue, CueQuality, CueWord, cues, quality};
 pub use file::{sweep_unfinished, sync_folder, write_file};
 pub use format::Format;
+pub use html::{Media, page};
 pub use partial::is_partial;
-pub use shape::{JsonStyle, Limits, Preset, Shape};
+pub use shape::{HtmlAudio, JsonStyle, Limits, Preset, Shape};
 
 use crate::transcript::Transcript;
 

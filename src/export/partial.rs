@@ -5,6 +5,8 @@ use crate::transcript::{Segment, Transcript};
 const MARK: &str = "[partial]";
 /// How long it is shown.
 const SECONDS: f64 = 2.0;
+/// The end of a page.
+pub const HTML_MARK: &str = "<!-- [partial] -->";
 /// The end of a line of JSON.
 pub const JSON_MARK: &str = ", \"partial\": true";
 
@@ -24,5 +26,6 @@ pub fn is_partial(content: &[u8]) -> bool {
     let content = content.trim_ascii_end();
     // Some formats quote their texts.
     content.strip_suffix(b"\"").unwrap_or(content).ends_with(MARK.as_bytes())
+        || content.ends_with(HTML_MARK.as_bytes())
         || content.strip_suffix(b"}").is_some_and(|line| line.ends_with(JSON_MARK.as_bytes()))
 }

@@ -17,6 +17,7 @@ pub struct Shape {
     pub vtt_words: bool,
     pub limits: Limits,
     pub json: JsonStyle,
+    pub html_audio: HtmlAudio,
 }
 
 /// Who decides where a subtitle ends and the next begins.
@@ -57,6 +58,18 @@ pub enum JsonStyle {
     WhisperX,
     /// As the pipelines of transformers.
     Hf,
+}
+
+/// Where a page has its recording from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HtmlAudio {
+    /// Beside it, or wherever it lies seen from there.
+    #[default]
+    Link,
+    /// It holds it.
+    Embed,
+    /// Nowhere.
+    None,
 }
 
 impl Shape {
@@ -121,6 +134,19 @@ impl std::str::FromStr for JsonStyle {
             "whisperx" => Ok(JsonStyle::WhisperX),
             "hf" => Ok(JsonStyle::Hf),
             _ => Err(unknown(name, &Self::NAMES.join(", "))),
+        }
+    }
+}
+
+impl std::str::FromStr for HtmlAudio {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "link" => Ok(HtmlAudio::Link),
+            "embed" => Ok(HtmlAudio::Embed),
+            "none" => Ok(HtmlAudio::None),
+            _ => Err(unknown(name, "link, embed and none")),
         }
     }
 }

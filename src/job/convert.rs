@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::adopt;
+use super::output;
 use super::plan::{Item, Plan, PlanOptions, Source, plan_files};
 use super::{Event, Summary};
 use crate::cancel::CancelToken;
 use crate::error::{Error, InputFault, Result};
-use crate::export::{Cue, CueQuality, Format, Shape, quality, write_file};
+use crate::export::{Cue, CueQuality, Format, Shape, quality};
 use crate::import::{self, Fault, Kind};
 use crate::transcript::Transcript;
 
@@ -47,9 +48,10 @@ pub fn convert(
             continue;
         }
         on_event(Event::Started { input, number: index + 1, count });
-        match convert_one(item, &conversion.shape, on_event) {
+        match convert_one(item, &conversion.shape, cancel, on_event) {
             Ok(()) => summary.done += 1,
             Err(error) => {
+                cancel.check().map_err(|error| vec![error])?;
                 on_event(Event::Failed { input, error: &error });
                 summary.failures.push(error);
             }
@@ -59,8 +61,13 @@ pub fn convert(
     Ok(summary)
 }
 
-fn convert_one(item: &Item, shape: &Shape, on_event: &mut dyn FnMut(Event<'_>)) -> Result<()> {
-    let (transcript, is_timed) = read(item)?;
+fn convert_one(
+    item: &Item,
+    shape: &Shape,
+    cancel: &CancelToken,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<()> {
+    let (mut transcript, is_timed) = read(item)?;
     let lacks = |what, needed_by: &str| {
         let needed_by = needed_by.to_owned();
         Err(Error::input(item.name(), InputFault::Lacks { what, needed_by }))
@@ -76,9 +83,16 @@ fn convert_one(item: &Item, shape: &Shape, on_event: &mut dyn FnMut(Event<'_>)) 
     if item.asked.is_empty() {
         on_event(Event::Segments(&transcript.segments));
     }
+    let mut recording = Source::Stdin;
+    if output::is_drawn(item)
+        && let Some((found, waveform)) = output::recording_of(&item.source, &transcript, cancel)?
+    {
+        recording = found;
+        transcript.waveform = Some(waveform);
+    }
     for (format, path) in &item.outputs {
-        write_file(path, &format.exporter().write(&transcript, shape))?;
-        on_event(Event::Written { input: &item.name(), path });
+        let content = output::content(*format, path, &transcript, shape, &recording, on_event);
+        output::write(&item.name(), path, &content, on_event)?;
     }
     Ok(())
 }

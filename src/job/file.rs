@@ -16,7 +16,7 @@ use crate::chunk::Gap;
 use crate::decode::{DecodedChunk, Segment};
 use crate::engine::{LanguageGuess, Recording};
 use crate::time::seconds_of_frames;
-use crate::transcript::{Damage, SkipReason, Skipped, Transcript};
+use crate::transcript::{Damage, Seam, SkipReason, Skipped, Transcript};
 
 pub struct File {
     pub item: Item,
@@ -208,6 +208,8 @@ impl File {
                 packets: damage.packets,
                 truncated: damage.incomplete,
             }),
+            waveform: self.reading.as_ref().and_then(|reading| reading.waveform.clone()),
+            seams: self.seams(),
             quality: None,
             is_partial: false,
         }
@@ -237,6 +239,15 @@ impl File {
         let end = reading.clips_end.map(seconds_of_frames).filter(|end| *end < duration);
         skipped.extend(end.map(|start| Skipped { start, end: duration, why: SkipReason::NotAskedFor }));
         skipped
+    }
+
+    /// Where each chunk but the first begins.
+    fn seams(&self) -> Vec<Seam> {
+        let seam = |place: &Place| Seam {
+            at: seconds_of_frames(place.stretch.first as u64),
+            follows: place.follows,
+        };
+        self.places.values().skip(1).map(seam).collect()
     }
 
     fn speech(&self) -> Option<Vec<(f64, f64)>> {

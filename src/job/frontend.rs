@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::done::{self, Origin};
 use super::journal::{Finished, Journal, Kept, Opened, Place, Refusal};
+use super::peaks::Peaks;
 use super::permits::Permits;
 use super::plan::Source;
 use super::work::{Basis, Content, Work};
@@ -19,6 +20,7 @@ use crate::error::{Error, InputFault, Result, caught};
 use crate::mel::{ChunkMaker, Division, Ears, Extent, MelChunk, MelMeter};
 use crate::probe;
 use crate::time::{HOP, seconds_of_samples};
+use crate::transcript::Waveform;
 
 /// Chunks of one recording that may wait for the one before them: more would only keep others out.
 const FOLLOWERS: usize = 2;
@@ -35,6 +37,8 @@ pub struct FrontEnd {
     pub permits: Permits,
     pub cancel: CancelToken,
     pub keeping: Keeping,
+    /// A waveform is wanted.
+    pub draws: bool,
 }
 
 /// Where and for which work a journal is kept.
@@ -74,6 +78,7 @@ pub struct Reading {
     /// The frame behind which nothing was asked for.
     pub clips_end: Option<u64>,
     pub damage: Damage,
+    pub waveform: Option<Waveform>,
 }
 
 impl Reading {
@@ -100,12 +105,14 @@ impl FrontEnd {
         let claimed = reader.duration_hint();
         let mut maker = ChunkMaker::of(self.engine.n_mels(), division, &self.selection);
         let mut ears = self.ears(division);
+        let mut peaks = self.draws.then(Peaks::new);
         let followers = Permits::new(FOLLOWERS);
         let (mut chunks, mut samples, mut made) = (Vec::new(), 0, 0);
         while let Some(block) = reader.next_block()? {
             probe::reached("read", &self.cancel);
             self.cancel.check()?;
             ears.iter_mut().for_each(|ears| ears.push(block, samples));
+            peaks.iter_mut().for_each(|peaks| peaks.push(block));
             samples += block.len() as u64;
             maker.push(block, &mut chunks);
             let read = seconds_of_samples(samples);
@@ -139,6 +146,7 @@ impl FrontEnd {
             account,
             clips_end: self.selection.clips.end(),
             damage: reader.damage().clone(),
+            waveform: peaks.map(Peaks::finish),
         })
     }
 

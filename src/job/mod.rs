@@ -12,7 +12,9 @@ mod frontend;
 mod guard;
 mod journal;
 mod models;
+mod output;
 mod partial;
+mod peaks;
 mod permits;
 mod plan;
 mod queue;
@@ -233,6 +235,11 @@ pub enum Event<'a> {
     Written {
         input: &'a str,
         path: &'a Path,
+    },
+    /// The page could not take in its recording.
+    NotEmbedded {
+        page: &'a Path,
+        why: &'a str,
     },
     Finished {
         input: &'a str,

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::file::File;
+use super::{Event, output};
 use crate::error::{Error, Result};
-use crate::export::{Shape, is_partial, write_file};
+use crate::export::{Shape, is_partial};
 use crate::transcript::Transcript;
 
 /// The name of such a file.
@@ -24,7 +25,7 @@ pub fn write(
     file: &File,
     transcript: &Transcript,
     shape: &Shape,
-    mut written: impl FnMut(&Path),
+    on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<()> {
     for (format, output) in &file.item.outputs {
         let path = path_of(output);
@@ -32,8 +33,8 @@ pub fn write(
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(Error::Output { path, source });
         }
-        write_file(&path, &format.exporter().write(transcript, shape))?;
-        written(&path);
+        let content = output::content(*format, &path, transcript, shape, &file.item.source, on_event);
+        output::write(&file.name, &path, &content, on_event)?;
     }
     Ok(())
 }

@@ -2,9 +2,11 @@
 //! network, no format and no file.
 
 mod quality;
+mod waveform;
 
 pub use crate::decode::{Decision, Fault, Rejected, Rule, Segment, Word};
 pub use quality::{Coverage, Fallback, Quality, Span, confidence, mean_confidence};
+pub use waveform::{Seam, Waveform};
 
 /// What became of one input.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,6 +35,10 @@ pub struct Transcript {
     /// What an earlier run found, if this was read from its results.
     pub quality: Option<Quality>,
     pub damage: Damage,
+    /// How it looks, if that is to be drawn.
+    pub waveform: Option<Waveform>,
+    /// Where it was cut, in the order of time, as far as that is known.
+    pub seams: Vec<Seam>,
     /// The work was stopped: what comes after `duration` is missing.
     pub is_partial: bool,
 }

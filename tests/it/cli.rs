@@ -70,7 +70,7 @@ fn mistakes_on_the_command_line_end_with_2() {
     program().assert().code(2).stdout(is_empty()).stderr(contains("Usage: transcribe"));
     mistake(&["--exprot", "srt"], "--export");
     mistake(&["--language", "germna"], "german");
-    mistake(&["--export", "doc"], "known are txt, vtt, srt, tsv, json, ass, lrc, csv and all");
+    mistake(&["--export", "doc"], "known are txt, vtt, srt, tsv, json, ass, lrc, csv, html and all");
     mistake(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, metal");
     mistake(&["--task", "translation"], "translate");
     mistake(&["--output-dir", "out"], "hint: say which formats");
@@ -245,11 +245,11 @@ fn what_is_done_is_not_done_again_unless_asked() {
         program.assert().code(0).stdout(is_empty())
     };
     run(&[]);
-    let first: Vec<String> = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv"]
+    let first: Vec<String> = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv", "html"]
         .map(|e| read(&out.join(format!("talk.{e}"))))
         .into();
     assert!(first.iter().all(|content| !content.is_empty()));
-    assert_eq!(crate::program::names(&out).len(), 8);
+    assert_eq!(crate::program::names(&out).len(), 9);
 
     std::fs::write(out.join("talk.srt"), "edited by hand").unwrap();
     std::fs::remove_file(out.join("talk.vtt")).unwrap();

@@ -57,7 +57,7 @@ fn every_programs_json_makes_the_same_subtitles() {
     let (folder, talk) = folder();
     let at = |name: &str| folder.path().join(name);
     export().arg(&talk).args(["--export", "all", "--output-dir"]).arg(at("ours")).assert().code(0);
-    assert_eq!(names(&at("ours")).len(), 8);
+    assert_eq!(names(&at("ours")).len(), 9);
     let expected = read(at("ours/talk.srt"));
     assert!(expected.starts_with("1\n00:00:00,540 --> 00:00:01,373\nOne three.\n"), "{expected}");
     for style in ["full", "openai", "whisper-cpp", "whisperx"] {
@@ -241,7 +241,7 @@ fn a_recording_is_written_in_every_format() {
     program.arg(audio).args(["--model", "demo", "--export", "all", "--subtitles", "readable"]);
     program.args(["--max-line-width", "12", "--json-style", "hf", "--output-dir"]).arg(&out);
     Command::from_std(program).assert().code(0).stderr(is_empty());
-    let formats = ["ass", "csv", "json", "lrc", "srt", "tsv", "txt", "vtt"];
+    let formats = ["ass", "csv", "html", "json", "lrc", "srt", "tsv", "txt", "vtt"];
     assert_eq!(names(&out), formats.map(|format| format!("short_en.{format}")));
     assert!(read(out.join("short_en.json")).starts_with("{\"text\": \" One three."));
     assert!(read(out.join("short_en.srt")).ends_with("\neight Monday\nsix door.\n\n"));

@@ -5,7 +5,11 @@
 
 mod audio;
 mod batch;
+#[cfg(unix)]
+mod browser;
 mod cancel;
+#[cfg(unix)]
+mod chromium;
 mod chunk;
 mod cli;
 mod clips;
@@ -13,6 +17,7 @@ mod convert;
 mod decode;
 mod engine;
 mod export;
+mod html;
 mod hub;
 mod inputs;
 mod language;

@@ -16,7 +16,7 @@ use transcribe::audio::{AudioInput, AudioOptions};
 
 use crate::program::{DONE, Ended, Running, bare, demo, fixture, names, run};
 
-const FORMATS: [&str; 8] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv"];
+const FORMATS: [&str; 9] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv", "html"];
 
 /// By name.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -117,6 +117,12 @@ pub fn check_files(place: &Place) {
     }
 }
 
+/// The rows of a page.
+fn article(page: &str) -> &str {
+    let rows = page.split_once("<article").unwrap().1.split_once("</article>").unwrap().0;
+    &rows[rows.find("<p class=\"s").unwrap()..]
+}
+
 /// The beginning of the whole, and a mark.
 fn check_partial(name: &str, content: &[u8]) {
     let (stem, format) = name.split_once(".partial.").unwrap_or_else(|| panic!("{name} is left over"));
@@ -136,14 +142,16 @@ fn check_partial(name: &str, content: &[u8]) {
     // Times, or the number of the cue, stand before the mark.
     let text = content
         .trim_end()
-        .trim_end_matches('"')
+        .trim_end_matches(['"', ' ', '-', '>'])
         .strip_suffix("[partial]")
         .unwrap_or_else(|| panic!("{name}: {content}"));
     let said = match format {
         "txt" => text,
+        "html" => article(text),
         "tsv" | "ass" | "lrc" | "csv" => &text[..text.trim_end_matches('\n').rfind('\n').unwrap() + 1],
         _ => &text[..text.rfind("\n\n").unwrap() + 2],
     };
+    let whole = if format == "html" { article(whole) } else { whole };
     assert!(said.len() > 8 && whole.starts_with(said), "{name}: {content}");
 }
 

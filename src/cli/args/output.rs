@@ -24,8 +24,8 @@ pub struct OutputArgs {
 /// Which files are written, wherever their text is from.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// Write files instead of printing text: txt, srt, vtt, ass, lrc, tsv, csv, json, several with
-    /// commas, or all
+    /// Write files instead of printing text: txt, srt, vtt, ass, lrc, tsv, csv, json, html, several
+    /// with commas, or all
     #[arg(long, short, alias = "output_format", env = "TRANSCRIBE_EXPORT", value_name = "FORMATS",
         help_heading = OUTPUT)]
     export: Option<String>,

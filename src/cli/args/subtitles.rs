@@ -4,7 +4,7 @@ use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{Args, value_parser};
 
 use crate::error::{Error, Result};
-use crate::export::{JsonStyle, Limits, Preset, Shape};
+use crate::export::{HtmlAudio, JsonStyle, Limits, Preset, Shape};
 
 const SUBTITLES: &str = "Subtitles";
 const OUTPUT: &str = "Output";
@@ -74,6 +74,11 @@ pub struct SubtitleArgs {
     #[arg(long, env = "TRANSCRIBE_JSON_STYLE", value_name = "STYLE", default_value = "full",
         help_heading = OUTPUT)]
     json_style: JsonStyle,
+
+    /// Where a page has its audio from: link to the file, embed it (up to 128 MiB), none
+    #[arg(long, env = "TRANSCRIBE_HTML_AUDIO", value_name = "WHERE", default_value = "link",
+        help_heading = OUTPUT)]
+    html_audio: HtmlAudio,
 }
 
 impl SubtitleArgs {
@@ -87,6 +92,7 @@ impl SubtitleArgs {
             vtt_words: self.vtt_words,
             limits: self.limits()?,
             json: self.json_style,
+            html_audio: self.html_audio,
         })
     }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use super::{Conductor, Message, What};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::export::{self, Format, sweep_unfinished, write_file};
+use crate::export::{self, Format, sweep_unfinished};
 use crate::job::file::File;
 use crate::job::journal::Journal;
-use crate::job::{Event, concerns_all, done, partial};
+use crate::job::{Event, concerns_all, done, output, partial};
 use crate::probe;
 use crate::transcript::Quality;
 
@@ -76,17 +76,18 @@ impl Conductor<'_> {
             let _ = journal.add_writing(outputs);
         }
         let (outputs, shape) = (&file.item.outputs, &self.job.shape);
-        let contents: Vec<(Format, &Path, Vec<u8>)> = outputs
-            .iter()
-            .map(|(format, path)| (*format, &**path, format.exporter().write(&transcript, shape)))
-            .collect();
+        let mut contents: Vec<(Format, &Path, Vec<u8>)> = Vec::with_capacity(outputs.len());
+        for (format, path) in outputs {
+            let source = &file.item.source;
+            let content = output::content(*format, path, &transcript, shape, source, self.on_event);
+            contents.push((*format, path, content));
+        }
         if let Some(origin) = &file.origin {
             done::note(origin, &file.model.identity.name, shape, &contents);
         }
         for (_, path, content) in &contents {
             probe::reached("write", self.cancel);
-            write_file(path, content)?;
-            (self.on_event)(Event::Written { input: &file.name, path });
+            output::write(&file.name, path, content, self.on_event)?;
         }
         probe::reached("written", self.cancel);
         partial::sweep(&file.item.asked);
@@ -137,8 +138,7 @@ impl Conductor<'_> {
             kept += usize::from(file.journal.as_ref().is_some_and(Journal::is_useful));
             let Some(transcript) = file.partial() else { continue };
             let (input, on_event) = (&file.name, &mut *self.on_event);
-            let tell = |path: &Path| on_event(Event::Written { input, path });
-            let outcome = partial::write(&file, &transcript, &self.job.shape, tell);
+            let outcome = partial::write(&file, &transcript, &self.job.shape, on_event);
             outcome.unwrap_or_else(|error| on_event(Event::Failed { input, error: &error }));
         }
         if self.cancel.reason().is_some() {

@@ -12,6 +12,7 @@ use crate::job::file::File;
 use crate::job::frontend::{FrontEnd, Keeping};
 use crate::job::guard::Verdict;
 use crate::job::models::{InUse, Which, is_shortage};
+use crate::job::output;
 use crate::job::plan::Item;
 use crate::job::queue::Waiting;
 use crate::job::work::Basis;
@@ -125,6 +126,7 @@ impl Conductor<'_> {
             permits: model.permits.clone(),
             cancel: self.cancel.clone(),
             keeping: Keeping { path: item.journal.clone(), basis: Arc::new(basis), resume: self.job.resume },
+            draws: output::is_drawn(&item),
         };
         let sender = self.sender.clone();
         let tell = move |what| drop(sender.send(Message { file: index, what }));

@@ -116,6 +116,7 @@ impl Lines {
             | Event::Cache(_)
             | Event::Moved { .. }
             | Event::NotClosed { .. }
+            | Event::NotEmbedded { .. }
             | Event::Waiting { .. }
             | Event::Segments(_)
             | Event::Window { .. }

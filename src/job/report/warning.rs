@@ -39,6 +39,10 @@ pub fn warning(event: &Event<'_>) -> Vec<Warning> {
         Event::NotClosed { why } => {
             vec![Warning { input: None, kind: "not_closed", message: (*why).to_owned() }]
         }
+        Event::NotEmbedded { page, why } => {
+            let message = format!("`{}`: does not hold its audio: {why}", page.display());
+            vec![Warning { input: None, kind: "not_embedded", message }]
+        }
         Event::Waiting { input, why } => warn(input, "waiting", format!("waits: {why}")),
         _ => Vec::new(),
     }

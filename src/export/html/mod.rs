@@ -1,0 +1,203 @@
+//! One page with all that is known of one input: its text to be listened to, searched and checked. It needs nothing
+//! but itself and, if that is linked, the recording; what may run in it are its own script and styles alone.
+
+mod lists;
+mod spell;
+mod text;
+mod wave;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use sha2::{Digest, Sha256};
+
+use self::spell::{clock, escaped, number, percent};
+use super::Exporter;
+use super::partial::HTML_MARK;
+use super::shape::Shape;
+use crate::transcript::{Quality, SkipReason, Transcript};
+
+pub struct Html;
+
+/// What a page plays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Media {
+    /// What the reader opens in it.
+    None,
+    /// A file, by its URL as seen from the page.
+    Linked(String),
+    /// The bytes of a file.
+    Embedded(Vec<u8>),
+}
+
+const TEMPLATE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+impl Exporter for Html {
+    fn extension(&self) -> &'static str {
+        "html"
+    }
+
+    fn write(&self, transcript: &Transcript, _: &Shape) -> Vec<u8> {
+        page(transcript, Media::None)
+    }
+}
+
+/// What is drawn and listed of a transcript.
+struct Page<'t> {
+    transcript: &'t Transcript,
+    quality: Quality,
+    /// Seconds from end to end; more than 0.
+    duration: f64,
+    /// Somebody knows how likely the text is.
+    is_rated: bool,
+}
+
+impl<'t> Page<'t> {
+    fn new(transcript: &'t Transcript) -> Self {
+        let ends = transcript.segments.iter().map(|segment| segment.end);
+        let heard = transcript.waveform.as_ref().map_or(0.0, |waveform| waveform.seconds());
+        // The last pair of a waveform may reach over the end.
+        let known = match transcript.is_partial || transcript.duration <= 0.0 {
+            true => transcript.duration.max(heard),
+            false => transcript.duration,
+        };
+        let is_rated = transcript.segments.iter().any(|segment| match segment.words.as_deref() {
+            Some(words @ [_, ..]) => words.iter().any(|word| word.probability > 0.0),
+            _ => segment.avg_logprob != 0.0,
+        });
+        let duration = ends.fold(known, f64::max).max(0.01);
+        Self { transcript, quality: Quality::of(transcript), duration, is_rated }
+    }
+}
+
+/// The page of a transcript.
+pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
+    let page = Page::new(transcript);
+    let (style, script) = (plain(STYLE), plain(SCRIPT));
+    let name = transcript.source.rsplit(['/', '\\']).next().unwrap_or_default();
+    let (audio, mut embedded) = played(media);
+    let room = embedded.len();
+    let fill = |slot: &str| match slot {
+        "style" => style.clone(),
+        "script" => script.clone(),
+        "style hash" => hash(&style),
+        "script hash" => hash(&script),
+        "version" => escaped(env!("CARGO_PKG_VERSION")),
+        "name" => escaped(name),
+        "duration" => number(page.duration),
+        "clock" => clock(page.duration),
+        "facts" => facts(&page),
+        "partial" => partial(&page),
+        "audio" => audio.clone(),
+        // Too much to be held twice.
+        "embedded" => std::mem::take(&mut embedded),
+        "wave" => wave::drawn(&page),
+        "shades" => wave::shades(),
+        "legend" => wave::legend(&page),
+        "rated" => if page.is_rated { "yes" } else { "no" }.into(),
+        "language" => escaped(&transcript.language),
+        "text" => text::rows(&page),
+        "lists" => lists::all(&page),
+        _ => String::new(),
+    };
+    let mut out = filled(&plain(TEMPLATE), room, fill);
+    if transcript.is_partial {
+        out.push_str(HTML_MARK);
+        out.push('\n');
+    }
+    out.into_bytes()
+}
+
+/// The same bytes wherever the sources were fetched, as hashes of them are in the page.
+fn plain(source: &str) -> String {
+    source.replace("\r\n", "\n")
+}
+
+/// The template with its `{{slots}}` filled; what is filled in is not looked at again.
+fn filled(template: &str, room: usize, mut fill: impl FnMut(&str) -> String) -> String {
+    let mut out = String::with_capacity(room);
+    let mut rest = template;
+    while let Some((before, slot, behind)) = rest
+        .split_once("{{")
+        .and_then(|(before, after)| after.split_once("}}").map(|(slot, behind)| (before, slot, behind)))
+    {
+        out.push_str(before);
+        out.push_str(&fill(slot));
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
+}
+
+fn hash(source: &str) -> String {
+    format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(source)))
+}
+
+/// The source of the player, and the element that holds an embedded recording.
+fn played(media: Media) -> (String, String) {
+    match media {
+        Media::None => Default::default(),
+        Media::Linked(url) => (format!(" src=\"{}\"", escaped(&url)), String::new()),
+        // Made a blob by the script: browsers take only short data URLs.
+        Media::Embedded(bytes) => {
+            let kind = kind(&bytes);
+            let mut element = format!("<script type=\"text/plain\" id=\"recording\" data-kind=\"{kind}\">");
+            BASE64_STANDARD.encode_string(bytes, &mut element);
+            element.push_str("</script>\n");
+            (String::new(), element)
+        }
+    }
+}
+
+/// The media type of a file by its first bytes: not every browser looks for itself.
+fn kind(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [b'R', b'I', b'F', b'F', ..] => "audio/wav",
+        [b'f', b'L', b'a', b'C', ..] => "audio/flac",
+        [b'O', b'g', b'g', b'S', ..] => "audio/ogg",
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => "audio/webm",
+        [b'F', b'O', b'R', b'M', ..] => "audio/aiff",
+        [b'c', b'a', b'f', b'f', ..] => "audio/x-caf",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "audio/mp4",
+        [0xff, 0xf0 | 0xf1 | 0xf8 | 0xf9, ..] => "audio/aac",
+        [b'I', b'D', b'3', ..] | [0xff, 0xe0..=0xff, ..] => "audio/mpeg",
+        _ => "application/octet-stream",
+    }
+}
+
+fn partial(page: &Page<'_>) -> String {
+    match page.transcript.is_partial {
+        true => format!(
+            "<p class=\"partial\" role=\"note\">The work was stopped: what comes after {} is missing.</p>\n",
+            clock(page.transcript.duration)
+        ),
+        false => String::new(),
+    }
+}
+
+/// A line about the whole.
+fn facts(page: &Page<'_>) -> String {
+    let Page { transcript, quality, .. } = page;
+    let mut facts = vec![clock(page.duration)];
+    if !transcript.language.is_empty() {
+        let likely = transcript.language_probability.map(|p| format!(" ({})", percent(p)));
+        facts.push(format!("language {}{}", escaped(&transcript.language), likely.unwrap_or_default()));
+    }
+    if !transcript.model.name.is_empty() {
+        facts.push(format!("model {}", escaped(&transcript.model.name)));
+    }
+    if let (Some(confidence), true) = (quality.confidence, page.is_rated) {
+        facts.push(format!("confidence {}", percent(confidence)));
+    }
+    if let Some(ratio) = quality.coverage.ratio {
+        facts.push(format!("{} of the speech has text", percent(ratio)));
+    }
+    let skipped = transcript.skipped_seconds(SkipReason::Silence);
+    if skipped > 0.0 {
+        facts.push(format!("{} of silence skipped", clock(skipped)));
+    }
+    if transcript.damage.any() {
+        facts.push("damaged".into());
+    }
+    facts.join(" · ")
+}
