@@ -154,10 +154,17 @@
 
   const embedded = by("recording");
   if (embedded) {
-    const letters = atob(embedded.textContent), bytes = new Uint8Array(letters.length);
-    for (let at = 0; at < letters.length; at++) bytes[at] = letters.charCodeAt(at);
+    const base64 = embedded.textContent, parts = [];
     embedded.textContent = "";
-    opened(new Blob([bytes], { type: embedded.dataset.kind }));
+    // Not every browser has the quick way. The parts are whole groups of four letters.
+    const decoded = (part) => {
+      if (Uint8Array.fromBase64) return Uint8Array.fromBase64(part);
+      const letters = atob(part), bytes = new Uint8Array(letters.length);
+      for (let at = 0; at < letters.length; at++) bytes[at] = letters.charCodeAt(at);
+      return bytes;
+    };
+    for (let at = 0; at < base64.length; at += 1 << 22) parts.push(decoded(base64.slice(at, at + (1 << 22))));
+    opened(new Blob(parts, { type: embedded.dataset.kind }));
   } else if (!player.hasAttribute("src")) {
     trouble("This page knows no recording.");
   } else if (player.error) {
