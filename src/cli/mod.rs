@@ -5,6 +5,7 @@
 mod alignment;
 mod args;
 mod bench;
+mod config;
 mod exit;
 mod export;
 mod interrupt;
@@ -19,6 +20,7 @@ pub use self::interrupt::Interrupt;
 
 use self::args::Command;
 use self::bench::BenchArgs;
+use self::config::Refusal;
 use self::export::ExportArgs;
 use self::printer::{Printer, Talk};
 use self::progress::{Progress, length};
@@ -39,10 +41,16 @@ pub fn start() -> Result<(Args, Interrupt), ExitCode> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         printer::bug(panic_text(panic.payload()), &place);
     }));
-    let args = Args::read().map_err(|told| {
-        // Help into a closed pipe is no failure.
-        let _ = told.print();
-        if told.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
+    let args = Args::read().map_err(|refusal| match refusal {
+        Refusal::CommandLine(told) => {
+            // Help into a closed pipe is no failure.
+            let _ = told.print();
+            if told.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
+        }
+        Refusal::File(errors) => {
+            errors.iter().for_each(|error| Printer::new(Talk::Normal).error(error));
+            ExitCode::Usage
+        }
     })?;
     let interrupt = Interrupt::listen().map_err(|error| {
         Printer::new(Talk::Normal).error(&error);
@@ -59,10 +67,13 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
         _ => Talk::Normal,
     };
     let printer = Printer::new(talk);
+    if let Some(listing) = args.listing() {
+        return told(printer, listing);
+    }
     match &args.command {
         None => run_job(args, printer, cancel),
         Some(Command::Bench(bench)) => run_bench(bench, printer, cancel),
-        Some(Command::Export(export)) => run_export(export, printer, cancel),
+        Some(Command::Export(export)) => run_export(args, export, printer, cancel),
         Some(Command::Score(score)) => score::run(score, printer, cancel),
     }
 }
@@ -81,7 +92,7 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
     screen.end(outcome)
 }
 
-fn run_export(args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
+fn run_export(all: &Args, args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
     let printer = if args.quiet { Printer::new(Talk::Quiet) } else { printer };
     if args.check {
         return export::check(args, printer)
@@ -89,11 +100,27 @@ fn run_export(args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> Exit
     }
     let conversion = match args.conversion() {
         Ok(conversion) => conversion,
-        Err(error) => return failed(printer, &error),
+        Err(error) => {
+            let again = |other: &Args| match &other.command {
+                Some(Command::Export(export)) => export.conversion().map(drop),
+                _ => Ok(()),
+            };
+            return failed(printer, &all.blame(error, again));
+        }
     };
     let mut screen = Screen::new(printer, conversion.plan.formats.is_empty(), cancel);
     let outcome = job::convert(&conversion, cancel, &mut |event| screen.show(&event));
     screen.end(outcome)
+}
+
+/// Prints what was asked for; whoever reads no further has what they wanted.
+fn told(printer: Printer, text: &str) -> ExitCode {
+    match printer.text(text.trim_end()) {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            failed(printer, &Error::Output { path: "standard output".into(), source })
+        }
+        _ => ExitCode::Done,
+    }
 }
 
 fn failed(printer: Printer, error: &Error) -> ExitCode {

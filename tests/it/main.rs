@@ -8,6 +8,7 @@ mod cancel;
 mod chunk;
 mod cli;
 mod clips;
+mod config;
 mod convert;
 mod decode;
 mod engine;

@@ -55,6 +55,7 @@ const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel")];
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("symphonia", &["audio/decode/", "audio/opus.rs"]),
     ("rubato", &["audio/resample.rs"]),
+    ("toml", &["cli/config/file.rs"]),
     ("indicatif", &["cli/progress.rs"]),
     ("ctrlc", &["cli/interrupt.rs"]),
     ("earshot", &["chunk/voice.rs"]),

@@ -1,5 +1,6 @@
 //! The command line: what can be said, how it is explained, and what the library is to be told.
 
+mod config;
 mod decoding;
 mod model;
 mod output;
@@ -8,6 +9,7 @@ mod subtitles;
 mod voice;
 mod words;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -18,6 +20,7 @@ pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
 
+use self::config::ConfigArgs;
 use self::decoding::DecodingArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
@@ -25,11 +28,12 @@ use self::speech::SpeechArgs;
 use self::voice::VoiceArgs;
 use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
+use crate::cli::config::{self as settings, Refusal, Settings};
 use crate::cli::exit;
 use crate::cli::export::ExportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::Job;
 
 const GENERAL: &str = "General";
@@ -121,21 +125,66 @@ pub struct Args {
     #[arg(long, short, env = "TRANSCRIBE_VERBOSE", value_parser = FalseyValueParser::new(),
         help_heading = GENERAL)]
     verbose: bool,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    #[arg(skip)]
+    source: Source,
+}
+
+/// Where the values come from.
+#[derive(Debug, Default)]
+struct Source {
+    line: Vec<OsString>,
+    settings: Settings,
+    /// What `--print-config` tells.
+    listing: Option<String>,
 }
 
 impl Args {
-    /// What was said on the command line and in the environment.
-    pub fn read() -> Result<Self, clap::Error> {
-        let matches = Self::described().try_get_matches()?;
-        Self::from_arg_matches(&matches)
+    /// What was said on the command line, in the environment and in the configuration file.
+    pub fn read() -> Result<Self, Refusal> {
+        let line: Vec<OsString> = std::env::args_os().collect();
+        let command = Self::described();
+        let said = command.clone().try_get_matches_from(&line)?;
+        let settings = Settings::load(&command, &said)?;
+        Ok(Self::with(line, settings)?)
     }
 
-    fn described() -> clap::Command {
+    fn with(line: Vec<OsString>, settings: Settings) -> Result<Self, clap::Error> {
+        let said = Self::described().try_get_matches_from(&line)?;
+        let command = settings.apply(Self::described(), &said);
+        let matches = command.clone().try_get_matches_from(&line)?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        let listing = args.config.print_config.then(|| settings::listing(&command, &matches, &settings));
+        args.source = Source { line, settings, listing };
+        Ok(args)
+    }
+
+    /// What is to be printed instead of doing anything.
+    pub fn listing(&self) -> Option<&str> {
+        self.source.listing.as_deref()
+    }
+
+    /// Tells of an error by which setting of the file it came, if by one; `made` makes the same of other arguments.
+    pub fn blame<T>(&self, error: Error, made: impl Fn(&Self) -> Result<T>) -> Error {
+        settings::blame(error, &self.source.settings, |settings| {
+            let other = Self::with(self.source.line.clone(), settings.clone()).ok()?;
+            made(&other).err()
+        })
+    }
+
+    pub fn described() -> clap::Command {
         let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled().join(", "));
         let after = format!("{EXAMPLES}\n\n{}", exit::table());
         // One sentence at the end tells about the environment; said at every option it hides the options.
         let silent = |command: clap::Command| command.mut_args(|arg| arg.hide_env(true));
-        let command = silent(Self::command()).mut_subcommands(silent);
+        let command =
+            silent(Self::command()).mut_subcommands(silent).mut_args(|arg| match arg.is_positional() {
+                true => arg.required(false).required_unless_present("print_config"),
+                false => arg,
+            });
         command.version(version).disable_help_flag(true).disable_version_flag(true).after_help(after).args([
             clap::Arg::new("help")
                 .long("help")
@@ -171,6 +220,10 @@ impl Args {
 
     /// What the library is to do.
     pub fn job(&self) -> Result<Job> {
+        self.as_said().map_err(|error| self.blame(error, Self::as_said))
+    }
+
+    fn as_said(&self) -> Result<Job> {
         let plan = self.output.plan()?;
         let mut decode = DecodeOptions::default();
         self.speech.set(&mut decode)?;
@@ -229,7 +282,7 @@ mod tests {
         for option in options {
             let long = option.get_long().unwrap();
             assert!(option.get_help_heading().is_some(), "{long}");
-            if !["help", "version"].contains(&long) {
+            if !["help", "version", "print-config"].contains(&long) {
                 let variable = format!("TRANSCRIBE_{}", long.to_uppercase().replace('-', "_"));
                 assert_eq!(option.get_env().and_then(|env| env.to_str()), Some(variable.as_str()));
             }
