@@ -110,6 +110,10 @@ pub enum ModelFault {
     NotFound(Option<String>),
     #[error("not in the cache, and `--offline` forbids to download it")]
     Offline,
+    #[error("not in the cache")]
+    NotCached,
+    #[error("another process is at it in the cache")]
+    Busy,
     #[error("{}", if *.gated { "the hub asks to accept its conditions first" } else { "not found, or private" })]
     NoAccess { gated: bool },
     #[error("download failed")]
@@ -226,6 +230,10 @@ impl ModelFault {
             ModelFault::Offline => {
                 "run once without `--offline`, name a folder with the checkpoint, or try `--model demo`, which is built in".into()
             }
+            ModelFault::NotCached => {
+                "`transcribe models list` tells what is, `transcribe models pull` fetches more".into()
+            }
+            ModelFault::Busy => "let it finish, and run again".into(),
             ModelFault::NoAccess { gated: true } => {
                 "accept them on the repository's page, and set `HF_TOKEN` to a token of that account".into()
             }
@@ -242,7 +250,7 @@ impl ModelFault {
                 "a checkpoint needs config.json, tokenizer.json and model.safetensors in Hugging Face form".into()
             }
             ModelFault::Unreadable { .. } => "check the file's permissions".into(),
-            ModelFault::Damaged { .. } => "delete it if it is still there, and run again to download it anew".into(),
+            ModelFault::Damaged { .. } => "delete it if it is still there, as `transcribe models remove` does, and run again to download it anew".into(),
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod candle;
 pub mod checkpoint;
 mod demo;
+pub mod describe;
 pub mod hub;
 pub mod lifecycle;
 mod load;
@@ -11,6 +12,7 @@ pub mod scripted;
 mod slots;
 pub mod source;
 
+pub use demo::DEMO;
 pub use load::{Model, load, load_random};
 pub use slots::Slots;
 

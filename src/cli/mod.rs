@@ -3,12 +3,16 @@
 //! Nothing but this room prints or ends the program; what happens comes as events of the job.
 
 mod alignment;
+mod amounts;
 mod args;
 mod bench;
+mod completions;
 mod config;
+mod doctor;
 mod exit;
 mod export;
 mod interrupt;
+mod models;
 mod printer;
 mod progress;
 mod score;
@@ -74,6 +78,13 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
         None => run_job(args, printer, cancel),
         Some(Command::Bench(bench)) => run_bench(bench, printer, cancel),
         Some(Command::Export(export)) => run_export(args, export, printer, cancel),
+        Some(Command::Completions(shell)) => told(printer, &completions::script(shell, Args::described())),
+        Some(Command::Man(man)) => match completions::manual(man, Args::described()) {
+            Ok(page) => page.map_or(ExitCode::Done, |page| told(printer, &page)),
+            Err(error) => failed(printer, &error),
+        },
+        Some(Command::Doctor(doctor)) => doctor::run(doctor, args.config_report(), printer, cancel),
+        Some(Command::Models(models)) => models::run(models, printer, cancel),
         Some(Command::Score(score)) => score::run(score, printer, cancel),
     }
 }

@@ -118,6 +118,12 @@ pub fn chain(error: &Error) -> String {
     text
 }
 
+/// A question on stderr, to be answered on the same line.
+pub fn ask(question: &str) {
+    let mut out = anstream::stderr().lock();
+    let _ = write!(out, "{question}").and_then(|()| out.flush());
+}
+
 /// What a panic says; for the hook.
 pub fn bug(message: &str, place: &str) {
     let printer = Printer { talk: Talk::Normal, watched: false };

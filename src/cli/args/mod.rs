@@ -28,9 +28,12 @@ use self::speech::SpeechArgs;
 use self::voice::VoiceArgs;
 use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
+use crate::cli::completions::{CompletionsArgs, ManArgs};
 use crate::cli::config::{self as settings, Refusal, Settings};
+use crate::cli::doctor::{self, DoctorArgs};
 use crate::cli::exit;
 use crate::cli::export::ExportArgs;
+use crate::cli::models::ModelsArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
 use crate::error::{Error, Result};
@@ -51,9 +54,12 @@ const EXAMPLES: &str = "Examples:
   transcribe vortrag.ogg --task translate             German speech, English text
   transcribe export talk.json --export srt            from a transcript, with no model
   transcribe score truth.txt talk.srt                 how many words are wrong
+  transcribe models pull large-v3                     fetch a model before it is needed
+  transcribe doctor                                   whether all is well on this machine
   curl -sL https://host/talk.mp3 | transcribe -       from another program
 
-Every option can be set in the environment, too: --output-dir as TRANSCRIBE_OUTPUT_DIR, and so on.
+Every option can be set in the environment, too: --output-dir as TRANSCRIBE_OUTPUT_DIR, and so on; or in a file
+transcribe.toml, as output-dir = \"out\". --print-config tells what holds and why.
 HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected when models are fetched.";
 
 /// A value that can be switched off by `none`.
@@ -76,7 +82,11 @@ impl std::str::FromStr for Threshold {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Bench(BenchArgs),
+    Completions(CompletionsArgs),
+    Doctor(DoctorArgs),
     Export(Box<ExportArgs>),
+    Man(ManArgs),
+    Models(ModelsArgs),
     Score(ScoreArgs),
 }
 
@@ -140,26 +150,52 @@ struct Source {
     settings: Settings,
     /// What `--print-config` tells.
     listing: Option<String>,
+    /// What is wrong with the file, for the doctor alone.
+    faults: Vec<Error>,
 }
 
 impl Args {
     /// What was said on the command line, in the environment and in the configuration file.
     pub fn read() -> Result<Self, Refusal> {
         let line: Vec<OsString> = std::env::args_os().collect();
-        let command = Self::described();
+        let command = Self::described_for(&line);
         let said = command.clone().try_get_matches_from(&line)?;
-        let settings = Settings::load(&command, &said)?;
-        Ok(Self::with(line, settings)?)
+        let (settings, faults) = match Settings::load(&command, &said) {
+            Err(faults) if said.subcommand_name() == Some("doctor") => (Settings::default(), faults),
+            loaded => (loaded?, Vec::new()),
+        };
+        let mut args = Self::with(line, settings)?;
+        args.source.faults = faults;
+        Ok(args)
+    }
+
+    /// What the words mean if nothing else was said, in the environment or in a file.
+    pub fn plain(line: Vec<OsString>) -> Result<Self> {
+        let command = Self::command().mut_args(|arg| arg.env(None));
+        let matches = command.try_get_matches_from(line);
+        let args = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        args.map_err(|error| Error::compute("reading options", error))
     }
 
     fn with(line: Vec<OsString>, settings: Settings) -> Result<Self, clap::Error> {
-        let said = Self::described().try_get_matches_from(&line)?;
-        let command = settings.apply(Self::described(), &said);
+        let command = Self::described_for(&line);
+        let said = command.clone().try_get_matches_from(&line)?;
+        let command = settings.apply(command, &said);
         let matches = command.clone().try_get_matches_from(&line)?;
         let mut args = Self::from_arg_matches(&matches)?;
         let listing = args.config.print_config.then(|| settings::listing(&command, &matches, &settings));
-        args.source = Source { line, settings, listing };
+        args.source = Source { line, settings, listing, faults: Vec::new() };
         Ok(args)
+    }
+
+    /// Of the configuration file, for the doctor.
+    pub fn config_report(&self) -> doctor::Config {
+        let Source { settings, faults, .. } = &self.source;
+        doctor::Config {
+            path: settings.path.clone().or_else(settings::usual_place),
+            is_used: settings.path.is_some(),
+            faults: faults.iter().map(ToString::to_string).collect(),
+        }
     }
 
     /// What is to be printed instead of doing anything.
@@ -173,6 +209,15 @@ impl Args {
             let other = Self::with(self.source.line.clone(), settings.clone()).ok()?;
             made(&other).err()
         })
+    }
+
+    /// Who only wants to see the settings need not name an input.
+    fn described_for(line: &[OsString]) -> clap::Command {
+        let command = Self::described();
+        match line.iter().any(|word| word == "--print-config") {
+            true => command.mut_args(|arg| if arg.is_positional() { arg.required(false) } else { arg }),
+            false => command,
+        }
     }
 
     pub fn described() -> clap::Command {

@@ -39,7 +39,7 @@ impl From<Vec<Error>> for Refusal {
 }
 
 /// Commands that work without settings, also where the file is wrong.
-const WITHOUT_FILE: [&str; 3] = ["completions", "man", "doctor"];
+const WITHOUT_FILE: [&str; 2] = ["completions", "man"];
 
 /// What the file says, once it is known to be right.
 #[derive(Debug, Clone, Default)]
@@ -55,11 +55,6 @@ impl Settings {
         if said.subcommand_name().is_some_and(|name| WITHOUT_FILE.contains(&name)) {
             return Ok(Self::default());
         }
-        Self::read(command, said)
-    }
-
-    /// The same, whatever the command.
-    pub fn read(command: &Command, said: &ArgMatches) -> Result<Self, Vec<Error>> {
         let one = |error| vec![error];
         let Some((path, named)) = place(said).map_err(one)? else { return Ok(Self::default()) };
         let Some(file) = File::read(&path, named).map_err(one)? else { return Ok(Self::default()) };
