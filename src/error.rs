@@ -173,7 +173,9 @@ impl Error {
             Error::Usage { hint, .. } => hint.clone(),
             Error::Input { why, .. } => why.hint(),
             Error::Model { why, .. } => Some(why.hint()),
-            Error::Device { .. } => Some("`--device cpu` works everywhere".into()),
+            Error::Device { .. } => {
+                Some("`--device cpu` works everywhere; `transcribe doctor` tells what is here".into())
+            }
             Error::OutOfMemory { .. } => Some("take a smaller `--model`".into()),
             Error::Output { .. } => Some(
                 "check the folder's permissions and free space, or choose another with `--output-dir`".into(),

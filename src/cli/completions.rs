@@ -92,7 +92,9 @@ fn pages(command: &Command, folder: &Path) -> Result<()> {
 fn page(command: &Command) -> Result<String> {
     let mut page = Vec::new();
     write_page(command, &mut page).map_err(|error| Error::compute("writing the manual", error))?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    // Any roff reads these, whatever it takes for the encoding of its input.
+    let letter = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) };
+    Ok(String::from_utf8_lossy(&page).chars().map(letter).collect())
 }
 
 fn write_page(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
@@ -105,13 +107,20 @@ fn write_page(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let man = Man::new(plain).source(format!("{NAME} {}", env!("CARGO_PKG_VERSION")));
     man.render_title(page)?;
     man.render_name_section(page)?;
-    man.render_synopsis_section(page)?;
+    synopsis(command, page)?;
     man.render_description_section(page)?;
     man.render_options_section(page)?;
     if command.has_subcommands() {
         man.render_subcommands_section(page)?;
     }
     after.split("\n\n").filter(|part| !part.is_empty()).try_for_each(|part| section(part, page))
+}
+
+/// As the help has it: all options by name would be a page of their own.
+fn synopsis(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage:").lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    writeln!(page, ".SH SYNOPSIS\n.nf\n{}\n.fi", escaped(&usage))
 }
 
 /// Of the end of the help: what has a head keeps its lines, as examples must; the rest is text.

@@ -12,6 +12,7 @@ mod doctor;
 mod exit;
 mod export;
 mod interrupt;
+mod mistake;
 mod models;
 mod printer;
 mod progress;
@@ -51,7 +52,7 @@ pub fn start() -> Result<(Args, Interrupt), ExitCode> {
             let _ = told.print();
             if told.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
         }
-        Refusal::File(errors) => {
+        Refusal::Told(errors) => {
             errors.iter().for_each(|error| Printer::new(Talk::Normal).error(error));
             ExitCode::Usage
         }

@@ -33,6 +33,7 @@ use crate::cli::config::{self as settings, Refusal, Settings};
 use crate::cli::doctor::{self, DoctorArgs};
 use crate::cli::exit;
 use crate::cli::export::ExportArgs;
+use crate::cli::mistake;
 use crate::cli::models::ModelsArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
@@ -159,7 +160,15 @@ impl Args {
     pub fn read() -> Result<Self, Refusal> {
         let line: Vec<OsString> = std::env::args_os().collect();
         let command = Self::described_for(&line);
-        let said = command.clone().try_get_matches_from(&line)?;
+        let said = command.clone().try_get_matches_from(&line).map_err(|error| {
+            match mistake::explain(&error, &command, &line) {
+                Some(error) => Refusal::Told(vec![error]),
+                None => Refusal::CommandLine(error),
+            }
+        })?;
+        if let Some(error) = mistake::mistyped_command(&command, &said, &line) {
+            return Err(Refusal::Told(vec![error]));
+        }
         let (settings, faults) = match Settings::load(&command, &said) {
             Err(faults) if said.subcommand_name() == Some("doctor") => (Settings::default(), faults),
             loaded => (loaded?, Vec::new()),

@@ -20,10 +20,10 @@ use crate::error::Error;
 pub use self::blame::blame;
 pub use self::listing::listing;
 
-/// Why there is nothing to do: the command line itself, or the file.
+/// Why there is nothing to do: told by clap, which is also help, or in our own words.
 pub enum Refusal {
     CommandLine(clap::Error),
-    File(Vec<Error>),
+    Told(Vec<Error>),
 }
 
 impl From<clap::Error> for Refusal {
@@ -34,7 +34,7 @@ impl From<clap::Error> for Refusal {
 
 impl From<Vec<Error>> for Refusal {
     fn from(errors: Vec<Error>) -> Self {
-        Refusal::File(errors)
+        Refusal::Told(errors)
     }
 }
 

@@ -1,12 +1,12 @@
 //! From the keys of the file to the options they mean, each value tried with the option's own parser.
 
 use clap::builder::{OsStr, Resettable};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 
 use super::at;
 use super::file::{Entry, File, Value};
+use crate::cli::mistake::{help, nearest, reason};
 use crate::error::Error;
 
 /// Options that take several values between commas as one text; of others clap knows it.
@@ -17,9 +17,6 @@ const COMMANDS: &str = "commands";
 
 /// These say which file is read, or are no settings.
 const NOT_IN_FILE: [&str; 5] = ["config", "no-config", "print-config", "help", "version"];
-
-/// Names that differ by more are another word.
-const LIKENESS: f64 = 0.8;
 
 /// One option with a value from the file.
 #[derive(Debug, Clone)]
@@ -158,37 +155,10 @@ fn try_parser(arg: &Arg, values: &[String]) -> Result<(), (String, Option<String
     command.try_get_matches_from(line).map(drop).map_err(|error| reason(&error))
 }
 
-fn reason(error: &clap::Error) -> (String, Option<String>) {
-    let texts = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => vec![text.clone()],
-        Some(ContextValue::Strings(texts)) => texts.clone(),
-        _ => Vec::new(),
-    };
-    let allowed = texts(ContextKind::ValidValue);
-    let suggested = texts(ContextKind::SuggestedValue);
-    let hint = suggested.first().map(|word| format!("did you mean `{word}`?"));
-    let why = match std::error::Error::source(error).map(ToString::to_string).as_deref() {
-        Some("invalid float literal") => "must be a number".into(),
-        Some("invalid digit found in string") => "must be a whole number, 0 or more".into(),
-        Some(cause) => cause.to_owned(),
-        None if error.kind() == ErrorKind::InvalidValue && !allowed.is_empty() => {
-            format!("must be one of {}", allowed.join(", "))
-        }
-        None => "is not allowed here".into(),
-    };
-    (why, hint)
-}
-
-/// The option's own explanation, in one line.
-fn help(arg: &Arg) -> Option<String> {
-    let help = arg.get_help()?.to_string();
-    Some(format!("`{}`: {}", arg.get_long()?, help.split_whitespace().collect::<Vec<_>>().join(" ")))
-}
-
 fn unknown_table(root: &Command, file: &File, entry: &Entry, name: &str) -> Error {
     let names = root.get_subcommands().map(Command::get_name);
     let hint = match nearest(&name.to_lowercase(), names) {
-        Some((_, command)) => format!("settings of `transcribe {command}` {}", below(command)),
+        Some(command) => format!("settings of `transcribe {command}` {}", below(command)),
         None => "most settings stand in no table; `transcribe --print-config` lists them".into(),
     };
     let what = format!("{}: `[{}]`", at(&file.path, entry.table_line), entry.tables.join("."));
@@ -202,7 +172,7 @@ fn unknown_key(root: &Command, command: &Command, file: &File, entry: &Entry) ->
     let owner = root.get_subcommands().find(|command| option(command, &wanted).is_some());
     let hint = match (nearest, owner.map(Command::get_name)) {
         (_, Some(owner)) => format!("options of `transcribe {owner}` {}", below(owner)),
-        (Some((_, name)), _) => format!("did you mean `{name}`?"),
+        (Some(name), _) => format!("did you mean `{name}`?"),
         (None, _) => "keys are the long names of options; `transcribe --print-config` lists them".into(),
     };
     let what = format!("{}: `{}`", at(&file.path, entry.line), entry.key);
@@ -211,14 +181,6 @@ fn unknown_key(root: &Command, command: &Command, file: &File, entry: &Entry) ->
 
 fn below(command: &str) -> String {
     format!("stand below a line `[{COMMANDS}.{command}]`")
-}
-
-/// The name most like a mistyped one, if any is.
-fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<(f64, &'n str)> {
-    names
-        .map(|name| (strsim::jaro_winkler(wanted, name), name))
-        .filter(|(likeness, _)| *likeness > LIKENESS)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 fn fault(file: &File, entry: &Entry, why: &str, hint: Option<String>) -> Error {

@@ -43,8 +43,13 @@ pub fn run(args: &ShowArgs, screen: &Screen<'_>) -> Result<()> {
 fn text(model: &Description) -> String {
     let place =
         model.folder.as_ref().map_or_else(|| "built in".into(), |folder| folder.display().to_string());
-    let numbers: Vec<String> =
-        model.types.iter().map(|(kind, count)| format!("{} {kind}", count_of(*count))).collect();
+    let kinds = match model.types.len() {
+        1 => format!("in {}", model.types.keys().map(String::as_str).collect::<String>()),
+        _ => {
+            let kind = |(kind, count): (&String, &u64)| format!("{} in {kind}", count_of(*count));
+            model.types.iter().map(kind).collect::<Vec<_>>().join(", ")
+        }
+    };
     let languages = match model.multilingual {
         true => format!("{}: {}", model.languages.len(), model.languages.join(" ")),
         false => "English only".into(),
@@ -68,15 +73,7 @@ fn text(model: &Description) -> String {
         ("name", model.name.clone()),
         ("identity", model.identity.clone()),
         ("place", place),
-        (
-            "size",
-            format!(
-                "{}, {} parameters ({})",
-                bytes(model.bytes),
-                count_of(model.parameters),
-                numbers.join(", ")
-            ),
-        ),
+        ("size", format!("{}, {} parameters {kinds}", bytes(model.bytes), count_of(model.parameters))),
         ("encoder", stack(&model.encoder)),
         ("decoder", stack(&model.decoder)),
         ("width", format!("{}, {} bands of mel", model.width, model.mels)),
