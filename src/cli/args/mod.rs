@@ -4,16 +4,16 @@ mod config;
 mod decoding;
 mod model;
 mod output;
+mod read;
 mod speech;
 mod subtitles;
 mod voice;
 mod words;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use self::model::Release;
 pub use self::output::FileArgs;
@@ -24,20 +24,19 @@ use self::config::ConfigArgs;
 use self::decoding::DecodingArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
+use self::read::Source;
 use self::speech::SpeechArgs;
 use self::voice::VoiceArgs;
 use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::completions::{CompletionsArgs, ManArgs};
-use crate::cli::config::{self as settings, Refusal, Settings};
-use crate::cli::doctor::{self, DoctorArgs};
+use crate::cli::doctor::DoctorArgs;
 use crate::cli::exit;
 use crate::cli::export::ExportArgs;
-use crate::cli::mistake;
 use crate::cli::models::ModelsArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::Job;
 
 const GENERAL: &str = "General";
@@ -144,91 +143,7 @@ pub struct Args {
     source: Source,
 }
 
-/// Where the values come from.
-#[derive(Debug, Default)]
-struct Source {
-    line: Vec<OsString>,
-    settings: Settings,
-    /// What `--print-config` tells.
-    listing: Option<String>,
-    /// What is wrong with the file, for the doctor alone.
-    faults: Vec<Error>,
-}
-
 impl Args {
-    /// What was said on the command line, in the environment and in the configuration file.
-    pub fn read() -> Result<Self, Refusal> {
-        let line: Vec<OsString> = std::env::args_os().collect();
-        let command = Self::described_for(&line);
-        let said = command.clone().try_get_matches_from(&line).map_err(|error| {
-            match mistake::explain(&error, &command, &line) {
-                Some(error) => Refusal::Told(vec![error]),
-                None => Refusal::CommandLine(error),
-            }
-        })?;
-        if let Some(error) = mistake::mistyped_command(&command, &said, &line) {
-            return Err(Refusal::Told(vec![error]));
-        }
-        let (settings, faults) = match Settings::load(&command, &said) {
-            Err(faults) if said.subcommand_name() == Some("doctor") => (Settings::default(), faults),
-            loaded => (loaded?, Vec::new()),
-        };
-        let mut args = Self::with(line, settings)?;
-        args.source.faults = faults;
-        Ok(args)
-    }
-
-    /// What the words mean if nothing else was said, in the environment or in a file.
-    pub fn plain(line: Vec<OsString>) -> Result<Self> {
-        let command = Self::command().mut_args(|arg| arg.env(None));
-        let matches = command.try_get_matches_from(line);
-        let args = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        args.map_err(|error| Error::compute("reading options", error))
-    }
-
-    fn with(line: Vec<OsString>, settings: Settings) -> Result<Self, clap::Error> {
-        let command = Self::described_for(&line);
-        let said = command.clone().try_get_matches_from(&line)?;
-        let command = settings.apply(command, &said);
-        let matches = command.clone().try_get_matches_from(&line)?;
-        let mut args = Self::from_arg_matches(&matches)?;
-        let listing = args.config.print_config.then(|| settings::listing(&command, &matches, &settings));
-        args.source = Source { line, settings, listing, faults: Vec::new() };
-        Ok(args)
-    }
-
-    /// Of the configuration file, for the doctor.
-    pub fn config_report(&self) -> doctor::Config {
-        let Source { settings, faults, .. } = &self.source;
-        doctor::Config {
-            path: settings.path.clone().or_else(settings::usual_place),
-            is_used: settings.path.is_some(),
-            faults: faults.iter().map(ToString::to_string).collect(),
-        }
-    }
-
-    /// What is to be printed instead of doing anything.
-    pub fn listing(&self) -> Option<&str> {
-        self.source.listing.as_deref()
-    }
-
-    /// Tells of an error by which setting of the file it came, if by one; `made` makes the same of other arguments.
-    pub fn blame<T>(&self, error: Error, made: impl Fn(&Self) -> Result<T>) -> Error {
-        settings::blame(error, &self.source.settings, |settings| {
-            let other = Self::with(self.source.line.clone(), settings.clone()).ok()?;
-            made(&other).err()
-        })
-    }
-
-    /// Who only wants to see the settings need not name an input.
-    fn described_for(line: &[OsString]) -> clap::Command {
-        let command = Self::described();
-        match line.iter().any(|word| word == "--print-config") {
-            true => command.mut_args(|arg| if arg.is_positional() { arg.required(false) } else { arg }),
-            false => command,
-        }
-    }
-
     pub fn described() -> clap::Command {
         let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled().join(", "));
         let after = format!("{EXAMPLES}\n\n{}", exit::table());

@@ -1,5 +1,7 @@
 //! From the keys of the file to the options they mean, each value tried with the option's own parser.
 
+use std::ffi::OsString;
+
 use clap::builder::{OsStr, Resettable};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
@@ -24,6 +26,8 @@ pub struct Setting {
     /// The subcommand whose option it is; none for the program's own.
     pub tables: Vec<String>,
     pub id: Id,
+    /// Its name in the environment.
+    variable: Option<OsString>,
     pub key: String,
     pub values: Vec<String>,
     pub line: usize,
@@ -78,6 +82,7 @@ fn setting(root: &Command, file: &File, entry: &Entry) -> Result<Setting, Error>
     Ok(Setting {
         tables: tables.to_vec(),
         id: arg.get_id().clone(),
+        variable: arg.get_env().map(OsString::from),
         key: entry.key.clone(),
         is_off: says_nothing(arg, &values),
         values,
@@ -190,17 +195,18 @@ fn fault(file: &File, entry: &Entry, why: &str, hint: Option<String>) -> Error {
 
 /// Refuses two settings of the file that contradict each other.
 pub fn check_pairs(command: &Command, file: &File, settings: &[Setting]) -> Result<(), Vec<Error>> {
-    for (at_first, first) in settings.iter().enumerate().filter(|(_, setting)| !setting.is_off) {
-        let rest = settings[at_first + 1..].iter().filter(|s| !s.is_off && s.tables == first.tables);
+    let mut faults = Vec::new();
+    for (index, first) in settings.iter().enumerate().filter(|(_, setting)| !setting.is_off) {
+        let rest = settings[index + 1..].iter().filter(|s| !s.is_off && s.tables == first.tables);
         let owner = first.tables.iter().try_fold(command, |command, table| command.find_subcommand(table));
         let Some(owner) = owner else { continue };
-        for second in rest.filter(|second| contradict(owner, &first.id, &second.id)) {
+        faults.extend(rest.filter(|second| contradict(owner, &first.id, &second.id)).map(|second| {
             let what = format!("{}: `{} = {}`", at(&file.path, second.line), second.key, second.written);
             let why = format!("cannot be used with `{}` in line {}", first.key, first.line);
-            return Err(vec![Error::Usage { what, why, hint: Some("leave one of them out".into()) }]);
-        }
+            Error::Usage { what, why, hint: Some("leave one of them out".into()) }
+        }));
     }
-    Ok(())
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 fn contradict(command: &Command, first: &Id, second: &Id) -> bool {
@@ -213,29 +219,24 @@ fn contradict(command: &Command, first: &Id, second: &Id) -> bool {
 
 /// Makes the settings the defaults of the command that is `tables` deep, and of the subcommand that was called.
 pub fn apply(command: Command, said: &ArgMatches, tables: &[String], settings: &[Setting]) -> Command {
+    // What a subcommand shares with the program, it shares by the environment's name; its own table goes last.
+    let outer =
+        settings.iter().filter(|setting| tables.starts_with(&setting.tables) && setting.tables != tables);
+    let shared: Vec<(Id, &Setting)> =
+        outer.filter_map(|setting| Some((twin(&command, setting)?, setting))).collect();
     let own = settings.iter().filter(|setting| setting.tables == tables);
-    let command = own.fold(command, |command, setting| set(command, said, &setting.id, setting));
+    let all = shared.into_iter().chain(own.map(|setting| (setting.id.clone(), setting)));
+    let command = all.fold(command, |command, (id, setting)| set(command, said, &id, setting));
     let Some((name, said)) = said.subcommand() else { return command };
-    // What a subcommand shares with the program, it shares by the environment's name; its own table goes first.
-    let shared: Vec<(Id, &Setting)> = match command.find_subcommand(name) {
-        Some(inner) => settings
-            .iter()
-            .filter(|setting| setting.tables == tables)
-            .filter_map(|setting| Some((twin(&command, inner, &setting.id)?, setting)))
-            .collect(),
-        None => Vec::new(),
-    };
     let inside = [tables, &[name.to_owned()]].concat();
-    let with_shared = |inner| shared.iter().fold(inner, |inner, (id, setting)| set(inner, said, id, setting));
-    command.mut_subcommand(name, |inner| apply(with_shared(inner), said, &inside, settings))
+    command.mut_subcommand(name, |inner| apply(inner, said, &inside, settings))
 }
 
 /// The option of a subcommand that reads the same variable.
-fn twin(outer: &Command, inner: &Command, id: &Id) -> Option<Id> {
-    let arg = outer.get_arguments().find(|arg| arg.get_id() == id)?;
-    let variable = arg.get_env()?;
-    let twin = inner.get_arguments().find(|other| other.get_env() == Some(variable))?;
-    (twin.get_long() == arg.get_long() && !twin.is_global_set()).then(|| twin.get_id().clone())
+fn twin(inner: &Command, setting: &Setting) -> Option<Id> {
+    let variable = setting.variable.as_ref()?;
+    let twin = inner.get_arguments().find(|arg| arg.get_env() == Some(variable.as_os_str()))?;
+    (!twin.is_global_set()).then(|| twin.get_id().clone())
 }
 
 fn set(command: Command, said: &ArgMatches, id: &Id, setting: &Setting) -> Command {

@@ -88,8 +88,8 @@ fn text(model: &Description) -> String {
 /// `1.5 billion`, as models are spoken of.
 fn count_of(count: u64) -> String {
     match count {
-        ..1_000_000 => format!("{} thousand", count / 1000),
-        ..1_000_000_000 => format!("{:.1} million", count as f64 / 1e6),
+        0..1_000_000 => format!("{} thousand", count / 1000),
+        1_000_000..1_000_000_000 => format!("{:.1} million", count as f64 / 1e6),
         _ => format!("{:.2} billion", count as f64 / 1e9),
     }
 }
