@@ -125,6 +125,10 @@ pub enum ModelFault {
     NotFound(Option<String>),
     #[error("not in the cache, and `--offline` forbids to download it")]
     Offline,
+    #[error("not in the cache")]
+    NotCached,
+    #[error("another process is at it in the cache")]
+    Busy,
     #[error("{}", if *.gated { "the hub asks to accept its conditions first" } else { "not found, or private" })]
     NoAccess { gated: bool },
     #[error("download failed")]
@@ -210,7 +214,9 @@ impl Error {
             Error::Usage { hint, .. } => hint.clone(),
             Error::Input { why, .. } => why.hint(),
             Error::Model { why, .. } => Some(why.hint()),
-            Error::Device { .. } => Some("`--device cpu` works everywhere".into()),
+            Error::Device { .. } => {
+                Some("`--device cpu` works everywhere; `transcribe doctor` tells what is here".into())
+            }
             Error::OutOfMemory { .. } => Some("take a smaller `--model`".into()),
             Error::Output { .. } => Some(
                 "check the folder's permissions and free space, or choose another with `--output-dir`".into(),
@@ -275,6 +281,10 @@ impl ModelFault {
             ModelFault::Offline => {
                 "run once without `--offline`, name a folder with the checkpoint, or try `--model demo`, which is built in".into()
             }
+            ModelFault::NotCached => {
+                "`transcribe models list` tells what is, `transcribe models pull` fetches more".into()
+            }
+            ModelFault::Busy => "let it finish, and run again".into(),
             ModelFault::NoAccess { gated: true } => {
                 "accept them on the repository's page, and set `HF_TOKEN` to a token of that account".into()
             }
@@ -291,7 +301,7 @@ impl ModelFault {
                 "a checkpoint needs config.json, tokenizer.json and model.safetensors in Hugging Face form".into()
             }
             ModelFault::Unreadable { .. } => "check the file's permissions".into(),
-            ModelFault::Damaged { .. } => "delete it if it is still there, and run again to download it anew".into(),
+            ModelFault::Damaged { .. } => "delete it if it is still there, as `transcribe models remove` does, and run again to download it anew".into(),
         }
     }
 }

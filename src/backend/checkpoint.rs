@@ -103,6 +103,11 @@ pub(super) fn checked(checkpoint: Checkpoint) -> Result<Checkpoint> {
 
 /// Compares the length of a weight file with what its header promises.
 fn check_length(model: &str, path: &Path) -> Result<()> {
+    header(model, path).map(drop)
+}
+
+/// The header of a weight file that is as long as its header promises.
+pub(super) fn header(model: &str, path: &Path) -> Result<Metadata> {
     let io = |e| unreadable(model, path, e);
     let damaged =
         |why: String| Error::model(model, ModelFault::Damaged { file: path.display().to_string(), why });
@@ -126,7 +131,7 @@ fn check_length(model: &str, path: &Path) -> Result<()> {
     if expected != length {
         return Err(damaged(format!("it has {length} bytes instead of {expected}")));
     }
-    Ok(())
+    Ok(header)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

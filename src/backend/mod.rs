@@ -4,6 +4,7 @@ pub mod cache;
 pub mod candle;
 pub mod checkpoint;
 mod demo;
+pub mod describe;
 mod estimate;
 pub mod hub;
 pub mod lifecycle;
@@ -13,6 +14,7 @@ pub mod scripted;
 mod slots;
 pub mod source;
 
+pub use demo::DEMO;
 pub use estimate::{Estimate, estimate};
 pub use load::{Model, Room, load, load_random};
 pub use needs::Needs;

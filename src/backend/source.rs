@@ -39,6 +39,24 @@ const KNOWN: [(&str, &str); 19] = [
     ("distil-large-v3.5", "distil-whisper/distil-large-v3.5"),
 ];
 
+/// The names that people use, and the demo's.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|(name, _)| *name).chain([DEMO])
+}
+
+/// The hub repository that a name stands for: of a known name its own, and `owner/name` as it is.
+pub fn repository(model: &str) -> Result<&str> {
+    if let Some((_, repository)) = KNOWN.iter().find(|(name, _)| *name == model) {
+        return Ok(repository);
+    }
+    if is_repository(model) { Ok(model) } else { Err(unknown(model)) }
+}
+
+/// What people call a repository, if it has a name.
+pub fn name_of(repository: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|(_, known)| *known == repository).map(|(name, _)| *name)
+}
+
 /// Finds the checkpoint that `model` names, and downloads it if it must and may.
 pub fn find(
     model: &str,
@@ -64,13 +82,17 @@ pub fn find(
     if is_repository(model) {
         return hub::checkpoint(model, model, revision, hub, cancel, on_progress);
     }
-    let why = if path.components().count() > 1 {
+    Err(unknown(model))
+}
+
+fn unknown(model: &str) -> Error {
+    let why = if Path::new(model).components().count() > 1 {
         "there is no such folder".to_owned()
     } else {
         nearest(model)
             .map_or_else(|| "no model has this name".to_owned(), |near| format!("did you mean {near}?"))
     };
-    Err(Error::model(model, ModelFault::NotFound(Some(why))))
+    Error::model(model, ModelFault::NotFound(Some(why)))
 }
 
 /// `owner/name`, in the letters that the hub allows.

@@ -4,13 +4,19 @@
 
 mod account;
 mod alignment;
+mod amounts;
 mod args;
 mod bench;
+mod completions;
+mod config;
+mod doctor;
 mod exit;
 mod export;
 mod interrupt;
 mod listen;
 mod log;
+mod mistake;
+mod models;
 mod plan;
 mod printer;
 mod progress;
@@ -25,6 +31,7 @@ pub use self::interrupt::Interrupt;
 
 use self::args::Command;
 use self::bench::BenchArgs;
+use self::config::Refusal;
 use self::export::ExportArgs;
 use self::listen::{Listeners, Wanted};
 use self::log::{Level, LogFormat};
@@ -46,14 +53,24 @@ pub fn start() -> Result<(Args, Interrupt), ExitCode> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         printer::bug(panic_text(panic.payload()), &place);
     }));
-    let args = Args::read().map_err(|told| {
-        if told.use_stderr() && speaks_json() {
-            Printer::new(Level::Error, LogFormat::Json, false).mistake(&told.to_string());
-        } else {
-            // Help into a closed pipe is no failure.
-            let _ = told.print();
+    let args = Args::read().map_err(|refusal| {
+        let printer =
+            Printer::new(Level::Error, if speaks_json() { LogFormat::Json } else { LogFormat::Text }, false);
+        match refusal {
+            Refusal::CommandLine(told) if told.use_stderr() && speaks_json() => {
+                printer.mistake(&told.to_string());
+                ExitCode::Usage
+            }
+            Refusal::CommandLine(told) => {
+                // Help into a closed pipe is no failure.
+                let _ = told.print();
+                if told.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
+            }
+            Refusal::Told(errors) => {
+                errors.iter().for_each(|error| printer.error(error));
+                ExitCode::Usage
+            }
         }
-        if told.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
     })?;
     let interrupt = Interrupt::listen().map_err(|error| {
         printer_of(&args).error(&error);
@@ -76,10 +93,20 @@ fn printer_of(args: &Args) -> Printer {
 /// Does what was asked for and says how it ended.
 pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
     let printer = printer_of(args);
+    if let Some(listing) = args.listing() {
+        return told(printer, listing);
+    }
     match &args.command {
         None => run_job(args, printer, cancel),
         Some(Command::Bench(bench)) => run_bench(bench, printer, cancel),
-        Some(Command::Export(export)) => run_export(export, printer, cancel),
+        Some(Command::Completions(shell)) => told(printer, &completions::script(shell, Args::described())),
+        Some(Command::Doctor(doctor)) => doctor::run(doctor, args.config_report(), printer, cancel),
+        Some(Command::Export(export)) => run_export(args, export, printer, cancel),
+        Some(Command::Man(man)) => match completions::manual(man, Args::described()) {
+            Ok(page) => page.map_or(ExitCode::Done, |page| told(printer, &page)),
+            Err(error) => failed(printer, &error),
+        },
+        Some(Command::Models(models)) => models::run(models, printer, cancel),
         Some(Command::Report(report)) => report::run(report, printer),
         Some(Command::Score(score)) => score::run(score, printer, cancel),
     }
@@ -111,19 +138,39 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
     listeners.end(&outcome)
 }
 
-fn run_export(args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
+fn run_export(all: &Args, args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
     let printer = if args.quiet { printer.quiet() } else { printer };
     if args.check {
         return export::check(args, printer)
             .map_or_else(|error| failed(printer, &error), |()| ExitCode::Done);
     }
-    let converted = args.conversion().and_then(|conversion| {
-        let screen = Screen::new(printer, Mode::None, conversion.plan.formats.is_empty(), cancel);
-        let mut listeners = Listeners::new(screen, &Wanted::default(), cancel)?;
-        let outcome = listeners.attend(|tell| job::convert(&conversion, cancel, tell));
-        Ok(listeners.end(&outcome))
-    });
-    converted.unwrap_or_else(|error| failed(printer, &error))
+    let conversion = match args.conversion() {
+        Ok(conversion) => conversion,
+        Err(error) => {
+            let again = |other: &Args| match &other.command {
+                Some(Command::Export(export)) => export.conversion().map(drop),
+                _ => Ok(()),
+            };
+            return failed(printer, &all.blame(error, again));
+        }
+    };
+    let screen = Screen::new(printer, Mode::None, conversion.plan.formats.is_empty(), cancel);
+    let mut listeners = match Listeners::new(screen, &Wanted::default(), cancel) {
+        Ok(listeners) => listeners,
+        Err(error) => return failed(printer, &error),
+    };
+    let outcome = listeners.attend(|tell| job::convert(&conversion, cancel, tell));
+    listeners.end(&outcome)
+}
+
+/// Prints what was asked for; whoever reads no further has what they wanted.
+fn told(printer: Printer, text: &str) -> ExitCode {
+    match printer.text(text.trim_end()) {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            failed(printer, &Error::Output { path: "standard output".into(), source })
+        }
+        _ => ExitCode::Done,
+    }
 }
 
 fn failed(printer: Printer, error: &Error) -> ExitCode {

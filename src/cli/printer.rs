@@ -158,6 +158,12 @@ fn line(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
+/// A question on stderr, to be answered on the same line.
+pub fn ask(question: &str) {
+    let mut out = anstream::stderr().lock();
+    let _ = write!(out, "{question}").and_then(|()| out.flush());
+}
+
 /// What a panic says; for the hook.
 pub fn bug(message: &str, place: &str) {
     let format = if SPEAKS_JSON.load(Ordering::Relaxed) { LogFormat::Json } else { LogFormat::Text };

@@ -159,7 +159,8 @@ impl ScoreArgs {
     }
 
     fn scorer(&self) -> Result<Scorer> {
-        let language = self.language.as_deref().map(str::parse).transpose()?;
+        let said = self.language.as_deref().filter(|language| !language.eq_ignore_ascii_case("auto"));
+        let language = said.map(str::parse).transpose()?;
         let basic = Basic { remove_diacritics: self.remove_diacritics, split_letters: self.split_letters };
         let other = self.normaliser.is_some_and(|choice| choice != Choice::Basic);
         if other && basic != Basic::default() {

@@ -5,6 +5,7 @@ pub mod kernels;
 pub mod memory;
 pub mod plain;
 mod select;
+pub mod survey;
 
 use std::sync::Arc;
 

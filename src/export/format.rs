@@ -85,10 +85,13 @@ impl FromStr for Format {
         let known = Format::ALL.into_iter().find(|format| name.eq_ignore_ascii_case(format.name()));
         known.ok_or_else(|| {
             let names: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+            let near =
+                names.iter().find(|known| strsim::damerau_levenshtein(known, &name.to_lowercase()) == 1);
+            let near = near.map(|known| format!("did you mean `{known}`? ")).unwrap_or_default();
             Error::Usage {
-                what: "--export".into(),
+                what: "`--export`".into(),
                 why: format!("`{name}` is no format"),
-                hint: Some(format!("known are {} and all, separated by commas", names.join(", "))),
+                hint: Some(format!("{near}known are {} and all, separated by commas", names.join(", "))),
             }
         })
     }

@@ -22,6 +22,7 @@ fn speech() -> PathBuf {
 fn bare() -> std::process::Command {
     let mut program = std::process::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
     program.env_clear().env("HF_HOME", "/nonexistent").env("HF_ENDPOINT", "http://127.0.0.1:1");
+    program.env("XDG_CONFIG_HOME", "/nonexistent");
     program
 }
 

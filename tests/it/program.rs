@@ -12,6 +12,7 @@ pub fn fixture(path: &str) -> PathBuf {
 pub fn bare() -> Command {
     let mut program = Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
     program.env_clear().env("HF_HOME", "/nonexistent").env("HF_ENDPOINT", "http://127.0.0.1:1");
+    program.env("XDG_CONFIG_HOME", "/nonexistent");
     program
 }
 

@@ -56,6 +56,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("symphonia", &["audio/decode/", "audio/opus.rs"]),
     ("rubato", &["audio/resample.rs"]),
     ("console", &["cli/progress/"]),
+    ("toml", &["cli/config/file.rs"]),
+    ("indicatif", &["cli/progress/"]),
     ("ctrlc", &["cli/interrupt.rs"]),
     ("earshot", &["chunk/voice.rs"]),
     ("anyhow", &["cli/", "main.rs"]),

@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 use ureq::http::{HeaderMap, Response, header};
 use ureq::{Agent, Body};
 
-use super::Hub;
 use super::watch::Watch;
-use crate::backend::checkpoint::hex;
+use super::{Hub, digest};
 use crate::cancel::CancelToken;
 use crate::error::{Cause, Error, ModelFault, Result};
 
@@ -291,28 +288,7 @@ impl<'a> Client<'a> {
         if length != remote.size {
             return Ok(Some(format!("it has {length} bytes instead of {}", remote.size)));
         }
-        let digest = match remote.etag.len() {
-            64 => self.digest(path, Sha256::new()).map(|digest| ("SHA-256", digest)),
-            // Small files are named by git, which hashes them with a preamble.
-            40 => self.digest(path, Sha1::new_with_prefix(format!("blob {length}\0"))).map(|d| ("git", d)),
-            _ => return Ok(None),
-        };
-        let (kind, digest) = digest?;
-        let wrong = !digest.eq_ignore_ascii_case(&remote.etag);
-        Ok(wrong.then(|| format!("its {kind} checksum is {digest} instead of {}", remote.etag)))
-    }
-
-    fn digest(&self, path: &Path, mut digest: impl Digest) -> Result<String> {
-        let unreadable = |e| crate::backend::checkpoint::unreadable(self.model, path, e);
-        let mut file = File::open(path).map_err(unreadable)?;
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            self.cancel.check()?;
-            match file.read(&mut buffer).map_err(unreadable)? {
-                0 => return Ok(hex(&digest.finalize())),
-                read => digest.update(&buffer[..read]),
-            }
-        }
+        digest::fault(self.model, path, &remote.etag, self.cancel, &mut |_| {})
     }
 
     fn remove(&self, path: &Path) -> Result<()> {

@@ -3,7 +3,9 @@
 //! The order of events is chosen so that a cut at any moment leaves a cache that is either without the checkpoint or
 //! with all of it. Requests and checks are in [`fetch`].
 
+mod digest;
 mod fetch;
+pub mod store;
 mod watch;
 
 use std::env;

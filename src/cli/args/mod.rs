@@ -1,10 +1,12 @@
 //! The command line: what can be said, how it is explained, and what the library is to be told.
 
+mod config;
 mod decoding;
 mod inputs;
 mod memory;
 mod model;
 mod output;
+mod read;
 mod said;
 mod speech;
 mod subtitles;
@@ -15,7 +17,7 @@ mod words;
 use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use self::inputs::DryRun;
 pub use self::model::Release;
@@ -23,18 +25,23 @@ pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
 
+use self::config::ConfigArgs;
 use self::decoding::DecodingArgs;
 use self::inputs::InputArgs;
 use self::memory::MemoryArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
+use self::read::Source;
 use self::speech::SpeechArgs;
 use self::talk::TalkArgs;
 use self::voice::VoiceArgs;
 use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
+use crate::cli::completions::{CompletionsArgs, ManArgs};
+use crate::cli::doctor::DoctorArgs;
 use crate::cli::exit;
 use crate::cli::export::ExportArgs;
+use crate::cli::models::ModelsArgs;
 use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
@@ -57,9 +64,12 @@ const EXAMPLES: &str = "Examples:
   transcribe vortrag.ogg --task translate             German speech, English text
   transcribe export talk.json --export srt            from a transcript, with no model
   transcribe score truth.txt talk.srt                 how many words are wrong
+  transcribe models pull large-v3                     fetch a model before it is needed
+  transcribe doctor                                   whether all is well on this machine
   curl -sL https://host/talk.mp3 | transcribe -       from another program
 
-Every option can be set in the environment, too: --output-dir as TRANSCRIBE_OUTPUT_DIR, and so on.
+Every option can be set in the environment, too: --output-dir as TRANSCRIBE_OUTPUT_DIR, and so on; or in a file
+transcribe.toml, as output-dir = \"out\". --print-config tells what holds and why.
 HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected when models are fetched.";
 
 /// A value that can be switched off by `none`.
@@ -82,8 +92,12 @@ impl std::str::FromStr for Threshold {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Bench(BenchArgs),
+    Completions(CompletionsArgs),
+    Doctor(DoctorArgs),
     Export(Box<ExportArgs>),
     Report(ReportArgs),
+    Man(ManArgs),
+    Models(ModelsArgs),
     Score(ScoreArgs),
 }
 
@@ -141,24 +155,25 @@ pub struct Args {
     #[arg(long, short, env = "TRANSCRIBE_VERBOSE", value_parser = FalseyValueParser::new(),
         help_heading = GENERAL)]
     verbose: bool,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    #[arg(skip)]
+    source: Source,
 }
 
 impl Args {
-    /// What was said on the command line and in the environment.
-    pub fn read() -> Result<Self, clap::Error> {
-        let mut command = Self::described();
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-        let mut args = Self::from_arg_matches(&matches)?;
-        args.said = said::options(&command, &matches);
-        Ok(args)
-    }
-
-    fn described() -> clap::Command {
+    pub fn described() -> clap::Command {
         let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled().join(", "));
         let after = format!("{EXAMPLES}\n\n{}", exit::table());
         // One sentence at the end tells about the environment; said at every option it hides the options.
         let silent = |command: clap::Command| command.mut_args(|arg| arg.hide_env(true));
-        let command = silent(Self::command()).mut_subcommands(silent);
+        let command =
+            silent(Self::command()).mut_subcommands(silent).mut_args(|arg| match arg.is_positional() {
+                true => arg.required(false).required_unless_present("print_config"),
+                false => arg,
+            });
         command.version(version).disable_help_flag(true).disable_version_flag(true).after_help(after).args([
             clap::Arg::new("help")
                 .long("help")
@@ -208,6 +223,10 @@ impl Args {
 
     /// What the library is to do.
     pub fn job(&self) -> Result<Job> {
+        self.as_said().map_err(|error| self.blame(error, Self::as_said))
+    }
+
+    fn as_said(&self) -> Result<Job> {
         let plan = self.output.plan(!self.input.has_manifest())?;
         let mut decode = DecodeOptions::default();
         self.speech.set(&mut decode)?;
@@ -275,7 +294,7 @@ mod tests {
         for option in options {
             let long = option.get_long().unwrap();
             assert!(option.get_help_heading().is_some(), "{long}");
-            if !["help", "version"].contains(&long) {
+            if !["help", "version", "print-config"].contains(&long) {
                 let variable = format!("TRANSCRIBE_{}", long.to_uppercase().replace('-', "_"));
                 assert_eq!(option.get_env().and_then(|env| env.to_str()), Some(variable.as_str()));
             }

@@ -1,0 +1,122 @@
+//! A recording whose text is known, through the whole program.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::backend::DEMO;
+use crate::cancel::CancelToken;
+use crate::cli::args::Args;
+use crate::error::{Error, Result};
+use crate::job::{self, Event};
+
+/// Ten seconds of a computer's voice.
+const CLIP: &[u8] = include_bytes!("../../../fixtures/long/short_en.flac");
+const CLIP_SECONDS: f64 = 10.0;
+
+/// What the demo model hears in it, with the seconds of begin and end; as openai's program does.
+const EXPECTED: [(f64, f64, &str); 3] = [
+    (0.66, 1.38, "One three."),
+    (2.44, 3.6, "The door is blue."),
+    (5.86, 8.42, "Close Friday two eight Monday six door."),
+];
+
+/// A tick of the model's clock; devices that round otherwise may choose a neighbour.
+const TOLERANCE: f64 = 0.0201;
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SelfTest {
+    pub device: String,
+    pub passed: bool,
+    /// What was wrong.
+    pub faults: Vec<String>,
+    pub audio_seconds: f64,
+    /// Of the work itself.
+    pub seconds: f64,
+    /// Of finding and loading the model.
+    pub load_seconds: f64,
+}
+
+/// Transcribes the clip on a device, and compares.
+pub fn run(device: &str, cancel: &CancelToken) -> SelfTest {
+    let mut heard = Vec::new();
+    let (mut seconds, mut load_seconds) = (0.0, 0.0);
+    let done = transcribe(device, cancel, &mut |event| match event {
+        Event::Segments(segments) => {
+            heard.extend(segments.iter().map(|s| (s.start, s.end, s.text.trim().to_owned())));
+        }
+        Event::Loaded { seconds, .. } => load_seconds = *seconds,
+        Event::Finished { seconds: took, .. } => seconds = *took,
+        _ => {}
+    });
+    let faults = match done {
+        Ok(()) => compare(&heard),
+        Err(error) => vec![error.chain()],
+    };
+    let passed = faults.is_empty();
+    SelfTest { device: device.to_owned(), passed, faults, audio_seconds: CLIP_SECONDS, seconds, load_seconds }
+}
+
+fn transcribe(device: &str, cancel: &CancelToken, on_event: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
+    let folder = tempfile::tempdir();
+    let folder = folder.map_err(|source| Error::Output { path: std::env::temp_dir(), source })?;
+    let clip = folder.path().join("clip.flac");
+    let written = std::fs::File::create(&clip).and_then(|mut file| file.write_all(CLIP));
+    written.map_err(|source| Error::Output { path: clip.clone(), source })?;
+    let line = ["transcribe", "--model", DEMO, "--language", "en", "--device", device];
+    let line: Vec<OsString> = line.map(OsString::from).into_iter().chain([clip.into()]).collect();
+    let job = Args::plain(line)?.job()?;
+    let summary = job::run(&job, cancel, &mut |event| on_event(&event));
+    let first = |errors: Vec<Error>| errors.into_iter().next();
+    match summary {
+        Ok(summary) => first(summary.failures).map_or(Ok(()), Err),
+        Err(errors) => Err(first(errors).unwrap_or_else(|| Error::usage("the self-test", "did not begin"))),
+    }
+}
+
+fn compare(heard: &[(f64, f64, String)]) -> Vec<String> {
+    let texts: Vec<&str> = heard.iter().map(|(_, _, text)| text.as_str()).collect();
+    let expected = EXPECTED.map(|(_, _, text)| text);
+    if texts != expected {
+        return vec![format!("heard `{}` instead of `{}`", texts.join(" "), expected.join(" "))];
+    }
+    let pairs = heard.iter().zip(EXPECTED);
+    let off = |a: f64, b: f64| (a - b).abs() > TOLERANCE;
+    pairs
+        .filter(|((start, end, _), (from, to, _))| off(*start, *from) || off(*end, *to))
+        .map(|((start, end, text), (from, to, _))| {
+            format!("`{text}` is at {start:.2} to {end:.2} s instead of {from:.2} to {to:.2} s")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_words_and_wrong_times_are_found() {
+        let heard = |shift: f64| EXPECTED.map(|(from, to, text)| (from + shift, to, text.to_owned()));
+        assert!(compare(&heard(0.0)).is_empty() && compare(&heard(0.02)).is_empty());
+        assert_eq!(compare(&heard(0.04)).len(), 3);
+        assert!(compare(&heard(0.0)[..2])[0].contains("instead of `One three. The door"));
+        let mut other = heard(0.0);
+        other[1].2 = "The floor is blue.".into();
+        assert_eq!(compare(&other).len(), 1);
+    }
+
+    /// The clip and what is expected of it are those of the fixtures.
+    #[test]
+    fn expected_is_what_openais_program_hears() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/reference/short_en.json");
+        let reference: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let segments = reference["variants"]["defaults"]["segments"].as_array().unwrap();
+        assert_eq!(segments.len(), EXPECTED.len());
+        for (segment, (start, end, text)) in segments.iter().zip(EXPECTED) {
+            assert!((segment["start"].as_f64().unwrap() - start).abs() < 1e-6);
+            assert!((segment["end"].as_f64().unwrap() - end).abs() < 1e-6);
+            assert_eq!(segment["text"].as_str().unwrap().trim(), text);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `transcribe models list`
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Stage, called, json, say, short};
+use crate::backend::hub::Hub;
+use crate::backend::hub::store::{self, CachedFile, Repository, Revision};
+use crate::backend::{DEMO, describe, source};
+use crate::cancel::CancelToken;
+use crate::cli::amounts::{ago, bytes, table, timestamp};
+use crate::error::Result;
+
+/// Tell which models are on this machine, how large they are, and when they were last used
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Also what other programs keep in the cache of the hub
+    #[arg(long)]
+    all: bool,
+
+    /// Print JSON, with every file and its checksum
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &ListArgs, stage: &mut Stage<'_>) -> Result<()> {
+    let hub = Hub::from_env(true);
+    let mut found = store::repositories(&hub.cache)?;
+    found.retain(|repository| args.all || repository.is_whisper());
+    if args.json {
+        let models: Vec<_> =
+            found.iter().flat_map(|r| r.revisions.iter().map(|revision| record(r, revision))).collect();
+        return say(stage, &json(&json!({ "cache": hub.cache, "models": models })));
+    }
+    let head = ["NAME", "REVISION", "SIZE", "LAST USED", "STATE"].map(String::from).to_vec();
+    let demo = source::find(DEMO, None, &hub, &CancelToken::new(), &mut |_| {})?;
+    let demo = describe::describe(&demo)?;
+    let built_in = [DEMO.to_owned(), "-".into(), bytes(demo.bytes), "-".into(), "built in".into()].to_vec();
+    let mut rows = vec![head, built_in];
+    for repository in &found {
+        rows.extend(repository.revisions.iter().map(|revision| row(repository, revision)));
+    }
+    say(stage, &table(&rows))?;
+    let all: u64 = found.iter().map(Repository::bytes).sum();
+    let place = hub.cache.display();
+    let last = match found.len() {
+        0 => format!("nothing in `{place}`; `transcribe models pull NAME` fetches a model"),
+        1 => format!("1 model, {} in `{place}`", bytes(all)),
+        count => format!("{count} models, {} in `{place}`", bytes(all)),
+    };
+    stage.notice(&last);
+    Ok(())
+}
+
+fn row(repository: &Repository, revision: &Revision) -> Vec<String> {
+    let references = revision.references.iter().map(String::as_str);
+    let names: Vec<&str> = [short(&revision.commit)].into_iter().chain(references).collect();
+    let used = revision.used().map_or_else(|| "-".to_owned(), ago);
+    vec![
+        called(repository).to_owned(),
+        names.join(" "),
+        bytes(revision.bytes()),
+        used,
+        state(revision).into(),
+    ]
+}
+
+fn state(revision: &Revision) -> &'static str {
+    match (revision.is_whisper(), revision.is_complete()) {
+        (true, true) => "ready",
+        (true, false) => "unfinished",
+        (false, _) => "of other programs",
+    }
+}
+
+fn record(repository: &Repository, revision: &Revision) -> serde_json::Value {
+    let file = |file: &CachedFile| {
+        let (kind, checksum) = file.checksum().unzip();
+        json!({ "name": file.name, "bytes": file.bytes, "checksum": checksum, "checksum_kind": kind })
+    };
+    json!({
+        "name": called(repository),
+        "repository": repository.name,
+        "revision": revision.commit,
+        "references": revision.references,
+        "path": revision.path,
+        "bytes": revision.bytes(),
+        "last_used": revision.used().and_then(timestamp),
+        "ready": revision.is_whisper() && revision.is_complete(),
+        "files": revision.files.iter().map(file).collect::<Vec<_>>(),
+    })
+}

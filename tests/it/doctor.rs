@@ -1,0 +1,67 @@
+//! `transcribe doctor`: what it finds, and how it ends when something is wrong.
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::{contains, is_empty};
+use serde_json::Value;
+
+use crate::program::bare;
+
+fn doctor(line: &[&str]) -> Command {
+    let mut program = Command::from_std(bare());
+    program.arg("doctor").args(line);
+    program
+}
+
+#[test]
+fn a_healthy_machine_is_told_so() {
+    let told = contains("cpu: passed, 10 s of speech in ")
+        .and(contains("memory"))
+        .and(contains("of disk free"))
+        .and(contains("no file; its place would be `/nonexistent/transcribe/transcribe.toml`"))
+        .and(contains("none but the demo"))
+        .and(predicate::str::ends_with("\nall is well\n"));
+    // What the environment says is for recordings, not for the test.
+    doctor(&[]).env("TRANSCRIBE_LANGUAGE", "de").assert().code(0).stderr(is_empty()).stdout(told);
+
+    let output = doctor(&["--json", "--device", "cpu"]).assert().code(0).stderr(is_empty());
+    let report: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let test = &report["tests"][0];
+    assert_eq!((&test["device"], &test["passed"]), (&"cpu".into(), &true.into()));
+    assert!(test["seconds"].as_f64().unwrap() > 0.0 && test["load_seconds"].as_f64().unwrap() > 0.0);
+    assert!(report["processor"]["threads"].as_u64().unwrap() > 0);
+    assert!(report["memory"]["total"].as_u64() > report["memory"]["free"].as_u64());
+    assert_eq!(report["models"]["cache"], "/nonexistent/hub");
+    assert_eq!((&report["hub"]["has_token"], &report["config"]["is_used"]), (&false.into(), &false.into()));
+    let kinds: Vec<&str> =
+        report["accelerators"].as_array().unwrap().iter().map(|a| a["device"].as_str().unwrap()).collect();
+    assert_eq!(kinds.len(), 2, "{kinds:?}");
+}
+
+#[test]
+fn a_test_that_cannot_be_done_has_failed() {
+    let failed = contains("cpu: FAILED: `/nonexistent/tmp` cannot be written")
+        .and(contains("the self-test failed on cpu"));
+    doctor(&[]).env("TMPDIR", "/nonexistent/tmp").assert().code(1).stdout(failed);
+}
+
+#[test]
+fn a_device_that_is_asked_for_must_be_there() {
+    let asked = doctor(&["--device", "cuda:99"]).assert().code(4);
+    asked.stdout(contains("nothing was tested")).stderr(contains("error: device `cuda:99`"));
+}
+
+#[test]
+fn a_wrong_configuration_file_is_one_of_the_findings() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("transcribe")).unwrap();
+    let file = home.path().join("transcribe/transcribe.toml");
+    std::fs::write(&file, "modle = \"demo\"\n").unwrap();
+    let wrong = contains("WRONG: ")
+        .and(contains("line 1: `modle`: there is no such option"))
+        .and(contains("cpu: passed"));
+    doctor(&[]).env("XDG_CONFIG_HOME", home.path()).assert().code(2).stdout(wrong);
+    std::fs::write(&file, "language = \"de\"\n").unwrap();
+    let right = contains(format!("from `{}`", file.display())).and(contains("all is well"));
+    doctor(&[]).env("XDG_CONFIG_HOME", home.path()).assert().code(0).stdout(right);
+}
