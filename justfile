@@ -45,6 +45,16 @@ engine *ARGS:
     python3 benches/engine.py occupancy {{ARGS}}
     python3 benches/engine.py memory {{ARGS}}
 
+# A hundred transcriptions in one process: memory, threads and open files, as CSV and a plot
+soak *ARGS:
+    cargo build --release
+    python3 benches/soak.py {{ARGS}}
+
+# What releasing memory between chunks costs
+release-cost *ARGS:
+    cargo build --release
+    python3 benches/soak.py --cost {{ARGS}}
+
 # Measure the parts: audio, mel, encoder and decoder step, for example `just parts network base`
 parts BENCH *FILTER:
     cargo bench --bench {{BENCH}} -- {{FILTER}}

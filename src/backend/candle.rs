@@ -1,6 +1,8 @@
 //! A Whisper checkpoint that runs on candle.
 
 mod align;
+#[cfg(test)]
+mod steps;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod audio;
+mod backends;
 mod batch;
 #[cfg(unix)]
 mod browser;

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""A hundred transcriptions in one process: does anything grow?
+
+Two models in turn, files of several kinds and lengths, and several output formats, in one run of the program. Of each
+finished input the resident memory, the threads and the open files of the process are noted; the memory after the last
+must be within 50 MB of that after the fifth, and threads and files as many as then. Once with the memory released
+after every chunk, once never, and once with each model closed as soon as it is not needed.
+
+    python3 benches/soak.py [--count 100] [--results benches/results]
+    python3 benches/soak.py --cost [--random base]   what the release costs, side by side
+
+Needs nothing but Python. Writes soak.csv and soak.svg into the results.
+"""
+import argparse
+import csv
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = ROOT / "target/release/transcribe"
+AUDIO = ["long/short_en.flac", "audio/s16-16k-mono.wav", "long/short_es.flac", "long/short_de.flac", "long/long_en.flac"]
+FORMATS = [["srt"], ["json", "txt"], ["vtt", "tsv"], ["ass", "lrc", "csv"]]
+MODES = {
+    "every-chunk": ["--release", "every-chunk"],
+    "never": ["--release", "never"],
+    "eager": ["--release", "every-chunk", "--eager-release"],
+}
+GROWTH = 50e6
+COLOURS = {"every-chunk": "#1b7f5c", "never": "#b3402f", "eager": "#3563b8"}
+
+
+def manifest(folder: Path, count: int) -> Path:
+    second = folder / "second"
+    second.mkdir(exist_ok=True)
+    for name in ["config.json", "tokenizer.json", "generation_config.json", "model.safetensors"]:
+        shutil.copy(ROOT / "models/demo" / name, second / name)
+    audio = [path for path in (ROOT / "fixtures" / name for name in AUDIO) if path.is_file()]
+    path = folder / "jobs.jsonl"
+    with path.open("w") as out:
+        for nth in range(count):
+            formats = FORMATS[nth % len(FORMATS)]
+            outputs = {kind: str(folder / f"{nth}.{kind}") for kind in formats}
+            job = {"audio": str(audio[nth % len(audio)]), "model": ["demo", str(second)][nth % 2], "outputs": outputs}
+            out.write(json.dumps(job) + "\n")
+    return path
+
+
+def look(process: int) -> tuple[int, int, int]:
+    """Resident bytes, threads and open files."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines() if ":" in line)
+    return int(status["VmRSS"].split()[0]) * 1024, int(status["Threads"]), len(os.listdir(f"/proc/{process}/fd"))
+
+
+def soak(mode: str, count: int) -> list[tuple[int, int, int]]:
+    """One look at the process for each finished input."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        report = folder / "run.jsonl"
+        report.touch()
+        line = [PROGRAM, "--manifest", manifest(folder, count), "--jobs", "1", "--overwrite", "--report", report]
+        process = subprocess.Popen([*line, *MODES[mode]], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        looks, read = [], 0
+        while True:
+            is_over = process.poll() is not None
+            with report.open("rb") as lines:
+                lines.seek(read)
+                for text in lines:
+                    if not text.endswith(b"\n"):
+                        break
+                    read += len(text)
+                    if b'"event":"file_done"' in text.replace(b" ", b"") and not is_over:
+                        looks.append(look(process.pid))
+            if is_over:
+                break
+            time.sleep(0.01)
+        if process.returncode != 0:
+            sys.exit(f"{mode}: the program ended with {process.returncode}")
+        return looks
+
+
+def verdict(mode: str, looks: list[tuple[int, int, int]]) -> bool:
+    """The last ten beside the ten from the fifth on, by their medians: a single look hits a moment of some input."""
+    first, last = looks[5:15], looks[-10:]
+    middle = lambda part, what: statistics.median(one[what] for one in part)
+    growth = middle(last, 0) - middle(first, 0)
+    threads, files = (middle(last, what) - middle(first, what) for what in (1, 2))
+    print(f"{mode:12} after 5: {middle(first, 0) / 1e6:.1f} MB, after {len(looks)}: {middle(last, 0) / 1e6:.1f} MB, "
+          f"grown by {growth / 1e6:+.1f} MB; threads {threads:+.0f}, open files {files:+.0f}; "
+          f"highest {max(one[0] for one in looks) / 1e6:.1f} MB")
+    return growth < GROWTH and threads <= 0 and files <= 0
+
+
+def draw(path: Path, runs: dict[str, list[tuple[int, int, int]]]) -> None:
+    width, height, left, top = 900, 360, 60, 30
+    most = max(one[0] for looks in runs.values() for one in looks) * 1.1
+    longest = max(len(looks) for looks in runs.values())
+    x = lambda nth: left + nth / max(longest - 1, 1) * (width - left - 20)
+    y = lambda value: height - 40 - value / most * (height - 40 - top)
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+             f'<rect width="{width}" height="{height}" fill="white"/>']
+    for step in range(6):
+        value = most * step / 5
+        parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ddd"/>'
+                     f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value / 1e6:.0f}</text>')
+    for nth, (mode, looks) in enumerate(runs.items()):
+        points = " ".join(f"{x(at):.1f},{y(one[0]):.1f}" for at, one in enumerate(looks))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[mode]}" stroke-width="1.5"/>'
+                     f'<text x="{left + 10 + 150 * nth}" y="18" fill="{COLOURS[mode]}">{mode}</text>')
+    parts.append(f'<text x="{width / 2}" y="{height - 10}" text-anchor="middle">finished transcriptions; resident memory in MB</text></svg>')
+    path.write_text("\n".join(parts) + "\n")
+
+
+def cost(random: str, rounds: int) -> None:
+    """Rounds of the same work with each policy, in turn, so that a noisy neighbour hits all of them."""
+    policies = ["never", "every-chunk", "4"]
+    seconds: dict[str, list[float]] = {policy: [] for policy in policies}
+    for nth in range(rounds):
+        for policy in policies[nth % 3:] + policies[:nth % 3]:
+            line = [PROGRAM, "bench", "--random", random, "--seconds", "300", "--chunk-length", "30", "--release", policy, "--json"]
+            figures = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+            seconds[policy].append(figures["seconds"])
+            print(f"{policy:12} {figures['seconds']:.2f} s, of that releasing {figures['releasing_seconds']:.3f} s")
+    for policy in policies:
+        ratios = [one / never for one, never in zip(seconds[policy], seconds["never"])]
+        print(f"{policy:12} {statistics.median(ratios):.3f} times the time of `never` (median of {rounds})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--results", type=Path, default=ROOT / "benches/results")
+    parser.add_argument("--cost", action="store_true")
+    parser.add_argument("--random", default="base")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    if args.cost:
+        return cost(args.random, args.rounds)
+    runs = {mode: soak(mode, args.count) for mode in MODES}
+    good = [verdict(mode, looks) for mode, looks in runs.items()]
+    args.results.mkdir(parents=True, exist_ok=True)
+    with (args.results / "soak.csv").open("w", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(["mode", "finished", "resident_bytes", "threads", "open_files"])
+        for mode, looks in runs.items():
+            rows.writerows([mode, nth + 1, *one] for nth, one in enumerate(looks))
+    draw(args.results / "soak.svg", runs)
+    if not all(good[nth] for nth, mode in enumerate(runs) if mode != "never"):
+        sys.exit("something grows")
+
+
+if __name__ == "__main__":
+    main()
