@@ -39,7 +39,7 @@ mkdir -m 700 "$work/munge"
 head -c 128 /dev/urandom > "$work/munge/key"
 chmod 600 "$work/munge/key"
 munged --foreground --force --key-file="$work/munge/key" --socket="$work/munge.socket" \
-    --pid-file="$work/munge/pid" --log-file="$work/munge/log" --seed-file="$work/munge/seed" &
+    --pid-file="$work/munge/pid" --log-file="$work/munge/log" --seed-file="$work/munge/seed" > /dev/null 2>&1 &
 pids+=($!)
 
 mkdir "$work/state" "$work/spool"
@@ -71,11 +71,10 @@ SelectTypeParameters=CR_CPU
 ReturnToService=2
 MinJobAge=600
 BatchStartTimeout=60
-RequeueExit=
+KillWait=5
 NodeName=$host NodeAddr=127.0.0.1 CPUs=2 RealMemory=2000 State=UNKNOWN
 PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
-sed -i '/^RequeueExit=$/d' "$work/slurm.conf"
 export SLURM_CONF=$work/slurm.conf
 
 wait_for() { # seconds, what, command
@@ -129,8 +128,7 @@ echo "task 2:     killed and requeued in the midst of its work; kept so far: $(c
 scontrol requeue "${job}_2"
 wait_for 240 "the array to end" "! squeue -h -j $job -t pending,running,completing,configuring | grep -q ."
 for task in 1 2 3 4; do
-    id=$(squeue -h -t all -j "${job}_$task" -o %A 2> /dev/null | head -n 1)
-    state=$(scontrol show job "${id:-${job}_$task}" | grep -oE 'JobState=[A-Z]+|Restarts=[0-9]+|ExitCode=[0-9:]+' | tr '\n' ' ')
+    state=$(scontrol show job "${job}_$task" | grep -oE 'JobState=[A-Z]+|Restarts=[0-9]+|ExitCode=[0-9:]+' | tr '\n' ' ')
     echo "task $task:     $state $(grep -h -- '--shard' "$task.log" | tail -n 1)"
 done
 grep -h "goes on where" 2.log || { echo "task 2 did not go on where it was" >&2; cat 2.log >&2; exit 1; }

@@ -1,6 +1,6 @@
 //! What would be done, without doing any of it.
 
-use super::plan::{Item, Plan, model_name, plan};
+use super::plan::{Item, ModelNames, Plan, plan};
 use super::{Job, Settings};
 use crate::backend::{Estimate, Slots, estimate};
 use crate::device;
@@ -28,10 +28,10 @@ pub fn rehearse(job: &Job) -> Result<Rehearsal, Vec<Error>> {
     let plan = plan(job, true)?;
     let device = device::select(job.device).map_err(|error| vec![error])?;
     let (mut models, mut faults): (Vec<PlannedModel>, Vec<Error>) = Default::default();
-    let mut names: Vec<String> = Vec::new();
+    let (asked_for, mut names) = (ModelNames::new(job.device), Vec::new());
     for settings in plan.items.iter().filter(|item| !item.is_done).map(|item| settings_of(item, job)) {
         let (request, decode) = (&settings.model, &settings.decode);
-        let name = model_name(request, job);
+        let name = asked_for.of(request);
         if names.contains(&name) {
             continue;
         }

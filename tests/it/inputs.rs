@@ -143,6 +143,7 @@ fn what_is_named_twice_is_done_once() {
         std::os::unix::fs::symlink("a.wav", tree.at("in/b.wav")).unwrap();
         // A circle, and a link to nowhere.
         std::os::unix::fs::symlink("..", tree.at("in/up")).unwrap();
+        std::os::unix::fs::symlink("nowhere", tree.at("in/lost")).unwrap();
     }
     let output = tree.run(&["in/a.wav", "in", "--recursive", "./in/*.wav", "--export", "txt"]);
     let said = String::from_utf8(output.stderr).unwrap();
@@ -220,4 +221,35 @@ fn all_that_is_wrong_in_a_manifest_is_told_at_once() {
     assert!(tree.refused(&["--manifest", "jobs.jsonl"]).contains("has an `output_dir` but no formats"));
     fs::write(tree.at("jobs.jsonl"), "\n").unwrap();
     assert!(tree.refused(&["--manifest", "jobs.jsonl"]).contains("there are none"));
+}
+
+#[test]
+fn one_recording_may_be_done_in_two_ways() {
+    let tree = Tree::new(&["a.wav"]);
+    let lines = [
+        r#"{"audio": "a.wav", "outputs": ["txt"]}"#,
+        r#"{"audio": "a.wav", "outputs": ["srt"], "language": "de"}"#,
+        r#"{"audio": "a.wav", "outputs": {"vtt": "a.es.vtt"}, "language": "es"}"#,
+    ];
+    fs::write(tree.at("jobs.jsonl"), lines.join("\n")).unwrap();
+    let output = tree.run(&["--manifest", "jobs.jsonl"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for path in ["a.txt", "a.srt", "a.es.vtt"] {
+        assert!(tree.at(path).is_file(), "{path}");
+    }
+    let lines = [lines[0], r#"{"audio": "a.wav", "outputs": ["txt"], "task": "translate"}"#];
+    fs::write(tree.at("jobs.jsonl"), lines.join("\n")).unwrap();
+    let said = tree.refused(&["--manifest", "jobs.jsonl"]);
+    assert!(said.contains("`a.txt`: would be written for `a.wav` twice, in two ways"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_to_a_recording_that_is_gone_is_told_and_the_rest_done() {
+    let tree = Tree::new(&["in/a.wav"]);
+    std::os::unix::fs::symlink("nowhere", tree.at("in/gone.wav")).unwrap();
+    let output = tree.run(&["in", "--export", "txt"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`in/gone.wav`: cannot be read"), "{output:?}");
+    assert!(tree.at("in/a.txt").is_file());
 }

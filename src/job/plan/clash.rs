@@ -52,6 +52,11 @@ fn clash(path: &Path, other: &Item, item: &Item) -> Error {
             format!("would be written twice for `{one}`"),
             "give each format a file of its own; `{ext}` in `--output-template` does it",
         )
+    } else if other.source == item.source {
+        (
+            format!("would be written for `{one}` twice, in two ways"),
+            "give each line of the manifest `outputs` of its own, or tell them apart with `{id}`, `{task}` or `{language}` in `--output-template`",
+        )
     } else if folder(other) == folder(item) {
         (
             format!("would be written for both `{one}` and `{two}`"),

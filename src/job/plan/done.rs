@@ -1,5 +1,6 @@
 //! What of the inputs is done already, and what must be done again or left alone.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use super::{Item, Source};
 use crate::backend::source;
 use crate::cancel::CancelToken;
-use crate::device;
+use crate::device::{self, DeviceRequest};
 use crate::export::{Format, Shape};
 use crate::job::done::{Now, Records, State};
 use crate::job::work::Basis;
@@ -20,7 +21,9 @@ const DONE: &str = "already done; `--overwrite` does it again";
 /// Looks at the outputs that are there, and leaves in each input those that are to be written. Told are the inputs of
 /// which some are made again or left alone, and why.
 pub fn leave_out(items: &mut [Item], job: &Job) -> Vec<(String, String)> {
-    let mut knowledge = Knowledge { job, records: Records::default(), models: HashMap::new() };
+    let names = ModelNames::new(job.device);
+    let mut knowledge =
+        Knowledge { job, names, records: Records::default(), models: HashMap::new(), known: HashMap::new() };
     let mut notes = Vec::new();
     for item in items.iter_mut().filter(|item| !item.outputs.is_empty()) {
         knowledge.look_at(item, &mut notes);
@@ -39,9 +42,12 @@ pub fn leave_out_files(items: &mut [Item]) {
 
 struct Knowledge<'a> {
     job: &'a Job,
+    names: ModelNames,
     records: Records,
-    /// What names of models stand for here, by the settings.
+    /// By the settings.
     models: HashMap<*const Settings, Model>,
+    /// What names and revisions of models stand for on this machine.
+    known: HashMap<(String, Option<String>), Option<String>>,
 }
 
 /// A model by its name, and what that is if this machine knows; and all options, in whatever words.
@@ -96,10 +102,12 @@ impl Knowledge<'_> {
     }
 
     fn model(&mut self, settings: &Arc<Settings>) -> Model {
-        let job = self.job;
+        let (job, names, known) = (self.job, &self.names, &mut self.known);
         let model = self.models.entry(Arc::as_ptr(settings)).or_insert_with(|| {
-            let name = model_name(&settings.model, job);
-            let identity = cached(&settings.model, &name);
+            let request = &settings.model;
+            let name = names.of(request);
+            let key = (name.clone(), request.revision.clone());
+            let identity = known.entry(key).or_insert_with(|| cached(request, &name)).clone();
             let unknown = ModelIdentity { name: name.clone(), revision: None };
             let options = Basis::new(job, settings, &unknown, "").options().to_owned();
             Model { name, identity, options }
@@ -120,15 +128,24 @@ fn state(
     records.state(path, format, shape, &Now { name, model: identity.as_deref(), options, input })
 }
 
-/// What the name stands for on this device.
-pub fn model_name(request: &ModelRequest, job: &Job) -> String {
-    match request.name.as_str() {
-        // What no device can be had for is told by whoever needs it.
-        AUTO if device::select(job.device).is_ok_and(|device| device.is_accelerator()) => {
-            "large-v3-turbo".into()
+/// What names of models stand for on a device, which is looked at once and only if it matters.
+pub struct ModelNames {
+    device: DeviceRequest,
+    has_accelerator: OnceCell<bool>,
+}
+
+impl ModelNames {
+    pub fn new(device: DeviceRequest) -> Self {
+        Self { device, has_accelerator: OnceCell::new() }
+    }
+
+    pub fn of(&self, request: &ModelRequest) -> String {
+        if request.name != AUTO {
+            return request.name.clone();
         }
-        AUTO => "base".into(),
-        name => name.to_owned(),
+        // That no device can be had is told by whoever needs it.
+        let select = || device::select(self.device).is_ok_and(|device| device.is_accelerator());
+        if *self.has_accelerator.get_or_init(select) { "large-v3-turbo".into() } else { "base".into() }
     }
 }
 

@@ -8,7 +8,7 @@ use super::Item;
 use crate::error::Error;
 
 /// Makes the folders that are missing, and tries whether something can be written there. Inputs whose folder is of no
-/// use are taken out and their failures told, unless there are no others: then all of it is pointless.
+/// use are taken out and their failures told, unless there never were others: then all of it is pointless.
 pub fn check(items: &mut Vec<Item>) -> Result<Vec<Error>, Vec<Error>> {
     let mut folders: BTreeMap<PathBuf, Option<io::Error>> = BTreeMap::new();
     for item in items.iter().filter(|item| !item.is_done) {
@@ -16,7 +16,8 @@ pub fn check(items: &mut Vec<Item>) -> Result<Vec<Error>, Vec<Error>> {
             folders.entry(folder(path).to_owned()).or_insert_with_key(|folder| try_out(folder).err());
         }
     }
-    if !folders.is_empty() && folders.values().all(Option::is_some) {
+    let is_some_done = items.iter().any(|item| item.is_done);
+    if !folders.is_empty() && !is_some_done && folders.values().all(Option::is_some) {
         let faults = folders.into_iter();
         return Err(faults
             .filter_map(|(path, error)| Some(Error::Output { path, source: error? }))

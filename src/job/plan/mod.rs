@@ -12,12 +12,13 @@ mod shard;
 mod template;
 mod walk;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-pub use self::done::model_name;
+pub use self::done::ModelNames;
 pub use self::find::InputOptions;
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
@@ -135,7 +136,10 @@ pub fn plan(job: &Job, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
         notes.extend(done::leave_out(&mut items, job));
     }
     if !is_rehearsal {
-        failures.extend(folders::check(&mut items)?);
+        match folders::check(&mut items) {
+            Ok(unwritable) => failures.extend(unwritable),
+            Err(faults) => return Err(failures.into_iter().chain(faults).collect()),
+        }
     }
     let todo = items.iter_mut().filter(|item| item.length.is_none() && (is_rehearsal || !item.is_done));
     let mut todo: Vec<&mut Item> = todo.collect();
@@ -171,8 +175,23 @@ fn named(finds: Finds, options: &PlanOptions, settings: Option<&Arc<Settings>>) 
             Err(fault) => faults.push(fault),
         }
     }
+    own_journals(&mut items);
     faults.extend(clash::clashes(&items));
     if faults.is_empty() { Ok(Plan { items, failures, notes }) } else { Err(faults) }
+}
+
+/// Of one recording in two languages, each has its own: called as a file of it instead.
+fn own_journals(items: &mut [Item]) {
+    let mut users: HashMap<PathBuf, usize> = HashMap::new();
+    for journal in items.iter().filter_map(|item| item.journal.as_ref()) {
+        *users.entry(journal.clone()).or_default() += 1;
+    }
+    for item in items {
+        let is_shared = item.journal.as_ref().is_some_and(|journal| users.get(journal) > Some(&1));
+        if let Some((_, first)) = item.outputs.first().filter(|_| is_shared) {
+            item.journal = Some(names::journal(first, first.file_name()));
+        }
+    }
 }
 
 fn item(found: Found, index: usize, options: &PlanOptions, settings: Option<&Arc<Settings>>) -> Result<Item> {

@@ -33,15 +33,16 @@ pub fn names(
     };
     let is_regular = matches!(&found.source, Source::File(path) if path.is_file());
     let first = outputs.first().map(|(_, path)| path).filter(|_| is_regular);
-    let journal = first.map(|path| {
-        // Files that were named one by one share their stem with others, perhaps.
-        let name = if found.wish.paths.is_some() { path.file_name() } else { path.file_stem() };
-        let mut hidden = OsString::from(".");
-        hidden.push(name.unwrap_or_default());
-        hidden.push(".transcribe");
-        path.with_file_name(hidden)
-    });
+    let journal = first.map(|path| journal(path, path.file_stem()));
     Ok(Names { outputs, journal })
+}
+
+/// The hidden file of this name beside an output.
+pub fn journal(output: &Path, name: Option<&OsStr>) -> PathBuf {
+    let mut hidden = OsString::from(".");
+    hidden.push(name.unwrap_or_default());
+    hidden.push(".transcribe");
+    output.with_file_name(hidden)
 }
 
 struct Naming<'a> {

@@ -96,8 +96,8 @@ fn an_input_is_not_written_over() {
 
 #[test]
 fn all_faults_of_the_inputs_are_told_at_once() {
-    let place = Place::new(&["a/talk.mp3"]);
-    let faults = place.plan(&["none.mp3", "a", "a/talk.mp3", "a/talk.mp3/x"], &formats(&[])).unwrap_err();
+    let place = Place::new(&["a/talk.mp3", "b/notes.md"]);
+    let faults = place.plan(&["none.mp3", "b", "a/talk.mp3", "a/talk.mp3/x"], &formats(&[])).unwrap_err();
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 3);
     assert!(texts[0].ends_with("none.mp3`: there is no such file"), "{texts:?}");

@@ -1,6 +1,7 @@
 //! The recordings in a folder, and the files that a pattern stands for.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use globset::GlobMatcher;
@@ -55,12 +56,16 @@ fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// A link back to a folder above leads to nothing new; anything else may hide recordings.
+/// A link back to a folder above leads to nothing new, nor does one to nowhere that is not called like a recording;
+/// anything else may hide some.
 fn failure(error: walkdir::Error) -> Option<Error> {
-    if error.loop_ancestor().is_some() {
+    let path = error.path()?;
+    let is_lost = error.io_error().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound);
+    let is_idle = is_lost && (!is_recording(path) || path.file_name().is_some_and(is_hidden));
+    if is_idle || error.loop_ancestor().is_some() {
         return None;
     }
-    let path = error.path().map(|path| path.display().to_string()).unwrap_or_default();
+    let path = path.display().to_string();
     error.into_io_error().map(|cause| Error::input(path, InputFault::Unreadable(cause)))
 }
 
