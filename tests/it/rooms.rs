@@ -354,8 +354,8 @@ fn the_checker_finds_each_violation() {
         ),
         (
             "job/mod.rs",
-            "fn f() { indicatif::ProgressBar::new(1) }",
-            "`indicatif` belongs in cli/progress.rs only",
+            "fn f() { console::Term::stderr() }",
+            "`console` belongs in cli/progress/ only",
         ),
         ("job/mod.rs", "use anyhow::Context;", "`anyhow` belongs in cli/, main.rs only"),
         (

@@ -289,7 +289,7 @@ mod tests {
             }
         }
         let lines = board(&names).lines(24, 80, &tally);
-        assert_eq!(lines[0], format!("{:33}[                    ]     1:02/10:05:00    0 %", "a.mp3"));
+        assert_eq!(lines[0], format!("{:35}[                  ]    1:02/10:05:00    0 %", "a.mp3"));
     }
 
     #[test]
