@@ -48,6 +48,10 @@ pub enum Error {
     #[error("{limit}: {why}")]
     LimitMissed { limit: String, why: String },
 
+    /// The machine has not enough left to begin with it; the other inputs are not concerned.
+    #[error("`{input}`: not started: {why}")]
+    Lacking { input: String, lack: Lack, why: String },
+
     /// Somebody else is at it; the other inputs are not concerned.
     #[error("`{input}`: another process is transcribing it to the same place, and holds `{journal}`")]
     Held { input: String, journal: PathBuf },
@@ -76,6 +80,13 @@ pub enum Error {
     Shared(Arc<Error>),
 }
 
+/// What there is too little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    Memory,
+    Disk,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum InputFault {
     #[error("cannot be read")]
@@ -86,6 +97,10 @@ pub enum InputFault {
     Folder,
     #[error("not an audio or video file of a known kind")]
     NotAudio,
+    #[error("has {bytes} bytes, and {limit} are allowed")]
+    TooLarge { bytes: u64, limit: u64 },
+    #[error("cannot be done so: {why}")]
+    NotPossible { why: String },
     #[error("has no audio track")]
     NoAudioTrack,
     #[error("has no audio track {asked}; it has {available}")]
@@ -155,6 +170,16 @@ impl Error {
         Error::Compute { during, source: source.into() }
     }
 
+    /// The input that it is about, if it is about one.
+    pub fn input_name(&self) -> Option<&str> {
+        match self.unshared() {
+            Error::Input { input, .. } | Error::Lacking { input, .. } | Error::Held { input, .. } => {
+                Some(input)
+            }
+            _ => None,
+        }
+    }
+
     /// The failure itself, whoever else met it.
     pub fn unshared(&self) -> &Self {
         match self {
@@ -190,6 +215,12 @@ impl Error {
             Error::Output { .. } => Some(
                 "check the folder's permissions and free space, or choose another with `--output-dir`".into(),
             ),
+            Error::Lacking { lack: Lack::Memory, .. } => Some(
+                "end other programs, or lower `--min-free-memory` and `--min-free-device-memory`; `--guard-timeout` waits longer".into(),
+            ),
+            Error::Lacking { lack: Lack::Disk, .. } => Some(
+                "free some disk, take another `--output-dir`, or lower `--min-free-disk`; `--guard-timeout` waits longer".into(),
+            ),
             Error::Held { .. } => Some("let it finish, or choose another folder with `--output-dir`".into()),
             Error::Cancelled(_) | Error::Closed { .. } | Error::LimitMissed { .. } => None,
             Error::Close { .. } => {
@@ -215,6 +246,8 @@ impl InputFault {
             InputFault::NotAudio => {
                 "known are wav, mp3, m4a/mp4/mov, flac, ogg, opus, webm/mkv, aiff and caf; convert others, for example with `ffmpeg -i in out.wav`"
             }
+            InputFault::TooLarge { .. } => "raise `--max-file-size`",
+            InputFault::NotPossible { .. } => "change its line in the manifest, or take another model",
             InputFault::NoAudioTrack => "the file holds only pictures or subtitles",
             InputFault::NoSuchTrack { .. } => "tracks count from 0 in `--audio-track`",
             InputFault::NoSuchChannel { .. } => "channels count from 0 in `--channel`",

@@ -8,12 +8,16 @@ mod decode;
 mod edits;
 mod guard;
 mod input;
+mod length;
 mod ogg;
 mod resample;
+mod sniff;
 mod stream;
 
 pub use guard::panics_are_caught;
 pub use input::AudioInput;
+pub use length::claimed_length;
+pub use sniff::is_recording;
 
 use crate::error::{Error, Result};
 use crate::time::seconds_of_samples;

@@ -228,6 +228,12 @@ impl Backend for CandleBackend {
         memory::release(&self.device)
     }
 
+    fn close(self: Box<Self>) -> Result<()> {
+        let device = self.device.clone();
+        drop(self);
+        memory::release(&device).map(drop)
+    }
+
     fn memory(&self) -> Option<Memory> {
         Memory::measure(&self.device).ok()
     }

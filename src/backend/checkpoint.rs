@@ -16,7 +16,7 @@ pub const WEIGHTS: &str = "model.safetensors";
 pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 
 /// A checkpoint in Hugging Face form with every file at hand.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checkpoint {
     /// As the person called it.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct Checkpoint {
 }
 
 /// Where the files of a checkpoint are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Files {
     Folder {
         config: PathBuf,

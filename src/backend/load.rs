@@ -6,7 +6,8 @@ use candle_core::DType;
 
 use super::candle::CandleBackend;
 use super::checkpoint::{Checkpoint, Files, WEIGHTS};
-use super::{Backend, Slots, demo};
+use super::needs::Needs;
+use super::{Backend, Capacity, Slots, demo};
 use crate::decode::Tokenizer;
 use crate::device::Selected;
 use crate::device::memory::{self, Memory};
@@ -14,36 +15,81 @@ use crate::error::{Error, ModelFault, Result};
 use crate::whisper::weights::Weights;
 use crate::whisper::{Config, random};
 
+const LOADING: &str = "loading the model";
+
 /// A loaded checkpoint.
 pub struct Model {
     pub backend: Box<dyn Backend>,
     pub tokenizer: Arc<Tokenizer>,
+    pub needs: Needs,
 }
 
-pub fn load(checkpoint: Checkpoint, device: &Selected, slots: Slots) -> Result<Model> {
+/// What a model may take, and whom to tell if that is not enough.
+pub struct Room<'a> {
+    /// Bytes at most; as many as are free if not given.
+    pub budget: Option<u64>,
+    /// Told of every smaller number of windows that is tried next.
+    pub on_less: &'a mut dyn FnMut(usize),
+}
+
+/// Loads with as many windows side by side as wanted, or as there is room for.
+pub fn load(checkpoint: &Checkpoint, device: &Selected, slots: Slots, room: Room<'_>) -> Result<Model> {
+    let name = &checkpoint.name;
     let config = Config::from_json(&checkpoint.config()?);
-    let config = config.map_err(|why| Error::model(&checkpoint.name, ModelFault::NotWhisper { why }))?;
+    let config = config.map_err(|why| Error::model(name, ModelFault::NotWhisper { why }))?;
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
-        .map_err(|fault| Error::model(&checkpoint.name, fault))?;
-    let capacity = slots.capacity(&config, free_memory(device), device.is_accelerator());
-    let generation = checkpoint.generation_config()?.map(std::borrow::Cow::into_owned).unwrap_or_default();
-    let Checkpoint { name, files, .. } = checkpoint;
-    let (weights, file) = match files {
+        .map_err(|fault| Error::model(name, fault))?;
+    let tokenizer = Arc::new(tokenizer);
+    let generation = checkpoint.generation_config()?.unwrap_or_default();
+    let (weights, file) = match &checkpoint.files {
         Files::Folder { weights, .. } => {
             let file = weights.first().map_or(WEIGHTS.into(), |path| path.display().to_string());
             (Weights::Files(weights), file)
         }
         Files::Embedded { weights, .. } => (Weights::Bytes(weights), WEIGHTS.into()),
     };
-    let backend = weights
-        .open(DType::F32, &device.device)
-        .and_then(|weights| CandleBackend::new(config, weights, capacity))
-        .map_err(|error| match memory::is_exhausted(&error) {
-            true => Error::OutOfMemory { during: "loading the model", source: error.into() },
-            false => Error::model(&name, fault(error, file)),
-        })?;
-    let backend = backend.generating(&generation);
-    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
+    let is_host = !device.is_accelerator();
+    let build = |capacity| {
+        let needs = Needs::of(&config, capacity, if is_host { 1 } else { capacity.windows });
+        check_room(&needs, device, room.budget)?;
+        let backend = weights
+            .open(DType::F32, &device.device)
+            .and_then(|weights| CandleBackend::new(config.clone(), weights, capacity))
+            .map_err(|error| match memory::is_exhausted(&error) {
+                true => Error::OutOfMemory { during: LOADING, source: error.into() },
+                false => Error::model(name, fault(error, file.clone())),
+            })?;
+        let backend = Box::new(backend.generating(&generation));
+        Ok(Model { backend, tokenizer: Arc::clone(&tokenizer), needs })
+    };
+    let free = free_memory(device, room.budget);
+    let weights = Needs::of(&config, Capacity { windows: 0, sequences: 0 }, 0).weights;
+    let free = free.map(|free| free.saturating_sub(weights));
+    let mut capacity = slots.capacity(&config, free, device.is_accelerator());
+    loop {
+        match build(capacity) {
+            Err(Error::OutOfMemory { .. }) if capacity.windows > 1 => {
+                let windows = capacity.windows / 2;
+                (room.on_less)(windows);
+                capacity = Slots { windows: Some(windows), ..slots }.capacity(&config, free, !is_host);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Where memory is only promised when it is asked for, whoever uses too much of it is killed: so it is counted before.
+fn check_room(needs: &Needs, device: &Selected, budget: Option<u64>) -> Result<()> {
+    let unpromised = match device.is_accelerator() {
+        true => None,
+        false => free_memory(device, None).map(|free| free + memory::swap().free),
+    };
+    let Some(room) = unpromised.into_iter().chain(budget).min().filter(|room| *room < needs.total()) else {
+        return Ok(());
+    };
+    let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+    let why = format!("it needs {} MB, and may take {}", megabytes(needs.total()), room / 1_000_000);
+    Err(Error::OutOfMemory { during: LOADING, source: why.into() })
 }
 
 /// A model of a published size with random weights, and with the demo's vocabulary: as fast as the real one.
@@ -59,16 +105,18 @@ pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model>
     let config = Config::published(size).filter(|_| !size.ends_with(".en")).ok_or_else(unknown)?;
     let tokenizer = Tokenizer::from_json(&demo::tokenizer_for(config.vocab_size)?, config.vocab_size)
         .map_err(|fault| Error::model(size, fault))?;
-    let capacity = slots.capacity(&config, free_memory(device), device.is_accelerator());
+    let capacity = slots.capacity(&config, free_memory(device, None), device.is_accelerator());
+    let needs = Needs::of(&config, capacity, if device.is_accelerator() { capacity.windows } else { 1 });
     let backend = CandleBackend::new(config, random::weights(DType::F32, &device.device), capacity)
         .map_err(|error| Error::compute("making random weights", error))?;
-    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer) })
+    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), needs })
 }
 
-/// Bytes that nobody uses where the device computes, if that is known.
-fn free_memory(device: &Selected) -> Option<u64> {
-    let memory = Memory::measure(&device.device).ok()?;
-    Some(memory.device.unwrap_or(memory.host).free).filter(|free| *free > 0)
+/// Bytes that may be used where the device computes, if that is known.
+pub(super) fn free_memory(device: &Selected, budget: Option<u64>) -> Option<u64> {
+    let memory = Memory::measure(&device.device).ok();
+    let free = memory.map(|memory| memory.device.unwrap_or(memory.host).free).filter(|free| *free > 0);
+    free.into_iter().chain(budget).min()
 }
 
 /// What a failure while building the network says about the checkpoint.
@@ -107,7 +155,8 @@ mod tests {
         let hub = Hub::from_env(true);
         let name = folder.path().to_str().unwrap();
         let checkpoint = source::find(name, None, &hub, &CancelToken::new(), &mut |_| ())?;
-        load(checkpoint, &Selected::cpu(), Slots { windows: Some(1), candidates: 1, beams: 1 })
+        let room = Room { budget: None, on_less: &mut |_| () };
+        load(&checkpoint, &Selected::cpu(), Slots { windows: Some(1), candidates: 1, beams: 1 }, room)
     }
 
     fn replaced(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {

@@ -4,14 +4,18 @@ pub mod cache;
 pub mod candle;
 pub mod checkpoint;
 mod demo;
+mod estimate;
 pub mod hub;
 pub mod lifecycle;
 mod load;
+mod needs;
 pub mod scripted;
 mod slots;
 pub mod source;
 
-pub use load::{Model, load, load_random};
+pub use estimate::{Estimate, estimate};
+pub use load::{Model, Room, load, load_random};
+pub use needs::Needs;
 pub use slots::Slots;
 
 use std::ops::Range;
@@ -98,6 +102,9 @@ pub trait Backend: Send {
     fn release(&mut self) -> Result<Released> {
         Ok(Released::default())
     }
+
+    /// Gives back everything, to the last byte that can be given back.
+    fn close(self: Box<Self>) -> Result<()>;
 
     /// What is held and left, where that can be known.
     fn memory(&self) -> Option<Memory> {

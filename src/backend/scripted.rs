@@ -141,6 +141,10 @@ impl Backend for Scripted {
         Ok(())
     }
 
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+
     fn shrink(&mut self, capacity: Capacity) -> Result<()> {
         self.windows = vec![None; capacity.windows];
         self.sequences = vec![Vec::new(); capacity.sequences];

@@ -1,7 +1,7 @@
 //! The exit codes: what each means and which error ends with which. Decided here alone.
 
 use crate::cancel::CancelReason;
-use crate::error::Error;
+use crate::error::{Error, Lack};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +71,8 @@ impl From<&Error> for ExitCode {
             | Error::Close { .. } => ExitCode::SomeFailed,
             Error::Model { .. } => ExitCode::Model,
             Error::Device { .. } => ExitCode::Device,
-            Error::OutOfMemory { .. } => ExitCode::Memory,
-            Error::Output { .. } => ExitCode::Output,
+            Error::OutOfMemory { .. } | Error::Lacking { lack: Lack::Memory, .. } => ExitCode::Memory,
+            Error::Output { .. } | Error::Lacking { lack: Lack::Disk, .. } => ExitCode::Output,
             Error::LimitMissed { .. } => ExitCode::Quality,
             // Whoever read the text has what they wanted.
             Error::Cancelled(CancelReason::OutputClosed) => ExitCode::Done,

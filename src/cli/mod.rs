@@ -11,6 +11,7 @@ mod export;
 mod interrupt;
 mod listen;
 mod log;
+mod plan;
 mod printer;
 mod progress;
 mod report;
@@ -89,6 +90,9 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
         Ok(job) => job,
         Err(error) => return failed(printer, &error),
     };
+    if let Some(how) = args.dry_run() {
+        return plan::run(&job, how, printer);
+    }
     let screen = Screen::new(printer, args.talk.progress, job.plan.formats.is_empty(), cancel);
     let wanted = Wanted {
         report: args.talk.report.clone(),

@@ -69,9 +69,8 @@ impl<'a> Screen<'a> {
             self.tell(Level::Warn, input, &format!("{named}{}", warning.message));
         }
         match event {
-            Event::Skipped { input } => {
-                let text = format!("`{input}`: already done; `--overwrite` does it again");
-                self.tell(Level::Info, Some(input), &text);
+            Event::Skipped { input, why } => {
+                self.tell(Level::Info, Some(input), &format!("`{input}`: {why}"));
             }
             Event::Loaded { identity, device, seconds } => {
                 let identity = identity.revision.as_deref().unwrap_or(&identity.name);
@@ -132,7 +131,14 @@ impl<'a> Screen<'a> {
                 self.note(Some(input), &text);
             }
             Event::Failed { input, error } => self.failure(Some(input), error),
+            Event::Noted { input, text } => {
+                self.tell(Level::Info, Some(input), &format!("`{input}`: {text}"));
+            }
             Event::Planned { .. }
+            | Event::Cache(_)
+            | Event::Moved { .. }
+            | Event::NotClosed { .. }
+            | Event::Waiting { .. }
             | Event::Download(_)
             | Event::Loading { .. }
             | Event::Started { .. }

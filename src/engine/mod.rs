@@ -10,27 +10,29 @@ mod attempt;
 mod desk;
 mod language;
 mod memory;
+mod recording;
 mod search;
 mod seats;
 mod stats;
 mod worker;
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::backend::{Backend, Capacity};
 use crate::cancel::CancelToken;
-use crate::decode::{DecodeOptions, DecodedChunk, Handover, Language, Rejected, Segment, Stretch, Tokenizer};
+use crate::decode::{DecodeOptions, DecodedChunk, Language, Rejected, Segment, Stretch, Tokenizer};
 use crate::device::memory::{Memory, Released};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::mel::Features;
 
 pub use language::LanguageGuess;
+pub use recording::{Ear, Listener, Recording};
 pub use stats::Stats;
 
 /// What is told of one chunk of a recording.
@@ -90,99 +92,6 @@ pub struct Footprint {
     pub seconds: f64,
 }
 
-/// Hears what happens to the chunks of a recording: the chunk's index, and what it is.
-pub type Listener = Box<dyn Fn(usize, Event) + Send + Sync>;
-
-/// What the chunks of one recording share.
-pub struct Recording {
-    /// Chunks of the recording with the smallest one go first.
-    order: usize,
-    options: Arc<DecodeOptions>,
-    language: OnceLock<Language>,
-    /// What to listen to for it.
-    ears: Mutex<Vec<Ear>>,
-    /// Where chunks left off that the next one goes on from.
-    handovers: Mutex<HashMap<usize, Handover>>,
-    given_up: AtomicBool,
-    listener: Listener,
-}
-
-impl Recording {
-    /// The options must have been checked. The language is settled by the first chunk if they do not say it.
-    pub fn new(order: usize, options: Arc<DecodeOptions>, listener: Listener) -> Self {
-        Recording {
-            order,
-            options,
-            language: OnceLock::new(),
-            ears: Mutex::default(),
-            handovers: Mutex::default(),
-            given_up: AtomicBool::new(false),
-            listener,
-        }
-    }
-
-    /// What was settled, or is known from an earlier run.
-    pub fn language(&self) -> Option<Language> {
-        self.language.get().copied()
-    }
-
-    pub fn settle_language(&self, language: Language) {
-        // The first one stands.
-        let _ = self.language.set(language);
-    }
-
-    /// How many windows have a vote on the language at most.
-    pub fn language_windows(&self) -> usize {
-        self.options.language_detection_segments
-    }
-
-    /// Windows to find out the language by, to be said before the first chunk comes. Without any, the beginning
-    /// of that chunk is listened to.
-    pub fn listen_to(&self, ears: Vec<Ear>) {
-        *self.ears.lock().unwrap_or_else(PoisonError::into_inner) = ears;
-    }
-
-    fn take_ears(&self) -> Vec<Ear> {
-        std::mem::take(&mut *self.ears.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Chunk `index` left off here; the one behind it may go on.
-    pub fn hand_over(&self, index: usize, handover: Handover) {
-        self.handovers().insert(index, handover);
-    }
-
-    fn handovers(&self) -> MutexGuard<'_, HashMap<usize, Handover>> {
-        self.handovers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether its chunks are no longer wanted.
-    pub fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Relaxed)
-    }
-
-    pub fn give_up(&self) {
-        self.given_up.store(true, Ordering::Relaxed);
-    }
-
-    fn tell(&self, chunk: usize, event: Event) {
-        (self.listener)(chunk, event);
-    }
-
-    /// The first failure is told; with it all chunks are given up.
-    fn fail(&self, chunk: usize, error: Error) {
-        if !self.given_up.swap(true, Ordering::Relaxed) {
-            self.tell(chunk, Event::Failed(error));
-        }
-    }
-}
-
-/// A window to listen to for the language.
-pub struct Ear {
-    pub seek: usize,
-    /// None if the first chunk holds it.
-    pub features: Option<Box<dyn Features>>,
-}
-
 /// One chunk to decode.
 pub struct Task {
     pub recording: Arc<Recording>,
@@ -196,10 +105,14 @@ pub struct Task {
     pub permit: Option<Box<dyn Send>>,
 }
 
-/// A running engine. Dropping it ends it at the next step.
+/// A running engine. Dropping it closes it, however long that takes.
 pub struct Engine {
-    inbox: Option<Sender<Task>>,
-    thread: Option<JoinHandle<()>>,
+    /// None once it is closed.
+    inbox: Mutex<Option<Sender<Task>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Tells at the end of the thread how it went to give the backend's memory back.
+    ended: Receiver<Result<()>>,
+    has_ended: Arc<AtomicBool>,
     closing: Arc<AtomicBool>,
     stats: Arc<Mutex<Stats>>,
     capacity: Capacity,
@@ -218,29 +131,33 @@ impl Engine {
             return Err(Error::compute("decoding", "the tokenizer was made for another model"));
         }
         let (capacity, n_mels) = (backend.capacity(), backend.spec().n_mels);
-        let (inbox, tasks) = crossbeam_channel::unbounded();
-        let closing = Arc::new(AtomicBool::new(false));
+        let (inbox, tasks) = unbounded();
+        let (tell_end, ended) = bounded(1);
+        let (closing, has_ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let stats = Arc::new(Mutex::new(Stats::default()));
-        let worker = worker::Worker::new(
-            backend,
-            Arc::clone(&tokenizer),
-            release,
-            worker::Signals {
-                cancel: cancel.clone(),
-                closing: Arc::clone(&closing),
-                stats: Arc::clone(&stats),
-            },
-        );
+        let signals = worker::Signals {
+            cancel: cancel.clone(),
+            closing: Arc::clone(&closing),
+            stats: Arc::clone(&stats),
+        };
+        let worker = worker::Worker::new(backend, Arc::clone(&tokenizer), release, signals);
+        let is_over = Arc::clone(&has_ended);
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || worker.run(&tasks))
+            .spawn(move || {
+                let outcome = caught("decoding", || worker.run(&tasks));
+                is_over.store(true, Ordering::Relaxed);
+                // There is room, and if nobody listens nobody needs to know.
+                let _ = tell_end.try_send(outcome);
+            })
             .map_err(|error| Error::compute("starting a thread", error))?;
-        Ok(Engine { inbox: Some(inbox), thread: Some(thread), closing, stats, capacity, n_mels, tokenizer })
+        let (inbox, thread) = (Mutex::new(Some(inbox)), Mutex::new(Some(thread)));
+        Ok(Engine { inbox, thread, ended, has_ended, closing, stats, capacity, n_mels, tokenizer })
     }
 
     /// Takes a chunk; what becomes of it is told to its recording. Never waits.
     pub fn submit(&self, task: Task) {
-        let refused = match &self.inbox {
+        let refused = match &*unpoisoned(&self.inbox) {
             Some(inbox) => inbox.send(task).err().map(|refused| refused.0),
             None => Some(task),
         };
@@ -269,22 +186,54 @@ impl Engine {
 
     /// Whether it will never do anything any more.
     pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.has_ended.load(Ordering::Relaxed)
     }
 
     /// What it did so far.
     pub fn stats(&self) -> Stats {
-        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+        *unpoisoned(&self.stats)
+    }
+
+    /// Stops at the next step, gives up what is in work, and gives back all memory. Waits for that until the
+    /// deadline, then leaves the thread to end by itself.
+    pub fn close(&self, deadline: Instant) -> Result<()> {
+        self.stop();
+        match self.ended.recv_deadline(deadline) {
+            Ok(outcome) => {
+                self.join();
+                outcome
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                Err(Error::compute("closing a model", "its thread is still at work"))
+            }
+            // It was closed before.
+            Err(RecvTimeoutError::Disconnected) => {
+                self.join();
+                Ok(())
+            }
+        }
+    }
+
+    fn stop(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        unpoisoned(&self.inbox).take();
+    }
+
+    fn join(&self) {
+        if let Some(thread) = unpoisoned(&self.thread).take() {
+            // Its panics are caught inside.
+            let _ = thread.join();
+        }
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
-        self.inbox = None;
-        if let Some(thread) = self.thread.take() {
-            // Its panics are caught inside, step by step.
-            let _ = thread.join();
-        }
+        self.stop();
+        self.join();
     }
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

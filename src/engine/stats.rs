@@ -34,6 +34,27 @@ pub struct Stats {
     pub slots: usize,
 }
 
+impl std::ops::AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        self.windows += other.windows;
+        self.encoding += other.encoding;
+        self.steps += other.steps;
+        self.rows += other.rows;
+        self.decoding += other.decoding;
+        self.tokens += other.tokens;
+        self.aligned += other.aligned;
+        self.aligning += other.aligning;
+        self.fallbacks += other.fallbacks;
+        self.chunks += other.chunks;
+        self.releasing += other.releasing;
+        self.released_host += other.released_host;
+        self.released_device += other.released_device;
+        self.starved += other.starved;
+        self.busy += other.busy;
+        self.occupied += other.occupied;
+    }
+}
+
 impl Stats {
     /// The part of the slots that were taken while there was work, 0 to 1.
     pub fn occupancy(&self) -> f64 {

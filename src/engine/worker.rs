@@ -65,8 +65,8 @@ impl Worker {
         }
     }
 
-    /// Works until it is told to close, or until nobody can send any more and all is done.
-    pub fn run(mut self, inbox: &Receiver<Task>) {
+    /// Works until it is told to close, or until nobody can send any more and all is done; then the backend goes.
+    pub fn run(mut self, inbox: &Receiver<Task>) -> Result<()> {
         while self.receive(inbox) {
             if self.signals.closing.load(Ordering::Relaxed) {
                 self.drop_everything(|| Error::compute("decoding", "the engine was closed"));
@@ -90,6 +90,8 @@ impl Worker {
             self.publish();
         }
         self.publish();
+        probe::reached("close", &self.signals.cancel);
+        self.backend.close()
     }
 
     /// Takes what has come in; waits for it if there is nothing to do. False at the end.

@@ -9,16 +9,16 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::conduct::Conductor;
-use super::plan::{Item, PlanOptions, Source};
-use super::run::{Summary, find_model};
-use super::work::Basis;
-use super::{Event, Job, ModelRequest};
+use super::models::{ModelOptions, Models, find_model};
+use super::plan::{InputOptions, Item, PlanOptions, Source};
+use super::run::Summary;
+use super::{Event, GuardOptions, Job, ModelRequest, Settings};
 use crate::audio::{AudioInput, AudioOptions};
-use crate::backend::{Model, Slots, load, load_random};
+use crate::backend::{Model, Room, Slots, load, load_random};
 use crate::cancel::CancelToken;
 use crate::chunk::Selection;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
-use crate::device::{self, DeviceRequest};
+use crate::device::{self, DeviceRequest, Selected};
 use crate::engine::{Engine, ReleasePolicy};
 use crate::error::{Error, Result};
 use crate::export::Shape;
@@ -97,20 +97,16 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     let (model, name, device) = prepare(bench, cancel, on_event)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let job = job(bench, &audio, model.tokenizer.special().eot);
-    let engine = Arc::new(Engine::start(model.backend, model.tokenizer, job.release, cancel)?);
+    let bytes = model.needs.total();
+    let engine = Arc::new(Engine::start(model.backend, model.tokenizer, bench.release, cancel)?);
     let (audio_seconds, front_end_seconds) = front_end(&audio, engine.n_mels(), bench.chunk_length, cancel)?;
 
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
-    let item = Item {
-        source: Source::File(audio),
-        outputs: Vec::new(),
-        asked: Vec::new(),
-        journal: None,
-        is_done: false,
-    };
-    let basis = Basis::new(&job, &identity, &device);
+    let item = Item::new(Source::File(audio));
+    let mut models = Models::new((job.device, device.clone()), job.models, (1, 1));
+    let which = models.adopt(&job.settings.model, Arc::clone(&engine), identity, bytes)?;
     let started = Instant::now();
-    Conductor::new(&job, cancel, &engine, &identity, basis, &mut summary, on_event).run(vec![item])?;
+    Conductor::new(&job, cancel, &mut models, &mut summary, on_event).run(vec![(item, which)])?;
     let seconds = started.elapsed().as_secs_f64();
     if let Some(error) = summary.failures.pop() {
         return Err(error);
@@ -119,7 +115,7 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     Ok(Figures {
         version: env!("CARGO_PKG_VERSION"),
         model: name,
-        device,
+        device: device.name,
         threads: rayon::current_num_threads(),
         batch_size: engine.capacity().windows,
         chunk_length: bench.chunk_length,
@@ -147,7 +143,7 @@ fn prepare(
     bench: &Bench,
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<(Model, String, String)> {
+) -> Result<(Model, String, Selected)> {
     let device = device::select(bench.device)?;
     let beams = bench.beam_size;
     let slots = Slots { windows: bench.batch_size, candidates: beams, beams };
@@ -156,10 +152,11 @@ fn prepare(
         BenchModel::Checkpoint(request) => {
             let checkpoint = find_model(request, &device, cancel, on_event)?;
             let name = checkpoint.name.clone();
-            (load(checkpoint, &device, slots)?, name)
+            let room = Room { budget: None, on_less: &mut |_| () };
+            (load(&checkpoint, &device, slots, room)?, name)
         }
     };
-    Ok((model, name, device.name))
+    Ok((model, name, device))
 }
 
 /// Greedy, without timestamps, nothing tried again, every window as long as the others.
@@ -184,20 +181,21 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
     };
     Job {
         inputs: vec![audio.to_owned()],
+        finding: InputOptions::default(),
+        shard: None,
         plan: PlanOptions::default(),
         shape: Shape::default(),
         audio: AudioOptions::default(),
-        decode,
-        model,
+        settings: Arc::new(Settings { model, decode, selection: Selection::default() }),
         device: bench.device,
-        selection: Selection::default(),
         least_coverage: None,
         voice_report: None,
         chunk_length: bench.chunk_length,
-        batch_size: bench.batch_size,
+        models: ModelOptions { release: bench.release, ..ModelOptions::default() },
+        // What is measured must not depend on what others do.
+        guard: GuardOptions { memory: 0, device_memory: 0, disk: 0, ..GuardOptions::default() },
         jobs: None,
         resume: false,
-        release: bench.release,
     }
 }
 

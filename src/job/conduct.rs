@@ -1,33 +1,29 @@
-//! Many inputs at a time through one engine: starts their front ends, hears of their chunks, writes what is
-//! complete. All that happens comes to one thread, which alone tells about it.
+//! Many inputs at a time: starts their front ends, hears of their chunks, writes what is complete. All that
+//! happens comes to one thread, which alone tells about it.
+
+mod end;
+mod start;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::file::File;
-use super::frontend::{FrontEnd, Keeping, Reading, Told};
-use super::journal::{Journal, Opened};
-use super::partial;
-use super::permits::Permits;
+use super::frontend::{Reading, Told};
+use super::guard::Guard;
+use super::journal::Opened;
+use super::models::{Models, Which};
 use super::plan::Item;
+use super::queue::{Queue, Waiting};
 use super::voice_report::VoiceReport;
-use super::work::Basis;
-use super::{Event, Job, Summary, concerns_all};
+use super::{Event, Job, Summary};
 use crate::cancel::CancelToken;
-use crate::decode::DecodeOptions;
-use crate::engine::{self, Engine, Recording};
+use crate::decode::Segment;
+use crate::engine;
 use crate::error::{Error, Result};
-use crate::export::{self, sweep_unfinished, write_file};
 use crate::probe;
-use crate::transcript::{ModelIdentity, Quality};
-
-/// Chunks made ahead of the engine's slots.
-const AHEAD: usize = 2;
 
 /// How long to wait for news before asking whether any can come.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -47,17 +43,23 @@ enum What {
 pub struct Conductor<'a> {
     job: &'a Job,
     cancel: &'a CancelToken,
-    engine: &'a Arc<Engine>,
-    identity: &'a ModelIdentity,
-    basis: Arc<Basis>,
-    options: Arc<DecodeOptions>,
-    permits: Permits,
+    models: &'a mut Models,
+    queue: Queue,
+    guard: Guard,
+    /// How many inputs there are.
+    count: usize,
+    /// There was no room for one more model beside those in use.
+    is_crowded: bool,
     sender: Sender<Message>,
     messages: Receiver<Message>,
     /// What was told of slots that memory was too short for.
     slots: Option<usize>,
     /// In flight, by their place in the order of inputs.
     files: BTreeMap<usize, File>,
+    /// The first input whose text may still be to come.
+    telling: usize,
+    /// What those behind it that are over have to tell.
+    rests: BTreeMap<usize, Vec<Segment>>,
     voice_report: Option<VoiceReport>,
     /// That a journal cannot be written was told once.
     has_warned: bool,
@@ -69,25 +71,26 @@ impl<'a> Conductor<'a> {
     pub fn new(
         job: &'a Job,
         cancel: &'a CancelToken,
-        engine: &'a Arc<Engine>,
-        identity: &'a ModelIdentity,
-        basis: Basis,
+        models: &'a mut Models,
         summary: &'a mut Summary,
         on_event: &'a mut dyn FnMut(Event<'_>),
     ) -> Self {
         let (sender, messages) = unbounded();
+        let guard = Guard::new(job.guard.clone(), models.device().clone());
         Self {
             job,
             cancel,
-            engine,
-            identity,
-            basis: Arc::new(basis),
-            options: Arc::new(job.decode.clone()),
-            permits: Permits::new(engine.capacity().windows + AHEAD),
+            models,
+            queue: Queue::default(),
+            guard,
+            count: 0,
+            is_crowded: false,
             sender,
             messages,
             slots: None,
             files: BTreeMap::new(),
+            telling: 0,
+            rests: BTreeMap::new(),
             voice_report: None,
             has_warned: false,
             summary,
@@ -101,80 +104,49 @@ impl<'a> Conductor<'a> {
     }
 
     /// Does all of them; the error is what ended the work before its time.
-    pub fn run(mut self, items: Vec<Item>) -> Result<()> {
-        let outcome = self.work(items);
+    pub fn run(mut self, items: Vec<(Item, Which)>) -> Result<()> {
+        self.count = items.len();
+        let waiting = items.into_iter().enumerate();
+        let waiting = waiting.map(|(index, (item, model))| Waiting { index, item, model });
+        let waiting: Vec<Waiting> = waiting.collect();
+        let tells = waiting.iter().any(|waiting| waiting.item.asked.is_empty());
+        self.queue = Queue::new(waiting, tells);
+        let outcome = self.work();
         if outcome.is_err() {
             self.stop();
         }
+        self.summary.stats = Some(self.models.stats());
+        self.summary.cache = self.models.cache_stats();
         outcome
     }
 
-    fn work(&mut self, items: Vec<Item>) -> Result<()> {
-        let language = self.engine.language_of(&self.options)?;
-        let jobs = self.job.jobs.unwrap_or(self.engine.capacity().windows).max(1);
-        let count = items.len();
-        let mut items = items.into_iter().enumerate();
+    fn work(&mut self) -> Result<()> {
         loop {
-            while self.files.len() < jobs && self.cancel.reason().is_none() {
-                let Some((index, item)) = items.next() else { break };
-                let name = item.name();
-                (self.on_event)(Event::Started { input: &name, number: index + 1, count });
-                let recording = self.recording(index);
-                language.into_iter().for_each(|language| recording.settle_language(language));
-                match self.start(index, item, recording) {
-                    Ok(file) => drop(self.files.insert(index, file)),
-                    Err(error) => self.failed(&name, error)?,
-                }
-            }
-            if self.files.is_empty() {
+            self.start_what_can()?;
+            let is_over = self.queue.is_empty() || self.cancel.reason().is_some();
+            if self.files.is_empty() && is_over {
                 return self.cancel.check();
             }
             match self.messages.recv_timeout(PATIENCE) {
                 Ok(message) => self.hear(message)?,
-                Err(_) if self.engine.has_ended() => {
-                    let message = "its thread has ended".into();
-                    return Err(Error::Panicked { during: "decoding", message });
+                Err(_) => {
+                    self.miss_engines()?;
+                    self.models.tidy(self.on_event);
                 }
-                Err(_) => {}
             }
         }
     }
 
-    fn recording(&self, index: usize) -> Arc<Recording> {
-        let sender = self.sender.clone();
-        let listener = move |chunk, event| {
-            // Nobody listens any more: then nobody needs to know.
-            let _ = sender.send(Message { file: index, what: What::Chunk(chunk, event) });
-        };
-        Arc::new(Recording::new(index, Arc::clone(&self.options), Box::new(listener)))
-    }
-
-    fn start(&self, index: usize, item: Item, recording: Arc<Recording>) -> Result<File> {
-        let front_end = FrontEnd {
-            source: item.source.clone(),
-            audio: self.job.audio.clone(),
-            chunk_length: self.job.chunk_length,
-            selection: self.job.selection.clone(),
-            engine: Arc::clone(self.engine),
-            recording: Arc::clone(&recording),
-            permits: self.permits.clone(),
-            cancel: self.cancel.clone(),
-            keeping: Keeping {
-                path: item.journal.clone(),
-                basis: Arc::clone(&self.basis),
-                resume: self.job.resume,
-            },
-        };
-        let sender = self.sender.clone();
-        let tell = move |what| drop(sender.send(Message { file: index, what }));
-        let thread = std::thread::Builder::new()
-            .name("front end".into())
-            .spawn(move || {
-                let read = front_end.run(|told| tell(What::FrontEnd(told)));
-                tell(What::Read(read));
-            })
-            .map_err(|error| Error::compute("starting a thread", error))?;
-        Ok(File::new(item, recording, thread))
+    /// An engine that has ended will never answer; what waits for it has failed.
+    fn miss_engines(&mut self) -> Result<()> {
+        let lost = self.files.iter().filter(|(_, file)| file.model.engine.has_ended());
+        let lost: Vec<usize> = lost.map(|(index, _)| *index).collect();
+        for index in lost {
+            let message = "its thread has ended".into();
+            self.given_up(index, Error::Panicked { during: "decoding", message })?;
+            self.close(index)?;
+        }
+        Ok(())
     }
 
     fn hear(&mut self, Message { file: index, what }: Message) -> Result<()> {
@@ -211,6 +183,7 @@ impl<'a> Conductor<'a> {
                 file.frames_skipped = skipped;
             }
             Told::Language(guess) => file.guess = Some(*guess),
+            Told::Origin(origin) => file.origin = Some(*origin),
             Told::Journal(Err(error)) => self.warn(index, &error),
             Told::Journal(Ok(opened)) => {
                 let Opened { journal, why, fault, .. } = *opened;
@@ -280,135 +253,30 @@ impl<'a> Conductor<'a> {
         Ok(())
     }
 
-    /// Tells new text of the first input in flight; that of the others waits for its turn.
+    /// Tells new text of the first input that is not over; that of the others waits for its turn.
     fn tell_text(&mut self) {
-        if let Some(file) = self.files.values_mut().next() {
-            let segments = file.tell();
+        loop {
+            let (segments, is_over) = match self.files.get_mut(&self.telling) {
+                Some(file) => (file.tell(), false),
+                None => match self.rests.remove(&self.telling) {
+                    Some(rest) => (rest, true),
+                    None => return,
+                },
+            };
             if !segments.is_empty() {
                 (self.on_event)(Event::Segments(&segments));
             }
-        }
-    }
-
-    /// An input that failed; it stays in flight until its thread has ended.
-    fn given_up(&mut self, index: usize, error: Error) -> Result<()> {
-        self.cancel.check()?;
-        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
-        file.recording.give_up();
-        match std::mem::replace(&mut file.has_failed, true) {
-            true => Ok(()),
-            false => {
-                let input = file.name.clone();
-                self.failed(&input, error)
+            if !is_over {
+                return;
             }
+            self.telling += 1;
         }
     }
 
-    /// Whatever else went wrong meanwhile, a request to stop is the reason to tell.
-    fn failed(&mut self, input: &str, error: Error) -> Result<()> {
-        self.cancel.check()?;
-        if concerns_all(&error) {
-            return Err(error);
-        }
-        (self.on_event)(Event::Failed { input, error: &error });
-        self.summary.failures.push(error);
-        Ok(())
-    }
-
-    /// Writes an input that is complete, and lets go of one that is complete or has failed.
-    fn close(&mut self, index: usize) -> Result<()> {
-        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
-        if file.reading.is_none() || !(file.has_failed || file.is_complete()) {
-            return Ok(());
-        }
-        file.join();
-        if !file.has_failed {
-            let input = file.name.clone();
-            match self.write(index) {
-                Ok(()) => self.summary.done += 1,
-                Err(error) => self.failed(&input, error)?,
-            }
-        }
-        // The text of the one behind it may have been waiting for this; of several, one at a time.
-        let was_first = self.files.keys().next() == Some(&index);
-        self.files.remove(&index);
-        if was_first {
-            self.tell_text();
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, index: usize) -> Result<()> {
-        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
-        let mut transcript = file.transcript(self.identity, self.engine.tokenizer());
-        let quality = Quality::of(&transcript);
-        transcript.quality = Some(quality.clone());
-        if let Some(journal) = &mut file.journal {
-            let outputs = file.item.outputs.iter().map(|(_, path)| path.clone()).collect();
-            // It is only read if the outputs are written, and it is not removed.
-            let _ = journal.add_writing(outputs);
-        }
-        for (format, path) in &file.item.outputs {
-            probe::reached("write", self.cancel);
-            write_file(path, &format.exporter().write(&transcript, &self.job.shape))?;
-            (self.on_event)(Event::Written { input: &file.name, path });
-        }
-        probe::reached("written", self.cancel);
-        partial::sweep(&file.item.asked);
-        if let Some(journal) = file.journal.take() {
-            file.item.asked.iter().for_each(|path| sweep_unfinished(path));
-            journal.remove();
-        }
-        if let Some(report) = &mut self.voice_report {
-            report.add(&transcript)?;
-        }
-        self.summary.audio_seconds += transcript.seconds_asked_for();
-        self.summary.coverage.add(&quality.coverage);
-        let (input, seconds) = (&file.name, file.started.elapsed().as_secs_f64());
-        let cues = export::quality(&export::cues(&transcript, &self.job.shape).list, &self.job.shape);
-        let (transcript, quality, cues) = (&transcript, &quality, &cues);
-        (self.on_event)(Event::Finished { input, transcript, quality, cues, seconds });
-        let ratio = quality.coverage.ratio.unwrap_or(1.0);
-        if let Some(least) = self.job.least_coverage.filter(|least| ratio < *least) {
-            let (ratio, least) = (ratio * 100.0, least * 100.0);
-            let why = format!("only {ratio:.1} % of its speech has text, and {least} % were asked for");
-            let error = Error::LimitMissed { limit: format!("`{input}`"), why };
-            (self.on_event)(Event::Failed { input, error: &error });
-            self.summary.missed.push(error);
-        }
-        Ok(())
-    }
-
-    /// Lets go of all that is in flight. What is finished stays in the journals, and as far as it has no gap in
-    /// partial outputs.
-    fn stop(&mut self) {
-        self.files.values().for_each(|file| file.recording.give_up());
-        self.files.values_mut().for_each(File::join);
-        let unheard: Vec<Message> = self.messages.try_iter().collect();
-        for Message { file: index, what } in unheard {
-            match (what, self.files.get_mut(&index)) {
-                (What::Chunk(chunk, engine::Event::ChunkDone(decoded)), Some(file)) => {
-                    (self.on_event)(file.chunk_done(chunk, &decoded, false));
-                    let outcome = file.add_chunk(chunk, decoded);
-                    outcome.unwrap_or_else(|error| self.warn(index, &error));
-                }
-                (What::FrontEnd(told), Some(_)) => self.hear_front_end(index, told),
-                _ => {}
-            }
-        }
-        let files = std::mem::take(&mut self.files);
-        let mut kept = 0;
-        for mut file in files.into_values().filter(|file| !file.has_failed) {
-            kept += usize::from(file.journal.as_ref().is_some_and(Journal::is_useful));
-            let Some(transcript) = file.partial(self.identity, self.engine.tokenizer()) else { continue };
-            let (input, on_event) = (&file.name, &mut *self.on_event);
-            let tell = |path: &Path| on_event(Event::Written { input, path });
-            let outcome = partial::write(&file, &transcript, &self.job.shape, tell);
-            outcome.unwrap_or_else(|error| on_event(Event::Failed { input, error: &error }));
-        }
-        if self.cancel.reason().is_some() {
-            (self.on_event)(Event::Stopped { kept: kept + self.summary.done });
-        }
+    /// The input is over, and this is what it has still to tell when its turn comes.
+    fn is_over(&mut self, index: usize, rest: Vec<Segment>) {
+        self.rests.insert(index, rest);
+        self.tell_text();
     }
 
     fn progress(&mut self, index: usize) {
@@ -421,7 +289,7 @@ impl<'a> Conductor<'a> {
             known: self.summary.audio_seconds + sum(|file| file.length),
             input_done: file.seconds_done(),
             input_known: file.length,
-            stats: self.engine.stats(),
+            stats: self.models.stats(),
         });
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::adopt;
-use super::plan::{Item, Plan, PlanOptions, Source, plan};
+use super::plan::{Item, Plan, PlanOptions, Source, plan_files};
 use super::{Event, Summary};
 use crate::cancel::CancelToken;
 use crate::error::{Error, InputFault, Result};
@@ -29,16 +29,20 @@ pub fn convert(
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
-    let Plan { items } = plan(&conversion.inputs, &conversion.plan)?;
+    let Plan { items, failures, notes } = plan_files(&conversion.inputs, &conversion.plan)?;
     items.iter().for_each(|item| on_event(Event::Planned { item }));
+    notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
+    for error in &failures {
+        on_event(Event::Failed { input: error.input_name().unwrap_or_default(), error });
+    }
     let started = Instant::now();
-    let mut summary = Summary::default();
+    let mut summary = Summary { failures, ..Summary::default() };
     let count = items.len();
     for (index, item) in items.iter().enumerate() {
         cancel.check().map_err(|error| vec![error])?;
         let input = &item.name();
         if item.is_done {
-            on_event(Event::Skipped { input });
+            on_event(Event::Skipped { input, why: &item.why_done });
             summary.skipped += 1;
             continue;
         }

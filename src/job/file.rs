@@ -7,18 +7,21 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::Event;
+use super::done::Origin;
 use super::frontend::Reading;
 use super::journal::{Finished, Journal, Place};
+use super::models::InUse;
 use super::plan::Item;
 use crate::chunk::Gap;
-use crate::decode::{DecodedChunk, Segment, Tokenizer};
+use crate::decode::{DecodedChunk, Segment};
 use crate::engine::{LanguageGuess, Recording};
 use crate::time::seconds_of_frames;
-use crate::transcript::{Damage, ModelIdentity, SkipReason, Skipped, Transcript};
+use crate::transcript::{Damage, SkipReason, Skipped, Transcript};
 
 pub struct File {
     pub item: Item,
     pub name: String,
+    pub model: InUse,
     pub recording: Arc<Recording>,
     pub started: Instant,
     /// It is given up, and that was told.
@@ -38,6 +41,8 @@ pub struct File {
     places: BTreeMap<usize, Place>,
     /// Chunks that an earlier run has finished.
     kept: usize,
+    /// What the input was when it was begun.
+    pub origin: Option<Origin>,
     /// Keeps what is finished, and others away.
     pub journal: Option<Journal>,
     /// Segments that were not told yet, by chunk.
@@ -49,10 +54,11 @@ pub struct File {
 }
 
 impl File {
-    pub fn new(item: Item, recording: Arc<Recording>, thread: JoinHandle<()>) -> Self {
+    pub fn new(item: Item, model: InUse, recording: Arc<Recording>, thread: JoinHandle<()>) -> Self {
         Self {
             name: item.name(),
             item,
+            model,
             recording,
             started: Instant::now(),
             has_failed: false,
@@ -64,6 +70,7 @@ impl File {
             decoded: BTreeMap::new(),
             places: BTreeMap::new(),
             kept: 0,
+            origin: None,
             journal: None,
             untold: BTreeMap::new(),
             telling: 0,
@@ -79,7 +86,11 @@ impl File {
         }
     }
 
+    /// Of what goes to files nothing is told.
     pub fn add_segments(&mut self, chunk: usize, segments: Vec<Segment>) {
+        if !self.item.asked.is_empty() {
+            return;
+        }
         self.untold.entry(chunk).or_default().extend(segments);
     }
 
@@ -153,31 +164,25 @@ impl File {
         self.reading.as_ref().is_some_and(|reading| self.decoded.len() == reading.chunks)
     }
 
-    pub fn transcript(&mut self, model: &ModelIdentity, tokenizer: &Tokenizer) -> Transcript {
+    pub fn transcript(&mut self) -> Transcript {
         let chunks = std::mem::take(&mut self.decoded).into_values();
         let duration = self.reading.as_ref().map_or(0.0, |reading| reading.duration);
-        self.assemble(chunks, duration, model, tokenizer)
+        self.assemble(chunks, duration)
     }
 
     /// That of the chunks finished from the first on without a gap; none if there are none.
-    pub fn partial(&mut self, model: &ModelIdentity, tokenizer: &Tokenizer) -> Option<Transcript> {
+    pub fn partial(&mut self) -> Option<Transcript> {
         let decoded = std::mem::take(&mut self.decoded);
         let chunks: Vec<_> =
             decoded.into_iter().enumerate().take_while(|(nth, (index, _))| nth == index).collect();
         let last = chunks.last().map(|(nth, _)| *nth)?;
         let end = self.places.get(&last).map_or(0, |place| place.stretch.end);
         let chunks = chunks.into_iter().map(|(_, (_, decoded))| decoded);
-        let whole = self.assemble(chunks, seconds_of_frames(end as u64), model, tokenizer);
+        let whole = self.assemble(chunks, seconds_of_frames(end as u64));
         Some(Transcript { is_partial: true, ..whole })
     }
 
-    fn assemble(
-        &self,
-        chunks: impl Iterator<Item = DecodedChunk>,
-        duration: f64,
-        model: &ModelIdentity,
-        tokenizer: &Tokenizer,
-    ) -> Transcript {
+    fn assemble(&self, chunks: impl Iterator<Item = DecodedChunk>, duration: f64) -> Transcript {
         let mut said = Vec::new();
         let (mut segments, mut decisions): (Vec<Segment>, Vec<_>) = Default::default();
         for chunk in chunks {
@@ -190,11 +195,11 @@ impl File {
         Transcript {
             source: self.name.clone(),
             duration,
-            model: model.clone(),
+            model: self.model.identity.clone(),
             language: self.recording.language().map_or(String::new(), |language| language.code().to_owned()),
             language_probability: self.guess.as_ref().map(|guess| f64::from(guess.probability())),
             languages: self.languages(),
-            text: tokenizer.decode(&said),
+            text: self.model.engine.tokenizer().decode(&said),
             segments,
             decisions,
             skipped: self.skipped(duration),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::done::{self, Origin};
 use super::journal::{Finished, Journal, Kept, Opened, Place, Refusal};
 use super::permits::Permits;
 use super::plan::Source;
@@ -50,6 +51,8 @@ pub enum Told {
     Progress { read: f64, claimed: Option<f64>, skipped: u64 },
     /// How an earlier run found out the language.
     Language(Box<LanguageGuess>),
+    /// What the input is, as it is begun.
+    Origin(Box<Origin>),
     /// A journal is held, or why there is none. Comes before any chunk.
     Journal(io::Result<Box<Opened>>),
     /// A chunk was made and goes to the engine.
@@ -171,8 +174,10 @@ impl FrontEnd {
             return Ok(Kept::default());
         };
         let input = || path.display().to_string();
+        let modified = done::modified(path);
         let content = Content::of(path).map_err(|e| Error::input(input(), InputFault::Unreadable(e)))?;
         let work = Work { basis: Basis::clone(&self.keeping.basis), input: content };
+        tell(Told::Origin(Box::new(Origin::new(work.clone(), modified))));
         match Journal::open(journal, &work, self.keeping.resume) {
             Ok(mut opened) => {
                 let kept = std::mem::take(&mut opened.kept);

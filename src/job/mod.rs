@@ -6,12 +6,17 @@ mod adopt;
 mod bench;
 mod conduct;
 mod convert;
+mod done;
 mod file;
 mod frontend;
+mod guard;
 mod journal;
+mod models;
 mod partial;
 mod permits;
 mod plan;
+mod queue;
+mod rehearse;
 pub mod report;
 mod run;
 mod voice_report;
@@ -19,18 +24,23 @@ mod work;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use self::bench::{Bench, BenchModel, Figures, bench};
 pub use self::convert::{Conversion, check_cues, convert};
-pub use self::plan::{Item, Plan, PlanOptions, Source, plan};
+pub use self::guard::GuardOptions;
+pub use self::models::ModelOptions;
+pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Shard, ShardRequest, Source, Template, plan};
+pub use self::rehearse::{PlannedModel, Rehearsal, rehearse};
 pub use self::run::{Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
+use crate::backend::cache::CacheStats;
 use crate::backend::hub::{Download, Hub};
 use crate::chunk::{Clip, Selection};
 use crate::decode::{DecodeOptions, DecodedChunk, Segment};
 use crate::device::DeviceRequest;
-use crate::engine::{Footprint, LanguageGuess, ReleasePolicy, Stats, WindowDone};
+use crate::engine::{Footprint, LanguageGuess, Stats, WindowDone};
 use crate::error::Error;
 use crate::export::{CueQuality, Shape};
 use crate::transcript::{ModelIdentity, Quality, Transcript};
@@ -38,34 +48,43 @@ use crate::transcript::{ModelIdentity, Quality, Transcript};
 /// Everything that one call of the program is to do.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Files in the order of work; `-` is standard input.
+    /// Files, folders, patterns and lists; `-` is standard input.
     pub inputs: Vec<PathBuf>,
+    pub finding: InputOptions,
+    /// Only this part of them.
+    pub shard: Option<Shard>,
     pub plan: PlanOptions,
     /// How the outputs look; their text does not depend on it.
     pub shape: Shape,
     pub audio: AudioOptions,
-    pub decode: DecodeOptions,
-    pub model: ModelRequest,
+    /// Of every input that does not say otherwise.
+    pub settings: Arc<Settings>,
     pub device: DeviceRequest,
-    /// Which parts of each recording.
-    pub selection: Selection,
     /// Where to tell of speech and silence, a line per input.
     pub voice_report: Option<PathBuf>,
     /// From 0 to 1: of the speech of an input, so much must have text.
     pub least_coverage: Option<f64>,
     /// Seconds from pause to pause; 0 for every recording in one piece.
     pub chunk_length: f64,
-    /// Windows side by side; as many as suit the device if not given.
-    pub batch_size: Option<usize>,
-    pub release: ReleasePolicy,
+    pub models: ModelOptions,
+    pub guard: GuardOptions,
     /// Inputs in flight; as many as there are windows side by side if not given.
     pub jobs: Option<usize>,
     /// What an earlier run has finished is not done again.
     pub resume: bool,
 }
 
+/// What one input may want otherwise than another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub model: ModelRequest,
+    pub decode: DecodeOptions,
+    /// Which parts of the recording.
+    pub selection: Selection,
+}
+
 /// Which model, and where to get it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelRequest {
     /// As [`crate::backend::source::find`] takes it, or [`AUTO`].
     pub name: String,
@@ -93,6 +112,12 @@ pub enum Event<'a> {
     /// Everything asked for is already there.
     Skipped {
         input: &'a str,
+        why: &'a str,
+    },
+    /// What a person should know of an input before it is begun.
+    Noted {
+        input: &'a str,
+        text: &'a str,
     },
     Download(Download<'a>),
     Loading {
@@ -104,6 +129,23 @@ pub enum Event<'a> {
         device: &'a str,
         seconds: f64,
     },
+    /// There was no room for the model there.
+    Moved {
+        model: &'a str,
+        from: &'a str,
+        to: &'a str,
+    },
+    /// A model that is no longer needed could not be closed.
+    NotClosed {
+        why: &'a str,
+    },
+    /// The input is not started yet, for want of memory or disk.
+    Waiting {
+        input: &'a str,
+        why: &'a str,
+    },
+    /// What became of all loaded models, at the end.
+    Cache(CacheStats),
     /// Nothing of it is held any more.
     Unloaded {
         identity: &'a ModelIdentity,
@@ -213,6 +255,7 @@ fn concerns_all(error: &Error) -> bool {
         Error::Input { .. }
         | Error::LimitMissed { .. }
         | Error::Held { .. }
+        | Error::Lacking { .. }
         | Error::Output { .. }
         | Error::Compute { .. }
         | Error::Panicked { .. }

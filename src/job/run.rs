@@ -1,27 +1,23 @@
-//! Does the job: finds and loads the model once, then all inputs go through it.
+//! Does the job: finds the models, then all inputs go through them.
 //!
 //! One input that fails does not keep the others from being done; what concerns them all ends the job.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::conduct::Conductor;
 use super::journal::Journal;
+use super::models::{Models, Which};
 use super::partial;
 use super::plan::{Item, Plan, plan};
 use super::voice_report::VoiceReport;
-use super::work::Basis;
-use super::{AUTO, Event, Job, ModelRequest};
-use crate::backend::checkpoint::Checkpoint;
-use crate::backend::hub::Download;
-use crate::backend::{Slots, load, source};
+use super::{Event, Job};
+use crate::backend::cache::CacheStats;
 use crate::cancel::CancelToken;
+use crate::device;
 use crate::device::memory::Memory;
-use crate::device::{self, Selected};
-use crate::engine::{Engine, Stats};
+use crate::engine::Stats;
 use crate::error::{Error, Result};
-use crate::probe;
-use crate::transcript::{Coverage, ModelIdentity};
+use crate::transcript::Coverage;
 
 /// What became of the inputs.
 #[derive(Debug, Default)]
@@ -39,6 +35,7 @@ pub struct Summary {
     pub seconds: f64,
     /// None if no model was needed.
     pub stats: Option<Stats>,
+    pub cache: CacheStats,
     /// Bytes held at most, by this process and on the device.
     pub peak_host: u64,
     pub peak_device: u64,
@@ -57,14 +54,18 @@ pub fn run(
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
-    let Plan { items } = plan(&job.inputs, &job.plan)?;
+    let Plan { items, failures, notes } = plan(job, false)?;
     items.iter().for_each(|item| on_event(Event::Planned { item }));
-    let mut summary = Summary::default();
+    notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
+    for error in &failures {
+        on_event(Event::Failed { input: error.input_name().unwrap_or_default(), error });
+    }
+    let mut summary = Summary { failures, ..Summary::default() };
     let (done, todo): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_done);
     for item in &done {
         partial::sweep(&item.asked);
         item.journal.iter().for_each(|path| Journal::sweep(path));
-        on_event(Event::Skipped { input: &item.name() });
+        on_event(Event::Skipped { input: &item.name(), why: &item.why_done });
         summary.skipped += 1;
     }
     if todo.is_empty() {
@@ -72,54 +73,40 @@ pub fn run(
     }
     let report =
         job.voice_report.as_deref().map(VoiceReport::create).transpose().map_err(|error| vec![error])?;
-    let (engine, identity, device) = prepare(job, cancel, on_event).map_err(|error| vec![error])?;
-    let engine = Arc::new(engine);
-    let started = Instant::now();
-    let basis = Basis::new(job, &identity, &device);
-    let conductor = Conductor::new(job, cancel, &engine, &identity, basis, &mut summary, on_event);
-    let outcome = conductor.reporting(report).run(todo);
-    summary.seconds = started.elapsed().as_secs_f64();
-    summary.stats = Some(engine.stats());
-    drop(engine);
-    on_event(Event::Unloaded { identity: &identity, device: &device });
-    outcome.map_err(|error| vec![error])?;
-    Ok(summary)
+    let mut models = models(job, &todo).map_err(|error| vec![error])?;
+    let outcome = find_all(job, todo, &mut models, cancel, on_event).and_then(|items| {
+        let started = Instant::now();
+        let conductor = Conductor::new(job, cancel, &mut models, &mut summary, on_event);
+        conductor.reporting(report).run(items)?;
+        summary.seconds = started.elapsed().as_secs_f64();
+        Ok(())
+    });
+    models.close(on_event);
+    outcome.map(|()| summary).map_err(|error| vec![error])
 }
 
-/// Finds the model, loads it and starts its engine.
-fn prepare(
+/// None is loaded yet, but there will be places for what the inputs ask for.
+fn models(job: &Job, items: &[Item]) -> Result<Models> {
+    let settings = items.iter().map(|item| item.settings.as_ref().unwrap_or(&job.settings));
+    let most = settings.fold((1, 1), |(candidates, beams), settings| {
+        let decode = &settings.decode;
+        (decode.candidates().max(candidates), decode.beams_at_once().max(beams))
+    });
+    Ok(Models::new((job.device, device::select(job.device)?), job.models, most))
+}
+
+/// Each input with its model, before any is loaded.
+fn find_all(
     job: &Job,
+    items: Vec<Item>,
+    models: &mut Models,
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<(Engine, ModelIdentity, String)> {
-    let device = device::select(job.device)?;
-    let checkpoint = find_model(&job.model, &device, cancel, on_event)?;
-    cancel.check()?;
-    on_event(Event::Loading { model: &checkpoint.name, device: &device.name });
-    probe::reached("load", cancel);
-    let started = Instant::now();
-    let revision = Some(checkpoint.identity.clone());
-    let identity = ModelIdentity { name: checkpoint.name.clone(), revision };
-    let (candidates, beams) = (job.decode.candidates(), job.decode.beams_at_once());
-    let model = load(checkpoint, &device, Slots { windows: job.batch_size, candidates, beams })?;
-    let engine = Engine::start(model.backend, model.tokenizer, job.release, cancel)?;
-    let seconds = started.elapsed().as_secs_f64();
-    on_event(Event::Loaded { identity: &identity, device: &device.name, seconds });
-    Ok((engine, identity, device.name))
-}
-
-/// The checkpoint that was asked for, downloaded if need be.
-pub fn find_model(
-    request: &ModelRequest,
-    device: &Selected,
-    cancel: &CancelToken,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<Checkpoint> {
-    let name = match request.name.as_str() {
-        AUTO if device.is_accelerator() => "large-v3-turbo",
-        AUTO => "base",
-        name => name,
+) -> Result<Vec<(Item, Which)>> {
+    let find = |item: Item| {
+        let settings = item.settings.as_ref().unwrap_or(&job.settings);
+        let which = models.find(&settings.model, cancel, on_event)?;
+        Ok((item, which))
     };
-    let mut on_download = |download: Download<'_>| on_event(Event::Download(download));
-    source::find(name, request.revision.as_deref(), &request.hub, cancel, &mut on_download)
+    items.into_iter().map(find).collect()
 }

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Job;
+use super::{Job, Settings};
 use crate::transcript::ModelIdentity;
 
 /// Of the shape of journals: one more whenever it changes.
@@ -51,7 +51,7 @@ pub struct Content {
 }
 
 impl Basis {
-    pub fn new(job: &Job, model: &ModelIdentity, device: &str) -> Self {
+    pub fn new(job: &Job, settings: &Settings, model: &ModelIdentity, device: &str) -> Self {
         Self {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").into(),
@@ -60,9 +60,27 @@ impl Basis {
             // The derived form names every field there is, so that none can be forgotten.
             options: format!(
                 "{:?} {:?} {:?} {:?} chunk length {:?}",
-                job.decode, job.audio, job.selection.clips, job.selection.voice, job.chunk_length
+                settings.decode,
+                job.audio,
+                settings.selection.clips,
+                settings.selection.voice,
+                job.chunk_length
             ),
         }
+    }
+}
+
+impl Basis {
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    pub fn options(&self) -> &str {
+        &self.options
     }
 }
 
@@ -82,6 +100,10 @@ impl Work {
 }
 
 impl Content {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Reads a bounded part of the file: its beginning, its end, and pieces spread evenly between.
     pub fn of(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;

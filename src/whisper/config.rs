@@ -43,6 +43,20 @@ impl Config {
         Ok(config)
     }
 
+    /// How many numbers its weights are.
+    pub fn parameters(&self) -> u64 {
+        let width = self.d_model;
+        let attention = 4 * width * width + 3 * width;
+        let norm = 2 * width;
+        let feed_forward = |inner: usize| 2 * width * inner + inner + width;
+        let convolutions = (self.num_mel_bins + width) * width * 3 + 2 * width;
+        let encoder = self.encoder_layers * (attention + feed_forward(self.encoder_ffn_dim) + 2 * norm);
+        let decoder = self.decoder_layers * (2 * attention + feed_forward(self.decoder_ffn_dim) + 3 * norm);
+        let positions = (self.max_source_positions + self.max_target_positions) * width;
+        // The embedding is the head, too.
+        (convolutions + encoder + decoder + positions + self.vocab_size * width + 2 * norm) as u64
+    }
+
     fn check(&self) -> Result<(), String> {
         if let Some(kind) = self.model_type.as_deref().filter(|kind| *kind != "whisper") {
             return Err(format!("config.json describes a model of type `{kind}`"));

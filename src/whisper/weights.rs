@@ -9,21 +9,21 @@ use candle_nn::VarBuilder;
 
 /// Where the bytes are.
 #[derive(Debug)]
-pub enum Weights {
+pub enum Weights<'a> {
     /// One file or the shards of one.
-    Files(Vec<PathBuf>),
-    Bytes(Vec<u8>),
+    Files(&'a [PathBuf]),
+    Bytes(&'a [u8]),
 }
 
-impl Weights {
+impl<'a> Weights<'a> {
     /// The builder of the network's parts, standing where `encoder` and `decoder` are.
-    pub fn open(self, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
+    pub fn open(&self, dtype: DType, device: &Device) -> Result<VarBuilder<'a>> {
         let root = match self {
             // SAFETY: the mapping is read while this function's caller builds the network. Files of a
             // checkpoint are replaced by renaming, in the hub's cache and by every tool we know, never
             // rewritten in place.
-            Weights::Files(paths) => unsafe { VarBuilder::from_mmaped_safetensors(&paths, dtype, device)? },
-            Weights::Bytes(bytes) => VarBuilder::from_buffered_safetensors(bytes, dtype, device)?,
+            Weights::Files(paths) => unsafe { VarBuilder::from_mmaped_safetensors(paths, dtype, device)? },
+            Weights::Bytes(bytes) => VarBuilder::from_slice_safetensors(bytes, dtype, device)?,
         };
         // Checkpoints of the bare model, without the head, lack the prefix.
         let prefixed = root.contains_tensor("model.decoder.embed_tokens.weight");

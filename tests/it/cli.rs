@@ -96,10 +96,12 @@ fn wrong_inputs_are_found_before_the_model_is_looked_for() {
     let (folder, talk) = folder();
     // A model that would end with 3.
     let mut program = program();
-    program.args(["--model", "tiny"]).arg("none.mp3").arg(folder.path()).arg(&talk);
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    program.args(["--model", "tiny"]).arg("none.mp3").arg(&empty).arg(&talk);
     program.assert().code(2).stdout(is_empty()).stderr(
         contains("error: `none.mp3`: there is no such file\nhint: check the path")
-            .and(contains("is a folder\nhint: name the files in it")),
+            .and(contains("is a folder with no recording in it\nhint: ")),
     );
 }
 
@@ -247,7 +249,7 @@ fn what_is_done_is_not_done_again_unless_asked() {
         .map(|e| read(&out.join(format!("talk.{e}"))))
         .into();
     assert!(first.iter().all(|content| !content.is_empty()));
-    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 8);
+    assert_eq!(crate::program::names(&out).len(), 8);
 
     std::fs::write(out.join("talk.srt"), "edited by hand").unwrap();
     std::fs::remove_file(out.join("talk.vtt")).unwrap();
@@ -255,6 +257,8 @@ fn what_is_done_is_not_done_again_unless_asked() {
     assert_eq!(read(&out.join("talk.srt")), "edited by hand");
     assert_eq!(read(&out.join("talk.vtt")), first[2]);
 
+    run(&[]).stderr(contains("talk.srt` is left as it is: somebody has changed it"));
+    std::fs::write(out.join("talk.srt"), &first[1]).unwrap();
     run(&[]).stderr(contains("talk.flac`: already done; `--overwrite` does it again"));
     run(&["--quiet"]).stderr(is_empty());
     run(&["--overwrite"]);

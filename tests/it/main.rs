@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod audio;
+mod batch;
 mod cancel;
 mod chunk;
 mod cli;
@@ -13,12 +14,15 @@ mod decode;
 mod engine;
 mod export;
 mod hub;
+mod inputs;
 mod language;
 mod log;
 mod mel;
 mod memory;
 mod metrics;
 mod network;
+mod order;
+mod outputs;
 mod parity;
 mod program;
 mod quality;

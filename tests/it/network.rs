@@ -166,8 +166,8 @@ fn distil_large_v3_with_random_weights_equals_the_reference() {
 fn demo(capacity: Capacity) -> (Config, CandleBackend) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
     let config = Config::from_json(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
-    let weights = Weights::Files(vec![folder.join("model.safetensors")]);
-    let weights = weights.open(DType::F32, &Device::Cpu).unwrap();
+    let file = [folder.join("model.safetensors")];
+    let weights = Weights::Files(&file).open(DType::F32, &Device::Cpu).unwrap();
     (config.clone(), CandleBackend::new(config, weights, capacity).unwrap())
 }
 

@@ -73,8 +73,8 @@ pub fn demo(windows: usize, sequences: usize) -> Engine {
     let read = |name: &str| std::fs::read(root("models/demo").join(name)).unwrap();
     let config = Config::from_json(&read("config.json")).unwrap();
     let tokenizer = Tokenizer::from_json(&read("tokenizer.json"), config.vocab_size).unwrap();
-    let weights = Weights::Files(vec![root("models/demo/model.safetensors")]);
-    let weights = weights.open(DType::F32, &Device::Cpu).unwrap();
+    let file = [root("models/demo/model.safetensors")];
+    let weights = Weights::Files(&file).open(DType::F32, &Device::Cpu).unwrap();
     let backend = CandleBackend::new(config, weights, Capacity { windows, sequences }).unwrap();
     Engine::start(Box::new(backend), Arc::new(tokenizer), ReleasePolicy::default(), &CancelToken::new())
         .unwrap()

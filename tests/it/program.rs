@@ -78,11 +78,15 @@ pub fn run(program: Command) -> Ended {
     Running::start(program).end()
 }
 
-/// Names in a folder, also of hidden files.
+/// What each folder with outputs has, beside them.
+pub const DONE: &str = ".transcribe-done";
+
+/// Names in a folder, also of hidden files; but not that which tells what is done.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != DONE);
     names.sort();
     names
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use transcribe::audio::{AudioInput, AudioOptions};
 
-use crate::program::{Ended, Running, bare, demo, fixture, names, run};
+use crate::program::{DONE, Ended, Running, bare, demo, fixture, names, run};
 
 const FORMATS: [&str; 8] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv"];
 
@@ -58,7 +58,8 @@ impl Place {
     /// Another place in the state of this one.
     fn copy(&self) -> Self {
         let copy = Self::new();
-        for name in names(&self.out()) {
+        let done = self.out().join(DONE).is_file().then(|| DONE.to_owned());
+        for name in names(&self.out()).into_iter().chain(done) {
             fs::copy(self.out().join(&name), copy.out().join(&name)).unwrap();
         }
         copy

@@ -167,6 +167,11 @@ impl<K: Key, T: Resource> Cache<K, T> {
         self.0.sweep(|shelf| shelf.sweep_idle(now));
     }
 
+    /// Closes what nobody uses now: somebody needs the room.
+    pub fn close_unused(&self) {
+        self.0.sweep(|shelf| shelf.sweep_unused(|_| true));
+    }
+
     /// Takes the matching ones out of use, and returns when the idle ones of them are closed. Those with leases are
     /// closed when their last lease goes; borrowers get a new one meanwhile. `matches` must not use the cache.
     pub fn invalidate(&self, matches: impl Fn(&K) -> bool) {

@@ -216,10 +216,15 @@ impl<K: Clone + Eq> Shelf<K> {
 
     /// What has been idle for longer than it may.
     pub(super) fn sweep_idle(&mut self, now: Instant) -> Sweep {
+        let Some(timeout) = self.policy.idle_timeout else { return Sweep::default() };
+        self.sweep_unused(|idle_since| now.saturating_duration_since(idle_since) > timeout)
+    }
+
+    /// Takes what nobody uses, since such a time, out of use.
+    pub(super) fn sweep_unused(&mut self, since: impl Fn(Instant) -> bool) -> Sweep {
         let mut sweep = Sweep::default();
-        let Some(timeout) = self.policy.idle_timeout else { return sweep };
         for (&id, entry) in &mut self.entries {
-            if entry.is_idle() && now.saturating_duration_since(entry.idle_since) > timeout {
+            if entry.is_idle() && since(entry.idle_since) {
                 entry.on(Event::Unload);
                 sweep.close.push(id);
             }

@@ -25,7 +25,7 @@ pub struct Download<'a> {
 }
 
 /// Where the hub and its cache are, and whether the network may be used.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Hub {
     pub endpoint: String,
     pub cache: PathBuf,

@@ -1,6 +1,8 @@
 //! The command line: what can be said, how it is explained, and what the library is to be told.
 
 mod decoding;
+mod inputs;
+mod memory;
 mod model;
 mod output;
 mod said;
@@ -10,17 +12,20 @@ mod talk;
 mod voice;
 mod words;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::inputs::DryRun;
 pub use self::model::Release;
 pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
 
 use self::decoding::DecodingArgs;
+use self::inputs::InputArgs;
+use self::memory::MemoryArgs;
 use self::model::ModelArgs;
 use self::output::OutputArgs;
 use self::speech::SpeechArgs;
@@ -34,8 +39,8 @@ use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
-use crate::job::Job;
 use crate::job::report::RunInfo;
+use crate::job::{Job, ModelOptions, Settings};
 
 const GENERAL: &str = "General";
 
@@ -89,9 +94,8 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Audio or video files; - reads from standard input
-    #[arg(required = true, value_name = "INPUT")]
-    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    input: InputArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -101,6 +105,9 @@ pub struct Args {
 
     #[command(flatten)]
     model: ModelArgs,
+
+    #[command(flatten)]
+    memory: MemoryArgs,
 
     #[command(flatten)]
     speech: SpeechArgs,
@@ -178,6 +185,11 @@ impl Args {
         }
     }
 
+    /// How to tell what would be done, if nothing is to be done.
+    pub fn dry_run(&self) -> Option<DryRun> {
+        self.input.dry_run.filter(|how| *how != DryRun::No)
+    }
+
     pub fn quiet(&self) -> bool {
         self.quiet
     }
@@ -196,7 +208,7 @@ impl Args {
 
     /// What the library is to do.
     pub fn job(&self) -> Result<Job> {
-        let plan = self.output.plan()?;
+        let plan = self.output.plan(!self.input.has_manifest())?;
         let mut decode = DecodeOptions::default();
         self.speech.set(&mut decode)?;
         self.decoding.set(&mut decode)?;
@@ -205,20 +217,29 @@ impl Args {
         let shape = self.subtitles.shape()?;
         subtitles::check_words(&shape, decode.word_timestamps)?;
         Ok(Job {
-            inputs: self.inputs.clone(),
+            inputs: self.input.inputs.clone(),
+            finding: self.input.finding(),
+            shard: self.input.shard()?,
             plan,
             shape,
             audio: self.speech.audio(),
-            decode,
-            model: self.model.request(),
+            settings: Arc::new(Settings {
+                model: self.model.request(),
+                decode,
+                selection: self.voice.selection()?,
+            }),
             device: self.model.device,
-            selection: self.voice.selection()?,
             least_coverage: self.voice.least_coverage()?,
             voice_report: self.voice.report(),
             chunk_length: self.speech.chunk_length()?,
-            batch_size: self.model.batch_size.0,
+            models: ModelOptions {
+                policy: self.memory.policy(),
+                batch_size: self.model.batch_size.0,
+                release: self.model.release.0,
+                most_memory: self.memory.most(),
+            },
+            guard: self.memory.guard(),
             jobs: self.model.jobs.0,
-            release: self.model.release.0,
             resume: !self.output.no_resume,
         })
     }
@@ -238,7 +259,7 @@ mod tests {
     fn the_defaults_are_openais() {
         let job = args(&[]).job().unwrap();
         assert_eq!(
-            job.decode,
+            job.settings.decode,
             DecodeOptions { best_of: Some(5), beam_size: Some(1), ..DecodeOptions::default() }
         );
         assert!(job.plan.formats.is_empty());
@@ -263,7 +284,8 @@ mod tests {
 
     #[test]
     fn temperatures_fall_back_in_steps() {
-        let temperatures = |line: &[&str]| args(line).job().map(|job| job.decode.temperatures);
+        let temperatures =
+            |line: &[&str]| args(line).job().map(|job| job.settings.decode.temperatures.clone());
         assert_eq!(temperatures(&[]).unwrap(), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
         assert_eq!(temperatures(&["--temperature", "0.5"]).unwrap(), [0.5, 0.7, 0.9]);
         assert_eq!(temperatures(&["--temperature-increment-on-fallback", "none"]).unwrap(), [0.0]);
@@ -276,7 +298,7 @@ mod tests {
 
     #[test]
     fn words_are_asked_for_in_either_spelling() {
-        let words = |line: &[&str]| args(line).job().unwrap().decode.word_timestamps;
+        let words = |line: &[&str]| args(line).job().unwrap().settings.decode.word_timestamps;
         assert!(!words(&[]));
         assert!(words(&["--word-timestamps", "other.mp3"]));
         assert!(words(&["--word_timestamps", "True", "other.mp3"]));
@@ -284,8 +306,13 @@ mod tests {
         let silence = ["--hallucination_silence_threshold", "2"];
         assert!(args(&silence).job().is_err());
         let job = args(&[&silence[..], &["--word-timestamps"]].concat()).job().unwrap();
-        assert_eq!(job.decode.hallucination_silence_threshold, Some(2.0));
-        let marks = args(&["--prepend_punctuations", "-", "--append-punctuations", ""]).job().unwrap().decode;
+        assert_eq!(job.settings.decode.hallucination_silence_threshold, Some(2.0));
+        let marks = args(&["--prepend_punctuations", "-", "--append-punctuations", ""])
+            .job()
+            .unwrap()
+            .settings
+            .decode
+            .clone();
         assert_eq!((marks.prepend_punctuations.as_str(), marks.append_punctuations.as_str()), ("-", ""));
     }
 
@@ -300,15 +327,15 @@ mod tests {
             "None",
         ]);
         let job = job.job().unwrap();
-        assert!(!job.decode.condition_on_previous_text);
-        assert_eq!(job.decode.logprob_threshold, None);
+        assert!(!job.settings.decode.condition_on_previous_text);
+        assert_eq!(job.settings.decode.logprob_threshold, None);
         assert_eq!(job.plan.formats, [Format::Srt]);
         assert_eq!(
-            args(&["--logprob-threshold", "-0.5"]).job().unwrap().decode.logprob_threshold,
+            args(&["--logprob-threshold", "-0.5"]).job().unwrap().settings.decode.logprob_threshold,
             Some(-0.5)
         );
         assert_eq!(
-            args(&["--suppress-tokens", "-1,50"]).job().unwrap().decode.suppress_tokens,
+            args(&["--suppress-tokens", "-1,50"]).job().unwrap().settings.decode.suppress_tokens,
             SuppressTokens::List { non_speech: true, ids: vec![50] }
         );
     }

@@ -7,7 +7,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::error::{Error, Result};
 use crate::export::Format;
-use crate::job::PlanOptions;
+use crate::job::{PlanOptions, Template};
 
 const OUTPUT: &str = "Output";
 
@@ -35,27 +35,51 @@ pub struct FileArgs {
         help_heading = OUTPUT)]
     output_dir: Option<PathBuf>,
 
+    /// Names of the files, below that folder or beside the input: {stem} {name} {parent} {dir} {ext} {language} {model}
+    /// {date} {task} {id} {index}; {{ for a brace [default: {dir}/{stem}.{ext}]
+    #[arg(long, env = "TRANSCRIBE_OUTPUT_TEMPLATE", value_name = "TEMPLATE", conflicts_with = "flat",
+        help_heading = OUTPUT)]
+    output_template: Option<String>,
+
+    /// Put all files into that folder itself; else those of a folder go into the same folders there
+    #[arg(long, env = "TRANSCRIBE_FLAT", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
+    flat: bool,
+
     /// Do again what is already there; else an input whose files exist is skipped
     #[arg(long, env = "TRANSCRIBE_OVERWRITE", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     overwrite: bool,
 }
 
 impl OutputArgs {
-    pub fn plan(&self) -> Result<PlanOptions> {
-        self.files.plan()
+    /// Inputs with formats of their own need none for all.
+    pub fn plan(&self, needs_formats: bool) -> Result<PlanOptions> {
+        self.files.plan(needs_formats)
     }
 }
 
 impl FileArgs {
-    pub fn plan(&self) -> Result<PlanOptions> {
+    pub fn plan(&self, needs_formats: bool) -> Result<PlanOptions> {
         let formats = self.export.as_deref().map(Format::parse_list).transpose()?.unwrap_or_default();
-        if formats.is_empty() && self.output_dir.is_some() {
+        let idle = [
+            (self.output_dir.is_some(), "`--output-dir`"),
+            (self.output_template.is_some(), "`--output-template`"),
+            (self.flat, "`--flat`"),
+        ];
+        let idle = idle.into_iter().find(|(given, _)| *given && needs_formats && formats.is_empty());
+        if let Some((_, option)) = idle {
             return Err(Error::Usage {
-                what: "`--output-dir`".into(),
+                what: option.into(),
                 why: "without `--export` no file is written".into(),
                 hint: Some("say which formats, for example `--export srt,txt`".into()),
             });
         }
-        Ok(PlanOptions { formats, output_dir: self.output_dir.clone(), overwrite: self.overwrite })
+        let template = self.output_template.as_deref().map(str::parse::<Template>).transpose()?;
+        Ok(PlanOptions {
+            formats,
+            template,
+            output_dir: self.output_dir.clone(),
+            flat: self.flat,
+            overwrite: self.overwrite,
+        })
     }
 }

@@ -48,6 +48,7 @@ pub fn kind(error: &Error) -> &'static str {
         Error::OutOfMemory { .. } => "out_of_memory",
         Error::Output { .. } => "output",
         Error::LimitMissed { .. } => "limit_missed",
+        Error::Lacking { .. } => "lacking",
         Error::Held { .. } => "held",
         Error::Cancelled(_) => "cancelled",
         Error::Compute { .. } => "compute",
@@ -72,6 +73,8 @@ fn input_kind(why: &InputFault) -> &'static str {
         InputFault::UnknownTranscript => "unknown_transcript",
         InputFault::NotTranscript { .. } => "not_transcript",
         InputFault::Lacks { .. } => "lacks",
+        InputFault::TooLarge { .. } => "too_large",
+        InputFault::NotPossible { .. } => "not_possible",
     }
 }
 

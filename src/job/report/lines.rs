@@ -50,7 +50,7 @@ impl Lines {
     fn line(&mut self, event: &Event<'_>, tally: &Tally) -> Option<Line> {
         Some(match event {
             Event::Planned { item } => ("file_planned", planned(item)),
-            Event::Skipped { input } => ("file_skipped", json!({"input": input, "reason": "already done"})),
+            Event::Skipped { input, why } => ("file_skipped", json!({"input": input, "reason": why})),
             Event::Download(step) if step.done == step.total => {
                 ("model_downloaded", json!({"file": step.file, "bytes": step.total}))
             }
@@ -111,7 +111,12 @@ impl Lines {
                 let told = if is_missed { tally.missed.last() } else { tally.failures.last() };
                 (if is_missed { "limit_missed" } else { "file_failed" }, json!(told))
             }
+            Event::Noted { input, text } => ("note", json!({"input": input, "message": text})),
             Event::Download(_)
+            | Event::Cache(_)
+            | Event::Moved { .. }
+            | Event::NotClosed { .. }
+            | Event::Waiting { .. }
             | Event::Segments(_)
             | Event::Window { .. }
             | Event::Progress { .. }

@@ -103,7 +103,7 @@ impl Tally {
                 self.planned += 1;
                 *self.open.entry(item.name()).or_default() += 1;
             }
-            Event::Skipped { input } => {
+            Event::Skipped { input, .. } => {
                 self.skipped += 1;
                 self.close(input);
             }
@@ -134,6 +134,7 @@ impl Tally {
                 self.coverage.add(&quality.coverage);
                 self.end(input);
             }
+            Event::Cache(stats) => self.cache = Some(*stats),
             Event::Unloaded { .. } => self.stats.iter_mut().for_each(|stats| stats.taken = 0),
             Event::Failed { input, error } => self.failed(input, error),
             _ => {}

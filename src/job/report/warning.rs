@@ -32,6 +32,14 @@ pub fn warning(event: &Event<'_>) -> Vec<Warning> {
             let message = format!("memory is short: going on with {slots} half minutes at a time");
             vec![Warning { input: None, kind: "memory_short", message }]
         }
+        Event::Moved { model, from, to } => {
+            let message = format!("memory is short on {from}: `{model}` goes to {to}, and will be slower");
+            vec![Warning { input: None, kind: "moved", message }]
+        }
+        Event::NotClosed { why } => {
+            vec![Warning { input: None, kind: "not_closed", message: (*why).to_owned() }]
+        }
+        Event::Waiting { input, why } => warn(input, "waiting", format!("waits: {why}")),
         _ => Vec::new(),
     }
 }

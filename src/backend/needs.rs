@@ -1,0 +1,54 @@
+//! How much memory a model takes, before any of it is taken.
+
+use super::Capacity;
+use crate::whisper::Config;
+
+/// Bytes of a number: all is computed in f32.
+const NUMBER: u64 = 4;
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    pub weights: u64,
+    /// Keys and values of what the windows heard and of what the sequences say.
+    pub caches: u64,
+    /// What the encoder and the decoder need while they compute.
+    pub work: u64,
+}
+
+impl Needs {
+    /// `together` is how many windows are encoded at a time.
+    pub fn of(config: &Config, capacity: Capacity, together: usize) -> Self {
+        let audio = capacity.windows * config.max_source_positions;
+        let text = capacity.sequences * config.max_target_positions;
+        let entry = 2 * config.decoder_layers * config.d_model;
+        // The rows of a window between two layers, the widest of them, and the logits of every sequence.
+        let rows = together * config.max_source_positions * (6 * config.d_model + config.encoder_ffn_dim);
+        let logits = capacity.sequences * config.vocab_size;
+        Self {
+            weights: config.parameters() * NUMBER,
+            caches: ((audio + text) * entry) as u64 * NUMBER,
+            work: (rows + logits) as u64 * NUMBER,
+        }
+    }
+
+    pub fn total(&self) -> u64 {
+        self.weights + self.caches + self.work
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weights_are_those_that_were_published() {
+        // In millions, as openai counts them.
+        for (size, millions) in
+            [("tiny", 39), ("base", 74), ("small", 244), ("medium", 769), ("large-v3", 1_550)]
+        {
+            let found = Config::published(size).unwrap().parameters() as f64 / 1e6;
+            assert!((0.98..1.02).contains(&(found / f64::from(millions))), "{size}: {found}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Which input makes which files: all that can be found wrong before any work is found here.
+
+mod clash;
+mod done;
+mod filter;
+mod find;
+mod folders;
+mod list;
+mod manifest;
+mod names;
+mod shard;
+mod template;
+mod walk;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+pub use self::done::model_name;
+pub use self::find::InputOptions;
+pub use self::shard::{Shard, ShardRequest};
+pub use self::template::Template;
+
+use self::find::{Finds, Found};
+use super::{Job, Settings};
+use crate::audio::{AudioOptions, claimed_length};
+use crate::error::{Error, Result};
+use crate::export::Format;
+
+/// What to do with the results.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// None: no files.
+    pub formats: Vec<Format>,
+    /// Beside each input if not given.
+    pub output_dir: Option<PathBuf>,
+    /// In that folder no others are made like those that the inputs lie in.
+    pub flat: bool,
+    /// How they are called; as their inputs, if not given.
+    pub template: Option<Template>,
+    /// Replace files that are there.
+    pub overwrite: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Stdin,
+    File(PathBuf),
+}
+
+impl Source {
+    /// What to call it in messages: as the person did.
+    pub fn name(&self) -> String {
+        match self {
+            Source::Stdin => "-".into(),
+            Source::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// One input and what becomes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    pub source: Source,
+    /// What a manifest calls it.
+    pub id: Option<String>,
+    /// How to do it, if not as the job says.
+    pub settings: Option<Arc<Settings>>,
+    /// Seconds, as the file claims; only found out where somebody needs to know.
+    pub length: Option<f64>,
+    /// The files to write; those that are there already are left out.
+    pub outputs: Vec<(Format, PathBuf)>,
+    /// All that were asked for, also those that are there.
+    pub asked: Vec<PathBuf>,
+    /// Where to keep what is finished; only of what is there again the next time.
+    pub journal: Option<PathBuf>,
+    /// Nothing is left to do.
+    pub is_done: bool,
+    /// And why not.
+    pub why_done: String,
+}
+
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// In the order in which they were named.
+    pub items: Vec<Item>,
+    /// Of what cannot be done, while the rest can.
+    pub failures: Vec<Error>,
+    /// What a person should know of it: of which input, and what.
+    pub notes: Vec<(String, String)>,
+}
+
+impl Item {
+    /// Text of it is printed and nothing written.
+    pub fn new(source: Source) -> Self {
+        Item {
+            source,
+            id: None,
+            settings: None,
+            length: None,
+            outputs: Vec::new(),
+            asked: Vec::new(),
+            journal: None,
+            is_done: false,
+            why_done: String::new(),
+        }
+    }
+
+    /// What to call the input in messages: as the person did.
+    pub fn name(&self) -> String {
+        self.source.name()
+    }
+
+    fn probe(&mut self, audio: &AudioOptions) {
+        if let Source::File(path) = &self.source {
+            self.length = claimed_length(path, audio);
+        }
+    }
+}
+
+/// Looks at every input and every place for an output. All that is wrong is told at once. A rehearsal leaves
+/// everything as it is, folders too.
+pub fn plan(job: &Job, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
+    let finds = find::find(&job.inputs, &job.finding, Some(&job.settings));
+    let Plan { mut items, mut failures, mut notes } = named(finds, &job.plan, Some(&job.settings))?;
+    if let Some(shard) = job.shard {
+        let count = items.len();
+        probe(&mut items.iter_mut().collect::<Vec<_>>(), job);
+        // Before it is known what is done: others may know more or less of it.
+        items = shard.take(items);
+        notes.push((format!("--shard {shard}"), format!("{} of {count} inputs", items.len())));
+    }
+    if !job.plan.overwrite {
+        notes.extend(done::leave_out(&mut items, job));
+    }
+    if !is_rehearsal {
+        failures.extend(folders::check(&mut items)?);
+    }
+    let todo = items.iter_mut().filter(|item| item.length.is_none() && (is_rehearsal || !item.is_done));
+    let mut todo: Vec<&mut Item> = todo.collect();
+    // What is alone needs no order.
+    if todo.len() > 1 || is_rehearsal {
+        probe(&mut todo, job);
+    }
+    Ok(Plan { items, failures, notes })
+}
+
+/// The same for inputs that are no recordings.
+pub fn plan_files(inputs: &[PathBuf], options: &PlanOptions) -> Result<Plan, Vec<Error>> {
+    let mut plan = named(find::find(inputs, &InputOptions::default(), None), options, None)?;
+    if !options.overwrite {
+        done::leave_out_files(&mut plan.items);
+    }
+    plan.failures.extend(folders::check(&mut plan.items)?);
+    Ok(plan)
+}
+
+fn probe(items: &mut [&mut Item], job: &Job) {
+    items.par_iter_mut().for_each(|item| item.probe(&job.audio));
+}
+
+/// Every input with its outputs, whatever is there of them.
+fn named(finds: Finds, options: &PlanOptions, settings: Option<&Arc<Settings>>) -> Result<Plan, Vec<Error>> {
+    let Finds { found, mut faults, failures, notes } = finds;
+    let mut items = Vec::with_capacity(found.len());
+    for (index, found) in found.into_iter().enumerate() {
+        let own = found.wish.settings.clone();
+        match item(found, index + 1, options, own.as_ref().or(settings)) {
+            Ok(item) => items.push(item),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    faults.extend(clash::clashes(&items));
+    if faults.is_empty() { Ok(Plan { items, failures, notes }) } else { Err(faults) }
+}
+
+fn item(found: Found, index: usize, options: &PlanOptions, settings: Option<&Arc<Settings>>) -> Result<Item> {
+    let names = names::names(&found, index, options, settings.map(|settings| &**settings))?;
+    let asked = names.outputs.iter().map(|(_, path)| path.clone()).collect();
+    Ok(Item {
+        id: found.wish.id,
+        settings: found.wish.settings,
+        outputs: names.outputs,
+        asked,
+        journal: names.journal,
+        ..Item::new(found.source)
+    })
+}
+
+#[cfg(test)]
+mod tests;
