@@ -42,6 +42,7 @@ use crate::audio::panics_are_caught;
 use crate::cancel::CancelToken;
 use crate::error::{Error, panic_text};
 use crate::job;
+use crate::job::report::RunInfo;
 
 /// What the command line asks for, or how to end at once: help and mistakes are told here.
 pub fn start() -> Result<(Args, Interrupt), ExitCode> {
@@ -124,7 +125,7 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
     let wanted = Wanted {
         report: args.talk.report.clone(),
         metrics: args.talk.metrics_file.clone(),
-        info: args.info(),
+        info: RunInfo { shard: job.shard.map(|shard| shard.to_string()), ..args.info() },
     };
     let mut listeners = match Listeners::new(screen, &wanted, cancel) {
         Ok(listeners) => listeners,

@@ -197,8 +197,12 @@ fn ended(summary: &Summary, cancel: &CancelToken) -> ExitCode {
     if let Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) = cancel.reason() {
         return ExitCode::from(&Error::Cancelled(reason));
     }
-    // A full disk is worse news than a bad file, and both than what is done and could be better.
-    let failed = summary.failures.iter().map(ExitCode::from).max_by_key(|code| *code as u8);
+    // One cause is told by its own code, several by that of failed inputs.
+    let mut codes = summary.failures.iter().map(ExitCode::from);
+    let failed = codes.next().map(|first| match codes.all(|code| code as u8 == first as u8) {
+        true => first,
+        false => ExitCode::SomeFailed,
+    });
     let missed = summary.missed.first().map(ExitCode::from);
     failed.or(missed).unwrap_or(ExitCode::Done)
 }

@@ -52,10 +52,17 @@ impl std::ops::AddAssign for Stats {
         self.starved += other.starved;
         self.busy += other.busy;
         self.occupied += other.occupied;
+        self.taken += other.taken;
+        self.slots += other.slots;
     }
 }
 
 impl Stats {
+    /// Of an engine that is no more: it has no slots.
+    pub fn at_end(self) -> Self {
+        Stats { taken: 0, slots: 0, ..self }
+    }
+
     /// The part of the slots that were taken while there was work, 0 to 1.
     pub fn occupancy(&self) -> f64 {
         if self.busy > 0.0 { self.occupied / self.busy } else { 0.0 }

@@ -109,8 +109,10 @@ impl<'a> Conductor<'a> {
         let waiting = items.into_iter().enumerate();
         let waiting = waiting.map(|(index, (item, model))| Waiting { index, item, model });
         let waiting: Vec<Waiting> = waiting.collect();
-        let tells = waiting.iter().any(|waiting| waiting.item.asked.is_empty());
-        self.queue = Queue::new(waiting, tells);
+        // Which one goes first matters to the batch only if there are several at a time.
+        let in_order =
+            self.job.jobs == Some(1) || waiting.iter().any(|waiting| waiting.item.asked.is_empty());
+        self.queue = Queue::new(waiting, in_order);
         let outcome = self.work();
         if outcome.is_err() {
             self.stop();

@@ -275,7 +275,7 @@ impl Models {
         let ended = &mut self.ended;
         self.engines.retain(|Running { engine, identity, device, .. }| {
             if engine.has_ended() {
-                *ended += engine.stats();
+                *ended += engine.stats().at_end();
                 on_event(Event::Unloaded { identity, device });
             }
             !engine.has_ended()

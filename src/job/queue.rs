@@ -20,8 +20,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// In the given order if text is to be told as it is understood; else the longest first, so that none is left
-    /// over alone at the end.
+    /// In the given order, or the longest first, so that none is left over alone at the end.
     pub fn new(mut waiting: Vec<Waiting>, in_order: bool) -> Self {
         if !in_order {
             let length = |waiting: &Waiting| waiting.item.length.unwrap_or(0.0);

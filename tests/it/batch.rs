@@ -115,8 +115,8 @@ fn forty_mixed_files_end_with_the_right_outputs_and_reasons() {
     program.args(["--model", "demo", "--export", "txt,json"]).args(&batch.inputs);
     let ended = run(program);
     unseal(&batch);
-    // A file that cannot be written is worse than one that cannot be read.
-    assert_eq!(ended.status.code(), Some(6), "{ended:?}");
+    // For several reasons, of which none stands for all.
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let errors: Vec<&str> = ended.said.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), batch.faults.len(), "{errors:#?}");
     for (name, why) in &batch.faults {

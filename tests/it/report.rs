@@ -152,6 +152,23 @@ fn skipped_inputs_and_missed_limits_are_counted() {
 }
 
 #[test]
+fn what_a_manifest_calls_an_input_stands_in_every_line_of_it() {
+    let folder = folder();
+    let here = folder.path();
+    let manifest =
+        "{\"audio\": \"talk.flac\", \"id\": \"first\"}\n{\"audio\": \"empty.mp3\", \"id\": \"second\"}\n";
+    std::fs::write(here.join("jobs.jsonl"), manifest).unwrap();
+    let ended = output(here, "--manifest jobs.jsonl --export srt --report run.jsonl");
+    assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+    let lines = read(here, "run.jsonl");
+    check_schema(&lines);
+    assert_eq!(summary(&lines)["counts"], counted(&lines));
+    let called = |event: &str| of(&lines, event).iter().map(|line| line["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(called("file_planned"), ["first", "second"]);
+    assert_eq!((called("file_done"), called("file_failed")), (vec!["first".into()], vec!["second".into()]));
+}
+
+#[test]
 fn a_report_that_cannot_be_written_is_found_before_the_work() {
     let folder = folder();
     let here = folder.path();

@@ -32,7 +32,8 @@ fn alone<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 fn steps_keep_nothing_and_take_no_more_as_the_text_grows() {
     let steps: Vec<AllocationInfo> = alone(|| {
         let mut backend = demo();
-        let mel: Vec<f32> = (0..backend.spec().n_mels * WINDOW_FRAMES).map(|at| (at % 7) as f32 * 0.1).collect();
+        let mel: Vec<f32> =
+            (0..backend.spec().n_mels * WINDOW_FRAMES).map(|at| (at % 7) as f32 * 0.1).collect();
         let window = |slot| WindowInput { slot, mel: &mel };
         backend.encode(&[window(0), window(1)]).unwrap();
         let mut logits = Vec::new();
@@ -51,7 +52,8 @@ fn steps_keep_nothing_and_take_no_more_as_the_text_grows() {
     let (early_most, late_most) = (most(early), most(late));
     assert!(late_most.0 <= early_most.0, "{early_most:?} {late_most:?} allocations and bytes in a step");
     assert!(late_most.1 <= early_most.1, "{early_most:?} {late_most:?} allocations and bytes in a step");
-    let kept: Vec<i64> = steps[10..].iter().map(|step| step.bytes_current).filter(|kept| *kept != 0).collect();
+    let kept: Vec<i64> =
+        steps[10..].iter().map(|step| step.bytes_current).filter(|kept| *kept != 0).collect();
     assert!(kept.is_empty(), "{kept:?}");
 }
 
@@ -59,7 +61,8 @@ fn steps_keep_nothing_and_take_no_more_as_the_text_grows() {
 fn encoder_passes_keep_nothing() {
     let passes: Vec<AllocationInfo> = alone(|| {
         let mut backend = demo();
-        let mel: Vec<f32> = (0..backend.spec().n_mels * WINDOW_FRAMES).map(|at| (at % 5) as f32 * 0.1).collect();
+        let mel: Vec<f32> =
+            (0..backend.spec().n_mels * WINDOW_FRAMES).map(|at| (at % 5) as f32 * 0.1).collect();
         let pass = |_| measure(|| backend.encode(&[WindowInput { slot: 0, mel: &mel }]).unwrap());
         (0..6).map(pass).collect()
     });

@@ -197,6 +197,7 @@ impl Args {
             version: env!("CARGO_PKG_VERSION").into(),
             compiled: crate::device::compiled().iter().map(ToString::to_string).collect(),
             options: self.said.clone(),
+            shard: None,
         }
     }
 

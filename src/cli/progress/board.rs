@@ -1,5 +1,6 @@
 //! What is to be shown of the progress, and how it looks in so many rows and columns. Draws nothing.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -22,7 +23,11 @@ const SETTLED: f64 = 1.0;
 #[derive(Default)]
 pub struct Board {
     doing: Doing,
+    /// A model that is being loaded, and since when.
+    loading: Option<(String, Instant)>,
     files: Vec<File>,
+    /// Seconds of the inputs that are not begun, as far as they are known.
+    waiting: BTreeMap<String, f64>,
     /// Seconds of audio of the inputs begun, and of those the seconds that are done.
     known: f64,
     done: f64,
@@ -35,11 +40,6 @@ pub struct Board {
 enum Doing {
     #[default]
     Nothing,
-    /// Something that takes a while, nobody knows how long.
-    Waiting {
-        what: String,
-        since: Instant,
-    },
     Download {
         file: String,
         done: u64,
@@ -59,13 +59,21 @@ struct File {
 impl Board {
     pub fn hear(&mut self, event: &Event<'_>, tally: &Tally) {
         match event {
+            Event::Planned { item } => {
+                self.waiting
+                    .extend(item.length.filter(|_| !item.is_done).map(|length| (item.name(), length)));
+            }
             Event::Loading { model, device } => {
-                let what = format!("loading {model} on {device}");
-                self.doing = Doing::Waiting { what, since: Instant::now() };
+                self.loading = Some((format!("loading {model} on {device}"), Instant::now()));
+                self.settle();
             }
             Event::Download(step) => self.download(step.file, step.done, step.total),
-            Event::Loaded { .. } => self.doing = Doing::Nothing,
+            Event::Loaded { .. } => {
+                self.loading = None;
+                self.settle();
+            }
             Event::Started { input, .. } => {
+                self.waiting.remove(*input);
                 self.doing = Doing::Work;
                 self.began.get_or_insert_with(Instant::now);
                 self.files.push(File { name: (*input).to_owned(), done: 0.0, known: 0.0 });
@@ -77,6 +85,7 @@ impl Board {
                 }
             }
             Event::Finished { input, .. } | Event::Failed { input, .. } => {
+                self.waiting.remove(*input);
                 if let Some(place) = self.files.iter().position(|file| file.name == *input) {
                     self.files.remove(place);
                 }
@@ -86,6 +95,16 @@ impl Board {
             }
             _ => {}
         }
+    }
+
+    /// A download is over.
+    fn settle(&mut self) {
+        self.doing = if self.files.is_empty() { Doing::Nothing } else { Doing::Work };
+    }
+
+    /// Seconds of audio of all inputs, as far as they are known.
+    fn all(&self) -> f64 {
+        self.known + self.waiting.values().sum::<f64>()
     }
 
     fn download(&mut self, name: &str, now: u64, all: u64) {
@@ -101,29 +120,32 @@ impl Board {
     }
 
     pub fn is_at_work(&self) -> bool {
-        !matches!(self.doing, Doing::Nothing)
+        self.loading.is_some() || !matches!(self.doing, Doing::Nothing)
     }
 
     /// No line fills the columns, and one row stays free.
     pub fn lines(&mut self, rows: usize, terminal_columns: usize, tally: &Tally) -> Vec<String> {
         self.ticks += 1;
         let width = terminal_columns.saturating_sub(1).max(1);
+        let mut lines: Vec<String> =
+            self.loading.iter().map(|loading| self.loading_line(loading, width)).collect();
         match &self.doing {
-            Doing::Nothing => Vec::new(),
-            Doing::Waiting { what, since } => {
-                let spinner = SPINNER[self.ticks % SPINNER.len()];
-                let since = length(since.elapsed().as_secs_f64().floor());
-                vec![joined(&[format!("{spinner} {what}"), since], width)]
-            }
+            Doing::Nothing => {}
             Doing::Download { file, done, total, from, since } => {
-                vec![download_line(file, *done, *total, speed_of(*done - *from, since), width)]
+                lines.push(download_line(file, *done, *total, speed_of(*done - *from, since), width));
             }
             Doing::Work => {
-                let mut lines = self.file_lines(rows.saturating_sub(2).clamp(1, LINES), width);
+                lines.extend(self.file_lines(rows.saturating_sub(2 + lines.len()).clamp(1, LINES), width));
                 lines.push(joined(&self.total(tally), width));
-                lines
             }
         }
+        lines
+    }
+
+    fn loading_line(&self, (what, since): &(String, Instant), width: usize) -> String {
+        let spinner = SPINNER[self.ticks % SPINNER.len()];
+        let since = length(since.elapsed().as_secs_f64().floor());
+        joined(&[format!("{spinner} {what}"), since], width)
     }
 
     fn file_lines(&self, most: usize, width: usize) -> Vec<String> {
@@ -138,7 +160,7 @@ impl Board {
     /// What a person wants to know first comes first.
     fn total(&self, tally: &Tally) -> Vec<String> {
         let counts = tally.counts();
-        let times = format!("total {}/{}", length(self.done), length(self.known));
+        let times = format!("total {}/{}", length(self.done), length(self.all()));
         let ended = counts.planned - counts.unfinished;
         let mut parts = vec![times];
         parts.extend(self.speed(tally).map(|speed| format!("{speed:.1}x")));
@@ -163,7 +185,7 @@ impl Board {
 
     /// Seconds until what is known is done.
     fn eta(&self, tally: &Tally) -> Option<f64> {
-        Some((self.known - self.done).max(0.0) / self.speed(tally)?)
+        Some((self.all() - self.done).max(0.0) / self.speed(tally)?)
     }
 
     fn slots(&self) -> Option<(usize, usize)> {
@@ -174,13 +196,12 @@ impl Board {
     pub fn sentence(&self, tally: &Tally) -> String {
         let counts = tally.counts();
         let mut parts = match &self.doing {
-            Doing::Waiting { what, since } => vec![what.clone(), length(since.elapsed().as_secs_f64())],
             Doing::Download { file, done, total, .. } => {
                 vec![format!("downloading {file}"), format!("{} of {}", size(*done), size(*total))]
             }
             Doing::Nothing | Doing::Work => {
-                let percent = if self.known > 0.0 { self.done / self.known * 100.0 } else { 0.0 };
-                let (done, known) = (length(self.done), length(self.known));
+                let percent = if self.all() > 0.0 { self.done / self.all() * 100.0 } else { 0.0 };
+                let (done, known) = (length(self.done), length(self.all()));
                 let mut parts = vec![format!("{done} of {known} done ({percent:.0} %)")];
                 parts.extend(self.speed(tally).map(|speed| format!("{speed:.1}x")));
                 parts.extend(self.eta(tally).map(|seconds| format!("eta {}", length(seconds))));
@@ -189,6 +210,7 @@ impl Board {
                 parts
             }
         };
+        parts.extend(self.loading.iter().map(|(what, _)| what.clone()));
         if counts.failed > 0 {
             parts.push(format!("{} failed", counts.failed));
         }
@@ -202,8 +224,8 @@ impl Board {
         let tenth = |number: f64| (number * 10.0).round() / 10.0;
         let file = |file: &File| json!({"input": file.name, "done_seconds": tenth(file.done), "known_seconds": tenth(file.known)});
         let doing = match &self.doing {
+            Doing::Nothing if self.loading.is_some() => "loading",
             Doing::Nothing => "nothing",
-            Doing::Waiting { .. } => "loading",
             Doing::Download { .. } => "downloading",
             Doing::Work => "transcribing",
         };
@@ -213,7 +235,7 @@ impl Board {
             "time": format!("{:.3}", jiff::Timestamp::now()),
             "doing": doing,
             "done_seconds": tenth(self.done),
-            "known_seconds": tenth(self.known),
+            "known_seconds": tenth(self.all()),
             "speed": self.speed(tally).map(tenth),
             "eta_seconds": self.eta(tally).map(tenth),
             "counts": tally.counts(),
@@ -289,7 +311,7 @@ mod tests {
             }
         }
         let lines = board(&names).lines(24, 80, &tally);
-        assert_eq!(lines[0], format!("{:33}[                    ]     1:02/10:05:00    0 %", "a.mp3"));
+        assert_eq!(lines[0], format!("{:35}[                  ]    1:02/10:05:00    0 %", "a.mp3"));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct RunInfo {
     pub compiled: Vec<String>,
     /// Options that were set, wherever, with their values.
     pub options: Vec<(String, Vec<String>)>,
+    /// Which part of the inputs, K/N.
+    pub shard: Option<String>,
 }
 
 /// A line without the time: its event, and its fields.
@@ -34,17 +36,39 @@ pub struct Lines {
     /// Of chunks whose end is still to be told.
     footprints: HashMap<(String, usize), Footprint>,
     written: HashMap<String, Vec<String>>,
+    /// What a manifest calls the inputs.
+    ids: HashMap<String, String>,
 }
 
 impl Lines {
     /// The lines of an event that the tally has heard of.
     pub fn of(&mut self, event: &Event<'_>, tally: &Tally) -> Vec<Line> {
-        let mut lines: Vec<Line> = self.line(event, tally).into_iter().collect();
+        let mut lines: Vec<Line> = Vec::new();
+        match event {
+            Event::Planned { item } => {
+                let id = item.id.clone().map(|id| (item.name(), id));
+                self.ids.extend(id);
+            }
+            // So that those planned are all.
+            Event::Failed { input, .. } if tally.was_unplanned => {
+                let fields = json!({"input": input, "outputs": [], "audio_seconds": null});
+                lines.push(("file_planned", fields));
+            }
+            _ => {}
+        }
+        lines.extend(self.line(event, tally));
         lines.extend(warning(event).into_iter().map(|warning| {
             let fields = json!({"input": warning.input, "kind": warning.kind, "message": warning.message});
             ("warning", fields)
         }));
-        lines
+        lines.into_iter().map(|(event, fields)| (event, self.with_id(fields))).collect()
+    }
+
+    fn with_id(&self, mut fields: Value) -> Value {
+        if let Some(id) = fields["input"].as_str().and_then(|input| self.ids.get(input)) {
+            fields["id"] = id.as_str().into();
+        }
+        fields
     }
 
     fn line(&mut self, event: &Event<'_>, tally: &Tally) -> Option<Line> {
@@ -135,14 +159,13 @@ pub fn run_started(info: &RunInfo) -> Line {
     };
     let options: Map<String, Value> =
         info.options.iter().map(|(name, values)| (name.clone(), value(values))).collect();
-    let shard = options.get("shard").cloned().unwrap_or(Value::Null);
     let fields = json!({
         "schema": VERSION,
         "program": "transcribe",
         "version": info.version,
         "compiled": info.compiled,
         "options": options,
-        "shard": shard,
+        "shard": info.shard,
         "host": sysinfo::System::host_name(),
         "pid": std::process::id(),
     });
@@ -180,7 +203,7 @@ pub fn summary(tally: &Tally, ending: &Ending<'_>) -> Line {
 
 fn planned(item: &Item) -> Value {
     let outputs: Vec<String> = item.asked.iter().map(|path| text(path)).collect();
-    json!({"input": item.name(), "outputs": outputs})
+    json!({"input": item.name(), "outputs": outputs, "audio_seconds": item.length.map(rounded)})
 }
 
 fn model(identity: &ModelIdentity) -> Value {
@@ -218,6 +241,7 @@ fn file_figures(transcript: &Transcript, quality: &Quality, cues: &CueQuality, s
         "audio_seconds": rounded(audio_seconds),
         "seconds": rounded(seconds),
         "speed": speed(audio_seconds, seconds),
+        "model": model(&transcript.model),
         "language": transcript.language,
         "language_probability": transcript.language_probability.map(rounded),
         "coverage": coverage(&quality.coverage),

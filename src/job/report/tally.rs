@@ -36,6 +36,8 @@ pub struct Tally {
     /// Done, but not as well as was asked.
     pub missed: Vec<Failure>,
     planned: usize,
+    /// The last failure was of an input that could not even be planned.
+    pub was_unplanned: bool,
     /// Planned and not ended, and how often.
     open: BTreeMap<String, usize>,
     pub in_flight: usize,
@@ -73,6 +75,7 @@ impl Tally {
             failures: Vec::new(),
             missed: Vec::new(),
             planned: 0,
+            was_unplanned: false,
             open: BTreeMap::new(),
             in_flight: 0,
             audio_seconds: 0.0,
@@ -156,8 +159,13 @@ impl Tally {
 
     fn failed(&mut self, input: &str, error: &Error) {
         let failure = Failure::new(Some(input), error, self.code_of);
-        if matches!(error.unshared(), Error::LimitMissed { .. }) {
+        let is_missed = matches!(error.unshared(), Error::LimitMissed { .. });
+        self.was_unplanned = !is_missed && !self.open.contains_key(input);
+        if is_missed {
             self.missed.push(failure);
+        } else if self.was_unplanned {
+            self.planned += 1;
+            self.failures.push(failure);
         } else {
             self.failures.push(failure);
             self.end(input);
