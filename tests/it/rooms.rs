@@ -57,7 +57,6 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rubato", &["audio/resample.rs"]),
     ("console", &["cli/progress/"]),
     ("toml", &["cli/config/file.rs"]),
-    ("indicatif", &["cli/progress/"]),
     ("ctrlc", &["cli/interrupt.rs"]),
     ("earshot", &["chunk/voice.rs"]),
     ("anyhow", &["cli/", "main.rs"]),
@@ -354,11 +353,7 @@ fn the_checker_finds_each_violation() {
             "use symphonia::core::X;",
             "`symphonia` belongs in audio/decode/, audio/opus.rs only",
         ),
-        (
-            "job/mod.rs",
-            "fn f() { indicatif::ProgressBar::new(1) }",
-            "`indicatif` belongs in cli/progress.rs only",
-        ),
+        ("job/mod.rs", "fn f() { console::Term::stderr() }", "`console` belongs in cli/progress/ only"),
         ("job/mod.rs", "use anyhow::Context;", "`anyhow` belongs in cli/, main.rs only"),
         (
             "decode/rules.rs",
