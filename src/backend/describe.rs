@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 use serde::Serialize;
 
-use super::slots::{Slots, cache_bytes};
+use super::{Needs, Slots};
 use crate::backend::checkpoint::{self, Checkpoint, Files, WEIGHTS};
 use crate::decode::Tokenizer;
 use crate::error::{Error, ModelFault, Result};
@@ -44,13 +44,14 @@ pub struct Stack {
     pub feed_forward: usize,
 }
 
-/// Bytes that it takes on the CPU with the default options, save some work buffers.
+/// Bytes that it takes on the CPU with the default options.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Needed {
-    pub weights: u64,
     /// Half minutes side by side.
     pub windows: usize,
+    pub weights: u64,
     pub caches: u64,
+    pub work: u64,
 }
 
 /// Reads what is to be known of a checkpoint; of its weights only the headers.
@@ -67,6 +68,7 @@ pub fn describe(checkpoint: &Checkpoint) -> Result<Description> {
     }
     let parameters = types.values().sum();
     let capacity = Slots { windows: None, candidates: 5, beams: 1 }.capacity(&config, None, false);
+    let needs = Needs::of(&config, capacity, 1);
     let generation = checkpoint.generation_config()?;
     Ok(Description {
         name: checkpoint.name.clone(),
@@ -92,9 +94,10 @@ pub fn describe(checkpoint: &Checkpoint) -> Result<Description> {
         parameters,
         types,
         memory: Needed {
-            weights: 4 * parameters,
             windows: capacity.windows,
-            caches: cache_bytes(&config, capacity),
+            weights: needs.weights,
+            caches: needs.caches,
+            work: needs.work,
         },
     })
 }

@@ -36,13 +36,6 @@ impl Slots {
     }
 }
 
-/// Keys and values of so many windows and sequences, in f32.
-pub fn cache_bytes(config: &Config, capacity: Capacity) -> u64 {
-    let heard = capacity.windows * config.max_source_positions;
-    let said = capacity.sequences * config.max_target_positions;
-    (config.decoder_layers * (heard + said) * config.d_model * 2 * 4) as u64
-}
-
 /// Keys and values of what a window heard and of what it says, in f32.
 fn bytes_per_window(config: &Config, beams: usize) -> u64 {
     let entries = config.max_source_positions + beams * config.max_target_positions;

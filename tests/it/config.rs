@@ -228,7 +228,8 @@ fn what_is_printed_is_a_file_that_sets_the_same() {
     let help = String::from_utf8(help).unwrap();
     let options = help.lines().filter_map(|line| line.trim_start().split_once("--").map(|(_, rest)| rest));
     let mut count = 0;
-    for option in options.filter_map(|rest| rest.split([' ', '=', ',']).next()).filter(|name| name.len() > 2)
+    for option in
+        options.filter_map(|rest| rest.split([' ', '=', ',', '[']).next()).filter(|name| name.len() > 2)
     {
         let shown = help.lines().any(|line| {
             let line = line.trim_start();

@@ -125,7 +125,8 @@ fn what_a_model_is_can_be_known_without_loading_it() {
         .sum();
     assert!(tensors > 10);
     assert_eq!((&shown["parameters"], &shown["types"]["f16"]), (&count.into(), &count.into()));
-    assert_eq!(shown["memory"]["weights"], 4 * count);
+    let needed = shown["memory"]["weights"].as_u64().unwrap();
+    assert!(needed.abs_diff(4 * count as u64) < needed / 50, "{needed} {count}");
     let text = contains("3 layers, 2 heads").and(contains("word times")).and(contains("in f16"));
     person.models(&["show", "demo"]).code(0).stdout(text.and(contains("built in")));
     person.models(&["show", "base"]).code(3).stderr(contains("hint: `transcribe models list`"));

@@ -53,7 +53,7 @@ fn bash_completes_options_models_and_commands() {
         assert!(output.status.success(), "{output:?}");
         Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())
     };
-    let Some(options) = complete(&["transcribe", "--outp"]) else { return };
+    let Some(options) = complete(&["transcribe", "--output-d"]) else { return };
     assert_eq!(options, "--output-dir");
     assert_eq!(
         complete(&["transcribe", "--model", "distil-l"]).unwrap(),

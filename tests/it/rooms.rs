@@ -57,7 +57,6 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rubato", &["audio/resample.rs"]),
     ("console", &["cli/progress/"]),
     ("toml", &["cli/config/file.rs"]),
-    ("indicatif", &["cli/progress/"]),
     ("ctrlc", &["cli/interrupt.rs"]),
     ("earshot", &["chunk/voice.rs"]),
     ("anyhow", &["cli/", "main.rs"]),

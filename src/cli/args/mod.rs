@@ -169,11 +169,7 @@ impl Args {
         let after = format!("{EXAMPLES}\n\n{}", exit::table());
         // One sentence at the end tells about the environment; said at every option it hides the options.
         let silent = |command: clap::Command| command.mut_args(|arg| arg.hide_env(true));
-        let command =
-            silent(Self::command()).mut_subcommands(silent).mut_args(|arg| match arg.is_positional() {
-                true => arg.required(false).required_unless_present("print_config"),
-                false => arg,
-            });
+        let command = silent(Self::command()).mut_subcommands(silent);
         command.version(version).disable_help_flag(true).disable_version_flag(true).after_help(after).args([
             clap::Arg::new("help")
                 .long("help")

@@ -90,7 +90,10 @@ impl Args {
     fn described_for(line: &[OsString]) -> clap::Command {
         let command = Self::described();
         match line.iter().any(|word| word == "--print-config") {
-            true => command.mut_args(|arg| if arg.is_positional() { arg.required(false) } else { arg }),
+            true => command.mut_args(|arg| match arg.is_positional() {
+                true => arg.required(false).required_unless_present("print_config"),
+                false => arg,
+            }),
             false => command,
         }
     }

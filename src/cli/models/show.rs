@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Stage, json, say};
-use crate::backend::describe::{Description, describe};
+use crate::backend::describe::{Description, Needed, describe};
 use crate::backend::hub::Hub;
 use crate::backend::source;
 use crate::cli::amounts::{bytes, table};
@@ -56,13 +56,12 @@ fn text(model: &Description) -> String {
     let stack = |stack: &crate::backend::describe::Stack| {
         format!("{} layers, {} heads, {} wide between", stack.layers, stack.heads, stack.feed_forward)
     };
-    let (weights, caches) = (model.memory.weights, model.memory.caches);
+    let Needed { windows, weights, caches, work } = model.memory;
     let memory = format!(
-        "about {}: {} of weights, {} for {} half minutes side by side",
-        bytes(weights + caches),
+        "about {}: {} of weights, {} for {windows} half minutes side by side",
+        bytes(weights + caches + work),
         bytes(weights),
-        bytes(caches),
-        model.memory.windows
+        bytes(caches + work),
     );
     let words = match model.alignment_heads {
         0 => "no head is known to tell them".to_owned(),
