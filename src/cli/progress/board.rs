@@ -76,7 +76,7 @@ impl Board {
                     (file.done, file.known) = (*input_done, *input_known);
                 }
             }
-            Event::Finished { input, .. } | Event::Failed { input, .. } => {
+            Event::Finished { input, .. } | Event::Failed { input, .. } | Event::Left { input, .. } => {
                 if let Some(place) = self.files.iter().position(|file| file.name == *input) {
                     self.files.remove(place);
                 }
