@@ -24,6 +24,7 @@ mod report;
 mod score;
 mod screen;
 mod stats;
+mod watch;
 
 pub use self::args::Args;
 pub use self::exit::ExitCode;
@@ -87,8 +88,12 @@ fn speaks_json() -> bool {
 }
 
 fn printer_of(args: &Args) -> Printer {
-    let (level, is_said) = args.talk.level(args.quiet(), args.verbose());
-    Printer::new(level, args.talk.log_format, is_said)
+    let work = match &args.command {
+        Some(Command::Watch(watch)) => &watch.work,
+        _ => &args.work,
+    };
+    let (level, is_said) = work.talk.level(work.quiet, work.verbose);
+    Printer::new(level, work.talk.log_format, is_said)
 }
 
 /// Does what was asked for and says how it ended.
@@ -110,21 +115,22 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
         Some(Command::Models(models)) => models::run(models, printer, cancel),
         Some(Command::Report(report)) => report::run(report, printer),
         Some(Command::Score(score)) => score::run(score, printer, cancel),
+        Some(Command::Watch(watch)) => watch::run(args, watch, printer, cancel),
     }
 }
 
 fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let job = match args.job().and_then(|job| use_threads(args.threads()).map(|()| job)) {
+    let job = match args.job().and_then(|job| use_threads(args.work.threads()).map(|()| job)) {
         Ok(job) => job,
         Err(error) => return failed(printer, &error),
     };
     if let Some(how) = args.dry_run() {
         return plan::run(&job, how, printer);
     }
-    let screen = Screen::new(printer, args.talk.progress, job.plan.formats.is_empty(), cancel);
+    let screen = Screen::new(printer, args.work.talk.progress, job.plan.formats.is_empty(), cancel);
     let wanted = Wanted {
-        report: args.talk.report.clone(),
-        metrics: args.talk.metrics_file.clone(),
+        report: args.work.talk.report.clone(),
+        metrics: args.work.talk.metrics_file.clone(),
         info: RunInfo { shard: job.shard.map(|shard| shard.to_string()), ..args.info() },
     };
     let mut listeners = match Listeners::new(screen, &wanted, cancel) {
@@ -132,7 +138,7 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
         Err(error) => return failed(printer, &error),
     };
     let outcome = listeners.attend(|tell| job::run(&job, cancel, tell));
-    if let (Ok(summary), true) = (&outcome, args.stats()) {
+    if let (Ok(summary), true) = (&outcome, args.work.stats) {
         listeners.clear();
         stats::table(summary).iter().for_each(|line| printer.notice(line));
     }

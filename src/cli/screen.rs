@@ -72,6 +72,7 @@ impl<'a> Screen<'a> {
             Event::Skipped { input, why } => {
                 self.tell(Level::Info, Some(input), &format!("`{input}`: {why}"));
             }
+            Event::Left { input, why } => self.detail(Some(input), why),
             Event::Loaded { identity, device, seconds } => {
                 let identity = identity.revision.as_deref().unwrap_or(&identity.name);
                 self.detail(None, &format!("model {identity} on {device}, loaded in {seconds:.1} s"));

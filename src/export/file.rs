@@ -12,10 +12,15 @@ const LINKS: usize = 40;
 /// Makes `path` a file with this content. A file that was there is replaced at once and keeps its permissions;
 /// a link is followed; what is no file (a device, a pipe) is written into.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
-    replace(path, content).map_err(|source| Error::Output { path: path.into(), source })
+    replace(path, content, true).map_err(|source| Error::Output { path: path.into(), source })
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+/// The same for what is written again and again, and need not outlast a failure of the power.
+pub fn write_passing(path: &Path, content: &[u8]) -> Result<()> {
+    replace(path, content, false).map_err(|source| Error::Output { path: path.into(), source })
+}
+
+fn replace(path: &Path, content: &[u8], lasts: bool) -> io::Result<()> {
     let path = &target(path)?;
     let existing = match fs::metadata(path) {
         Ok(metadata) => Some(metadata),
@@ -25,8 +30,8 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     match existing {
         Some(existing) if existing.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Some(existing) if !existing.is_file() => File::options().write(true).open(path)?.write_all(content),
-        Some(existing) => swap_in(path, content, Some(existing.permissions())),
-        None => swap_in(path, content, None),
+        Some(existing) => swap_in(path, content, Some(existing.permissions()), lasts),
+        None => swap_in(path, content, None, lasts),
     }
 }
 
@@ -50,7 +55,7 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>, lasts: bool) -> io::Result<()> {
     if permissions.as_ref().is_some_and(Permissions::readonly) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
@@ -63,9 +68,11 @@ fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io:
     if let Some(permissions) = permissions {
         temporary.as_file().set_permissions(permissions)?;
     }
-    temporary.as_file().sync_all()?;
+    if lasts {
+        temporary.as_file().sync_all()?;
+    }
     temporary.persist(path).map_err(|error| error.error)?;
-    sync_folder(path)
+    if lasts { sync_folder(path) } else { Ok(()) }
 }
 
 /// Removes what is left of attempts to write `path` that were killed. Only for one who alone may write it.

@@ -20,7 +20,7 @@ mod txt;
 mod vtt;
 
 pub use cues::{Cue, CueQuality, CueWord, cues, quality};
-pub use file::{sweep_unfinished, sync_folder, write_file};
+pub use file::{sweep_unfinished, sync_folder, write_file, write_passing};
 pub use format::Format;
 pub use html::{Media, page};
 pub use partial::is_partial;

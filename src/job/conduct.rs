@@ -2,6 +2,7 @@
 //! happens comes to one thread, which alone tells about it.
 
 mod end;
+mod feed;
 mod start;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use super::journal::Opened;
 use super::models::{Models, Which};
 use super::plan::Item;
 use super::queue::{Queue, Waiting};
+use super::run::Feed;
 use super::voice_report::VoiceReport;
 use super::{Event, Job, Summary};
 use crate::cancel::CancelToken;
@@ -60,7 +62,9 @@ pub struct Conductor<'a> {
     telling: usize,
     /// What those behind it that are over have to tell.
     rests: BTreeMap<usize, Vec<Segment>>,
-    voice_report: Option<VoiceReport>,
+    voice_report: Option<&'a mut VoiceReport>,
+    /// Where more inputs come from.
+    feed: Option<Feed<'a>>,
     /// That a journal cannot be written was told once.
     has_warned: bool,
     summary: &'a mut Summary,
@@ -92,6 +96,7 @@ impl<'a> Conductor<'a> {
             telling: 0,
             rests: BTreeMap::new(),
             voice_report: None,
+            feed: None,
             has_warned: false,
             summary,
             on_event,
@@ -99,8 +104,13 @@ impl<'a> Conductor<'a> {
     }
 
     /// Tells of speech and silence there.
-    pub fn reporting(self, voice_report: Option<VoiceReport>) -> Self {
+    pub fn reporting(self, voice_report: Option<&'a mut VoiceReport>) -> Self {
         Self { voice_report, ..self }
+    }
+
+    /// Does what comes from there, too.
+    pub fn fed(self, feed: Feed<'a>) -> Self {
+        Self { feed: Some(feed), ..self }
     }
 
     /// Does all of them; the error is what ended the work before its time.
@@ -124,6 +134,7 @@ impl<'a> Conductor<'a> {
 
     fn work(&mut self) -> Result<()> {
         loop {
+            self.take_more()?;
             self.start_what_can()?;
             let is_over = self.queue.is_empty() || self.cancel.reason().is_some();
             if self.files.is_empty() && is_over {

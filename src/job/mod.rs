@@ -22,6 +22,7 @@ mod rehearse;
 pub mod report;
 mod run;
 mod voice_report;
+pub mod watch;
 mod work;
 
 use std::io;
@@ -34,7 +35,7 @@ pub use self::guard::GuardOptions;
 pub use self::models::ModelOptions;
 pub use self::plan::{InputOptions, Item, Plan, PlanOptions, Shard, ShardRequest, Source, Template, plan};
 pub use self::rehearse::{PlannedModel, Rehearsal, rehearse};
-pub use self::run::{Summary, run};
+pub use self::run::{Session, Summary, run};
 
 use crate::audio::{AudioOptions, Damage};
 use crate::backend::cache::CacheStats;
@@ -113,6 +114,11 @@ pub enum Event<'a> {
     },
     /// Everything asked for is already there.
     Skipped {
+        input: &'a str,
+        why: &'a str,
+    },
+    /// Another process does it; it is looked at again later.
+    Left {
         input: &'a str,
         why: &'a str,
     },

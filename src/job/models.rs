@@ -297,6 +297,11 @@ impl Models {
         stats
     }
 
+    /// How many inputs have one of them now.
+    pub fn leases(&self) -> usize {
+        self.cache.leases()
+    }
+
     pub fn cache_stats(&self) -> CacheStats {
         self.cache.stats()
     }

@@ -30,6 +30,11 @@ impl Queue {
         Self { waiting }
     }
 
+    /// Comes behind all others.
+    pub fn add(&mut self, waiting: Waiting) {
+        self.waiting.insert(0, waiting);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -1,7 +1,8 @@
 //! Does the job: finds the models, then all inputs go through them.
 //!
-//! One input that fails does not keep the others from being done; what concerns them all ends the job.
+//! The models of one session may serve many runs. One input that fails does not keep the others from being done; what concerns them all ends the job.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::conduct::Conductor;
@@ -13,8 +14,8 @@ use super::voice_report::VoiceReport;
 use super::{Event, Job};
 use crate::backend::cache::CacheStats;
 use crate::cancel::CancelToken;
-use crate::device;
 use crate::device::memory::Memory;
+use crate::device::{self, Selected};
 use crate::engine::Stats;
 use crate::error::{Error, Result};
 use crate::transcript::Coverage;
@@ -54,13 +55,26 @@ pub fn run(
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, Vec<Error>> {
-    let Plan { items, failures, notes } = plan(job, false)?;
+    let mut summary = Summary::default();
+    let todo = announce(plan(job, false)?, &mut summary, on_event);
+    if todo.is_empty() {
+        return Ok(summary);
+    }
+    let mut session = Session::of(job, &todo).map_err(|error| vec![error])?;
+    let outcome = session.work(job, todo, &mut summary, cancel, on_event);
+    session.close(on_event);
+    outcome.map(|()| summary).map_err(|error| vec![error])
+}
+
+/// Tells of a plan, and returns what is to be done of it.
+pub fn announce(plan: Plan, summary: &mut Summary, on_event: &mut dyn FnMut(Event<'_>)) -> Vec<Item> {
+    let Plan { items, failures, notes } = plan;
     items.iter().for_each(|item| on_event(Event::Planned { item }));
     notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
     for error in &failures {
         on_event(Event::Failed { input: error.input_name().unwrap_or_default(), error });
     }
-    let mut summary = Summary { failures, ..Summary::default() };
+    summary.failures.extend(failures);
     let (done, todo): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_done);
     for item in &done {
         partial::sweep(&item.asked);
@@ -68,26 +82,95 @@ pub fn run(
         on_event(Event::Skipped { input: &item.name(), why: &item.why_done });
         summary.skipped += 1;
     }
-    if todo.is_empty() {
-        return Ok(summary);
+    todo
+}
+
+/// Recordings, and the folders between the one that was named and each of them.
+pub type Known = Vec<(PathBuf, PathBuf)>;
+
+/// Where more inputs come from while others are in work: asked several times a second, and told how many leases of
+/// models there are.
+pub type Feed<'a> = &'a mut dyn FnMut(usize) -> Known;
+
+/// Models that stay from one run to the next, and what else outlives a run.
+pub struct Session {
+    models: Models,
+    report: Option<VoiceReport>,
+}
+
+impl Session {
+    /// Nothing is loaded yet.
+    pub fn new(job: &Job) -> Result<Self> {
+        Self::of(job, &[])
     }
-    let report =
-        job.voice_report.as_deref().map(VoiceReport::create).transpose().map_err(|error| vec![error])?;
-    let mut models = models(job, &todo).map_err(|error| vec![error])?;
-    let outcome = find_all(job, todo, &mut models, cancel, on_event).and_then(|items| {
+
+    fn of(job: &Job, items: &[Item]) -> Result<Self> {
+        let report = job.voice_report.as_deref().map(VoiceReport::create).transpose()?;
+        Ok(Self { models: models(job, items)?, report })
+    }
+
+    /// Where models compute, if nothing speaks against it.
+    pub fn device(&self) -> &Selected {
+        self.models.device()
+    }
+
+    /// Finds the model of the job, downloaded if need be, so that it is known that it is there.
+    pub fn find(
+        &mut self,
+        job: &Job,
+        cancel: &CancelToken,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<()> {
+        self.models.find(&job.settings.model, cancel, on_event).map(drop)
+    }
+
+    fn work(
+        &mut self,
+        job: &Job,
+        todo: Vec<Item>,
+        summary: &mut Summary,
+        cancel: &CancelToken,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<()> {
+        let items = find_all(job, todo, &mut self.models, cancel, on_event)?;
         let started = Instant::now();
-        let conductor = Conductor::new(job, cancel, &mut models, &mut summary, on_event);
-        conductor.reporting(report).run(items)?;
-        summary.seconds = started.elapsed().as_secs_f64();
+        let conductor = Conductor::new(job, cancel, &mut self.models, summary, on_event);
+        conductor.reporting(self.report.as_mut()).run(items)?;
+        summary.seconds += started.elapsed().as_secs_f64();
         Ok(())
-    });
-    models.close(on_event);
-    outcome.map(|()| summary).map_err(|error| vec![error])
+    }
+
+    /// Does what comes, until nothing is left. What is wrong with the plan of some costs only those.
+    pub fn serve(
+        &mut self,
+        job: &Job,
+        feed: Feed<'_>,
+        summary: &mut Summary,
+        cancel: &CancelToken,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<()> {
+        let started = Instant::now();
+        let conductor = Conductor::new(job, cancel, &mut self.models, summary, on_event);
+        let outcome = conductor.reporting(self.report.as_mut()).fed(feed).run(Vec::new());
+        summary.seconds += started.elapsed().as_secs_f64();
+        outcome
+    }
+
+    /// To be called from time to time while nothing is in work: closes what was idle for too long.
+    pub fn tidy(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
+        self.models.tidy(on_event);
+    }
+
+    /// Closes all models.
+    pub fn close(mut self, on_event: &mut dyn FnMut(Event<'_>)) {
+        self.models.close(on_event);
+    }
 }
 
 /// None is loaded yet, but there will be places for what the inputs ask for.
 fn models(job: &Job, items: &[Item]) -> Result<Models> {
     let settings = items.iter().map(|item| item.settings.as_ref().unwrap_or(&job.settings));
+    let settings = settings.chain(items.is_empty().then_some(&job.settings));
     let most = settings.fold((1, 1), |(candidates, beams), settings| {
         let decode = &settings.decode;
         (decode.candidates().max(candidates), decode.beams_at_once().max(beams))

@@ -56,6 +56,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("symphonia", &["audio/decode/", "audio/opus.rs"]),
     ("rubato", &["audio/resample.rs"]),
     ("console", &["cli/progress/"]),
+    ("indicatif", &["cli/progress/"]),
     ("toml", &["cli/config/file.rs"]),
     ("ctrlc", &["cli/interrupt.rs"]),
     ("earshot", &["chunk/voice.rs"]),

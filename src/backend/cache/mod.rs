@@ -187,6 +187,11 @@ impl<K: Key, T: Resource> Cache<K, T> {
     pub fn stats(&self) -> CacheStats {
         self.0.lock().shelf.stats()
     }
+
+    /// How many there are now.
+    pub fn leases(&self) -> usize {
+        self.0.lock().shelf.leases()
+    }
 }
 
 impl<K: Key, T: Resource> fmt::Debug for Cache<K, T> {

@@ -91,6 +91,10 @@ impl<K: Clone + Eq> Shelf<K> {
         }
     }
 
+    pub(super) fn leases(&self) -> usize {
+        self.entries.values().map(|entry| entry.leases).sum()
+    }
+
     /// `joined` is the borrower's memory between two calls of one borrowing; it begins as `None`.
     pub(super) fn borrow(&mut self, key: &K, joined: &mut Option<Id>, now: Instant) -> Step {
         if let Some(id) = *joined {

@@ -68,11 +68,6 @@ impl std::str::FromStr for DryRun {
 }
 
 impl InputArgs {
-    /// Whether inputs may have wishes of their own.
-    pub fn has_manifest(&self) -> bool {
-        !self.manifest.is_empty()
-    }
-
     /// Which part of the inputs is meant.
     pub fn shard(&self) -> Result<Option<Shard>> {
         let variable = |name: &str| std::env::var(name).ok();
@@ -85,6 +80,7 @@ impl InputArgs {
             include: self.include.clone(),
             exclude: self.exclude.clone(),
             manifests: self.manifest.clone(),
+            known: Vec::new(),
         }
     }
 }

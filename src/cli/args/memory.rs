@@ -41,7 +41,7 @@ impl std::str::FromStr for Bytes {
 
 /// A time, as people write it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Time(Duration);
+pub struct Time(pub Duration);
 
 impl std::str::FromStr for Time {
     type Err = String;

@@ -13,29 +13,21 @@ mod subtitles;
 mod talk;
 mod voice;
 mod words;
+mod work;
 
-use std::sync::Arc;
-
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use self::inputs::DryRun;
+pub use self::memory::Time;
 pub use self::model::Release;
 pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
+pub use self::work::WorkArgs;
 
 use self::config::ConfigArgs;
-use self::decoding::DecodingArgs;
 use self::inputs::InputArgs;
-use self::memory::MemoryArgs;
-use self::model::ModelArgs;
-use self::output::OutputArgs;
 use self::read::Source;
-use self::speech::SpeechArgs;
-use self::talk::TalkArgs;
-use self::voice::VoiceArgs;
-use self::words::WordArgs;
 use crate::cli::bench::BenchArgs;
 use crate::cli::completions::{CompletionsArgs, ManArgs};
 use crate::cli::doctor::DoctorArgs;
@@ -44,10 +36,10 @@ use crate::cli::export::ExportArgs;
 use crate::cli::models::ModelsArgs;
 use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
-use crate::decode::DecodeOptions;
+use crate::cli::watch::WatchArgs;
 use crate::error::Result;
+use crate::job::Job;
 use crate::job::report::RunInfo;
-use crate::job::{Job, ModelOptions, Settings};
 
 const GENERAL: &str = "General";
 
@@ -64,6 +56,7 @@ const EXAMPLES: &str = "Examples:
   transcribe vortrag.ogg --task translate             German speech, English text
   transcribe export talk.json --export srt            from a transcript, with no model
   transcribe score truth.txt talk.srt                 how many words are wrong
+  transcribe watch inbox --export srt                 what comes into a folder, as it comes
   transcribe models pull large-v3                     fetch a model before it is needed
   transcribe doctor                                   whether all is well on this machine
   curl -sL https://host/talk.mp3 | transcribe -       from another program
@@ -99,6 +92,7 @@ pub enum Command {
     Man(ManArgs),
     Models(ModelsArgs),
     Score(ScoreArgs),
+    Watch(Box<WatchArgs>),
 }
 
 #[derive(Debug, Parser)]
@@ -112,49 +106,11 @@ pub struct Args {
     input: InputArgs,
 
     #[command(flatten)]
-    output: OutputArgs,
-
-    #[command(flatten)]
-    subtitles: SubtitleArgs,
-
-    #[command(flatten)]
-    model: ModelArgs,
-
-    #[command(flatten)]
-    memory: MemoryArgs,
-
-    #[command(flatten)]
-    speech: SpeechArgs,
-
-    #[command(flatten)]
-    voice: VoiceArgs,
-
-    #[command(flatten)]
-    decoding: DecodingArgs,
-
-    #[command(flatten)]
-    words: WordArgs,
-
-    #[command(flatten)]
-    pub talk: TalkArgs,
+    pub work: WorkArgs,
 
     /// Options that were set, with their values.
     #[arg(skip)]
     said: Vec<(String, Vec<String>)>,
-
-    /// Tell in the end how fast it was and where the time went
-    #[arg(long, env = "TRANSCRIBE_STATS", value_parser = FalseyValueParser::new(), help_heading = GENERAL)]
-    stats: bool,
-
-    /// No progress and no notes; errors are still told
-    #[arg(long, short, env = "TRANSCRIBE_QUIET", value_parser = FalseyValueParser::new(),
-        conflicts_with = "verbose", help_heading = GENERAL)]
-    quiet: bool,
-
-    /// Tell more: the device, the model, the language found, second attempts, speed
-    #[arg(long, short, env = "TRANSCRIBE_VERBOSE", value_parser = FalseyValueParser::new(),
-        help_heading = GENERAL)]
-    verbose: bool,
 
     #[command(flatten)]
     config: ConfigArgs,
@@ -202,62 +158,14 @@ impl Args {
         self.input.dry_run.filter(|how| *how != DryRun::No)
     }
 
-    pub fn quiet(&self) -> bool {
-        self.quiet
-    }
-
-    pub fn verbose(&self) -> bool {
-        self.verbose
-    }
-
-    pub fn stats(&self) -> bool {
-        self.stats
-    }
-
-    pub fn threads(&self) -> Option<usize> {
-        self.model.threads.map(usize::from)
-    }
-
     /// What the library is to do.
     pub fn job(&self) -> Result<Job> {
         self.as_said().map_err(|error| self.blame(error, Self::as_said))
     }
 
     fn as_said(&self) -> Result<Job> {
-        let plan = self.output.plan(!self.input.has_manifest())?;
-        let mut decode = DecodeOptions::default();
-        self.speech.set(&mut decode)?;
-        self.decoding.set(&mut decode)?;
-        self.words.set(&mut decode);
-        decode.check()?;
-        let shape = self.subtitles.shape()?;
-        subtitles::check_words(&shape, decode.word_timestamps)?;
-        Ok(Job {
-            inputs: self.input.inputs.clone(),
-            finding: self.input.finding(),
-            shard: self.input.shard()?,
-            plan,
-            shape,
-            audio: self.speech.audio(),
-            settings: Arc::new(Settings {
-                model: self.model.request(),
-                decode,
-                selection: self.voice.selection()?,
-            }),
-            device: self.model.device,
-            least_coverage: self.voice.least_coverage()?,
-            voice_report: self.voice.report(),
-            chunk_length: self.speech.chunk_length()?,
-            models: ModelOptions {
-                policy: self.memory.policy(),
-                batch_size: self.model.batch_size.0,
-                release: self.model.release.0,
-                most_memory: self.memory.most(),
-            },
-            guard: self.memory.guard(),
-            jobs: self.model.jobs.0,
-            resume: !self.output.no_resume,
-        })
+        let job = self.work.job(self.input.inputs.clone(), self.input.finding())?;
+        Ok(Job { shard: self.input.shard()?, ..job })
     }
 }
 

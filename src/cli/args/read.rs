@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use super::{Args, said};
+use super::{Args, Command, said};
 use crate::cli::config::{self, Refusal, Settings};
 use crate::cli::{doctor, mistake};
 use crate::error::{Error, Result};
@@ -58,7 +58,13 @@ impl Args {
         let matches = command.clone().try_get_matches_from(&line)?;
         let mut args = Self::from_arg_matches(&matches)?;
         let listing = args.config.print_config.then(|| config::listing(&command, &matches, &settings));
-        args.said = said::options(&command, &matches, &settings);
+        args.said = match (&args.command, matches.subcommand()) {
+            (Some(Command::Watch(_)), Some((name, inner))) => {
+                command.find_subcommand(name).map(|command| said::options(command, inner, &settings))
+            }
+            _ => Some(said::options(&command, &matches, &settings)),
+        }
+        .unwrap_or_default();
         args.source = Source { line, settings, listing, faults: Vec::new() };
         Ok(args)
     }

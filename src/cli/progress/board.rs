@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::pace::Pace;
 use super::text::{bar, columns, fitted, joined, length, shortened, size};
 use crate::engine::Stats;
 use crate::job::Event;
@@ -33,6 +34,7 @@ pub struct Board {
     done: f64,
     stats: Stats,
     began: Option<Instant>,
+    pace: Pace,
     ticks: usize,
 }
 
@@ -44,8 +46,7 @@ enum Doing {
         file: String,
         done: u64,
         total: u64,
-        from: u64,
-        since: Instant,
+        pace: Pace,
     },
     Work,
 }
@@ -80,11 +81,12 @@ impl Board {
             }
             Event::Progress { input, done, known, input_done, input_known, stats, .. } => {
                 (self.done, self.known, self.stats) = (*done, *known, *stats);
+                self.pace.reach(self.done - tally.seconds_kept);
                 if let Some(file) = self.files.iter_mut().find(|file| file.name == *input) {
                     (file.done, file.known) = (*input_done, *input_known);
                 }
             }
-            Event::Finished { input, .. } | Event::Failed { input, .. } => {
+            Event::Finished { input, .. } | Event::Failed { input, .. } | Event::Left { input, .. } => {
                 self.waiting.remove(*input);
                 if let Some(place) = self.files.iter().position(|file| file.name == *input) {
                     self.files.remove(place);
@@ -109,12 +111,14 @@ impl Board {
 
     fn download(&mut self, name: &str, now: u64, all: u64) {
         match &mut self.doing {
-            Doing::Download { file, done, total, .. } if file == name => (*done, *total) = (now, all),
+            Doing::Download { file, done, total, pace } if file == name => {
+                (*done, *total) = (now, all);
+                pace.reach(now as f64);
+            }
             // Where a download was taken up is no speed.
             _ => {
-                let since = Instant::now();
-                self.doing =
-                    Doing::Download { file: name.to_owned(), done: now, total: all, from: now, since };
+                let pace = Pace::default();
+                self.doing = Doing::Download { file: name.to_owned(), done: now, total: all, pace };
             }
         }
     }
@@ -131,8 +135,8 @@ impl Board {
             self.loading.iter().map(|loading| self.loading_line(loading, width)).collect();
         match &self.doing {
             Doing::Nothing => {}
-            Doing::Download { file, done, total, from, since } => {
-                lines.push(download_line(file, *done, *total, speed_of(*done - *from, since), width));
+            Doing::Download { file, done, total, pace } => {
+                lines.push(download_line(file, *done, *total, pace.per_second().unwrap_or(0.0), width));
             }
             Doing::Work => {
                 lines.extend(self.file_lines(rows.saturating_sub(2 + lines.len()).clamp(1, LINES), width));
@@ -163,8 +167,8 @@ impl Board {
         let times = format!("total {}/{}", length(self.done), length(self.all()));
         let ended = counts.planned - counts.unfinished;
         let mut parts = vec![times];
-        parts.extend(self.speed(tally).map(|speed| format!("{speed:.1}x")));
-        parts.extend(self.eta(tally).map(|seconds| format!("eta {}", length(seconds))));
+        parts.extend(self.speed().map(|speed| format!("{speed:.1}x")));
+        parts.extend(self.eta().map(|seconds| format!("eta {}", length(seconds))));
         if counts.planned > 1 {
             parts.push(format!("{ended}/{} files", counts.planned));
         }
@@ -177,15 +181,14 @@ impl Board {
     }
 
     /// Seconds of audio per second, without those that an earlier run has done.
-    fn speed(&self, tally: &Tally) -> Option<f64> {
-        let seconds = self.began?.elapsed().as_secs_f64();
-        let done = self.done - tally.seconds_kept;
-        (seconds > SETTLED && done > 0.0).then(|| done / seconds)
+    fn speed(&self) -> Option<f64> {
+        let settled = self.began.is_some_and(|began| began.elapsed().as_secs_f64() > SETTLED);
+        self.pace.per_second().filter(|_| settled)
     }
 
     /// Seconds until what is known is done.
-    fn eta(&self, tally: &Tally) -> Option<f64> {
-        Some((self.all() - self.done).max(0.0) / self.speed(tally)?)
+    fn eta(&self) -> Option<f64> {
+        Some((self.all() - self.done).max(0.0) / self.speed()?)
     }
 
     fn slots(&self) -> Option<(usize, usize)> {
@@ -203,8 +206,8 @@ impl Board {
                 let percent = if self.all() > 0.0 { self.done / self.all() * 100.0 } else { 0.0 };
                 let (done, known) = (length(self.done), length(self.all()));
                 let mut parts = vec![format!("{done} of {known} done ({percent:.0} %)")];
-                parts.extend(self.speed(tally).map(|speed| format!("{speed:.1}x")));
-                parts.extend(self.eta(tally).map(|seconds| format!("eta {}", length(seconds))));
+                parts.extend(self.speed().map(|speed| format!("{speed:.1}x")));
+                parts.extend(self.eta().map(|seconds| format!("eta {}", length(seconds))));
                 let ended = counts.planned - counts.unfinished;
                 parts.push(format!("{ended} of {} files", counts.planned));
                 parts
@@ -236,8 +239,8 @@ impl Board {
             "doing": doing,
             "done_seconds": tenth(self.done),
             "known_seconds": tenth(self.all()),
-            "speed": self.speed(tally).map(tenth),
-            "eta_seconds": self.eta(tally).map(tenth),
+            "speed": self.speed().map(tenth),
+            "eta_seconds": self.eta().map(tenth),
             "counts": tally.counts(),
             "slots": self.slots().map(|(taken, slots)| json!({"taken": taken, "all": slots})),
             "memory": {
@@ -262,10 +265,6 @@ impl File {
         let room = width.saturating_sub(columns(&rest) + 1);
         shortened(&format!("{} {rest}", fitted(&self.name, room)), width)
     }
-}
-
-fn speed_of(bytes: u64, since: &Instant) -> f64 {
-    bytes as f64 / since.elapsed().as_secs_f64().max(1e-3)
 }
 
 fn download_line(file: &str, done: u64, total: u64, speed: f64, width: usize) -> String {

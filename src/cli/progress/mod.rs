@@ -1,6 +1,7 @@
 //! How far the work is: lines that are drawn anew in a terminal, or lines for a log or a program now and then.
 
 mod board;
+mod pace;
 mod painter;
 mod text;
 

@@ -23,6 +23,8 @@ pub struct InputOptions {
     pub exclude: Vec<String>,
     /// Files with a line of JSON for each input.
     pub manifests: Vec<PathBuf>,
+    /// Recordings that somebody has found already, and the folders between the one that was named and each of them.
+    pub known: Vec<(PathBuf, PathBuf)>,
 }
 
 /// One input, and what it wants otherwise than the others.
@@ -64,6 +66,7 @@ pub fn find(inputs: &[PathBuf], options: &InputOptions, settings: Option<&Arc<Se
         Err(faults) => return Finds { faults, ..Finds::default() },
     };
     inputs.iter().for_each(|input| finder.argument(input));
+    options.known.iter().for_each(|(path, below)| finder.add(Source::File(path.clone()), below.clone()));
     for path in settings.iter().flat_map(|_| &options.manifests) {
         finder.manifest(path, settings);
     }

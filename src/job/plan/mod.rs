@@ -19,11 +19,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 pub use self::done::ModelNames;
+pub use self::filter::Filter;
 pub use self::find::InputOptions;
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
+pub use self::walk::{Walk, files};
 
-use self::find::{Finds, Found};
+use self::find::{Finds, Found, Wish};
 use super::{Job, Settings};
 use crate::audio::{AudioOptions, claimed_length};
 use crate::error::{Error, Result};
@@ -158,6 +160,17 @@ pub fn plan_files(inputs: &[PathBuf], options: &PlanOptions) -> Result<Plan, Vec
     }
     plan.failures.extend(folders::check(&mut plan.items)?);
     Ok(plan)
+}
+
+/// The files that would be asked for of each of these recordings.
+pub fn asked(known: &[(PathBuf, PathBuf)], job: &Job) -> Result<Vec<Vec<PathBuf>>> {
+    let found = |(path, below): &(PathBuf, PathBuf)| Found {
+        source: Source::File(path.clone()),
+        below: below.clone(),
+        wish: Wish::default(),
+    };
+    let items = known.iter().map(|known| item(found(known), 1, &job.plan, Some(&job.settings)));
+    items.map(|item| Ok(item?.asked)).collect()
 }
 
 fn probe(items: &mut [&mut Item], job: &Job) {

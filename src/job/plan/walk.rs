@@ -25,10 +25,16 @@ pub struct Walk {
 
 /// The recordings in a folder; with `deep`, in those below it too. Hidden files and folders are left alone.
 pub fn folder(folder: &Path, deep: bool, filter: &Filter) -> Walk {
+    let walk = files(folder, deep, filter);
+    let recordings = walk.files.into_par_iter().filter(|(path, _)| is_recording(path)).collect();
+    Walk { files: recordings, ..walk }
+}
+
+/// The same, whatever the files are.
+pub fn files(folder: &Path, deep: bool, filter: &Filter) -> Walk {
     let mut walk = Walk::default();
     let depth = if deep { usize::MAX } else { 1 };
     let below = |entry: &DirEntry| below(folder, entry.path());
-    let mut candidates = Vec::new();
     let entries = WalkDir::new(folder).follow_links(true).max_depth(depth).sort_by_file_name().into_iter();
     let wanted = |entry: &DirEntry| {
         entry.depth() == 0 || !(is_hidden(entry.file_name()) || filter.leaves_out(&below(entry)))
@@ -38,13 +44,12 @@ pub fn folder(folder: &Path, deep: bool, filter: &Filter) -> Walk {
             Ok(entry) if entry.file_type().is_dir() => walk.has_folders |= entry.depth() > 0,
             Ok(entry) if entry.file_type().is_file() && filter.takes(&below(&entry)) => {
                 let folders = below(&entry).parent().map(Path::to_path_buf).unwrap_or_default();
-                candidates.push((entry.into_path(), folders));
+                walk.files.push((entry.into_path(), folders));
             }
             Ok(_) => {}
             Err(error) => walk.failures.extend(failure(error)),
         }
     }
-    walk.files = candidates.into_par_iter().filter(|(path, _)| is_recording(path)).collect();
     walk
 }
 

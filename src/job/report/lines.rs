@@ -75,6 +75,7 @@ impl Lines {
         Some(match event {
             Event::Planned { item } => ("file_planned", planned(item)),
             Event::Skipped { input, why } => ("file_skipped", json!({"input": input, "reason": why})),
+            Event::Left { input, why } => ("file_skipped", json!({"input": input, "reason": why})),
             Event::Download(step) if step.done == step.total => {
                 ("model_downloaded", json!({"file": step.file, "bytes": step.total}))
             }

@@ -110,6 +110,10 @@ impl Tally {
                 self.skipped += 1;
                 self.close(input);
             }
+            Event::Left { input, .. } => {
+                self.skipped += 1;
+                self.end(input);
+            }
             Event::Loaded { identity, device, seconds } => {
                 self.loads += 1;
                 self.load_seconds += seconds;

@@ -1,0 +1,109 @@
+//! What every command that transcribes understands: outputs, the model, how it is used, and what is told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+
+use super::GENERAL;
+use super::decoding::DecodingArgs;
+use super::memory::MemoryArgs;
+use super::model::ModelArgs;
+use super::output::OutputArgs;
+use super::speech::SpeechArgs;
+use super::subtitles::{self, SubtitleArgs};
+use super::talk::TalkArgs;
+use super::voice::VoiceArgs;
+use super::words::WordArgs;
+use crate::decode::DecodeOptions;
+use crate::error::Result;
+use crate::job::{InputOptions, Job, ModelOptions, Settings};
+
+#[derive(Debug, Args)]
+pub struct WorkArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+
+    #[command(flatten)]
+    subtitles: SubtitleArgs,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    memory: MemoryArgs,
+
+    #[command(flatten)]
+    speech: SpeechArgs,
+
+    #[command(flatten)]
+    voice: VoiceArgs,
+
+    #[command(flatten)]
+    decoding: DecodingArgs,
+
+    #[command(flatten)]
+    words: WordArgs,
+
+    #[command(flatten)]
+    pub talk: TalkArgs,
+
+    /// Tell in the end how fast it was and where the time went
+    #[arg(long, env = "TRANSCRIBE_STATS", value_parser = FalseyValueParser::new(), help_heading = GENERAL)]
+    pub stats: bool,
+
+    /// No progress and no notes; errors are still told
+    #[arg(long, short, env = "TRANSCRIBE_QUIET", value_parser = FalseyValueParser::new(),
+        conflicts_with = "verbose", help_heading = GENERAL)]
+    pub quiet: bool,
+
+    /// Tell more: the device, the model, the language found, second attempts, speed
+    #[arg(long, short, env = "TRANSCRIBE_VERBOSE", value_parser = FalseyValueParser::new(),
+        help_heading = GENERAL)]
+    pub verbose: bool,
+}
+
+impl WorkArgs {
+    pub fn threads(&self) -> Option<usize> {
+        self.model.threads.map(usize::from)
+    }
+
+    /// What the library is to do with these inputs.
+    pub fn job(&self, inputs: Vec<PathBuf>, finding: InputOptions) -> Result<Job> {
+        let plan = self.output.plan(finding.manifests.is_empty())?;
+        let mut decode = DecodeOptions::default();
+        self.speech.set(&mut decode)?;
+        self.decoding.set(&mut decode)?;
+        self.words.set(&mut decode);
+        decode.check()?;
+        let shape = self.subtitles.shape()?;
+        subtitles::check_words(&shape, decode.word_timestamps)?;
+        Ok(Job {
+            inputs,
+            finding,
+            shard: None,
+            plan,
+            shape,
+            audio: self.speech.audio(),
+            settings: Arc::new(Settings {
+                model: self.model.request(),
+                decode,
+                selection: self.voice.selection()?,
+            }),
+            device: self.model.device,
+            least_coverage: self.voice.least_coverage()?,
+            voice_report: self.voice.report(),
+            chunk_length: self.speech.chunk_length()?,
+            models: ModelOptions {
+                policy: self.memory.policy(),
+                batch_size: self.model.batch_size.0,
+                release: self.model.release.0,
+                most_memory: self.memory.most(),
+            },
+            guard: self.memory.guard(),
+            jobs: self.model.jobs.0,
+            resume: !self.output.no_resume,
+        })
+    }
+}
