@@ -62,6 +62,8 @@ impl Conductor<'_> {
             self.is_over(index, file.tell());
         }
         self.is_crowded = false;
+        // With its lease a model may have gone.
+        self.models.tidy(self.on_event);
         Ok(())
     }
 
