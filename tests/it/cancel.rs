@@ -85,7 +85,7 @@ fn what_is_finished_is_written_and_how_to_go_on_is_said() {
         assert!(ended.said.ends_with("stopped; the same command goes on from here\n"), "{}", ended.said);
         let partial: Vec<String> =
             names(&place.out()).into_iter().filter(|name| name.starts_with("long_en.partial.")).collect();
-        assert_eq!(partial.len(), 8, "{:?}", names(&place.out()));
+        assert_eq!(partial.len(), 9, "{:?}", names(&place.out()));
         check_files(&place);
         check_done(&place, &run(place.command()));
     }

@@ -50,8 +50,10 @@ fn steps_keep_nothing_and_take_no_more_as_the_text_grows() {
         )
     };
     let (early_most, late_most) = (most(early), most(late));
-    assert!(late_most.0 <= early_most.0, "{early_most:?} {late_most:?} allocations and bytes in a step");
-    assert!(late_most.1 <= early_most.1, "{early_most:?} {late_most:?} allocations and bytes in a step");
+    // From some length on the attention of each layer is shared out, by one short list.
+    let told = format!("{early_most:?}, {late_most:?} allocations and bytes in a step");
+    assert!(late_most.0 <= early_most.0 + 4 && late_most.1 <= early_most.1 + 512, "{told}");
+    assert!(late_most.1 < 16 << 10, "{told}");
     let kept: Vec<i64> =
         steps[10..].iter().map(|step| step.bytes_current).filter(|kept| *kept != 0).collect();
     assert!(kept.is_empty(), "{kept:?}");
