@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use super::GENERAL;
 use super::decoding::DecodingArgs;
 use super::memory::MemoryArgs;
 use super::model::ModelArgs;
@@ -15,7 +16,6 @@ use super::subtitles::{self, SubtitleArgs};
 use super::talk::TalkArgs;
 use super::voice::VoiceArgs;
 use super::words::WordArgs;
-use super::GENERAL;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
 use crate::job::{InputOptions, Job, ModelOptions, Settings};

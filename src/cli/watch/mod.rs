@@ -124,8 +124,7 @@ pub fn run(all: &AllArgs, args: &WatchArgs, printer: Printer, cancel: &CancelTok
         }
     };
     let talk = &args.work.talk;
-    let wanted =
-        Wanted { report: talk.report.clone(), metrics: talk.metrics_file.clone(), info: all.info() };
+    let wanted = Wanted { report: talk.report.clone(), metrics: talk.metrics_file.clone(), info: all.info() };
     let began = use_threads(args.work.threads()).and_then(|()| {
         let session = Session::new(&job)?;
         let options = args.options();

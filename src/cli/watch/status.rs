@@ -114,7 +114,10 @@ impl StatusFile {
         let mut reasons = snapshot.reasons.clone();
         reasons.extend(self.stuck(&snapshot, told).filter(|_| ended.is_none()));
         let is_failure = |code: ExitCode| {
-            !matches!(code, ExitCode::Done | ExitCode::SomeFailed | ExitCode::Interrupted | ExitCode::Terminated)
+            !matches!(
+                code,
+                ExitCode::Done | ExitCode::SomeFailed | ExitCode::Interrupted | ExitCode::Terminated
+            )
         };
         let health = match ended {
             Some(code) if is_failure(code) => "failed",

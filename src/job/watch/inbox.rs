@@ -11,7 +11,17 @@ use crate::job::plan::{Filter, Walk, files};
 
 /// What programs call a file that they have not finished, or lay beside one while they write it.
 const UNFINISHED: [&str; 12] = [
-    "part", "partial", "crdownload", "download", "tmp", "temp", "lock", "lck", "aria2", "filepart", "opdownload",
+    "part",
+    "partial",
+    "crdownload",
+    "download",
+    "tmp",
+    "temp",
+    "lock",
+    "lck",
+    "aria2",
+    "filepart",
+    "opdownload",
     "!ut",
 ];
 
@@ -137,14 +147,18 @@ mod tests {
 
     fn marks(inbox: &Inbox) -> Vec<(String, bool)> {
         let sights = inbox.look().unwrap().sights.into_iter();
-        sights.map(|sight| (sight.path.file_name().unwrap().to_str().unwrap().into(), sight.is_marked)).collect()
+        sights
+            .map(|sight| (sight.path.file_name().unwrap().to_str().unwrap().into(), sight.is_marked))
+            .collect()
     }
 
     #[test]
     fn names_say_what_is_not_whole() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["a.wav", "b.wav", "b.wav.part", "c.mp3.crdownload", ".hidden.wav", "done/d.wav", "sub/e.wav"] {
+        for name in
+            ["a.wav", "b.wav", "b.wav.part", "c.mp3.crdownload", ".hidden.wav", "done/d.wav", "sub/e.wav"]
+        {
             fs::create_dir_all(at(name).parent().unwrap()).unwrap();
             fs::write(at(name), "x").unwrap();
         }

@@ -99,7 +99,10 @@ fn check(job: &Job, options: &WatchOptions) -> Result<(), Vec<Error>> {
     match inbox.metadata() {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => {
-            return Err(usage("is no folder", "name the folder that recordings come into; `transcribe FILE` does one"));
+            return Err(usage(
+                "is no folder",
+                "name the folder that recordings come into; `transcribe FILE` does one",
+            ));
         }
         Err(error) => {
             let hint = "make the folder, or check the path; one that goes later is waited for";
@@ -177,7 +180,9 @@ fn settle(
     let is_own = |error: &Error| !matches!(error.unshared(), Error::Held { .. });
     summary.failures.retain(|error| options.once && is_own(error));
     match outcome {
-        Err(error) if options.once || matches!(error, Error::Cancelled(_) | Error::Usage { .. }) => Err(error),
+        Err(error) if options.once || matches!(error, Error::Cancelled(_) | Error::Usage { .. }) => {
+            Err(error)
+        }
         Err(error) => {
             let error = Error::Shared(Arc::new(error));
             watcher.borrow_mut().unloaded();

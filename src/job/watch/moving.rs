@@ -92,7 +92,9 @@ mod tests {
             Ended { path, below: "a".into(), look }
         };
         let token = CancelToken::new();
-        for (content, name) in [("one", "talk.v1.wav"), ("two", "talk.v1 (2).wav"), ("three", "talk.v1 (3).wav")] {
+        for (content, name) in
+            [("one", "talk.v1.wav"), ("two", "talk.v1 (2).wav"), ("three", "talk.v1 (3).wav")]
+        {
             let target = done.join("a").join(name);
             assert_eq!(into_folder(&ended(content), &done, &token).unwrap(), Moved::To(target.clone()));
             assert_eq!(fs::read_to_string(target).unwrap(), content);

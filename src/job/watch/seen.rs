@@ -75,7 +75,9 @@ pub enum End {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Settling { since: Instant },
+    Settling {
+        since: Instant,
+    },
     /// Given to whoever does it, who has not said anything yet.
     Handed,
     Planned,
@@ -83,8 +85,13 @@ enum State {
     Done,
     /// No recording.
     Other,
-    Failed { again: Option<Instant> },
-    PutOff { until: Instant, why: End },
+    Failed {
+        again: Option<Instant>,
+    },
+    PutOff {
+        until: Instant,
+        why: End,
+    },
 }
 
 impl State {

@@ -178,7 +178,8 @@ impl<'a> Watcher<'a> {
     fn rival(&mut self, one: &(PathBuf, PathBuf)) -> Option<String> {
         // What is wrong with the names is told when it is planned.
         let outputs = asked(std::slice::from_ref(one), self.job).ok()?.pop()?;
-        let other = |output: &PathBuf| self.owners.get(output).filter(|owner| **owner != one.0 && owner.exists());
+        let other =
+            |output: &PathBuf| self.owners.get(output).filter(|owner| **owner != one.0 && owner.exists());
         if let Some((output, owner)) = outputs.iter().find_map(|output| Some((output, other(output)?))) {
             let (output, owner) = (output.display(), owner.display());
             return Some(format!("`{output}` is already made of `{owner}`"));
@@ -357,7 +358,8 @@ impl<'a> Watcher<'a> {
         if troubled == 0 {
             self.trouble = None;
         }
-        let trouble = self.trouble.as_ref().map(|why| format!("{troubled} inputs are tried again later: {why}"));
+        let trouble =
+            self.trouble.as_ref().map(|why| format!("{troubled} inputs are tried again later: {why}"));
         let lacking = self.lacking.as_ref().map(|why| format!("waiting: {why}"));
         let reasons = self.state.inbox.problem.iter().cloned().chain(trouble).chain(lacking);
         self.state.reasons = reasons.chain(self.unmoved.clone()).collect();
