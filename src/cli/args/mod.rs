@@ -175,7 +175,7 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::SuppressTokens;
+    use crate::decode::{DecodeOptions, SuppressTokens};
     use crate::export::Format;
 
     fn args(line: &[&str]) -> Args {

@@ -141,6 +141,11 @@ impl Watch<'_, '_> {
         loop {
             cancel.check()?;
             let known = watcher.borrow_mut().more(0);
+            let refused = std::mem::take(&mut watcher.borrow_mut().refused);
+            for (input, error) in refused {
+                on_event(Event::Failed { input: &input, error: &error });
+                summary.failures.push(error);
+            }
             if !known.is_empty() {
                 watcher.borrow_mut().doing(Doing::Working);
                 let mut first = Some(known);
