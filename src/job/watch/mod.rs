@@ -16,7 +16,7 @@ pub use self::snapshot::{Doing, ModelStage, Snapshot};
 
 use self::watcher::{Show, Watcher};
 use super::plan::asked;
-use super::{Event, Job, Session, Summary};
+use super::{Event, Job, Session, Summary, Template};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 
@@ -114,6 +114,13 @@ fn check(job: &Job, options: &WatchOptions) -> Result<(), Vec<Error>> {
             what: "`watch`".into(),
             why: "without `--export` nothing is written, and nothing tells what is done".into(),
             hint: Some("say which formats, for example `--export srt,txt`".into()),
+        }]);
+    }
+    if job.plan.template.as_ref().is_some_and(Template::counts) {
+        return Err(vec![Error::Usage {
+            what: "`--output-template`".into(),
+            why: "`{index}` counts the inputs of one run, and a watch has no first one".into(),
+            hint: Some("tell outputs apart by `{stem}` or `{name}`".into()),
         }]);
     }
     let example = (inbox.join("recording.wav"), PathBuf::new());

@@ -361,8 +361,8 @@ impl<'a> Watcher<'a> {
         if troubled == 0 {
             self.trouble = None;
         }
-        let trouble =
-            self.trouble.as_ref().map(|why| format!("{troubled} inputs are tried again later: {why}"));
+        let inputs = if troubled == 1 { "1 input is".into() } else { format!("{troubled} inputs are") };
+        let trouble = self.trouble.as_ref().map(|why| format!("{inputs} tried again later: {why}"));
         let lacking = self.lacking.as_ref().map(|why| format!("waiting: {why}"));
         let reasons = self.state.inbox.problem.iter().cloned().chain(trouble).chain(lacking);
         self.state.reasons = reasons.chain(self.unmoved.clone()).collect();
