@@ -4,12 +4,13 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::done::{self, Origin};
 use super::journal::{Finished, Journal, Kept, Opened, Place, Refusal};
 use super::peaks::Peaks;
 use super::permits::Permits;
-use super::plan::Source;
+use super::plan::{Source, changed};
 use super::work::{Basis, Content, Work};
 use crate::audio::{AudioInput, AudioOptions, Damage};
 use crate::cancel::CancelToken;
@@ -47,6 +48,8 @@ pub struct Keeping {
     pub basis: Arc<Basis>,
     /// What an earlier run has finished is taken over.
     pub resume: bool,
+    /// Outputs that nobody may have made meanwhile, and when they were last changed.
+    pub before: Vec<(PathBuf, Option<SystemTime>)>,
 }
 
 /// What the thread tells.
@@ -187,6 +190,10 @@ impl FrontEnd {
         let work = Work { basis: Basis::clone(&self.keeping.basis), input: content };
         tell(Told::Origin(Box::new(Origin::new(work.clone(), modified))));
         match Journal::open(journal, &work, self.keeping.resume) {
+            // Whoever held it has made them since.
+            Ok(_) if self.keeping.before.iter().any(|(path, time)| changed(path) != *time) => {
+                Err(Error::Held { input: input(), journal: journal.clone() })
+            }
             Ok(mut opened) => {
                 let kept = std::mem::take(&mut opened.kept);
                 tell(Told::Journal(Ok(Box::new(opened))));

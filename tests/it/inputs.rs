@@ -211,7 +211,7 @@ fn all_that_is_wrong_in_a_manifest_is_told_at_once() {
         "`jobs.jsonl:4`: `audio` is missing",
         "`jobs.jsonl:5`: has the id `x` of `jobs.jsonl:4`",
         "`jobs.jsonl:5`: `clip`: clip `5-2`: ends before it begins",
-        "`jobs.jsonl:5`: `outputs`: --export: `doc` is no format",
+        "`jobs.jsonl:5`: `outputs`: `--export`: `doc` is no format",
         "`jobs.jsonl:6`: is no JSON object",
         "`jobs.jsonl:7`: `task`: task `sing`: neither",
     ] {

@@ -48,4 +48,5 @@ mod seams;
 mod subtitles;
 mod tokenizer;
 mod vad;
+mod watch;
 mod words;

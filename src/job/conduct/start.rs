@@ -125,7 +125,13 @@ impl Conductor<'_> {
             recording: Arc::clone(&recording),
             permits: model.permits.clone(),
             cancel: self.cancel.clone(),
-            keeping: Keeping { path: item.journal.clone(), basis: Arc::new(basis), resume: self.job.resume },
+            keeping: Keeping {
+                path: item.journal.clone(),
+                basis: Arc::new(basis),
+                resume: self.job.resume,
+                // Several watches may share an inbox.
+                before: if self.feed.is_some() { item.before.clone() } else { Vec::new() },
+            },
             draws: output::is_drawn(&item),
         };
         let sender = self.sender.clone();

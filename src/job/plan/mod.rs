@@ -13,8 +13,9 @@ mod template;
 mod walk;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 
@@ -76,6 +77,8 @@ pub struct Item {
     pub outputs: Vec<(Format, PathBuf)>,
     /// All that were asked for, also those that are there.
     pub asked: Vec<PathBuf>,
+    /// When each of these was last changed before it was planned; none if it was not there.
+    pub before: Vec<(PathBuf, Option<SystemTime>)>,
     /// Where to keep what is finished; only of what is there again the next time.
     pub journal: Option<PathBuf>,
     /// Nothing is left to do.
@@ -104,6 +107,7 @@ impl Item {
             length: None,
             outputs: Vec::new(),
             asked: Vec::new(),
+            before: Vec::new(),
             journal: None,
             is_done: false,
             why_done: String::new(),
@@ -209,15 +213,22 @@ fn own_journals(items: &mut [Item]) {
 
 fn item(found: Found, index: usize, options: &PlanOptions, settings: Option<&Arc<Settings>>) -> Result<Item> {
     let names = names::names(&found, index, options, settings.map(|settings| &**settings))?;
-    let asked = names.outputs.iter().map(|(_, path)| path.clone()).collect();
+    let asked: Vec<PathBuf> = names.outputs.iter().map(|(_, path)| path.clone()).collect();
+    let before = asked.iter().map(|path| (path.clone(), changed(path))).collect();
     Ok(Item {
         id: found.wish.id,
         settings: found.wish.settings,
         outputs: names.outputs,
         asked,
+        before,
         journal: names.journal,
         ..Item::new(found.source)
     })
+}
+
+/// When a file was last changed, if it is there.
+pub fn changed(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
 #[cfg(test)]

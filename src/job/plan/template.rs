@@ -54,6 +54,11 @@ enum Piece {
 pub struct Template(Vec<Piece>);
 
 impl Template {
+    /// Whether names depend on how many inputs came before.
+    pub fn counts(&self) -> bool {
+        self.0.contains(&Piece::Field(Field::Index))
+    }
+
     /// The name; what a field stands for is asked for one by one.
     pub fn fill<E>(&self, value: impl Fn(Field) -> Result<OsString, E>) -> Result<OsString, E> {
         let mut name = OsString::new();

@@ -141,7 +141,7 @@ pub fn written(_: &[PathBuf]) -> HashSet<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
 
     use super::*;
 
@@ -179,9 +179,9 @@ mod tests {
     fn who_writes_is_seen_and_who_reads_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (folder.path().join("one"), folder.path().join("two"));
-        let writer = File::create(&one).unwrap();
+        let writer = fs::File::create(&one).unwrap();
         fs::write(&two, "x").unwrap();
-        let reader = File::open(&two).unwrap();
+        let reader = fs::File::open(&two).unwrap();
         let both = [one.clone(), two];
         assert_eq!(written(&both), HashSet::from([one]));
         drop((writer, reader));

@@ -16,7 +16,7 @@ pub use self::snapshot::{Doing, ModelStage, Snapshot};
 
 use self::watcher::{Show, Watcher};
 use super::plan::asked;
-use super::{Event, Job, Session, Summary};
+use super::{Event, Job, Session, Summary, Template};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 
@@ -116,6 +116,13 @@ fn check(job: &Job, options: &WatchOptions) -> Result<(), Vec<Error>> {
             hint: Some("say which formats, for example `--export srt,txt`".into()),
         }]);
     }
+    if job.plan.template.as_ref().is_some_and(Template::counts) {
+        return Err(vec![Error::Usage {
+            what: "`--output-template`".into(),
+            why: "`{index}` counts the inputs of one run, and a watch has no first one".into(),
+            hint: Some("tell outputs apart by `{stem}` or `{name}`".into()),
+        }]);
+    }
     let example = (inbox.join("recording.wav"), PathBuf::new());
     asked(&[example], job).map(drop).map_err(|error| vec![error])
 }
@@ -141,6 +148,11 @@ impl Watch<'_, '_> {
         loop {
             cancel.check()?;
             let known = watcher.borrow_mut().more(0);
+            let refused = std::mem::take(&mut watcher.borrow_mut().refused);
+            for (input, error) in refused {
+                on_event(Event::Failed { input: &input, error: &error });
+                summary.failures.push(error);
+            }
             if !known.is_empty() {
                 watcher.borrow_mut().doing(Doing::Working);
                 let mut first = Some(known);

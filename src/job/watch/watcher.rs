@@ -43,6 +43,8 @@ pub struct Watcher<'a> {
     /// Which input made which output: no other may.
     owners: HashMap<PathBuf, PathBuf>,
     owners_checked: usize,
+    /// Inputs that cannot be done beside others; to be told as failures.
+    pub refused: Vec<(String, Error)>,
     /// What the machine lacks to begin the next input, and why inputs in the inbox met trouble.
     lacking: Option<String>,
     trouble: Option<String>,
@@ -82,6 +84,7 @@ impl<'a> Watcher<'a> {
             moves: Vec::new(),
             owners: HashMap::new(),
             owners_checked: 0,
+            refused: Vec::new(),
             lacking: None,
             trouble: None,
             unmoved: None,
@@ -98,7 +101,7 @@ impl<'a> Watcher<'a> {
             return Known::new();
         }
         let ready = if self.look(at) { self.ready(at) } else { Vec::new() };
-        let known = self.hand_out(ready, at);
+        let known = self.hand_out(ready);
         let soon = self.ledger.next_due().unwrap_or(at + self.options.poll).max(Instant::now() + BREATH);
         self.next_look = soon.min(at + self.options.poll);
         self.tell();
@@ -156,7 +159,7 @@ impl<'a> Watcher<'a> {
         ready
     }
 
-    fn hand_out(&mut self, ready: Vec<PathBuf>, at: Instant) -> Known {
+    fn hand_out(&mut self, ready: Vec<PathBuf>) -> Known {
         let mut known = Known::new();
         for path in ready {
             let Some(below) = self.ledger.hand_out(&path) else { continue };
@@ -164,9 +167,9 @@ impl<'a> Watcher<'a> {
             match self.rival(&one) {
                 Some(why) => {
                     let name = one.0.display().to_string();
+                    self.ledger.planned(&name);
                     let error = Error::input(&name, InputFault::NotPossible { why });
-                    self.remember(&name, &error, false);
-                    self.close(&name, End::Failed, at);
+                    self.refused.push((name, error));
                 }
                 None => known.push(one),
             }
@@ -358,8 +361,8 @@ impl<'a> Watcher<'a> {
         if troubled == 0 {
             self.trouble = None;
         }
-        let trouble =
-            self.trouble.as_ref().map(|why| format!("{troubled} inputs are tried again later: {why}"));
+        let inputs = if troubled == 1 { "1 input is".into() } else { format!("{troubled} inputs are") };
+        let trouble = self.trouble.as_ref().map(|why| format!("{inputs} tried again later: {why}"));
         let lacking = self.lacking.as_ref().map(|why| format!("waiting: {why}"));
         let reasons = self.state.inbox.problem.iter().cloned().chain(trouble).chain(lacking);
         self.state.reasons = reasons.chain(self.unmoved.clone()).collect();

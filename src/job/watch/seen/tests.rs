@@ -1,3 +1,5 @@
+//! Files that come, change, fail and go, by a clock that is moved by hand.
+
 use super::*;
 
 /// An inbox in which only one file lies, and a clock that is moved by hand.
