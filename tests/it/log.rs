@@ -69,7 +69,7 @@ fn mistakes_and_bugs_are_json_too() {
         assert_eq!((objects.len(), &objects[0]["level"]), (1, &"error".into()), "{objects:?}");
     }
     let (_folder, mut program) = demo("talk.flac --log-format json");
-    let output = program.env("TRANSCRIBE_TEST_AT", "panic load 1").output().unwrap();
+    let output = program.env("TRANSCRIBE_TEST_AT", "panic chunk 1").output().unwrap();
     assert_eq!(output.status.code(), Some(101));
     assert!(objects(&output)[0]["message"].as_str().unwrap().starts_with("this is a bug"));
 }

@@ -137,7 +137,7 @@ fn every_line_is_as_the_schema_says_and_the_counts_are_those_of_the_lines() {
 fn skipped_inputs_and_missed_limits_are_counted() {
     let folder = folder();
     let here = folder.path();
-    output(here, "talk.flac --export srt");
+    std::fs::write(here.join("talk.srt"), "of somebody").unwrap();
     std::fs::copy(fixture("long/short_es.flac"), here.join("deaf.flac")).unwrap();
     // Everything counts as silence to the model.
     let line = "talk.flac 録音.wav deaf.flac --export srt --report run.jsonl --vad --fail-under-coverage 50 \
@@ -327,7 +327,7 @@ fn a_bug_ends_the_report_too() {
     let folder = folder();
     let program = demo(folder.path(), "talk.flac --export srt --report run.jsonl");
     let mut program = program;
-    program.env("TRANSCRIBE_TEST_AT", "panic load 1");
+    program.env("TRANSCRIBE_TEST_AT", "panic chunk 1");
     let ended = run(program);
     assert_eq!(ended.status.code(), Some(101), "{}", ended.said);
     let lines = read(folder.path(), "run.jsonl");
