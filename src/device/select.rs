@@ -46,6 +46,63 @@ impl fmt::Display for DeviceRequest {
     }
 }
 
+/// Which devices share the work with the first one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beside {
+    These(Vec<DeviceRequest>),
+    /// All the other CUDA devices of this machine.
+    EveryCuda,
+}
+
+impl Default for Beside {
+    fn default() -> Self {
+        Beside::These(Vec::new())
+    }
+}
+
+/// A device, or several of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Devices {
+    pub first: DeviceRequest,
+    pub beside: Beside,
+}
+
+impl FromStr for Devices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "cuda:all" {
+            return Ok(Devices { first: DeviceRequest::Cuda(0), beside: Beside::EveryCuda });
+        }
+        let wrong = |_| "must be one of auto, cpu, cuda, cuda:N, cuda:all, metal, or several of a kind as in cuda:0,cuda:2";
+        let all: Vec<DeviceRequest> =
+            text.split(',').map(|one| one.trim().parse().map_err(wrong)).collect::<Result<_, _>>()?;
+        // They do not compute the same numbers.
+        let kind = |one: &DeviceRequest| std::mem::discriminant(one);
+        if all.windows(2).any(|pair| kind(&pair[0]) != kind(&pair[1])) {
+            return Err("several devices must be of one kind, such as cuda:0,cuda:1".into());
+        }
+        match all.split_first() {
+            Some((DeviceRequest::Auto, rest)) if !rest.is_empty() => Err("auto is one device".into()),
+            Some((first, rest)) => Ok(Devices { first: *first, beside: Beside::These(rest.to_vec()) }),
+            None => Err("names no device".into()),
+        }
+    }
+}
+
+/// More than any machine has.
+const MOST_DEVICES: usize = 64;
+
+/// The devices beside the first one.
+pub fn select_beside(beside: &Beside) -> Result<Vec<Selected>> {
+    match beside {
+        Beside::These(requests) => requests.iter().map(|request| select(*request)).collect(),
+        Beside::EveryCuda => {
+            Ok((1..MOST_DEVICES).map_while(|ordinal| open(DeviceRequest::Cuda(ordinal)).ok()).collect())
+        }
+    }
+}
+
 /// A device that is open.
 #[derive(Debug, Clone)]
 pub struct Selected {
@@ -116,6 +173,19 @@ mod tests {
         for wrong in ["", "gpu", "cuda:", "cuda:x", "CPU"] {
             assert!(wrong.parse::<DeviceRequest>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn several_devices_are_of_one_kind() {
+        let devices = |text: &str| text.parse::<Devices>();
+        let these = |first, rest: &[DeviceRequest]| Devices { first, beside: Beside::These(rest.to_vec()) };
+        assert_eq!(devices("auto"), Ok(these(DeviceRequest::Auto, &[])));
+        assert_eq!(devices("cuda:0, cuda:2"), Ok(these(DeviceRequest::Cuda(0), &[DeviceRequest::Cuda(2)])));
+        assert_eq!(devices("cuda:all").unwrap().beside, Beside::EveryCuda);
+        for wrong in ["", "cpu,cuda", "auto,auto", "cuda:all,cpu", "cpu,"] {
+            assert!(devices(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(select_beside(&devices("cpu,cpu,cpu").unwrap().beside).unwrap().len(), 2);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod recording;
 mod search;
 mod seats;
 mod stats;
+mod team;
 mod worker;
 
 use std::num::NonZeroUsize;
@@ -34,6 +35,7 @@ use crate::mel::Features;
 pub use language::LanguageGuess;
 pub use recording::{Ear, Listener, Recording};
 pub use stats::Stats;
+pub use team::Team;
 
 /// What is told of one chunk of a recording.
 #[derive(Debug)]

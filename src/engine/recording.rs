@@ -1,13 +1,15 @@
 //! What the chunks of one recording share, whichever slot they sit in.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Event;
 use crate::decode::{DecodeOptions, Handover, Language};
 use crate::error::Error;
 use crate::mel::Features;
+
+const NO_ENGINE: usize = usize::MAX;
 
 /// Hears what happens to the chunks of a recording: the chunk's index, and what it is.
 pub type Listener = Box<dyn Fn(usize, Event) + Send + Sync>;
@@ -23,6 +25,8 @@ pub struct Recording {
     /// Where chunks left off that the next one goes on from.
     handovers: Mutex<HashMap<usize, Handover>>,
     given_up: AtomicBool,
+    /// Which engine of a team had its last chunk.
+    engine: AtomicUsize,
     listener: Listener,
 }
 
@@ -36,6 +40,7 @@ impl Recording {
             ears: Mutex::default(),
             handovers: Mutex::default(),
             given_up: AtomicBool::new(false),
+            engine: AtomicUsize::new(NO_ENGINE),
             listener,
         }
     }
@@ -72,6 +77,14 @@ impl Recording {
 
     pub(super) fn handovers(&self) -> MutexGuard<'_, HashMap<usize, Handover>> {
         self.handovers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn engine(&self) -> Option<usize> {
+        Some(self.engine.load(Ordering::Relaxed)).filter(|engine| *engine != NO_ENGINE)
+    }
+
+    pub(super) fn set_engine(&self, engine: usize) {
+        self.engine.store(engine, Ordering::Relaxed);
     }
 
     /// Whether its chunks are no longer wanted.

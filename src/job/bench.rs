@@ -18,8 +18,8 @@ use crate::backend::{Model, Room, Slots, load, load_random};
 use crate::cancel::CancelToken;
 use crate::chunk::Selection;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
-use crate::device::{self, DeviceRequest, Selected};
-use crate::engine::{Engine, ReleasePolicy};
+use crate::device::{self, Beside, DeviceRequest, Selected};
+use crate::engine::{Engine, ReleasePolicy, Team};
 use crate::error::{Error, Result};
 use crate::export::Shape;
 use crate::mel::{ChunkMaker, Division};
@@ -98,12 +98,13 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     let load_seconds = started.elapsed().as_secs_f64();
     let job = job(bench, &audio, model.tokenizer.special().eot);
     let bytes = model.needs.total();
-    let engine = Arc::new(Engine::start(model.backend, model.tokenizer, bench.release, cancel)?);
+    let engine = Engine::start(model.backend, model.tokenizer, bench.release, cancel)?;
+    let engine = Arc::new(Team::new(vec![engine])?);
     let (audio_seconds, front_end_seconds) = front_end(&audio, engine.n_mels(), bench.chunk_length, cancel)?;
 
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
     let item = Item::new(Source::File(audio));
-    let mut models = Models::new((job.device, device.clone()), job.models, (1, 1));
+    let mut models = Models::new((device.clone(), Vec::new()), false, job.models, (1, 1));
     let which = models.adopt(&job.settings.model, Arc::clone(&engine), identity, bytes)?;
     let started = Instant::now();
     Conductor::new(&job, cancel, &mut models, &mut summary, on_event).run(vec![(item, which)])?;
@@ -188,6 +189,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         audio: AudioOptions::default(),
         settings: Arc::new(Settings { model, decode, selection: Selection::default() }),
         device: bench.device,
+        beside: Beside::default(),
         least_coverage: None,
         voice_report: None,
         chunk_length: bench.chunk_length,

@@ -16,7 +16,7 @@ use crate::audio::{AudioInput, AudioOptions, Damage};
 use crate::cancel::CancelToken;
 use crate::chunk::{Account, Clip, Selection};
 use crate::decode::Stretch;
-use crate::engine::{Ear, Engine, LanguageGuess, Recording, Task};
+use crate::engine::{Ear, LanguageGuess, Recording, Task, Team};
 use crate::error::{Error, InputFault, Result, caught};
 use crate::mel::{ChunkMaker, Division, Ears, Extent, MelChunk, MelMeter};
 use crate::probe;
@@ -33,7 +33,7 @@ pub struct FrontEnd {
     /// Seconds from pause to pause; 0 for a recording in one piece.
     pub chunk_length: f64,
     pub selection: Selection,
-    pub engine: Arc<Engine>,
+    pub engine: Arc<Team>,
     pub recording: Arc<Recording>,
     pub permits: Permits,
     pub cancel: CancelToken,

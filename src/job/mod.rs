@@ -42,7 +42,7 @@ use crate::backend::cache::CacheStats;
 use crate::backend::hub::{Download, Hub};
 use crate::chunk::{Clip, Selection};
 use crate::decode::{DecodeOptions, DecodedChunk, Segment};
-use crate::device::DeviceRequest;
+use crate::device::{Beside, DeviceRequest};
 use crate::engine::{Footprint, LanguageGuess, Stats, WindowDone};
 use crate::error::Error;
 use crate::export::{CueQuality, Shape};
@@ -63,6 +63,8 @@ pub struct Job {
     /// Of every input that does not say otherwise.
     pub settings: Arc<Settings>,
     pub device: DeviceRequest,
+    /// Which devices share the work with that one.
+    pub beside: Beside,
     /// Where to tell of speech and silence, a line per input.
     pub voice_report: Option<PathBuf>,
     /// From 0 to 1: of the speech of an input, so much must have text.

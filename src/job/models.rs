@@ -14,8 +14,8 @@ use crate::backend::checkpoint::{Checkpoint, Files};
 use crate::backend::hub::Download;
 use crate::backend::{Room, Slots, load, source};
 use crate::cancel::CancelToken;
-use crate::device::{DeviceRequest, Selected};
-use crate::engine::{Engine, ReleasePolicy, Stats};
+use crate::device::Selected;
+use crate::engine::{Engine, ReleasePolicy, Stats, Team};
 use crate::error::{Error, Result};
 use crate::probe;
 use crate::transcript::ModelIdentity;
@@ -54,10 +54,11 @@ impl fmt::Display for ModelKey {
 
 /// A model that is loaded, and its engine.
 pub struct Loaded {
-    engine: Arc<Engine>,
+    engine: Arc<Team>,
     identity: ModelIdentity,
     device: String,
     permits: Permits,
+    /// On each device.
     bytes: u64,
 }
 
@@ -74,7 +75,7 @@ impl Resource for Loaded {
 /// A model for one input, and all that it needs of it.
 pub struct InUse {
     pub which: Which,
-    pub engine: Arc<Engine>,
+    pub engine: Arc<Team>,
     pub identity: ModelIdentity,
     /// Where it computes in the end.
     pub device: String,
@@ -87,6 +88,8 @@ pub struct InUse {
 /// See the module.
 pub struct Models {
     device: Selected,
+    /// Those that share the work with it.
+    beside: Vec<Selected>,
     /// The device was the program's choice, and may be another one.
     may_move: bool,
     slots: Slots,
@@ -102,7 +105,7 @@ pub struct Models {
 
 /// An engine that was started.
 struct Running {
-    engine: Arc<Engine>,
+    engine: Arc<Team>,
     identity: ModelIdentity,
     device: String,
     bytes: u64,
@@ -116,9 +119,10 @@ struct Known {
 }
 
 impl Models {
-    /// `candidates` and `beams` are the most that an input asks for.
+    /// The device `may_move` if it was the program's choice. `candidates` and `beams` are the most that an input asks for.
     pub fn new(
-        (request, device): (DeviceRequest, Selected),
+        (device, beside): (Selected, Vec<Selected>),
+        may_move: bool,
         options: ModelOptions,
         (candidates, beams): (usize, usize),
     ) -> Self {
@@ -127,7 +131,8 @@ impl Models {
         let cache = Cache::new(options.policy, move |error| drop(tell.send(error.chain())));
         Self {
             device,
-            may_move: request == DeviceRequest::Auto,
+            beside,
+            may_move,
             slots: Slots { windows: options.batch_size, candidates, beams },
             options,
             known: Vec::new(),
@@ -161,7 +166,7 @@ impl Models {
     pub fn adopt(
         &mut self,
         request: &ModelRequest,
-        engine: Arc<Engine>,
+        engine: Arc<Team>,
         identity: ModelIdentity,
         bytes: u64,
     ) -> Result<Which> {
@@ -232,41 +237,46 @@ impl Models {
         cancel: &CancelToken,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Loaded> {
-        match self.load_on(&self.device, checkpoint, cancel, on_event) {
+        let devices: Vec<&Selected> = std::iter::once(&self.device).chain(&self.beside).collect();
+        match self.load_on(&devices, checkpoint, cancel, on_event) {
             Err(error) if self.may_move && self.device.is_accelerator() && is_shortage(&error) => {
                 let cpu = Selected::cpu();
                 on_event(Event::Moved { model: &checkpoint.name, from: &self.device.name, to: &cpu.name });
-                self.load_on(&cpu, checkpoint, cancel, on_event)
+                self.load_on(&[&cpu], checkpoint, cancel, on_event)
             }
             outcome => outcome,
         }
     }
 
+    /// One engine on each device.
     fn load_on(
         &self,
-        device: &Selected,
+        devices: &[&Selected],
         checkpoint: &Checkpoint,
         cancel: &CancelToken,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Loaded> {
-        let model = &checkpoint.name;
-        on_event(Event::Loading { model, device: &device.name });
+        let device = &devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>().join(",");
+        on_event(Event::Loading { model: &checkpoint.name, device });
         probe::reached("load", cancel);
         let started = Instant::now();
         let running = self.engines.iter().filter(|running| !running.engine.has_ended());
         let taken = running.map(|running| running.bytes).sum();
         let budget = self.options.most_memory.map(|most| most.saturating_sub(taken));
-        let mut on_less = |slots| on_event(Event::SlotsReduced { slots });
-        let room = Room { budget, on_less: &mut on_less };
-        let loaded = load(checkpoint, device, self.slots, room)?;
-        let engine = Engine::start(loaded.backend, loaded.tokenizer, self.options.release, cancel)?;
+        let (mut engines, mut bytes) = (Vec::with_capacity(devices.len()), 0);
+        for device in devices {
+            let mut on_less = |slots| on_event(Event::SlotsReduced { slots });
+            let loaded = load(checkpoint, device, self.slots, Room { budget, on_less: &mut on_less })?;
+            bytes = loaded.needs.total().max(bytes);
+            engines.push(Engine::start(loaded.backend, loaded.tokenizer, self.options.release, cancel)?);
+        }
+        let engine = Arc::new(Team::new(engines)?);
         let revision = Some(checkpoint.identity.clone());
         let identity = ModelIdentity { name: checkpoint.name.clone(), revision };
         let seconds = started.elapsed().as_secs_f64();
-        on_event(Event::Loaded { identity: &identity, device: &device.name, seconds });
-        let permits = Permits::new(engine.capacity().windows + AHEAD);
-        let (engine, device) = (Arc::new(engine), device.name.clone());
-        Ok(Loaded { engine, identity, device, permits, bytes: loaded.needs.total() })
+        on_event(Event::Loaded { identity: &identity, device, seconds });
+        let permits = Permits::new(engine.capacity().windows + AHEAD * devices.len());
+        Ok(Loaded { engine, identity, device: device.clone(), permits, bytes })
     }
 
     /// To be called from time to time: closes what was idle for too long, and tells what could not be closed.

@@ -15,7 +15,7 @@ use super::{Event, Job};
 use crate::backend::cache::CacheStats;
 use crate::cancel::CancelToken;
 use crate::device::memory::Memory;
-use crate::device::{self, Selected};
+use crate::device::{self, DeviceRequest, Selected};
 use crate::engine::Stats;
 use crate::error::{Error, Result};
 use crate::transcript::Coverage;
@@ -175,7 +175,8 @@ fn models(job: &Job, items: &[Item]) -> Result<Models> {
         let decode = &settings.decode;
         (decode.candidates().max(candidates), decode.beams_at_once().max(beams))
     });
-    Ok(Models::new((job.device, device::select(job.device)?), job.models, most))
+    let devices = (device::select(job.device)?, device::select_beside(&job.beside)?);
+    Ok(Models::new(devices, job.device == DeviceRequest::Auto, job.models, most))
 }
 
 /// Each input with its model, before any is loaded.

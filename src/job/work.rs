@@ -56,7 +56,7 @@ impl Basis {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").into(),
             model: model.revision.clone().unwrap_or_else(|| model.name.clone()),
-            device: device.split(':').next().unwrap_or(device).into(),
+            device: device.split([':', ',']).next().unwrap_or(device).into(),
             // The derived form names every field there is, so that none can be forgotten.
             options: format!(
                 "{:?} {:?} {:?} {:?} chunk length {:?}",

@@ -121,8 +121,8 @@ fn a_device_that_is_not_here_or_is_none() {
     says(
         "talk.flac --model demo --device gpu",
         2,
-        "error: `--device gpu`: must be one of auto, cpu, cuda, cuda:N, metal\n\
-         hint: `device`: Where to compute: auto, cpu, cuda, cuda:N or metal",
+        "error: `--device gpu`: must be one of auto, cpu, cuda, cuda:N, cuda:all, metal, or several of a kind as in cuda:0,cuda:2\n\
+         hint: `device`: Where to compute: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work",
     );
 }
 
@@ -215,8 +215,8 @@ fn a_mistake_that_is_not_on_the_command_line() {
         &[("TRANSCRIBE_DEVICE", "gpu")],
         "talk.flac",
         2,
-        "error: `TRANSCRIBE_DEVICE=gpu`: must be one of auto, cpu, cuda, cuda:N, metal\n\
-         hint: `device`: Where to compute: auto, cpu, cuda, cuda:N or metal",
+        "error: `TRANSCRIBE_DEVICE=gpu`: must be one of auto, cpu, cuda, cuda:N, cuda:all, metal, or several of a kind as in cuda:0,cuda:2\n\
+         hint: `device`: Where to compute: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work",
     );
     says_in(
         &folder,

@@ -20,3 +20,44 @@ fn text_of_many_inputs_comes_in_their_order_and_none_is_lost() {
     assert_eq!(text(&inputs, &[]), alone.concat());
     assert_eq!(text(&inputs, &["--jobs", "2", "--batch-size", "2"]), alone.concat());
 }
+
+#[test]
+fn several_devices_share_one_recording_and_the_text_is_the_same() {
+    let inputs = [fixture("long/long_de.flac"), fixture("long/short_es.flac")];
+    let options = ["--chunk-length", "6", "--batch-size", "2"];
+    let alone = text(&inputs, &options);
+    assert!(alone.lines().count() > 10);
+    for language in [&[][..], &["--language", "de"]] {
+        let alone = text(&inputs, &[&options[..], language].concat());
+        let shared = text(&inputs, &[&options[..], language, &["--device", "cpu,cpu,cpu"]].concat());
+        assert_eq!(shared, alone);
+    }
+    let report = tempfile::NamedTempFile::new().unwrap();
+    let mut program = bare();
+    program.args([
+        "--model",
+        "demo",
+        "--device",
+        "cpu,cpu",
+        "--batch-size",
+        "1",
+        "--chunk-length",
+        "6",
+        "--stats",
+    ]);
+    program.arg("--report").arg(report.path()).arg(&inputs[0]);
+    let output = program.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = std::fs::read_to_string(report.path()).unwrap();
+    assert!(lines.contains("\"device\":\"cpu,cpu\""), "{lines}");
+    // The figures of both: more slots than one engine has.
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("slot occupancy"), "{said}");
+}
+
+#[test]
+fn several_devices_must_be_of_one_kind() {
+    let output = bare().args(["talk.mp3", "--device", "cpu,cuda:0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("must be of one kind"), "{output:?}");
+}

@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use crate::backend::hub::Hub;
-use crate::device::DeviceRequest;
+use crate::device::Devices;
 use crate::engine::ReleasePolicy;
 use crate::job::ModelRequest;
 
@@ -59,9 +59,9 @@ pub struct ModelArgs {
     #[arg(long, env = "TRANSCRIBE_OFFLINE", value_parser = FalseyValueParser::new(), help_heading = MODEL)]
     offline: bool,
 
-    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work
     #[arg(long, env = "TRANSCRIBE_DEVICE", default_value = "auto", help_heading = MODEL)]
-    pub device: DeviceRequest,
+    pub device: Devices,
 
     /// Threads on the CPU [default: one per core]
     #[arg(long, env = "TRANSCRIBE_THREADS", value_parser = clap::value_parser!(u16).range(1..), help_heading = MODEL)]

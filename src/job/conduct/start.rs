@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Conductor, Message, What};
 use crate::decode::DecodeOptions;
-use crate::engine::{Engine, Recording};
+use crate::engine::{Recording, Team};
 use crate::error::{Error, InputFault, Result};
 use crate::job::Event;
 use crate::job::file::File;
@@ -61,7 +61,7 @@ impl Conductor<'_> {
 
     /// The next input for which there is a place.
     fn next(&mut self) -> Option<Waiting> {
-        let mut in_use: Vec<(Which, &Engine, usize)> = Vec::new();
+        let mut in_use: Vec<(Which, &Team, usize)> = Vec::new();
         for file in self.files.values() {
             match in_use.iter_mut().find(|(which, ..)| *which == file.model.which) {
                 Some((.., inputs)) => *inputs += 1,
