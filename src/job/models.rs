@@ -218,6 +218,12 @@ impl Models {
             self.cache.close_unused();
             lent = lend();
         }
+        // One whose engine was lost to a bug is of no use any more.
+        if lent.as_ref().is_ok_and(|lease| lease.get().is_ok_and(|loaded| loaded.engine.has_ended())) {
+            drop(lent);
+            self.cache.invalidate(|other| other == key);
+            lent = lend();
+        }
         let lease = lent?;
         let loaded = lease.get()?;
         let Loaded { engine, identity, device, permits, .. } = loaded;

@@ -72,7 +72,7 @@ fn mistakes_on_the_command_line_end_with_2() {
     mistake(&["--exprot", "srt"], "--export");
     mistake(&["--language", "germna"], "german");
     mistake(&["--export", "doc"], "known are txt, vtt, srt, tsv, json, ass, lrc, csv, html and all");
-    mistake(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, metal");
+    mistake(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, cuda:all, metal");
     mistake(&["--task", "translation"], "translate");
     mistake(&["--output-dir", "out"], "hint: say which formats");
     mistake(&["--subtitles", "nice"], "known are readable and openai");

@@ -19,6 +19,10 @@ fn text_of_many_inputs_comes_in_their_order_and_none_is_lost() {
     // The short ones are done long before the first.
     assert_eq!(text(&inputs, &[]), alone.concat());
     assert_eq!(text(&inputs, &["--jobs", "2", "--batch-size", "2"]), alone.concat());
+    // Of several chunks each.
+    let short = ["--chunk-length", "6"];
+    let alone: Vec<String> = inputs.iter().map(|input| text(std::slice::from_ref(input), &short)).collect();
+    assert_eq!(text(&inputs, &short), alone.concat());
 }
 
 #[test]

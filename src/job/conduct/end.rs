@@ -51,6 +51,8 @@ impl Conductor<'_> {
             return Ok(());
         }
         file.join();
+        // Before it is written: then its chunks are gone.
+        let rest = file.tell();
         if !file.has_failed {
             let input = file.name.clone();
             match self.write(index) {
@@ -58,9 +60,8 @@ impl Conductor<'_> {
                 Err(error) => self.failed(&input, error)?,
             }
         }
-        if let Some(mut file) = self.files.remove(&index) {
-            self.is_over(index, file.tell());
-        }
+        self.files.remove(&index);
+        self.is_over(index, rest);
         self.is_crowded = false;
         // With its lease a model may have gone.
         self.models.tidy(self.on_event);
