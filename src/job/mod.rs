@@ -104,8 +104,19 @@ impl ModelRequest {
     }
 }
 
+impl ModelRequest {
+    /// The name, or that of the model that suits the device; asked only if it matters.
+    pub fn name_on(&self, has_accelerator: impl FnOnce() -> bool) -> &str {
+        match self.name.as_str() {
+            AUTO if has_accelerator() => "large-v3-turbo",
+            AUTO => "base",
+            name => name,
+        }
+    }
+}
+
 /// The model that suits the device.
-pub const AUTO: &str = "auto";
+const AUTO: &str = "auto";
 
 /// What happens, as it happens.
 #[derive(Debug)]

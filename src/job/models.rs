@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, unbounded};
 
 use super::permits::Permits;
-use super::{AUTO, Event, ModelRequest};
+use super::{Event, ModelRequest};
 use crate::backend::cache::{Cache, CachePolicy, CacheStats, Lease, Resource};
 use crate::backend::checkpoint::{Checkpoint, Files};
 use crate::backend::hub::Download;
@@ -330,11 +330,7 @@ pub fn find_model(
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Checkpoint> {
-    let name = match request.name.as_str() {
-        AUTO if device.is_accelerator() => "large-v3-turbo",
-        AUTO => "base",
-        name => name,
-    };
+    let name = request.name_on(|| device.is_accelerator());
     let mut on_download = |download: Download<'_>| on_event(Event::Download(download));
     source::find(name, request.revision.as_deref(), &request.hub, cancel, &mut on_download)
 }

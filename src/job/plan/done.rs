@@ -12,7 +12,7 @@ use crate::device::{self, DeviceRequest};
 use crate::export::{Format, Shape};
 use crate::job::done::{Now, Records, State};
 use crate::job::work::Basis;
-use crate::job::{AUTO, Job, ModelRequest, Settings};
+use crate::job::{Job, ModelRequest, Settings};
 use crate::transcript::ModelIdentity;
 
 /// Why an input is skipped whose outputs are all as they should be.
@@ -140,12 +140,9 @@ impl ModelNames {
     }
 
     pub fn of(&self, request: &ModelRequest) -> String {
-        if request.name != AUTO {
-            return request.name.clone();
-        }
         // That no device can be had is told by whoever needs it.
         let select = || device::select(self.device).is_ok_and(|device| device.is_accelerator());
-        if *self.has_accelerator.get_or_init(select) { "large-v3-turbo".into() } else { "base".into() }
+        request.name_on(|| *self.has_accelerator.get_or_init(select)).to_owned()
     }
 }
 
