@@ -72,9 +72,23 @@ fn failed(during: &'static str, error: candle_core::Error) -> Error {
 }
 
 impl CandleBackend {
-    /// Builds the network and its caches. The builder's dtype is the one to compute in.
-    pub fn new(config: Config, weights: VarBuilder<'_>, capacity: Capacity) -> candle_core::Result<Self> {
-        let (device, dtype) = (weights.device().clone(), weights.dtype());
+    /// Builds the network and its caches. The builder gives tensors of the host; its dtype is the one to compute in.
+    pub fn new(
+        config: Config,
+        weights: VarBuilder<'_>,
+        device: &Device,
+        capacity: Capacity,
+    ) -> candle_core::Result<Self> {
+        Self::with_kernels(config, weights, (device, kernels_for(device)?), capacity)
+    }
+
+    fn with_kernels(
+        config: Config,
+        weights: VarBuilder<'_>,
+        (device, kernels): (&Device, Arc<dyn Kernels>),
+        capacity: Capacity,
+    ) -> candle_core::Result<Self> {
+        let (device, dtype) = (device.clone(), weights.dtype());
         let shape = CacheShape {
             layers: config.decoder_layers,
             heads: config.decoder_attention_heads,
@@ -82,7 +96,6 @@ impl CandleBackend {
             text: config.max_target_positions,
             audio: config.max_source_positions,
         };
-        let kernels = kernels_for(&device);
         let (text, audio) = caches(&shape, capacity, dtype, &device, &kernels)?;
         let spec = ModelSpec {
             n_mels: config.num_mel_bins,
@@ -104,21 +117,14 @@ impl CandleBackend {
 
     /// The encoder's output for windows of mel, `[windows, 1500, width]`.
     pub fn encoder_output(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
-        self.model.encoder.forward(&self.mel(windows)?, &mut Work::new(self.dtype, &self.device))
-    }
-
-    fn mel(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
-        let shape = (1, self.spec.n_mels, WINDOW_FRAMES);
-        let mels = windows.iter().map(|mel| Tensor::from_slice(mel, shape, &self.device));
-        Tensor::cat(&mels.collect::<candle_core::Result<Vec<_>>>()?, 0)?.to_dtype(self.dtype)
+        self.model.encoder.forward(windows, &mut Work::new(self.dtype, &self.device))
     }
 
     fn encode_group(&mut self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
         let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
         let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
-        let mel = self.mel(&mels)?;
         on_the_pool(&self.device, || {
-            let encoded = self.model.encoder.forward(&mel, &mut self.work)?;
+            let encoded = self.model.encoder.forward(&mels, &mut self.work)?;
             self.model.decoder.listen(&encoded, &slots, &self.audio, &mut self.work)
         })
     }
@@ -292,10 +298,10 @@ mod tests {
             ..Config::published("base").unwrap()
         };
         let config = Config { encoder_attention_heads: 5, decoder_attention_heads: 5, ..config };
-        let weights = random::weights(DType::F32, &Device::Cpu);
+        let weights = random::weights(DType::F32);
         let capacity = Capacity { windows: 2, sequences: 3 };
         let mel = random::mel(&config, 0);
-        let mut backend = CandleBackend::new(config, weights, capacity).unwrap();
+        let mut backend = CandleBackend::new(config, weights, &Device::Cpu, capacity).unwrap();
         let mut with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| results(&mut backend, &mel))
