@@ -1,5 +1,6 @@
 //! A Whisper checkpoint that runs on candle.
 
+mod ahead;
 mod align;
 #[cfg(test)]
 mod steps;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
-use super::{AlignInput, Backend, Capacity, ModelSpec, RowInput, WindowInput};
+use super::{AheadInput, AlignInput, Backend, Capacity, Chosen, ModelSpec, RowInput, WindowInput};
 use crate::decode::Alignment;
 use crate::device::memory::{self, Memory, Released};
 use crate::device::{Kernels, kernels_for};
@@ -32,6 +33,9 @@ pub struct CandleBackend {
     /// Keys and values of what each window's encoder heard.
     audio: KvCache,
     work: Work,
+    /// Of sequences that choose their own tokens.
+    ahead: Option<Work>,
+    rules: ahead::KnownRules,
     device: Device,
     dtype: DType,
     /// Those that know where in the audio the text is.
@@ -106,7 +110,21 @@ impl CandleBackend {
         let work = Work::new(dtype, &device);
         let heads = alignment::heads(&config, None);
         let model = Whisper::new(config, weights, Arc::clone(&kernels))?;
-        Ok(CandleBackend { model, spec, shape, capacity, kernels, text, audio, work, device, dtype, heads })
+        Ok(CandleBackend {
+            model,
+            spec,
+            shape,
+            capacity,
+            kernels,
+            text,
+            audio,
+            work,
+            ahead: None,
+            rules: ahead::KnownRules::default(),
+            device,
+            dtype,
+            heads,
+        })
     }
 
     /// With what the checkpoint's `generation_config.json` says.
@@ -208,6 +226,27 @@ impl Backend for CandleBackend {
         self.decode_rows(rows, logits).map_err(|error| failed("decoding", error))
     }
 
+    fn steps_ahead(&self) -> usize {
+        self.kernels.ahead().map_or(0, |ahead| ahead.steps())
+    }
+
+    fn go_ahead(&mut self, inputs: &[AheadInput<'_>], chosen: &mut Vec<Chosen>) -> Result<()> {
+        let row = |input: &AheadInput<'_>| {
+            let fits = input.sequence < self.capacity.sequences
+                && input.window < self.capacity.windows
+                && (input.token as usize) < self.spec.n_vocab
+                && input.left > 0
+                && input.position + input.left <= self.spec.n_text_ctx;
+            if fits {
+                Ok(())
+            } else {
+                Err(Error::compute("decoding", format!("a request that does not fit: {input:?}")))
+            }
+        };
+        inputs.iter().try_for_each(row)?;
+        self.run_ahead(inputs, chosen).map_err(|error| failed("decoding", error))
+    }
+
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {
         found.clear();
         for input in inputs {
@@ -253,6 +292,8 @@ impl Backend for CandleBackend {
         let caches = caches(&self.shape, capacity, self.dtype, &self.device, &self.kernels);
         (self.text, self.audio) = caches.map_err(|error| failed("making room", error))?;
         self.capacity = capacity;
+        // Recorded steps know the old caches.
+        self.kernels.ahead().into_iter().for_each(|ahead| ahead.forget());
         Ok(())
     }
 

@@ -81,6 +81,9 @@ pub trait Ahead: Debug {
     /// How many steps at a time.
     fn steps(&self) -> usize;
 
+    /// How many rows a step of so many sequences may have: some of them idle.
+    fn rows_for(&self, sequences: usize) -> usize;
+
     /// Lets sequences go on until they end, at most so many steps. `step` feeds the rows to the decoder and gives the scores
     /// of all of them; what it does must depend on nothing but the number of rows and their content.
     fn run(

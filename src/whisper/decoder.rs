@@ -112,6 +112,16 @@ impl Decoder {
         self.kernels.rows(Rows::new(list), self.audio_len)
     }
 
+    /// Makes all memory that steps of up to so many rows need, so that it does not move later.
+    pub fn reserve(&self, rows: usize, work: &mut Work) -> Result<()> {
+        let width = self.positions.dim(1)?;
+        work.x.view((rows, width))?;
+        work.narrow.view((rows, width))?;
+        work.wide.view((rows, self.inner.max(3 * width)))?;
+        work.logits.view((rows, self.tokens.out))?;
+        Ok(())
+    }
+
     /// One more token of each sequence, and the scores of what may follow.
     pub fn step(&self, rows: &Rows, text: &KvCache, audio: &KvCache, work: &mut Work) -> Result<Tensor> {
         let outputs = self.layers_of(rows, (text, audio), work, &mut |_, _, _| Ok(()))?;

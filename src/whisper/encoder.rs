@@ -60,6 +60,9 @@ impl Encoder {
     pub fn forward(&self, mel: &[&[f32]], work: &mut Work) -> Result<Tensor> {
         let (rows, width) = self.positions.dims2()?;
         let (windows, frames) = (mel.len(), 2 * rows);
+        // The largest first, so that nothing moves in between.
+        work.wide.view((windows, rows, self.inner.max(3 * width)))?;
+        work.narrow.view(windows * (rows * width).max(frames * self.bins))?;
         let read = work.mel.view((windows, self.bins, frames))?;
         self.kernels.write(mel, &read)?;
         let heard = work.narrow.view((windows, frames, self.bins))?;
