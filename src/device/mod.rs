@@ -2,6 +2,8 @@
 
 pub mod ahead;
 pub mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+pub mod cuda;
 pub mod kernels;
 pub mod memory;
 pub mod plain;
@@ -22,6 +24,8 @@ pub const LAYER_NORM_EPS: f32 = 1e-5;
 pub fn kernels_for(device: &Device) -> Result<Arc<dyn Kernels>> {
     match device {
         Device::Cpu => Ok(Arc::new(cpu::Cpu)),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => Ok(Arc::new(cuda::Cuda::on_gpu(device)?)),
         _ => Ok(Arc::new(plain::Plain::on(device))),
     }
 }
