@@ -22,3 +22,4 @@
 #include "rows.cuh"
 #include "points.cuh"
 #include "caches.cuh"
+#include "cached.cuh"

@@ -6,6 +6,7 @@
 // that waits for one that will never come, and accesses outside of shared memory, are reported as errors.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -208,3 +209,5 @@ inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
 using std::isnan;
+using std::max;
+using std::min;
