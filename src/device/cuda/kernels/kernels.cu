@@ -23,3 +23,7 @@
 #include "points.cuh"
 #include "caches.cuh"
 #include "cached.cuh"
+#include "tensor.cuh"
+#include "tiles.cuh"
+#include "plain.cuh"
+#include "attention.cuh"

@@ -164,7 +164,7 @@ void check_shared(const void* place, size_t bytes, int line) {
     fail("an address is outside of shared memory", line);
 }
 
-void copy_async(void* to, const void* from, size_t bytes, bool there, int line) {
+void copy_later(void* to, const void* from, size_t bytes, bool there, int line) {
     check_shared(to, bytes, line);
     if ((uintptr_t(to) | uintptr_t(from)) % bytes) fail("an asynchronous copy is not aligned", line);
     // Nothing may be known of the place until the copy was waited for.
@@ -173,9 +173,9 @@ void copy_async(void* to, const void* from, size_t bytes, bool there, int line) 
     thread.copies.push_back({to, there ? from : nullptr, bytes, thread.groups});
 }
 
-void commit_copies() { ++runner.threads[runner.current].groups; }
+void end_group() { ++runner.threads[runner.current].groups; }
 
-void wait_copies(int still_open) {
+void finish_groups(int still_open) {
     Thread& thread = runner.threads[runner.current];
     auto done = [&](const Copy& copy) {
         if (copy.group >= thread.groups - still_open) return false;
