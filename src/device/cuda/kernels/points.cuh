@@ -1,0 +1,122 @@
+// Number by number: GELU, addition, and the two rearrangements in front of a convolution.
+#pragma once
+
+__device__ __forceinline__ float gelu_of(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
+
+__device__ __forceinline__ Count first_thread() { return Count(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ Count all_threads() { return Count(gridDim.x) * blockDim.x; }
+
+// The exact GELU in place.
+//
+// At least: each number in and out, about 30 operations per number. Grid: count / 8 / 256 rounded up, or less. Block:
+// 256.
+template <typename T> __device__ __forceinline__ void gelu(T* y, Count count) {
+    for (Count i = first_thread(); i < count / 8; i += all_threads()) {
+        float x[8];
+        unpack<T>(load8(y + i * 8), x);
+        UNROLL
+        for (int j = 0; j < 8; ++j) x[j] = gelu_of(x[j]);
+        store8(y + i * 8, pack<T>(x));
+    }
+    const Count rest = count / 8 * 8 + first_thread();
+    if (rest < count) y[rest] = narrow<T>(gelu_of(widen(y[rest])));
+}
+
+__device__ __forceinline__ Count remainder(Count a, Count b) {
+    // A division of 64 bits is a hundred instructions.
+    return (a | b) >> 32 ? a % b : unsigned(a) % unsigned(b);
+}
+
+// y[i] += x[i % period].
+//
+// At least: each number of `y` in and out (and `x`, which is as large or comes from a cache), 1 addition per number.
+// Grid and block as for `gelu`.
+template <typename T> __device__ __forceinline__ void add(T* y, const T* x, Count count, Count period) {
+    Count done = 0;
+    if (period % 8 == 0) {
+        done = count / 8 * 8;
+        for (Count i = first_thread(); i < count / 8; i += all_threads()) {
+            float a[8], b[8];
+            unpack<T>(load8(y + i * 8), a);
+            unpack<T>(load8(x + remainder(i, period / 8) * 8), b);
+            UNROLL
+            for (int j = 0; j < 8; ++j) a[j] += b[j];
+            store8(y + i * 8, pack<T>(a));
+        }
+    }
+    for (Count i = done + first_thread(); i < count; i += all_threads()) {
+        y[i] = narrow<T>(widen(y[i]) + widen(x[remainder(i, period)]));
+    }
+}
+
+constexpr int TURN = 32;
+
+// Matrices [rows, columns] of f32, one after another, to [columns, rows].
+//
+// At least: each number in (4 bytes) and out, no arithmetic; both sides in whole lines by way of shared memory, whose
+// rows are one number longer so that columns have a bank each. Grid: columns / 32, rows / 32 (both rounded up),
+// matrices. Block: 256.
+template <typename T> __device__ __forceinline__ void turn(const float* x, T* y, int rows, int columns, float* tile) {
+    x += Count(blockIdx.z) * rows * columns;
+    y += Count(blockIdx.z) * rows * columns;
+    const int lane = threadIdx.x % TURN, line = threadIdx.x / TURN, lines = blockDim.x / TURN;
+    const int row = blockIdx.y * TURN, column = blockIdx.x * TURN;
+    for (int i = line; i < TURN; i += lines) {
+        if (row + i < rows && column + lane < columns) {
+            tile[i * (TURN + 1) + lane] = x[Count(row + i) * columns + column + lane];
+        }
+    }
+    __syncthreads();
+    for (int i = line; i < TURN; i += lines) {
+        if (column + i < columns && row + lane < rows) {
+            y[Count(column + i) * rows + row + lane] = narrow<T>(tile[lane * (TURN + 1) + i]);
+        }
+    }
+}
+
+// What a convolution of three taps with one zero row on either side multiplies: row r of a window becomes x[r *
+// stride - 1], x[r * stride], x[r * stride + 1] side by side. [windows, rows, width] to [windows, rows / stride, 3 *
+// width].
+//
+// At least: each number in once (the taps after the first come from a cache) and out 3 / stride times, no arithmetic.
+// Grid: (rows / stride) * 3 * width / 8 / 256 rounded up (or less), 1, windows. Block: 256.
+template <typename T> __device__ __forceinline__ void taps(const T* x, T* y, int rows, int width, int stride) {
+    const int size = width % 8 == 0 ? 8 : 1;
+    const unsigned per_tap = width / size, per_row = 3 * per_tap, out = rows / stride;
+    x += Count(blockIdx.z) * rows * width;
+    y += Count(blockIdx.z) * out * 3 * width;
+    for (Count i = first_thread(); i < Count(out) * per_row; i += all_threads()) {
+        const Count row = i / per_row;
+        const unsigned piece = unsigned(i - row * per_row), tap = piece / per_tap;
+        const long long source = (long long)(row * stride + tap) - 1;
+        const bool inside = source >= 0 && source < rows;
+        const T* from = x + (inside ? source : 0) * width + Count(piece - tap * per_tap) * size;
+        if (size == 8) {
+            store8(y + i * 8, inside ? load8(from) : zero8<T>());
+        } else {
+            y[i] = inside ? *from : narrow<T>(0.0f);
+        }
+    }
+}
+
+#define EXPORT_POINTS(T, type)                                                                                     \
+    extern "C" __global__ void __launch_bounds__(256) gelu_##type(T* y, unsigned long long count) {                \
+        gelu(y, count);                                                                                            \
+    }                                                                                                              \
+    EXPORT(gelu_##type)                                                                                            \
+    extern "C" __global__ void __launch_bounds__(256)                                                              \
+        add_##type(T* y, const T* x, unsigned long long count, unsigned long long period) {                        \
+        add(y, x, count, period);                                                                                  \
+    }                                                                                                              \
+    EXPORT(add_##type)                                                                                             \
+    extern "C" __global__ void __launch_bounds__(256) turn_##type(const float* x, T* y, int rows, int columns) {   \
+        SHARED(float, tile, TURN*(TURN + 1));                                                                      \
+        turn(x, y, rows, columns, tile);                                                                           \
+    }                                                                                                              \
+    EXPORT(turn_##type)                                                                                            \
+    extern "C" __global__ void __launch_bounds__(256)                                                              \
+        taps_##type(const T* x, T* y, int rows, int width, int stride) {                                           \
+        taps(x, y, rows, width, stride);                                                                           \
+    }                                                                                                              \
+    EXPORT(taps_##type)
+EACH_TYPE(EXPORT_POINTS)
