@@ -212,6 +212,7 @@ mod tests {
 
     use super::*;
     use crate::device::cpu::Cpu;
+    use crate::device::cuda;
     use crate::device::plain::Plain;
     use proptest::prelude::*;
 
@@ -234,19 +235,29 @@ mod tests {
         }
     }
 
-    /// What both kernels make of the same tensor `y`.
-    fn both(y: &Tensor, f: impl Fn(&dyn Kernels, &Tensor) -> Result<()>) -> [Tensor; 2] {
-        [&Cpu as &dyn Kernels, &Plain::on(&Device::Cpu)].map(|kernels| {
+    /// What all kernels make of the same tensor `y`, the plain ones last. Rows are readied by the kernels that read them.
+    fn all_kernels(y: &Tensor, f: impl Fn(&dyn Kernels, &Tensor) -> Result<()>) -> Vec<Tensor> {
+        // With few processors work is in one piece, with many it is split.
+        let cuda = [2, 40].into_iter().filter_map(cuda::host::kernels);
+        let cuda: Vec<_> = cuda.map(|kernels| Box::new(kernels) as Box<dyn Kernels>).collect();
+        let others: [Box<dyn Kernels>; 2] = [Box::new(Cpu), Box::new(Plain::on(&Device::Cpu))];
+        let run = |kernels: Box<dyn Kernels>| {
             let y = y.copy().unwrap();
-            f(kernels, &y).unwrap();
+            f(&*kernels, &y).unwrap();
             y
-        })
+        };
+        cuda.into_iter().chain(others).map(run).collect()
     }
 
     #[track_caller]
     fn assert_agree(y: &Tensor, f: impl Fn(&dyn Kernels, &Tensor) -> Result<()>) {
-        let [fast, plain] = both(y, f);
-        assert_close(&fast, &plain, 1e-4);
+        assert_all_close(&all_kernels(y, f), 1e-4);
+    }
+
+    #[track_caller]
+    fn assert_all_close(all: &[Tensor], tolerance: f32) {
+        let (plain, others) = all.split_last().unwrap();
+        others.iter().for_each(|other| assert_close(other, plain, tolerance));
     }
 
     fn linear(x: &Tensor, w: &Tensor) -> Vec<f32> {
@@ -297,28 +308,31 @@ mod tests {
             assert_agree(&y, |kernels, y| kernels.add(&row(2), y));
             let (table, positions) = (random(&[70, width], seed + 4), random(&[9, width], seed + 5));
             let row = |(token, position)| Row { token, position, sequence: 0, window: 0 };
-            let embedded = Rows::new([(69, 0), (0, 8), (48, 3)].map(row).to_vec());
+            let embedded = [(69, 0), (0, 8), (48, 3)].map(row).to_vec();
             let y = random(&[3, width], seed);
-            assert_agree(&y, |kernels, y| kernels.embed(&kernels.matrix(table.clone())?, &positions, &embedded, y));
+            assert_agree(&y, |kernels, y| {
+                let embedded = kernels.rows(Rows::new(embedded.clone()), 0)?;
+                kernels.embed(&kernels.matrix(table.clone())?, &positions, &embedded, y)
+            });
             assert_agree(&y, |kernels, y| kernels.pick(&table, &[3, 69, 3], y));
             assert_agree(&random(&[1, width, rows], seed), |kernels, y| kernels.turn(&x.unsqueeze(0)?, y));
         }
 
         #[test]
-        fn attention_agrees(rows in 1usize..700, heads in 1usize..4, head in prop::sample::select(vec![8usize, 20, 64]), seed: u64) {
+        fn attention_agrees(rows in 1usize..700, heads in 1usize..4, head in prop::sample::select(vec![8usize, 24, 64]), seed: u64) {
             let qkv = random(&[2, rows, 3 * heads * head], seed);
             let y = random(&[2, rows, heads * head], seed);
             assert_agree(&y, |kernels, y| kernels.attention(&qkv, heads, y));
         }
 
         #[test]
-        fn caches_agree(slots in 1usize..4, heads in 1usize..4, len in 1usize..140, rows in 1usize..20, copied in (0usize..140, 1usize..140), heard: bool, seed: u64) {
+        fn caches_agree(slots in 1usize..4, heads in 1usize..4, len in 1usize..140, rows in 1usize..20, copied in (0usize..140, 1usize..140), heard: bool, prompts: bool, seed: u64) {
             use rand::{Rng, SeedableRng};
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
             let head = 16;
             let width = heads * head;
-            let all = Rows::of_slots(&(0..slots).collect::<Vec<_>>(), len);
-            let x = random(&[all.list.len(), 3 * width], seed);
+            let all = || Rows::of_slots(&(0..slots).collect::<Vec<_>>(), len);
+            let x = random(&[slots * len, 3 * width], seed);
             let q = random(&[rows, 3 * width], seed + 1);
             let row = |sequence: usize, position: usize, window: usize| {
                 Row { token: 0, position: position as u32, sequence: sequence as u32, window: window as u32 }
@@ -326,14 +340,18 @@ mod tests {
             let mut list: Vec<Row> = (0..rows)
                 .map(|_| row(rng.random_range(0..slots), rng.random_range(0..len), rng.random_range(0..slots)))
                 .collect();
-            // Neighbours that see the same, and neighbours that do not.
+            // Neighbours that see the same, and neighbours that do not; or prompts.
             list[rows / 2..].fill(row(0, len - 1, 0));
+            if prompts {
+                list = (0..slots).flat_map(|slot| (len / 3..len).map(move |at| row(slot, at, slots - 1 - slot))).collect();
+            }
+            let (rows, q) = (list.len(), if prompts { random(&[list.len(), 3 * width], seed + 1) } else { q });
             let sees = if heard { Sees::Audio(len.div_ceil(2)) } else { Sees::Text };
             assert_agree(&random(&[rows, width], seed), |kernels, y| {
                 let cache = kernels.cache([slots, heads, len, head], DType::F32, &Device::Cpu)?;
-                kernels.store(&cache, &x, width, &all)?;
+                kernels.store(&cache, &x, width, &kernels.rows(all(), 0)?)?;
                 kernels.copy(&cache, slots - 1, 0, copied.0.min(len)..(copied.0 + copied.1).min(len))?;
-                kernels.cached_attention(&q, &cache, &Rows::new(list.clone()), sees, y)
+                kernels.cached_attention(&q, &cache, &kernels.rows(Rows::new(list.clone()), len.div_ceil(2))?, sees, y)
             });
         }
 
@@ -341,17 +359,17 @@ mod tests {
         fn weights_agree(len in 1usize..140, seen in 1usize..140, rows in 1usize..30, chosen in prop::collection::vec(0usize..3, 1..5), seed: u64) {
             let (slots, heads, head) = (2, 3, 16);
             let width = heads * head;
-            let all = Rows::of_slots(&(0..slots).collect::<Vec<_>>(), len);
-            let x = random(&[all.list.len(), 2 * width], seed);
+            let all = || Rows::of_slots(&(0..slots).collect::<Vec<_>>(), len);
+            let x = random(&[slots * len, 2 * width], seed);
             let q = random(&[rows + 1, 2 * width], seed + 1).narrow(0, 1, rows).unwrap();
             let seen = seen.min(len);
-            let [fast, plain] = both(&random(&[chosen.len(), rows, seen], seed), |kernels, y| {
+            let found = all_kernels(&random(&[chosen.len(), rows, seen], seed), |kernels, y| {
                 let cache = kernels.cache([slots, heads, len, head], DType::F32, &Device::Cpu)?;
-                kernels.store(&cache, &x, 0, &all)?;
+                kernels.store(&cache, &x, 0, &kernels.rows(all(), 0)?)?;
                 kernels.cached_weights(&q, &cache, &chosen, (1, seen), y)
             });
-            assert_close(&fast, &plain, 1e-5);
-            for sum in flat(&fast.sum(2).unwrap()) {
+            assert_all_close(&found, 1e-5);
+            for sum in flat(&found[0].sum(2).unwrap()) {
                 prop_assert!((sum - 1.0).abs() < 1e-4);
             }
         }

@@ -1,13 +1,13 @@
 //! Attention: of a window to itself, of the rows of a prompt, and of single rows to long caches.
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor, bail};
 
 use super::executor::{Argument as A, Pointer};
-use super::{Cuda, device};
+use super::{Cuda, ROW_THREADS, device};
 use crate::device::kernels::{Kernels, KeysValues, Row, Rows, Sees, Tiles};
 
 /// Query rows of a tile of attention.
-pub const TILE_ROWS: usize = 64;
+pub const TILE_ROWS: usize = 128;
 /// Rows of one sequence, on average, from which they share what they see.
 const ROWS_TO_SHARE: usize = 4;
 /// Blocks of the attention to caches per processor, below which its work is split further.
@@ -31,6 +31,14 @@ pub struct Queries {
 pub enum Blocks {
     Tiles { list: Pointer, count: usize },
     Windows { rows: usize, windows: usize },
+}
+
+/// What the kernels can do.
+pub fn check_head(head: usize) -> Result<()> {
+    if head == 0 || !head.is_multiple_of(8) || head > 128 {
+        bail!("attention with heads of {head} numbers: the GPU's kernels take multiples of 8 up to 128");
+    }
+    Ok(())
 }
 
 pub fn scale(head: usize) -> f32 {
@@ -87,7 +95,7 @@ impl Cuda {
         self.launch(
             ("attention", y.dtype()),
             grid,
-            128,
+            ROW_THREADS,
             &[
                 A::Pointer(q),
                 A::Int(stride as i32),
@@ -130,7 +138,7 @@ impl Cuda {
         self.launch(
             ("cached", q.dtype()),
             [heads, count, splits],
-            128,
+            ROW_THREADS,
             &[
                 A::Pointer(self.at(q)?),
                 A::Int(q.dim(D::Minus1)? as i32),
@@ -154,7 +162,7 @@ impl Cuda {
         self.launch(
             ("cached_join", q.dtype()),
             [heads, count, 1],
-            64,
+            ROW_THREADS,
             &[
                 A::Pointer(partial),
                 A::Pointer(y_at),

@@ -9,7 +9,7 @@ mod attention;
 mod driver;
 pub mod executor;
 #[cfg(test)]
-mod host;
+pub mod host;
 #[cfg(feature = "cuda")]
 mod products;
 mod scratch;
@@ -22,12 +22,14 @@ use candle_core::{D, DType, Device, Result, Tensor, bail};
 use super::LAYER_NORM_EPS;
 use super::ahead::Ahead;
 use super::kernels::{DeviceRows, Kernels, KeysValues, Matrix, Place, Rows, Sees, Then};
-use attention::{Blocks, Queries, scale};
+use attention::{Blocks, Queries, check_head, scale};
 use executor::{Argument, Executor, Kernel, Launch, Pointer, Product};
 use scratch::Scratch;
 use stepper::Stepper;
 
-/// Threads of a block where each has its own share of a row.
+/// Threads of a block that has a row.
+const ROW_THREADS: u32 = 128;
+/// Threads of a block of a kernel that goes over numbers one by one, eight to a thread.
 const THREADS: u32 = 256;
 /// Of a kernel that goes over numbers one by one: enough for any device.
 const MOST_BLOCKS: usize = 1 << 13;
@@ -132,7 +134,7 @@ impl Kernels for Cuda {
         self.launch(
             ("embed", y.dtype()),
             [rows.list.len(), 1, 1],
-            THREADS,
+            ROW_THREADS,
             &[
                 A::Pointer(table.0),
                 A::Pointer(table.1),
@@ -155,7 +157,7 @@ impl Kernels for Cuda {
         self.launch(
             ("pick", y.dtype()),
             [chosen.len(), 1, 1],
-            THREADS,
+            ROW_THREADS,
             &[A::Pointer(self.at(x)?), A::Pointer(at), A::Pointer(self.at(y)?), A::Int(width as i32)],
         )
     }
@@ -230,7 +232,7 @@ impl Kernels for Cuda {
         let taps = self.at(&bytes)?;
         self.launch(
             ("taps", x.dtype()),
-            [out, 1, windows],
+            [elements(out * 3 * width), 1, windows],
             THREADS,
             &[
                 A::Pointer(self.at(x)?),
@@ -260,10 +262,11 @@ impl Kernels for Cuda {
     fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()> {
         use Argument as A;
         let width = weight.elem_count();
+        let threads = (width as u32).div_ceil(8).next_multiple_of(32).min(THREADS);
         self.launch(
             ("layer_norm", y.dtype()),
             [x.elem_count() / width, 1, 1],
-            THREADS,
+            threads,
             &[
                 A::Pointer(self.at(x)?),
                 A::Pointer(self.at(weight)?),
@@ -279,6 +282,7 @@ impl Kernels for Cuda {
         let (windows, rows, columns) = qkv.dims3()?;
         let (width, at) = (columns / 3, self.at(qkv)?);
         let head = width / heads;
+        check_head(head)?;
         let size = (width * qkv.dtype().size_in_bytes()) as u64;
         let layout = [columns, head, rows * columns];
         let queries = Queries { q: at, stride: columns, layout, heads, head };
@@ -286,6 +290,7 @@ impl Kernels for Cuda {
     }
 
     fn cache(&self, shape: [usize; 4], dtype: DType, device: &Device) -> Result<KeysValues> {
+        check_head(shape[3])?;
         let zeros = || Tensor::zeros(shape.as_slice(), dtype, device);
         Ok(KeysValues { keys: zeros()?, values: zeros()?, shape })
     }
@@ -296,7 +301,7 @@ impl Kernels for Cuda {
         self.launch(
             ("store", x.dtype()),
             [count, 1, 1],
-            THREADS,
+            ROW_THREADS,
             &[
                 A::Pointer(self.at(x)?),
                 A::Pointer(self.at(&cache.keys)?),
@@ -318,11 +323,12 @@ impl Kernels for Cuda {
         if from >= slots || to >= slots || entries.end > len {
             bail!("copy: entries {entries:?} from slot {from} to {to} of {:?}", cache.shape);
         }
+        let blocks = (entries.len() * head).div_ceil(8 * ROW_THREADS as usize);
         for tensor in [&cache.keys, &cache.values] {
             self.launch(
                 ("copy", tensor.dtype()),
-                [entries.len(), heads, 1],
-                32,
+                [blocks, heads, 1],
+                ROW_THREADS,
                 &[
                     A::Pointer(self.at(tensor)?),
                     A::Int(from as i32),
@@ -370,7 +376,7 @@ impl Kernels for Cuda {
         self.launch(
             ("weights", q.dtype()),
             [rows, heads.len(), 1],
-            THREADS,
+            ROW_THREADS,
             &[
                 A::Pointer(self.at(q)?),
                 A::Int(columns as i32),
