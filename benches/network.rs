@@ -24,8 +24,9 @@ fn network(c: &mut Criterion) {
         let config = Config::published(size).expect("a published size");
         let most = ROWS[ROWS.len() - 1];
         let capacity = Capacity { windows: most, sequences: most };
-        let weights = random::weights(DType::F32, &Device::Cpu);
-        let mut backend = CandleBackend::new(config.clone(), weights, capacity).expect("random weights fit");
+        let weights = random::weights(DType::F32);
+        let mut backend =
+            CandleBackend::new(config.clone(), weights, &Device::Cpu, capacity).expect("random weights fit");
         encoder(c, size, &config, &mut backend);
         decoder(c, size, &mut backend);
     }

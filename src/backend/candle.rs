@@ -1,5 +1,6 @@
 //! A Whisper checkpoint that runs on candle.
 
+mod ahead;
 mod align;
 #[cfg(test)]
 mod steps;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
-use super::{AlignInput, Backend, Capacity, ModelSpec, RowInput, WindowInput};
+use super::{AheadInput, AlignInput, Backend, Capacity, Chosen, ModelSpec, RowInput, WindowInput};
 use crate::decode::Alignment;
 use crate::device::memory::{self, Memory, Released};
 use crate::device::{Kernels, kernels_for};
@@ -32,6 +33,9 @@ pub struct CandleBackend {
     /// Keys and values of what each window's encoder heard.
     audio: KvCache,
     work: Work,
+    /// Of sequences that choose their own tokens.
+    ahead: Option<Work>,
+    rules: ahead::KnownRules,
     device: Device,
     dtype: DType,
     /// Those that know where in the audio the text is.
@@ -72,9 +76,23 @@ fn failed(during: &'static str, error: candle_core::Error) -> Error {
 }
 
 impl CandleBackend {
-    /// Builds the network and its caches. The builder's dtype is the one to compute in.
-    pub fn new(config: Config, weights: VarBuilder<'_>, capacity: Capacity) -> candle_core::Result<Self> {
-        let (device, dtype) = (weights.device().clone(), weights.dtype());
+    /// Builds the network and its caches. The builder gives tensors of the host; its dtype is the one to compute in.
+    pub fn new(
+        config: Config,
+        weights: VarBuilder<'_>,
+        device: &Device,
+        capacity: Capacity,
+    ) -> candle_core::Result<Self> {
+        Self::with_kernels(config, weights, (device, kernels_for(device)?), capacity)
+    }
+
+    fn with_kernels(
+        config: Config,
+        weights: VarBuilder<'_>,
+        (device, kernels): (&Device, Arc<dyn Kernels>),
+        capacity: Capacity,
+    ) -> candle_core::Result<Self> {
+        let (device, dtype) = (device.clone(), weights.dtype());
         let shape = CacheShape {
             layers: config.decoder_layers,
             heads: config.decoder_attention_heads,
@@ -82,7 +100,6 @@ impl CandleBackend {
             text: config.max_target_positions,
             audio: config.max_source_positions,
         };
-        let kernels = kernels_for(&device);
         let (text, audio) = caches(&shape, capacity, dtype, &device, &kernels)?;
         let spec = ModelSpec {
             n_mels: config.num_mel_bins,
@@ -93,7 +110,21 @@ impl CandleBackend {
         let work = Work::new(dtype, &device);
         let heads = alignment::heads(&config, None);
         let model = Whisper::new(config, weights, Arc::clone(&kernels))?;
-        Ok(CandleBackend { model, spec, shape, capacity, kernels, text, audio, work, device, dtype, heads })
+        Ok(CandleBackend {
+            model,
+            spec,
+            shape,
+            capacity,
+            kernels,
+            text,
+            audio,
+            work,
+            ahead: None,
+            rules: ahead::KnownRules::default(),
+            device,
+            dtype,
+            heads,
+        })
     }
 
     /// With what the checkpoint's `generation_config.json` says.
@@ -104,21 +135,14 @@ impl CandleBackend {
 
     /// The encoder's output for windows of mel, `[windows, 1500, width]`.
     pub fn encoder_output(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
-        self.model.encoder.forward(&self.mel(windows)?, &mut Work::new(self.dtype, &self.device))
-    }
-
-    fn mel(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
-        let shape = (1, self.spec.n_mels, WINDOW_FRAMES);
-        let mels = windows.iter().map(|mel| Tensor::from_slice(mel, shape, &self.device));
-        Tensor::cat(&mels.collect::<candle_core::Result<Vec<_>>>()?, 0)?.to_dtype(self.dtype)
+        self.model.encoder.forward(windows, &mut Work::new(self.dtype, &self.device))
     }
 
     fn encode_group(&mut self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
         let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
         let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
-        let mel = self.mel(&mels)?;
         on_the_pool(&self.device, || {
-            let encoded = self.model.encoder.forward(&mel, &mut self.work)?;
+            let encoded = self.model.encoder.forward(&mels, &mut self.work)?;
             self.model.decoder.listen(&encoded, &slots, &self.audio, &mut self.work)
         })
     }
@@ -202,6 +226,27 @@ impl Backend for CandleBackend {
         self.decode_rows(rows, logits).map_err(|error| failed("decoding", error))
     }
 
+    fn steps_ahead(&self) -> usize {
+        self.kernels.ahead().map_or(0, |ahead| ahead.steps())
+    }
+
+    fn go_ahead(&mut self, inputs: &[AheadInput<'_>], chosen: &mut Vec<Chosen>) -> Result<()> {
+        let row = |input: &AheadInput<'_>| {
+            let fits = input.sequence < self.capacity.sequences
+                && input.window < self.capacity.windows
+                && (input.token as usize) < self.spec.n_vocab
+                && input.left > 0
+                && input.position + input.left <= self.spec.n_text_ctx;
+            if fits {
+                Ok(())
+            } else {
+                Err(Error::compute("decoding", format!("a request that does not fit: {input:?}")))
+            }
+        };
+        inputs.iter().try_for_each(row)?;
+        self.run_ahead(inputs, chosen).map_err(|error| failed("decoding", error))
+    }
+
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {
         found.clear();
         for input in inputs {
@@ -247,6 +292,8 @@ impl Backend for CandleBackend {
         let caches = caches(&self.shape, capacity, self.dtype, &self.device, &self.kernels);
         (self.text, self.audio) = caches.map_err(|error| failed("making room", error))?;
         self.capacity = capacity;
+        // Recorded steps know the old caches.
+        self.kernels.ahead().into_iter().for_each(|ahead| ahead.forget());
         Ok(())
     }
 
@@ -292,10 +339,10 @@ mod tests {
             ..Config::published("base").unwrap()
         };
         let config = Config { encoder_attention_heads: 5, decoder_attention_heads: 5, ..config };
-        let weights = random::weights(DType::F32, &Device::Cpu);
+        let weights = random::weights(DType::F32);
         let capacity = Capacity { windows: 2, sequences: 3 };
         let mel = random::mel(&config, 0);
-        let mut backend = CandleBackend::new(config, weights, capacity).unwrap();
+        let mut backend = CandleBackend::new(config, weights, &Device::Cpu, capacity).unwrap();
         let mut with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| results(&mut backend, &mel))

@@ -53,8 +53,8 @@ pub fn load(checkpoint: &Checkpoint, device: &Selected, slots: Slots, room: Room
         let needs = Needs::of(&config, capacity, if is_host { 1 } else { capacity.windows });
         check_room(&needs, device, room.budget)?;
         let backend = weights
-            .open(DType::F32, &device.device)
-            .and_then(|weights| CandleBackend::new(config.clone(), weights, capacity))
+            .open(DType::F32)
+            .and_then(|weights| CandleBackend::new(config.clone(), weights, &device.device, capacity))
             .map_err(|error| match memory::is_exhausted(&error) {
                 true => Error::OutOfMemory { during: LOADING, source: error.into() },
                 false => Error::model(name, fault(error, file.clone())),
@@ -107,7 +107,7 @@ pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model>
         .map_err(|fault| Error::model(size, fault))?;
     let capacity = slots.capacity(&config, free_memory(device, None), device.is_accelerator());
     let needs = Needs::of(&config, capacity, if device.is_accelerator() { capacity.windows } else { 1 });
-    let backend = CandleBackend::new(config, random::weights(DType::F32, &device.device), capacity)
+    let backend = CandleBackend::new(config, random::weights(DType::F32), &device.device, capacity)
         .map_err(|error| Error::compute("making random weights", error))?;
     Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), needs })
 }

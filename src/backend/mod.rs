@@ -1,5 +1,6 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
+pub mod ahead;
 pub mod cache;
 pub mod candle;
 pub mod checkpoint;
@@ -14,6 +15,7 @@ pub mod scripted;
 mod slots;
 pub mod source;
 
+pub use ahead::{AheadInput, Chosen};
 pub use demo::DEMO;
 pub use estimate::{Estimate, estimate};
 pub use load::{Model, Room, load, load_random};
@@ -96,6 +98,18 @@ pub trait Backend: Send {
     /// Feeds tokens to every row. `logits` is overwritten: one row of `n_vocab` f32 for every
     /// wanted position, row after row, in the order of the input.
     fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()>;
+
+    /// How many steps at a time sequences can go on without their scores being looked at; 0 if they cannot.
+    fn steps_ahead(&self) -> usize {
+        0
+    }
+
+    /// Lets sequences go on by themselves until they end, for [`steps_ahead`](Self::steps_ahead) steps at most. `chosen`
+    /// is overwritten: at least one token for each.
+    fn go_ahead(&mut self, inputs: &[AheadInput<'_>], chosen: &mut Vec<Chosen>) -> Result<()> {
+        let steps = self.steps_ahead().max(1);
+        ahead::by_scores(inputs, steps, &mut |rows, logits| self.decode(rows, logits), chosen)
+    }
 
     /// Finds texts in their windows; `found` is overwritten, one for each input.
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()>;

@@ -25,6 +25,7 @@ pub struct Scripted {
     sequences: Vec<Vec<u32>>,
     /// More windows than this at a time exhaust its memory.
     room: usize,
+    steps_ahead: usize,
 }
 
 impl Scripted {
@@ -36,6 +37,7 @@ impl Scripted {
             windows: vec![None; capacity.windows],
             sequences: vec![Vec::new(); capacity.sequences],
             room: usize::MAX,
+            steps_ahead: 0,
         }
     }
 
@@ -46,6 +48,11 @@ impl Scripted {
     /// Memory for so many windows only, whatever it was made for.
     pub fn with_room(self, windows: usize) -> Self {
         Scripted { room: windows, ..self }
+    }
+
+    /// Its sequences choose their own tokens for so many steps.
+    pub fn choosing(self, steps_ahead: usize) -> Self {
+        Scripted { steps_ahead, ..self }
     }
 
     fn decode_row(&mut self, row: &RowInput<'_>, logits: &mut Vec<f32>) -> Result<()> {
@@ -109,6 +116,10 @@ impl Backend for Scripted {
             self.decode_row(row, logits)?;
         }
         Ok(())
+    }
+
+    fn steps_ahead(&self) -> usize {
+        self.steps_ahead
     }
 
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {

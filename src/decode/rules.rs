@@ -23,6 +23,21 @@ pub struct Rules {
     end: usize,
 }
 
+/// Rules that look at nothing but the last tokens, for those who choose where the logits are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleTable<'a> {
+    pub never: &'a [u32],
+    pub not_first: &'a [u32],
+    pub eot: u32,
+    /// The first timestamp.
+    pub begin: usize,
+    /// None if the rules of timestamps do not hold.
+    pub no_timestamps: Option<usize>,
+    /// The last timestamp that may open a window.
+    pub last_initial: Option<usize>,
+    pub end: usize,
+}
+
 #[derive(Debug)]
 struct TimestampRules {
     eot: usize,
@@ -61,6 +76,38 @@ impl Rules {
             eot: special.eot,
             end: special.timestamps.end as usize,
         }
+    }
+
+    pub fn eot(&self) -> u32 {
+        self.eot
+    }
+
+    /// The next token and its log-probability, NaN if there is none to choose. A number drawn from [0, 1) decides where
+    /// the temperature is above 0. Overwrites some of the logits.
+    pub fn choose(&self, logits: &mut [f32], sampled: &[u32], temperature: f32, drawn: f64) -> (u32, f32) {
+        let distribution = self.apply(logits, sampled);
+        let token = match temperature {
+            0.0 => distribution.likeliest(),
+            _ => distribution.sample(logits, temperature, drawn),
+        };
+        (token, distribution.log_prob(logits, token))
+    }
+
+    /// The rules as a table, if they look at nothing but the last tokens.
+    pub fn table(&self) -> Option<RuleTable<'_>> {
+        if self.repetitions.penalty != 1.0 || self.repetitions.ngram > 0 {
+            return None;
+        }
+        let stamps = self.timestamps.as_ref();
+        Some(RuleTable {
+            never: &self.suppressed,
+            not_first: &self.blank,
+            eot: self.eot,
+            begin: stamps.map_or(self.end, |stamps| stamps.begin),
+            no_timestamps: stamps.map(|stamps| stamps.no_timestamps),
+            last_initial: stamps.and_then(|stamps| stamps.last_initial),
+            end: self.end,
+        })
     }
 
     /// Filters the logits that follow the tokens `sampled` so far in this window, in place, and returns the

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// The largest logit of a range, and the first token that has it.
@@ -94,13 +94,13 @@ impl Distribution {
         top
     }
 
-    /// Draws a token at a temperature above 0.
-    pub fn sample(&self, logits: &[f32], temperature: f32, rng: &mut ChaCha8Rng) -> u32 {
+    /// The token at a temperature above 0 that a number drawn from [0, 1) stands for.
+    pub fn sample(&self, logits: &[f32], temperature: f32, drawn: f64) -> u32 {
         let scale = temperature.recip();
         let blocks = || self.ranges.iter().flat_map(|range| blocks(range.clone()));
         let weight = |block: Range<usize>| sum_exp(&logits[block], self.max, scale);
         let total: f64 = blocks().map(weight).sum();
-        let wanted = rng.random::<f64>() * total;
+        let wanted = drawn * total;
         let mut passed = 0.0;
         for block in blocks() {
             let of_block = weight(block.clone());
@@ -211,6 +211,7 @@ impl SampleSeed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::Rng;
 
     #[test]
     fn the_exponential_is_right_over_its_whole_range() {
@@ -267,7 +268,7 @@ mod tests {
         for temperature in [0.5_f32, 1.0] {
             let mut rng = SampleSeed { seed: 1, seek: 2, attempt: 3, candidate: 4 }.rng();
             let drawn: Vec<u32> =
-                (0..draws).map(|_| allowed.sample(&logits, temperature, &mut rng)).collect();
+                (0..draws).map(|_| allowed.sample(&logits, temperature, rng.random())).collect();
             let share = drawn.iter().filter(|token| **token == 2900).count() as f64 / f64::from(draws);
             let right = 1.0 / (1.0 + f64::from(-1.0 / temperature).exp());
             assert!((share - right).abs() < 0.01, "{share} instead of {right} at {temperature}");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::ranking::Hypothesis;
@@ -26,6 +27,19 @@ pub struct Limits {
     pub sample_len: usize,
     /// Tokens that the network can see at once.
     pub n_text_ctx: usize,
+}
+
+/// How far a sequence is, for those who choose its next tokens.
+#[derive(Debug, Clone)]
+pub struct Standing<'a> {
+    pub rules: &'a Arc<Rules>,
+    /// The tokens of its window.
+    pub sampled: &'a [u32],
+    pub temperature: f32,
+    /// How many more there may be.
+    pub left: usize,
+    /// A number of [0, 1) for each step, where the temperature is above 0.
+    pub draws: Vec<f64>,
 }
 
 /// Tokens of one window as they come.
@@ -66,13 +80,35 @@ impl Sequence {
 
     /// Takes the logits that follow the last token (and overwrites some), and chooses the next one.
     pub fn advance(&mut self, logits: &mut [f32]) -> Status {
-        let distribution = self.rules.apply(logits, &self.tokens[self.sample_begin..]);
-        let token = if self.temperature == 0.0 {
-            distribution.likeliest()
-        } else {
-            distribution.sample(logits, self.temperature, &mut self.rng)
+        let drawn = if self.temperature == 0.0 { 0.0 } else { self.rng.random() };
+        let sampled = &self.tokens[self.sample_begin..];
+        let (token, log_prob) = self.rules.choose(logits, sampled, self.temperature, drawn);
+        self.push(token, log_prob)
+    }
+
+    /// What is to be known to go on elsewhere for so many steps; none if the rules must see all that was said.
+    pub fn standing(&self, steps: usize) -> Option<Standing<'_>> {
+        self.rules.table()?;
+        let more = self.limits.sample_len.saturating_sub(self.sampled().len());
+        let left = more.min((self.limits.n_text_ctx + 1).saturating_sub(self.tokens.len()));
+        let draws = match self.temperature {
+            0.0 => Vec::new(),
+            // The sequence itself has not drawn them yet.
+            _ => self.rng.clone().random_iter().take(steps).collect(),
         };
-        let log_prob = distribution.log_prob(logits, token);
+        let (rules, temperature) = (&self.rules, self.temperature);
+        Some(Standing { rules, sampled: self.sampled(), temperature, left, draws })
+    }
+
+    /// Takes what was chosen elsewhere.
+    pub fn take(&mut self, token: u32, log_prob: f32) -> Status {
+        if self.temperature != 0.0 {
+            self.rng.random::<f64>();
+        }
+        self.push(token, log_prob)
+    }
+
+    fn push(&mut self, token: u32, log_prob: f32) -> Status {
         if log_prob.is_nan() {
             return Status::Broken;
         }

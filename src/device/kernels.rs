@@ -11,8 +11,81 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::ahead::Ahead;
+
 /// A place in a cache: which slot, and where in it.
 pub type Place = (usize, usize);
+
+/// A token of one of the sequences that go through the decoder together. The kernels of a device read it as it lies here.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    pub token: u32,
+    /// Where in its text it stands.
+    pub position: u32,
+    /// The slot of the text's keys and values.
+    pub sequence: u32,
+    /// The slot of those of the audio.
+    pub window: u32,
+}
+
+/// The rows of a batch, where the kernels look for them.
+#[derive(Debug, Default)]
+pub struct Rows {
+    pub list: Vec<Row>,
+    /// Where the own keys and values of each row go.
+    pub places: Vec<Place>,
+    /// The same on the device, if it reads there.
+    pub on_device: Option<DeviceRows>,
+}
+
+/// Rows as the kernels of a device read them.
+#[derive(Debug)]
+pub struct DeviceRows {
+    pub rows: Tensor,
+    /// Rows of one sequence side by side, for kernels that share what these see; none if each row is alone.
+    pub tiles: Option<Tiles>,
+}
+
+#[derive(Debug)]
+pub struct Tiles {
+    /// For the attention to the text, then for that to the audio.
+    pub text: Tensor,
+    pub audio: Tensor,
+    pub count: usize,
+}
+
+impl Rows {
+    pub fn new(list: Vec<Row>) -> Self {
+        let places = list.iter().map(|row| (row.sequence as usize, row.position as usize)).collect();
+        Rows { list, places, on_device: None }
+    }
+
+    /// Every entry of these slots, slot after slot.
+    pub fn of_slots(slots: &[usize], entries: usize) -> Self {
+        let row = |slot, at| Row { token: 0, position: at as u32, sequence: slot as u32, window: 0 };
+        Self::new(slots.iter().flat_map(|&slot| (0..entries).map(move |at| row(slot, at))).collect())
+    }
+}
+
+/// What rows pay attention to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sees {
+    /// Their own text up to themselves.
+    Text,
+    /// So many entries of their window.
+    Audio(usize),
+}
+
+impl Sees {
+    /// How far a row sees in which slot.
+    pub fn reach(self, row: &Row) -> Place {
+        match self {
+            Sees::Text => (row.sequence as usize, row.position as usize + 1),
+            Sees::Audio(entries) => (row.window as usize, entries),
+        }
+    }
+}
 
 /// A weight `[out, in]`, laid out as its device likes it.
 #[derive(Debug)]
@@ -42,11 +115,31 @@ pub struct KeysValues {
 }
 
 pub trait Kernels: Debug + Send + Sync {
-    /// Lays a weight `[out, in]` out.
+    /// Lays a weight `[out, in]` that lies on the host out on the device.
     fn matrix(&self, weight: Tensor) -> Result<Matrix>;
 
-    /// Rows `tokens` of a table.
-    fn embed(&self, table: &Matrix, tokens: &[u32], y: &Tensor) -> Result<()>;
+    /// Brings any other tensor of the host to the device.
+    fn tensor(&self, x: Tensor) -> Result<Tensor> {
+        Ok(x)
+    }
+
+    /// Overwrites the beginning of an f32 tensor with these values, one slice after the other.
+    fn write(&self, values: &[&[f32]], y: &Tensor) -> Result<()>;
+
+    /// Readies the rows of a batch, which will see so many entries of audio.
+    fn rows(&self, rows: Rows, heard: usize) -> Result<Rows> {
+        let _ = heard;
+        Ok(rows)
+    }
+
+    /// For each row its token's row of a table and its position's row of another.
+    fn embed(&self, table: &Matrix, positions: &Tensor, rows: &Rows, y: &Tensor) -> Result<()>;
+
+    /// Some rows of `x`, `[rows, width]`.
+    fn pick(&self, x: &Tensor, chosen: &[u32], y: &Tensor) -> Result<()>;
+
+    /// `[batch, rows, columns]` of f32 to `[batch, columns, rows]`.
+    fn turn(&self, x: &Tensor, y: &Tensor) -> Result<()>;
 
     /// `y += rows`, the last dimensions of `y` being those of `rows`.
     fn add(&self, rows: &Tensor, y: &Tensor) -> Result<()>;
@@ -76,16 +169,22 @@ pub trait Kernels: Debug + Send + Sync {
     /// An empty cache of a shape as in [`KeysValues`].
     fn cache(&self, shape: [usize; 4], dtype: DType, device: &Device) -> Result<KeysValues>;
 
-    /// Writes keys and values, which stand side by side in `x` (`[rows, …]`) from `column` on, row `i` at
-    /// `places[i]`.
-    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, places: &[Place]) -> Result<()>;
+    /// Writes the rows' keys and values, which stand side by side in `x` (`[rows, …]`) from `column` on, to the
+    /// rows' places.
+    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, rows: &Rows) -> Result<()>;
 
     /// Copies entries of a slot to the same places of another one.
     fn copy(&self, cache: &KeysValues, from: usize, to: usize, entries: Range<usize>) -> Result<()>;
 
-    /// Attention of single rows to a cache: row `i` of the first `width` columns of `q` sees the first
-    /// `reach[i].1` entries of slot `reach[i].0`. Into `[rows, width]`.
-    fn cached_attention(&self, q: &Tensor, cache: &KeysValues, reach: &[Place], y: &Tensor) -> Result<()>;
+    /// Attention of single rows to a cache; the first `width` columns of `q` are the queries. Into `[rows, width]`.
+    fn cached_attention(
+        &self,
+        q: &Tensor,
+        cache: &KeysValues,
+        rows: &Rows,
+        sees: Sees,
+        y: &Tensor,
+    ) -> Result<()>;
 
     /// How rows weigh the first `seen.1` entries of slot `seen.0` in their attention to a cache, for some of the heads:
     /// the first `width` columns of `q` are the queries. Into `[heads, rows, entries]`; each row sums to 1.
@@ -100,6 +199,11 @@ pub trait Kernels: Debug + Send + Sync {
 
     /// All values, as f32, into memory of the host, whose old content goes.
     fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()>;
+
+    /// What lets sequences choose their own tokens where the scores are, if this device has it.
+    fn ahead(&self) -> Option<&dyn Ahead> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +236,7 @@ mod tests {
 
     /// What both kernels make of the same tensor `y`.
     fn both(y: &Tensor, f: impl Fn(&dyn Kernels, &Tensor) -> Result<()>) -> [Tensor; 2] {
-        [&Cpu as &dyn Kernels, &Plain].map(|kernels| {
+        [&Cpu as &dyn Kernels, &Plain::on(&Device::Cpu)].map(|kernels| {
             let y = y.copy().unwrap();
             f(kernels, &y).unwrap();
             y
@@ -191,9 +295,13 @@ mod tests {
             let (x, row) = (random(&[rows, width], seed + 1), |i| random(&[width], seed + i));
             assert_agree(&y, |kernels, y| kernels.layer_norm(&x, &row(2), &row(3), y));
             assert_agree(&y, |kernels, y| kernels.add(&row(2), y));
-            let (table, tokens) = (random(&[70, width], seed + 4), [69, 0, 48]);
+            let (table, positions) = (random(&[70, width], seed + 4), random(&[9, width], seed + 5));
+            let row = |(token, position)| Row { token, position, sequence: 0, window: 0 };
+            let embedded = Rows::new([(69, 0), (0, 8), (48, 3)].map(row).to_vec());
             let y = random(&[3, width], seed);
-            assert_agree(&y, |kernels, y| kernels.embed(&kernels.matrix(table.clone())?, &tokens, y));
+            assert_agree(&y, |kernels, y| kernels.embed(&kernels.matrix(table.clone())?, &positions, &embedded, y));
+            assert_agree(&y, |kernels, y| kernels.pick(&table, &[3, 69, 3], y));
+            assert_agree(&random(&[1, width, rows], seed), |kernels, y| kernels.turn(&x.unsqueeze(0)?, y));
         }
 
         #[test]
@@ -204,22 +312,28 @@ mod tests {
         }
 
         #[test]
-        fn caches_agree(slots in 1usize..4, heads in 1usize..4, len in 1usize..140, rows in 1usize..20, copied in (0usize..140, 1usize..140), seed: u64) {
+        fn caches_agree(slots in 1usize..4, heads in 1usize..4, len in 1usize..140, rows in 1usize..20, copied in (0usize..140, 1usize..140), heard: bool, seed: u64) {
             use rand::{Rng, SeedableRng};
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
             let head = 16;
             let width = heads * head;
-            let all: Vec<Place> = (0..slots).flat_map(|slot| (0..len).map(move |at| (slot, at))).collect();
-            let x = random(&[all.len(), 3 * width], seed);
+            let all = Rows::of_slots(&(0..slots).collect::<Vec<_>>(), len);
+            let x = random(&[all.list.len(), 3 * width], seed);
             let q = random(&[rows, 3 * width], seed + 1);
-            let mut reach: Vec<Place> = (0..rows).map(|_| (rng.random_range(0..slots), rng.random_range(1..=len))).collect();
+            let row = |sequence: usize, position: usize, window: usize| {
+                Row { token: 0, position: position as u32, sequence: sequence as u32, window: window as u32 }
+            };
+            let mut list: Vec<Row> = (0..rows)
+                .map(|_| row(rng.random_range(0..slots), rng.random_range(0..len), rng.random_range(0..slots)))
+                .collect();
             // Neighbours that see the same, and neighbours that do not.
-            reach[rows / 2..].fill((0, len));
+            list[rows / 2..].fill(row(0, len - 1, 0));
+            let sees = if heard { Sees::Audio(len.div_ceil(2)) } else { Sees::Text };
             assert_agree(&random(&[rows, width], seed), |kernels, y| {
                 let cache = kernels.cache([slots, heads, len, head], DType::F32, &Device::Cpu)?;
                 kernels.store(&cache, &x, width, &all)?;
                 kernels.copy(&cache, slots - 1, 0, copied.0.min(len)..(copied.0 + copied.1).min(len))?;
-                kernels.cached_attention(&q, &cache, &reach, y)
+                kernels.cached_attention(&q, &cache, &Rows::new(list.clone()), sees, y)
             });
         }
 
@@ -227,8 +341,8 @@ mod tests {
         fn weights_agree(len in 1usize..140, seen in 1usize..140, rows in 1usize..30, chosen in prop::collection::vec(0usize..3, 1..5), seed: u64) {
             let (slots, heads, head) = (2, 3, 16);
             let width = heads * head;
-            let all: Vec<Place> = (0..slots).flat_map(|slot| (0..len).map(move |at| (slot, at))).collect();
-            let x = random(&[all.len(), 2 * width], seed);
+            let all = Rows::of_slots(&(0..slots).collect::<Vec<_>>(), len);
+            let x = random(&[all.list.len(), 2 * width], seed);
             let q = random(&[rows + 1, 2 * width], seed + 1).narrow(0, 1, rows).unwrap();
             let seen = seen.min(len);
             let [fast, plain] = both(&random(&[chosen.len(), rows, seen], seed), |kernels, y| {
@@ -245,16 +359,16 @@ mod tests {
         #[test]
         fn attention_does_not_depend_on_neighbours_either(rows in 2usize..20, len in 1usize..140, seed: u64) {
             let (heads, head) = (2, 64);
-            let places: Vec<Place> = (0..len).map(|at| (0, at)).collect();
+            let row = Row { token: 0, position: len as u32 - 1, sequence: 0, window: 0 };
             let cache = Cpu.cache([1, heads, len, head], DType::F32, &Device::Cpu).unwrap();
-            Cpu.store(&cache, &random(&[len, 2 * heads * head], seed), 0, &places).unwrap();
+            Cpu.store(&cache, &random(&[len, 2 * heads * head], seed), 0, &Rows::of_slots(&[0], len)).unwrap();
             let q = random(&[rows, heads * head], seed + 1);
             let y = random(&[rows, heads * head], seed);
-            Cpu.cached_attention(&q, &cache, &vec![(0, len); rows], &y).unwrap();
-            for row in 0..rows {
+            Cpu.cached_attention(&q, &cache, &Rows::new(vec![row; rows]), Sees::Text, &y).unwrap();
+            for at in 0..rows {
                 let alone = random(&[1, heads * head], seed);
-                Cpu.cached_attention(&q.narrow(0, row, 1).unwrap(), &cache, &[(0, len)], &alone).unwrap();
-                prop_assert_eq!(flat(&alone), flat(&y.narrow(0, row, 1).unwrap()));
+                Cpu.cached_attention(&q.narrow(0, at, 1).unwrap(), &cache, &Rows::new(vec![row]), Sees::Text, &alone).unwrap();
+                prop_assert_eq!(flat(&alone), flat(&y.narrow(0, at, 1).unwrap()));
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Where the numbers are computed: choosing a device, and the arithmetic on it.
 
+pub mod ahead;
 pub mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+pub mod cuda;
 pub mod kernels;
 pub mod memory;
 pub mod plain;
@@ -9,7 +12,7 @@ pub mod survey;
 
 use std::sync::Arc;
 
-use candle_core::Device;
+use candle_core::{Device, Result};
 
 pub use kernels::Kernels;
 pub use select::{Beside, DeviceRequest, Devices, Selected, compiled, select, select_beside};
@@ -18,6 +21,11 @@ pub use select::{Beside, DeviceRequest, Devices, Selected, compiled, select, sel
 pub const LAYER_NORM_EPS: f32 = 1e-5;
 
 /// The fastest kernels there are for a device.
-pub fn kernels_for(device: &Device) -> Arc<dyn Kernels> {
-    if device.is_cpu() { Arc::new(cpu::Cpu) } else { Arc::new(plain::Plain) }
+pub fn kernels_for(device: &Device) -> Result<Arc<dyn Kernels>> {
+    match device {
+        Device::Cpu => Ok(Arc::new(cpu::Cpu)),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => Ok(Arc::new(cuda::Cuda::on_gpu(device)?)),
+        _ => Ok(Arc::new(plain::Plain::on(device))),
+    }
 }

@@ -6,10 +6,18 @@ use std::ops::Range;
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 
-use super::kernels::{Kernels, KeysValues, Matrix, Place, Then};
+use super::kernels::{Kernels, KeysValues, Matrix, Place, Rows, Sees, Then};
 
 #[derive(Debug)]
-pub struct Plain;
+pub struct Plain {
+    device: Device,
+}
+
+impl Plain {
+    pub fn on(device: &Device) -> Self {
+        Plain { device: device.clone() }
+    }
+}
 
 /// Query rows whose scores are in memory at a time: never the whole square of the window.
 const QUERY_ROWS: usize = 512;
@@ -17,12 +25,38 @@ const QUERY_ROWS: usize = 512;
 impl Kernels for Plain {
     fn matrix(&self, weight: Tensor) -> Result<Matrix> {
         let (out, width) = weight.dims2()?;
-        Ok(Matrix { values: weight.contiguous()?, out, width })
+        Ok(Matrix { values: self.tensor(weight)?, out, width })
     }
 
-    fn embed(&self, table: &Matrix, tokens: &[u32], y: &Tensor) -> Result<()> {
-        let tokens = Tensor::from_slice(tokens, tokens.len(), y.device())?;
-        set(y, &table.values.index_select(&tokens, 0)?)
+    fn tensor(&self, x: Tensor) -> Result<Tensor> {
+        x.contiguous()?.to_device(&self.device)
+    }
+
+    fn write(&self, values: &[&[f32]], y: &Tensor) -> Result<()> {
+        let y = y.flatten_all()?;
+        let mut first = 0;
+        for values in values {
+            y.slice_set(&Tensor::from_slice(values, values.len(), &self.device)?, 0, first)?;
+            first += values.len();
+        }
+        Ok(())
+    }
+
+    fn embed(&self, table: &Matrix, positions: &Tensor, rows: &Rows, y: &Tensor) -> Result<()> {
+        let tokens: Vec<u32> = rows.list.iter().map(|row| row.token).collect();
+        let at: Vec<u32> = rows.list.iter().map(|row| row.position).collect();
+        let rows = |table: &Tensor, chosen: Vec<u32>| {
+            table.index_select(&Tensor::from_vec(chosen, rows.list.len(), &self.device)?, 0)
+        };
+        set(y, &(rows(&table.values, tokens)? + rows(positions, at)?)?)
+    }
+
+    fn pick(&self, x: &Tensor, chosen: &[u32], y: &Tensor) -> Result<()> {
+        set(y, &x.index_select(&Tensor::from_slice(chosen, chosen.len(), &self.device)?, 0)?)
+    }
+
+    fn turn(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        set(y, &x.transpose(1, 2)?)
     }
 
     fn add(&self, rows: &Tensor, y: &Tensor) -> Result<()> {
@@ -89,8 +123,8 @@ impl Kernels for Plain {
         Ok(KeysValues { keys: zeros()?, values: zeros()?, shape })
     }
 
-    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, places: &[Place]) -> Result<()> {
-        let [_, heads, _, head] = cache.shape;
+    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, rows: &Rows) -> Result<()> {
+        let ([_, heads, _, head], places) = (cache.shape, &rows.places);
         for (cache, column) in [(&cache.keys, column), (&cache.values, column + heads * head)] {
             let x = x.narrow(D::Minus1, column, heads * head)?;
             // Rows that follow one another in the same slot go in one piece.
@@ -115,10 +149,17 @@ impl Kernels for Plain {
         Ok(())
     }
 
-    fn cached_attention(&self, q: &Tensor, cache: &KeysValues, reach: &[Place], y: &Tensor) -> Result<()> {
+    fn cached_attention(
+        &self,
+        q: &Tensor,
+        cache: &KeysValues,
+        rows: &Rows,
+        sees: Sees,
+        y: &Tensor,
+    ) -> Result<()> {
         let [_, heads, _, head] = cache.shape;
         let q = (q.narrow(D::Minus1, 0, heads * head)? * scale(head))?;
-        for (row, &(slot, len)) in reach.iter().enumerate() {
+        for (row, (slot, len)) in rows.list.iter().map(|row| sees.reach(row)).enumerate() {
             let seen = |cache: &Tensor| cache.get(slot)?.narrow(1, 0, len)?.contiguous();
             let q = q.get(row)?.reshape((heads, 1, head))?;
             let scores = softmax_last_dim(&q.matmul(&seen(&cache.keys)?.transpose(1, 2)?)?)?;
@@ -140,7 +181,7 @@ impl Kernels for Plain {
         for (index, &h) in heads.iter().enumerate() {
             let q = (q.narrow(D::Minus1, h * head, head)?.contiguous()? * scale(head))?;
             let weights = softmax_last_dim(&q.matmul(&keys.get(h)?.t()?)?)?;
-            y.slice_set(&weights.unsqueeze(0)?, 0, index)?;
+            y.slice_set(&weights.unsqueeze(0)?.to_dtype(y.dtype())?, 0, index)?;
         }
         Ok(())
     }
@@ -152,7 +193,7 @@ impl Kernels for Plain {
 }
 
 fn set(y: &Tensor, result: &Tensor) -> Result<()> {
-    y.slice_set(&result.contiguous()?, 0, 0)
+    y.slice_set(&result.to_dtype(y.dtype())?.contiguous()?, 0, 0)
 }
 
 fn scale(head: usize) -> f64 {

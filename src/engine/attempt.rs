@@ -2,7 +2,7 @@
 
 use super::search::{self, Searching, Stage};
 use super::seats::Seats;
-use crate::backend::{Backend, RowInput};
+use crate::backend::{AheadInput, Backend, Chosen, RowInput};
 use crate::decode::sampling::probability;
 use crate::decode::{Chunk, Hypothesis, WindowRequest};
 use crate::error::Result;
@@ -61,6 +61,19 @@ impl Attempt {
         let no_speech_prob = probability(&logits[..n_vocab], no_speech);
         self.heard = Some(Heard { no_speech_prob, logits: logits[logits.len() - n_vocab..].to_vec() });
         Ok(0)
+    }
+
+    /// Whether its sequences can choose their own tokens now.
+    pub fn goes_ahead(&self) -> bool {
+        self.heard.is_some() && self.search.goes_ahead()
+    }
+
+    pub fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>) {
+        self.search.ahead(window, steps, out);
+    }
+
+    pub fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
+        self.search.take_chosen(chosen)
     }
 
     /// Lets sequences begin or move for whom there are seats, and counts the tokens chosen.

@@ -7,7 +7,7 @@ use super::attempt::{Attempt, Finished};
 use super::language::{self, LanguageGuess};
 use super::seats::Seats;
 use super::{Ear, Event, Recording, Task, WindowDone};
-use crate::backend::{AlignInput, Backend, RowInput};
+use crate::backend::{AheadInput, AlignInput, Backend, Chosen, RowInput};
 use crate::decode::{AlignRequest, Alignment, Chunk, DecodedChunk, Language, Outcome, Tokenizer};
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
@@ -176,6 +176,25 @@ impl Desk {
             Work::Asking(..) => self.answer(&language::guess(&model.tokenizer, logits)?).map(|()| 0),
             Work::Decoding { attempt, .. } => attempt.accept(logits, model.tokenizer.special().no_speech),
             Work::Aligning { .. } | Work::Done(_) | Work::Left => Ok(0),
+        }
+    }
+
+    /// Whether all its sequences can choose their own tokens.
+    pub fn goes_ahead(&self) -> bool {
+        matches!(&self.work, Work::Decoding { attempt, .. } if attempt.goes_ahead())
+    }
+
+    pub fn ahead<'a>(&'a self, steps: usize, out: &mut Vec<AheadInput<'a>>) {
+        if let Work::Decoding { attempt, .. } = &self.work {
+            attempt.ahead(self.slot, steps, out);
+        }
+    }
+
+    /// Takes what its sequences chose from the front of the list, and counts the tokens.
+    pub fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
+        match &mut self.work {
+            Work::Decoding { attempt, .. } => attempt.take_chosen(chosen),
+            _ => Ok(0),
         }
     }
 

@@ -5,6 +5,7 @@
 //! all sequences on by one token, whoever is finished leaves at once, and the next takes the seat. What is
 //! decoded depends on the chunk alone, never on its neighbours, their number or their order.
 
+mod ahead;
 mod align;
 mod attempt;
 mod desk;

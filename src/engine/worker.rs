@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use super::desk::{Desk, Model, Window};
 use super::seats::Seats;
 use super::{ReleasePolicy, Stats, Task};
-use crate::backend::{Backend, RowInput, WindowInput};
+use crate::backend::{Backend, Chosen, RowInput, WindowInput};
 use crate::cancel::CancelToken;
 use crate::decode::{Alignment, Tokenizer};
 use crate::error::{Error, Result, caught};
@@ -35,6 +35,7 @@ pub struct Worker {
     pub(super) release: ReleasePolicy,
     mels: Vec<Vec<f32>>,
     logits: Vec<f32>,
+    pub(super) chosen: Vec<Chosen>,
     pub(super) alignments: Vec<Alignment>,
     pub(super) stats: Stats,
 }
@@ -60,6 +61,7 @@ impl Worker {
             release,
             mels: Vec::new(),
             logits: Vec::new(),
+            chosen: Vec::new(),
             alignments: Vec::new(),
             stats: Stats::default(),
         }
@@ -202,13 +204,24 @@ impl Worker {
         let slots: Vec<usize> = (0..self.desks.len())
             .filter(|&slot| self.desks[slot].as_ref().is_some_and(|desk| desk.missing_window().is_none()))
             .collect();
+        let can = self.backend.steps_ahead() > 0;
+        let goes_ahead = |slot: &usize| can && self.desks[*slot].as_ref().is_some_and(Desk::goes_ahead);
+        let (ahead, slots): (Vec<usize>, Vec<usize>) = slots.into_iter().partition(goes_ahead);
+        self.step(&slots)?;
+        self.go_ahead(&ahead)
+    }
+
+    fn step(&mut self, slots: &[usize]) -> Result<()> {
+        if slots.is_empty() {
+            return Ok(());
+        }
         let started = Instant::now();
         let mut logits = std::mem::take(&mut self.logits);
-        match not_short(self.feed(&slots, &mut logits))? {
-            Ok(()) => self.share(&slots, &mut logits),
+        match not_short(self.feed(slots, &mut logits))? {
+            Ok(()) => self.share(slots, &mut logits),
             // One after the other, to see whose fault it is.
             Err(_) => {
-                for &slot in &slots {
+                for &slot in slots {
                     match not_short(self.feed(&[slot], &mut logits))? {
                         Ok(()) => self.share(&[slot], &mut logits),
                         Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
@@ -260,16 +273,21 @@ impl Worker {
                 let (begun, falls_back) = desk.settle(seats, backend)?;
                 Ok((accepted + begun, falls_back))
             });
-            match outcome {
-                Ok((tokens, falls_back)) => {
-                    self.stats.tokens += tokens;
-                    self.stats.fallbacks += u64::from(falls_back);
-                    if falls_back {
-                        probe::reached("fallback", &self.signals.cancel);
-                    }
+            self.settled(slot, outcome);
+        }
+    }
+
+    /// Counts the tokens that a desk chose, and whether it went into another attempt.
+    pub(super) fn settled(&mut self, slot: usize, outcome: Result<(u64, bool)>) {
+        match outcome {
+            Ok((tokens, falls_back)) => {
+                self.stats.tokens += tokens;
+                self.stats.fallbacks += u64::from(falls_back);
+                if falls_back {
+                    probe::reached("fallback", &self.signals.cancel);
                 }
-                Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
             }
+            Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
         }
     }
 

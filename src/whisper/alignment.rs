@@ -110,7 +110,7 @@ impl Decoder {
             count += row.tokens.len();
         }
         let mut read = Vec::new();
-        self.layers_of(rows, caches, work, &mut |layer, query, work| {
+        self.layers_of(&self.rows(rows)?, caches, work, &mut |layer, query, work| {
             let heads: Vec<usize> =
                 listeners.heads.iter().filter(|head| head.0 == layer).map(|head| head.1).collect();
             for heads in heads.chunks(HEADS_TOGETHER) {

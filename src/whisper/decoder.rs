@@ -14,7 +14,7 @@ use super::kv_cache::KvCache;
 use super::layers::{FeedForward, LayerNorm};
 use super::work::Work;
 use crate::device::Kernels;
-use crate::device::kernels::{Matrix, Place, Then};
+use crate::device::kernels::{self, Matrix, Rows, Sees, Then};
 
 /// Tokens of one sequence.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,8 @@ impl Decoder {
         };
         Ok(Decoder {
             tokens: kernels.matrix(weights.get((config.vocab_size, width), "embed_tokens.weight")?)?,
-            positions: weights.get((config.max_target_positions, width), "embed_positions.weight")?,
+            positions: kernels
+                .tensor(weights.get((config.max_target_positions, width), "embed_positions.weight")?)?,
             layers: (0..config.decoder_layers).map(layer).collect::<Result<_>>()?,
             norm: LayerNorm::load(weights.pp("layer_norm"), width, kernels.clone())?,
             audio_len: config.max_source_positions,
@@ -72,7 +73,7 @@ impl Decoder {
     /// Computes the cross-attention's keys and values of encoded windows and keeps them in their slots.
     pub fn listen(&self, encoded: &Tensor, slots: &[usize], audio: &KvCache, work: &mut Work) -> Result<()> {
         let (windows, rows, width) = encoded.dims3()?;
-        let places: Vec<Place> = slots.iter().flat_map(|&slot| (0..rows).map(move |t| (slot, t))).collect();
+        let places = self.kernels.rows(Rows::of_slots(slots, rows), 0)?;
         let kv = work.wide.view((windows * rows, 2 * width))?;
         for (index, layer) in self.layers.iter().enumerate() {
             layer.cross.key_value.forward(encoded, Then::Keep, &kv.reshape((windows, rows, 2 * width))?)?;
@@ -90,7 +91,41 @@ impl Decoder {
         audio: &KvCache,
         work: &mut Work,
     ) -> Result<Tensor> {
-        self.layers_of(rows, (text, audio), work, &mut |_, _, _| Ok(()))
+        self.layers_of(&self.rows(rows)?, (text, audio), work, &mut |_, _, _| Ok(()))
+    }
+
+    /// Every token of the rows, end to end.
+    pub(super) fn rows(&self, rows: &[Row<'_>]) -> Result<Rows> {
+        let text_len = self.positions.dim(0)?;
+        let mut list = Vec::with_capacity(rows.iter().map(|row| row.tokens.len()).sum());
+        for row in rows {
+            if row.position + row.tokens.len() > text_len {
+                bail!("{} tokens at {} in a text of {text_len}", row.tokens.len(), row.position);
+            }
+            list.extend((row.position..).zip(row.tokens).map(|(position, &token)| kernels::Row {
+                token,
+                position: position as u32,
+                sequence: row.sequence as u32,
+                window: row.window as u32,
+            }));
+        }
+        self.kernels.rows(Rows::new(list), self.audio_len)
+    }
+
+    /// Makes all memory that steps of up to so many rows need, so that it does not move later.
+    pub fn reserve(&self, rows: usize, work: &mut Work) -> Result<()> {
+        let width = self.positions.dim(1)?;
+        work.x.view((rows, width))?;
+        work.narrow.view((rows, width))?;
+        work.wide.view((rows, self.inner.max(3 * width)))?;
+        work.logits.view((rows, self.tokens.out))?;
+        Ok(())
+    }
+
+    /// One more token of each sequence, and the scores of what may follow.
+    pub fn step(&self, rows: &Rows, text: &KvCache, audio: &KvCache, work: &mut Work) -> Result<Tensor> {
+        let outputs = self.layers_of(rows, (text, audio), work, &mut |_, _, _| Ok(()))?;
+        self.scores(&outputs, work)
     }
 
     pub(super) fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()> {
@@ -101,33 +136,28 @@ impl Decoder {
     /// `[tokens, width]`.
     pub(super) fn layers_of(
         &self,
-        rows: &[Row<'_>],
+        rows: &Rows,
         (text, audio): (&KvCache, &KvCache),
         work: &mut Work,
         asks: &mut dyn FnMut(usize, &Tensor, &mut Work) -> Result<()>,
     ) -> Result<Tensor> {
-        let (text_len, width) = self.positions.dims2()?;
-        let batch = Batch::new(rows, text_len, self.audio_len)?;
-        let count = batch.tokens.len();
+        let (count, width) = (rows.list.len(), self.positions.dim(1)?);
         let x = work.x.view((count, width))?;
         let narrow = work.narrow.view((count, width))?;
         let (qkv, query) = (work.wide.view((count, 3 * width))?, work.wide.view((count, width))?);
         let inner = work.wide.view((count, self.inner))?;
-        self.kernels.embed(&self.tokens, &batch.tokens, &x)?;
-        for (row, &position) in batch.positions.iter().enumerate() {
-            self.kernels.add(&self.positions.narrow(0, position, 1)?, &x.narrow(0, row, 1)?)?;
-        }
+        self.kernels.embed(&self.tokens, &self.positions, rows, &x)?;
         for (index, layer) in self.layers.iter().enumerate() {
             layer.attention.norm.forward(&x, &narrow)?;
             layer.attention.qkv.forward(&narrow, Then::Keep, &qkv)?;
-            text.store(index, &qkv, width, &batch.places)?;
-            text.attend(index, &qkv, &batch.reach, &narrow)?;
+            text.store(index, &qkv, width, rows)?;
+            text.attend(index, &qkv, rows, Sees::Text, &narrow)?;
             layer.attention.out.forward(&narrow, Then::Add, &x)?;
 
             layer.cross.norm.forward(&x, &narrow)?;
             layer.cross.query.forward(&narrow, Then::Keep, &query)?;
             asks(index, &query, work)?;
-            audio.attend(index, &query, &batch.audio, &narrow)?;
+            audio.attend(index, &query, rows, Sees::Audio(self.audio_len), &narrow)?;
             layer.cross.out.forward(&narrow, Then::Add, &x)?;
             layer.feed_forward.forward(&x, &narrow, &inner)?;
         }
@@ -139,43 +169,17 @@ impl Decoder {
     pub fn logits(&self, outputs: &Tensor, chosen: &[u32], work: &mut Work) -> Result<Tensor> {
         let all =
             outputs.dim(0)? == chosen.len() && chosen.iter().zip(0..).all(|(&chosen, row)| chosen == row);
-        let chosen_outputs = match all {
-            true => outputs.clone(),
-            false => outputs.index_select(&Tensor::from_slice(chosen, chosen.len(), outputs.device())?, 0)?,
-        };
-        let logits = work.logits.view((chosen.len(), self.tokens.out))?;
-        self.kernels.linear(&chosen_outputs, &self.tokens, None, Then::Keep, &logits)?;
-        Ok(logits)
-    }
-}
-
-/// The rows, token by token.
-struct Batch {
-    tokens: Vec<u32>,
-    positions: Vec<usize>,
-    /// Where each token's own keys and values go.
-    places: Vec<Place>,
-    /// How far each token sees its own text, itself included: nothing of what comes after it.
-    reach: Vec<Place>,
-    audio: Vec<Place>,
-}
-
-impl Batch {
-    fn new(rows: &[Row<'_>], text_len: usize, audio_len: usize) -> Result<Self> {
-        let mut batch =
-            Batch { tokens: vec![], positions: vec![], places: vec![], reach: vec![], audio: vec![] };
-        for row in rows {
-            if row.position + row.tokens.len() > text_len {
-                bail!("{} tokens at {} in a text of {text_len}", row.tokens.len(), row.position);
-            }
-            for (position, &token) in (row.position..).zip(row.tokens) {
-                batch.tokens.push(token);
-                batch.positions.push(position);
-                batch.places.push((row.sequence, position));
-                batch.reach.push((row.sequence, position + 1));
-                batch.audio.push((row.window, audio_len));
-            }
+        if all {
+            return self.scores(outputs, work);
         }
-        Ok(batch)
+        let picked = work.picked.view((chosen.len(), outputs.dim(1)?))?;
+        self.kernels.pick(outputs, chosen, &picked)?;
+        self.scores(&picked, work)
+    }
+
+    fn scores(&self, outputs: &Tensor, work: &mut Work) -> Result<Tensor> {
+        let logits = work.logits.view((outputs.dim(0)?, self.tokens.out))?;
+        self.kernels.linear(outputs, &self.tokens, None, Then::Keep, &logits)?;
+        Ok(logits)
     }
 }

@@ -19,6 +19,7 @@ pub struct Encoder {
     positions: Tensor,
     layers: Vec<Layer>,
     norm: LayerNorm,
+    bins: usize,
     heads: usize,
     /// Width of the feed-forward's inside.
     inner: usize,
@@ -44,21 +45,30 @@ impl Encoder {
         Ok(Encoder {
             conv1: convolution(weights.pp("conv1"), config.num_mel_bins, width, &kernels)?,
             conv2: convolution(weights.pp("conv2"), width, width, &kernels)?,
-            positions: weights.get((config.max_source_positions, width), "embed_positions.weight")?,
+            positions: kernels
+                .tensor(weights.get((config.max_source_positions, width), "embed_positions.weight")?)?,
             layers: (0..config.encoder_layers).map(layer).collect::<Result<_>>()?,
             norm: LayerNorm::load(weights.pp("layer_norm"), width, kernels.clone())?,
+            bins: config.num_mel_bins,
             heads: config.encoder_attention_heads,
             inner: config.encoder_ffn_dim,
             kernels,
         })
     }
 
-    /// `[windows, bins, frames]` → `[windows, frames / 2, width]`, which lies in `work.narrow`.
-    pub fn forward(&self, mel: &Tensor, work: &mut Work) -> Result<Tensor> {
-        let (windows, _, frames) = mel.dims3()?;
+    /// Windows of `[bins, frames]` → `[windows, frames / 2, width]`, which lies in `work.narrow`.
+    pub fn forward(&self, mel: &[&[f32]], work: &mut Work) -> Result<Tensor> {
         let (rows, width) = self.positions.dims2()?;
+        let (windows, frames) = (mel.len(), 2 * rows);
+        // The largest first, so that nothing moves in between.
+        work.wide.view((windows, rows, self.inner.max(3 * width)))?;
+        work.narrow.view(windows * (rows * width).max(frames * self.bins))?;
+        let read = work.mel.view((windows, self.bins, frames))?;
+        self.kernels.write(mel, &read)?;
+        let heard = work.narrow.view((windows, frames, self.bins))?;
+        self.kernels.turn(&read, &heard)?;
         let convolved = work.wide.view((windows, frames, width))?;
-        self.conv1.convolve(&mel.transpose(1, 2)?.contiguous()?, 1, &convolved)?;
+        self.conv1.convolve(&heard, 1, &convolved)?;
         let x = work.x.view((windows, rows, width))?;
         self.conv2.convolve(&convolved, 2, &x)?;
         self.kernels.add(&self.positions, &x)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::Kernels;
-use crate::device::kernels::{KeysValues, Place};
+use crate::device::kernels::{KeysValues, Place, Rows, Sees};
 
 /// Of every layer. What a slot holds beyond what was stored is old.
 #[derive(Debug)]
@@ -38,12 +38,12 @@ impl KvCache {
     }
 
     /// Stores the keys and values that stand side by side in `x` from `column` on.
-    pub fn store(&self, layer: usize, x: &Tensor, column: usize, places: &[Place]) -> Result<()> {
-        self.kernels.store(&self.layers[layer], x, column, places)
+    pub fn store(&self, layer: usize, x: &Tensor, column: usize, rows: &Rows) -> Result<()> {
+        self.kernels.store(&self.layers[layer], x, column, rows)
     }
 
-    pub fn attend(&self, layer: usize, q: &Tensor, reach: &[Place], y: &Tensor) -> Result<()> {
-        self.kernels.cached_attention(q, &self.layers[layer], reach, y)
+    pub fn attend(&self, layer: usize, q: &Tensor, rows: &Rows, sees: Sees, y: &Tensor) -> Result<()> {
+        self.kernels.cached_attention(q, &self.layers[layer], rows, sees, y)
     }
 
     /// How the rows of `q` weigh the first entries of a slot.

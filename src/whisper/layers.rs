@@ -17,7 +17,7 @@ pub struct Linear {
 
 impl Linear {
     pub fn new(weight: Tensor, bias: Tensor, kernels: Arc<dyn Kernels>) -> Result<Self> {
-        Ok(Linear { weight: kernels.matrix(weight)?, bias, kernels })
+        Ok(Linear { weight: kernels.matrix(weight)?, bias: kernels.tensor(bias)?, kernels })
     }
 
     pub fn load(
@@ -48,7 +48,8 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     pub fn load(weights: VarBuilder<'_>, width: usize, kernels: Arc<dyn Kernels>) -> Result<Self> {
-        Ok(LayerNorm { weight: weights.get(width, "weight")?, bias: weights.get(width, "bias")?, kernels })
+        let part = |name| kernels.tensor(weights.get(width, name)?);
+        Ok(LayerNorm { weight: part("weight")?, bias: part("bias")?, kernels })
     }
 
     pub fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {

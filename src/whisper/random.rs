@@ -4,6 +4,7 @@
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
+use rayon::prelude::*;
 
 use super::config::Config;
 
@@ -32,9 +33,9 @@ impl Numbers {
     }
 }
 
-/// Random weights for a configuration.
-pub fn weights(dtype: DType, device: &Device) -> VarBuilder<'static> {
-    VarBuilder::from_backend(Box::new(RandomWeights), dtype, device.clone()).pp("model")
+/// Random weights for a configuration, on the host.
+pub fn weights(dtype: DType) -> VarBuilder<'static> {
+    VarBuilder::from_backend(Box::new(RandomWeights), dtype, Device::Cpu).pp("model")
 }
 
 struct RandomWeights;
@@ -69,7 +70,7 @@ fn random_values(name: &str, shape: &Shape) -> Vec<f32> {
         _ => (0.0, (3.464_101_6 / (fan_in as f64).sqrt()) as f32),
     };
     let numbers = Numbers::of(name);
-    (0..shape.elem_count()).map(|i| offset + numbers.uniform(i) * scale).collect()
+    (0..shape.elem_count()).into_par_iter().map(|i| offset + numbers.uniform(i) * scale).collect()
 }
 
 /// Whisper's fixed positions of the audio: sines in the first half of the columns, cosines in the second.

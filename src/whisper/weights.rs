@@ -1,4 +1,5 @@
-//! safetensors → tensors on a device. Files are mapped, not read, so loading needs no second copy of them.
+//! safetensors → tensors on the host, in the dtype to compute in. Files are mapped, not read; what becomes of each
+//! tensor on the device is the kernels' affair, so that it goes there once.
 
 #![expect(unsafe_code, reason = "mapping a file of weights into memory")]
 
@@ -17,13 +18,15 @@ pub enum Weights<'a> {
 
 impl<'a> Weights<'a> {
     /// The builder of the network's parts, standing where `encoder` and `decoder` are.
-    pub fn open(&self, dtype: DType, device: &Device) -> Result<VarBuilder<'a>> {
+    pub fn open(&self, dtype: DType) -> Result<VarBuilder<'a>> {
         let root = match self {
             // SAFETY: the mapping is read while this function's caller builds the network. Files of a
             // checkpoint are replaced by renaming, in the hub's cache and by every tool we know, never
             // rewritten in place.
-            Weights::Files(paths) => unsafe { VarBuilder::from_mmaped_safetensors(paths, dtype, device)? },
-            Weights::Bytes(bytes) => VarBuilder::from_slice_safetensors(bytes, dtype, device)?,
+            Weights::Files(paths) => unsafe {
+                VarBuilder::from_mmaped_safetensors(paths, dtype, &Device::Cpu)?
+            },
+            Weights::Bytes(bytes) => VarBuilder::from_slice_safetensors(bytes, dtype, &Device::Cpu)?,
         };
         // Checkpoints of the bare model, without the head, lack the prefix.
         let prefixed = root.contains_tensor("model.decoder.embed_tokens.weight");

@@ -11,15 +11,29 @@ pub struct Work {
     pub narrow: Buffer,
     /// What is wider than that: projections, the inside of a feed-forward, the first convolution.
     pub wide: Buffer,
+    /// A few rows of the decoder's output.
+    pub picked: Buffer,
+    /// Of f32, as all that follow: scores.
     pub logits: Buffer,
     /// How a few heads weigh what they hear.
     pub weights: Buffer,
+    /// Windows as they come.
+    pub mel: Buffer,
 }
 
 impl Work {
     pub fn new(dtype: DType, device: &Device) -> Self {
-        let buffer = || Buffer { memory: None, dtype, device: device.clone() };
-        Work { x: buffer(), narrow: buffer(), wide: buffer(), logits: buffer(), weights: buffer() }
+        let of = |dtype| Buffer { memory: None, dtype, device: device.clone() };
+        let (buffer, f32s) = (|| of(dtype), || of(DType::F32));
+        Work {
+            x: buffer(),
+            narrow: buffer(),
+            wide: buffer(),
+            picked: buffer(),
+            logits: f32s(),
+            weights: f32s(),
+            mel: f32s(),
+        }
     }
 }
 

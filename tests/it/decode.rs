@@ -201,9 +201,18 @@ fn assert_segment(what: &str, ours: &Segment, theirs: &Value) {
     assert_near(what, ours.no_speech_prob, &theirs[8]);
 }
 
-/// Every path of the decoding is gone through by these cases; how often is asserted at the end.
 #[test]
 fn segments_equal_openai_whispers_on_scripted_logits() {
+    scripted_cases(0);
+}
+
+#[test]
+fn segments_equal_openai_whispers_where_sequences_choose_for_themselves() {
+    scripted_cases(5);
+}
+
+/// Every path of the decoding is gone through by these cases; how often is asserted at the end.
+fn scripted_cases(steps_ahead: usize) {
     let (multilingual, english) = (multilingual(), english());
     let cases = read_json("fixtures/decode/scripted.json");
     let mut all_windows = Vec::new();
@@ -213,7 +222,7 @@ fn segments_equal_openai_whispers_on_scripted_logits() {
         let frames = case["frames"].as_u64().unwrap() as usize;
         let options = options(&case["options"]);
         let tokenizer = if case["english"] == true { &english } else { &multilingual };
-        let backend = backend_for(tokenizer.n_vocab(), seed, 6);
+        let backend = backend_for(tokenizer.n_vocab(), seed, 6).choosing(steps_ahead);
         let decoded = run(backend, frames, &options, tokenizer).unwrap();
         let windows = &decoded.windows;
         let expected = case["segments"].as_array().unwrap();
@@ -260,6 +269,7 @@ fn the_number_of_slots_changes_nothing() {
     let one = with_slots(1);
     assert!(!one.segments.is_empty());
     assert_eq!(one, with_slots(2));
+    assert_eq!(one, run(backend(5, 3).choosing(7), 6_000, &options, &tokenizer).unwrap());
     assert_eq!(one, with_slots(5));
     let other = DecodeOptions { seed: 1, ..options.clone() };
     assert_ne!(one.text, run(backend(5, 5), 6_000, &other, &tokenizer).unwrap().text);

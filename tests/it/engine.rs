@@ -21,12 +21,14 @@ use crate::recording::{Part, decode};
 
 const SPEC: ModelSpec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
 
+/// Every other of them has sequences that choose for themselves, for some steps.
 fn scripted(seed: u64, windows: usize, sequences: usize) -> Scripted {
     let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
         scripted_logits(seed, mel, tokens, row);
         Ok(())
     };
-    Scripted::new(SPEC, Capacity { windows, sequences }, Box::new(rule))
+    let steps_ahead = if (windows + sequences) % 2 == 0 { 0 } else { 1 + seed as usize % 9 };
+    Scripted::new(SPEC, Capacity { windows, sequences }, Box::new(rule)).choosing(steps_ahead)
 }
 
 fn start(backend: Scripted, cancel: &CancelToken) -> Engine {
@@ -112,6 +114,7 @@ proptest! {
         recordings in prop::collection::vec((1usize..5, any::<bool>(), 0u8..8), 1..7),
         cancel_after in prop::option::of(0usize..200),
         beams: bool,
+        steps_ahead in 0usize..6,
     ) {
         let options = Arc::new(searching(beams && extra >= 2));
         let cancel = CancelToken::new();
@@ -127,7 +130,7 @@ proptest! {
             scripted_logits(seed, mel, tokens, row);
             Ok(())
         };
-        let backend = Scripted::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule));
+        let backend = Scripted::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule)).choosing(steps_ahead);
         let engine = start(backend, &cancel);
         let (sender, events) = unbounded();
         let mut expected = HashMap::new();

@@ -63,8 +63,8 @@ fn random_model(size: &str, shape: &Shape, capacity: Capacity) -> (Config, Candl
     };
     let true_shape = (config.d_model, config.num_mel_bins, config.vocab_size);
     assert_eq!(true_shape, (shape.d_model, shape.num_mel_bins, shape.vocab_size));
-    let weights = random::weights(DType::F32, &Device::Cpu);
-    (config.clone(), CandleBackend::new(config, weights, capacity).unwrap())
+    let weights = random::weights(DType::F32);
+    (config.clone(), CandleBackend::new(config, weights, &Device::Cpu, capacity).unwrap())
 }
 
 #[track_caller]
@@ -167,8 +167,8 @@ fn demo(capacity: Capacity) -> (Config, CandleBackend) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
     let config = Config::from_json(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
     let file = [folder.join("model.safetensors")];
-    let weights = Weights::Files(&file).open(DType::F32, &Device::Cpu).unwrap();
-    (config.clone(), CandleBackend::new(config, weights, capacity).unwrap())
+    let weights = Weights::Files(&file).open(DType::F32).unwrap();
+    (config.clone(), CandleBackend::new(config, weights, &Device::Cpu, capacity).unwrap())
 }
 
 #[test]

@@ -74,8 +74,8 @@ pub fn demo(windows: usize, sequences: usize) -> Engine {
     let config = Config::from_json(&read("config.json")).unwrap();
     let tokenizer = Tokenizer::from_json(&read("tokenizer.json"), config.vocab_size).unwrap();
     let file = [root("models/demo/model.safetensors")];
-    let weights = Weights::Files(&file).open(DType::F32, &Device::Cpu).unwrap();
-    let backend = CandleBackend::new(config, weights, Capacity { windows, sequences }).unwrap();
+    let weights = Weights::Files(&file).open(DType::F32).unwrap();
+    let backend = CandleBackend::new(config, weights, &Device::Cpu, Capacity { windows, sequences }).unwrap();
     Engine::start(Box::new(backend), Arc::new(tokenizer), ReleasePolicy::default(), &CancelToken::new())
         .unwrap()
 }

@@ -13,9 +13,9 @@ mod tile;
 
 use std::ops::{Deref, Range};
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Storage, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, InplaceOp2, Layout, Result, Storage, Tensor, bail};
 
-use super::kernels::{Kernels, KeysValues, Matrix, Place, Then};
+use super::kernels::{Kernels, KeysValues, Matrix, Place, Row, Rows, Sees, Then};
 use cached::CacheShape;
 use linear::Product;
 
@@ -34,16 +34,48 @@ impl Kernels for Cpu {
         Ok(Matrix { values: Tensor::from_vec(packed, shape, &Device::Cpu)?, out, width })
     }
 
-    fn embed(&self, table: &Matrix, tokens: &[u32], y: &Tensor) -> Result<()> {
+    fn write(&self, values: &[&[f32]], y: &Tensor) -> Result<()> {
+        y.inplace_op1(&Overwrite(values))
+    }
+
+    fn embed(&self, table: &Matrix, positions: &Tensor, rows: &Rows, y: &Tensor) -> Result<()> {
         let (width, panel) = (table.width, linear::PANEL);
-        if let Some(token) = tokens.iter().find(|&&token| token as usize >= table.out) {
-            bail!("embedding: no token {token} among {}", table.out);
+        let positions = values(positions)?;
+        let beyond = |row: &&Row| {
+            row.token as usize >= table.out || (row.position as usize + 1) * width > positions.len()
+        };
+        if let Some(row) = rows.list.iter().find(beyond) {
+            bail!("embedding: {row:?} of {} tokens and {} positions", table.out, positions.len() / width);
         }
         into(y, &table.values, |table, y| {
-            for (y, &token) in y.chunks_exact_mut(width).zip(tokens) {
-                let (index, lane) = (token as usize / panel, token as usize % panel);
+            for (y, row) in y.chunks_exact_mut(width).zip(&rows.list) {
+                let (index, lane) = (row.token as usize / panel, row.token as usize % panel);
                 let column = table[index * panel * width + lane..].iter().step_by(panel);
-                y.iter_mut().zip(column).for_each(|(y, x)| *y = *x);
+                let position = &positions[row.position as usize * width..];
+                y.iter_mut().zip(column).zip(position).for_each(|((y, x), position)| *y = x + position);
+            }
+            Ok(())
+        })
+    }
+
+    fn pick(&self, x: &Tensor, chosen: &[u32], y: &Tensor) -> Result<()> {
+        let (rows, width) = x.dims2()?;
+        if chosen.iter().any(|&row| row as usize >= rows) || y.elem_count() != chosen.len() * width {
+            bail!("pick: {chosen:?} of {rows} rows to {:?}", y.shape());
+        }
+        into(y, x, |x, y| {
+            for (y, &row) in y.chunks_exact_mut(width).zip(chosen) {
+                y.copy_from_slice(&x[row as usize * width..][..width]);
+            }
+            Ok(())
+        })
+    }
+
+    fn turn(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        let (_, rows, columns) = x.dims3()?;
+        into(y, x, |x, y| {
+            for (x, y) in x.chunks_exact(rows * columns).zip(y.chunks_exact_mut(rows * columns)) {
+                pointwise::turn(x, y, rows, columns);
             }
             Ok(())
         })
@@ -137,8 +169,8 @@ impl Kernels for Cpu {
         Ok(KeysValues { keys: make(layout.keys().size())?, values: make(layout.values().size())?, shape })
     }
 
-    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, places: &[Place]) -> Result<()> {
-        let (columns, shape) = (x.dims2()?.1, CacheShape::from(cache.shape));
+    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, rows: &Rows) -> Result<()> {
+        let (columns, shape, places) = (x.dims2()?.1, CacheShape::from(cache.shape), &rows.places);
         into(&cache.keys, x, |x, keys| {
             cached::store(keys, shape.keys(), shape, (x, columns, column), places)
         })?;
@@ -155,10 +187,18 @@ impl Kernels for Cpu {
         into(values, keys, |_, values| cached::copy(values, shape.values(), shape, (from, to), &entries))
     }
 
-    fn cached_attention(&self, q: &Tensor, cache: &KeysValues, reach: &[Place], y: &Tensor) -> Result<()> {
+    fn cached_attention(
+        &self,
+        q: &Tensor,
+        cache: &KeysValues,
+        rows: &Rows,
+        sees: Sees,
+        y: &Tensor,
+    ) -> Result<()> {
         let columns = q.dims2()?.1;
+        let reach: Vec<Place> = rows.list.iter().map(|row| sees.reach(row)).collect();
         let (keys, entries) = (values(&cache.keys)?, values(&cache.values)?);
-        into(y, q, |q, y| cached::attend(q, columns, &keys, &entries, cache.shape.into(), reach, y))
+        into(y, q, |q, y| cached::attend(q, columns, &keys, &entries, cache.shape.into(), &reach, y))
     }
 
     fn cached_weights(
@@ -238,5 +278,28 @@ impl<F: Fn(&[f32], &mut [f32]) -> Result<()>> InplaceOp2 for Into<F> {
             (CpuStorage::F32(x), CpuStorage::F32(y)) => (self.0)(&x[from], &mut y[to]),
             _ => bail!("the CPU's kernels take f32 tensors"),
         }
+    }
+}
+
+struct Overwrite<'a>(&'a [&'a [f32]]);
+
+impl InplaceOp1 for Overwrite<'_> {
+    fn name(&self) -> &'static str {
+        "writing values of the host"
+    }
+
+    fn cpu_fwd(&self, y: &mut CpuStorage, to: &Layout) -> Result<()> {
+        let to = range(y, to)?;
+        let CpuStorage::F32(y) = y else { bail!("the CPU's kernels take f32 tensors") };
+        let mut rest = &mut y[to];
+        for values in self.0 {
+            if values.len() > rest.len() {
+                bail!("{} values to write where there is room for {}", values.len(), rest.len());
+            }
+            let (part, behind) = rest.split_at_mut(values.len());
+            part.copy_from_slice(values);
+            rest = behind;
+        }
+        Ok(())
     }
 }

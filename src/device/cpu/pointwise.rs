@@ -32,6 +32,19 @@ pub fn add(y: &mut [f32], rows: &[f32]) {
     }
 }
 
+/// A matrix `[rows, columns]` turned over its diagonal.
+pub fn turn(x: &[f32], y: &mut [f32], rows: usize, columns: usize) {
+    // A few rows at a time, so that the lines of both stay in the cache.
+    for first in (0..rows).step_by(16) {
+        let some = first..rows.min(first + 16);
+        for (column, y) in y.chunks_exact_mut(rows).enumerate() {
+            for row in some.clone() {
+                y[row] = x[row * columns + column];
+            }
+        }
+    }
+}
+
 /// Layer normalisation of the rows of `x`, each as wide as `weight` and `bias`.
 pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     let (arch, width) = (Arch::new(), weight.len());

@@ -72,12 +72,17 @@ fn graph_value(context: &CudaContext, attribute: sys::CUgraphMem_attribute) -> R
 
 /// Whether the driver, or a library that asked it, had no memory left.
 pub(super) fn is_exhausted(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    use candle_core::cuda_backend::{CudaError, cudarc::cublas};
+    use candle_core::cuda_backend::{
+        CudaError,
+        cudarc::{cublas, cublaslt},
+    };
     match cause.downcast_ref::<CudaError>() {
         Some(CudaError::Cuda(error) | CudaError::Load { cuda: error, .. }) => {
             error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY
         }
         Some(CudaError::Cublas(error)) => error.0 == cublas::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED,
-        _ => false,
+        _ => cause
+            .downcast_ref::<crate::device::cuda::LibraryError>()
+            .is_some_and(|error| error.0 == cublaslt::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED),
     }
 }

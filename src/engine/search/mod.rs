@@ -4,7 +4,7 @@ mod beams;
 mod samples;
 
 use super::seats::Seats;
-use crate::backend::{Backend, RowInput};
+use crate::backend::{AheadInput, Backend, Chosen, RowInput};
 use crate::decode::sequence::Status;
 use crate::decode::{self, Chunk, Hypothesis, WindowRequest};
 use crate::error::{Error, Result};
@@ -15,6 +15,22 @@ pub trait Searching: Send {
 
     /// Takes a row of logits for each of them, and counts the tokens chosen.
     fn accept(&mut self, logits: &mut [f32]) -> Result<u64>;
+
+    /// Whether its sequences can choose their own tokens; only then are the next two called.
+    fn goes_ahead(&self) -> bool {
+        false
+    }
+
+    /// Every running sequence.
+    fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>) {
+        let _ = (window, steps, out);
+    }
+
+    /// Takes from the front what each of them chose, and counts the tokens.
+    fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
+        let _ = chosen;
+        Ok(0)
+    }
 
     /// Lets sequences begin or move for whom there are seats, and counts the tokens chosen.
     fn seat(&mut self, stage: &mut Stage<'_>) -> Result<u64>;

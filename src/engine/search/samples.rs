@@ -2,8 +2,8 @@
 //! soon as seats are free, or follow on the first one's seat. How many ran at a time does not show in what they say.
 
 use super::{Searching, Stage, not_broken};
-use crate::backend::RowInput;
-use crate::decode::sequence::{Sequence, Status};
+use crate::backend::{AheadInput, Chosen, RowInput};
+use crate::decode::sequence::{Sequence, Standing, Status};
 use crate::decode::{Chunk, Hypothesis, WindowRequest};
 use crate::engine::seats::Seats;
 use crate::error::Result;
@@ -69,6 +69,50 @@ impl Searching for Samples {
             candidate.advance(row)?;
         }
         Ok(running.len() as u64)
+    }
+
+    fn goes_ahead(&self) -> bool {
+        let mut running = self.candidates.iter().filter(|c| c.runs_at().is_some()).peekable();
+        running.peek().is_some() && running.all(|candidate| candidate.sequence.standing(0).is_some())
+    }
+
+    fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>) {
+        for candidate in &self.candidates {
+            if let (Some(sequence), Some(standing)) =
+                (candidate.runs_at(), candidate.sequence.standing(steps))
+            {
+                let (position, last) = candidate.sequence.last();
+                let Standing { rules, sampled, temperature, left, draws } = standing;
+                let token = last[0];
+                out.push(AheadInput {
+                    sequence,
+                    window,
+                    position,
+                    token,
+                    rules,
+                    sampled,
+                    temperature,
+                    left,
+                    draws,
+                });
+            }
+        }
+    }
+
+    fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
+        let mut tokens = 0;
+        for candidate in self.candidates.iter_mut().filter(|candidate| candidate.runs_at().is_some()) {
+            let Some((own, rest)) = chosen.split_first() else { break };
+            *chosen = rest;
+            for &(token, log_prob) in own {
+                candidate.is_done = not_broken(candidate.sequence.take(token, log_prob))? == Status::Finished;
+                tokens += 1;
+                if candidate.is_done {
+                    break;
+                }
+            }
+        }
+        Ok(tokens)
     }
 
     /// They may end with their first token, so it goes on until nobody can begin.

@@ -1,0 +1,108 @@
+//! Sequences that choose their own tokens on a device that can do that.
+
+use std::sync::{Arc, Weak};
+
+use candle_core::Result;
+
+use super::super::{AheadInput, Chosen};
+use super::CandleBackend;
+use crate::decode::rules::Rules;
+use crate::device::ahead::{Choice, Going, NEVER, NONE, NOT_FIRST, RuleSet, TokenRules};
+use crate::device::kernels::Row;
+use crate::whisper::Work;
+
+/// The rules of the chunks in work, as the device takes them.
+#[derive(Debug, Default)]
+pub struct KnownRules(Vec<(Weak<Rules>, Arc<TokenRules>)>);
+
+impl KnownRules {
+    /// None if they look at more than the last tokens.
+    fn of(&mut self, rules: &Arc<Rules>, n_vocab: usize) -> Option<Arc<TokenRules>> {
+        let known = self.0.iter().find(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(rules)));
+        if let Some((_, made)) = known {
+            return Some(Arc::clone(made));
+        }
+        let made = token_rules(rules, n_vocab)?;
+        self.0.retain(|(rules, _)| rules.strong_count() > 0);
+        // Chunks of one recording have rules of their own that say the same.
+        let same = self.0.iter().find(|(_, other)| **other == made).map(|(_, other)| Arc::clone(other));
+        let made = same.unwrap_or_else(|| Arc::new(made));
+        self.0.push((Arc::downgrade(rules), Arc::clone(&made)));
+        Some(made)
+    }
+}
+
+fn token_rules(rules: &Rules, n_vocab: usize) -> Option<TokenRules> {
+    let table = rules.table()?;
+    let mut mask = vec![0; n_vocab];
+    for (tokens, bit) in [(table.never, NEVER), (table.not_first, NOT_FIRST)] {
+        for &token in tokens {
+            if let Some(mask) = mask.get_mut(token as usize) {
+                *mask |= bit;
+            }
+        }
+    }
+    let set = RuleSet {
+        eot: table.eot,
+        begin: table.begin as u32,
+        no_timestamps: table.no_timestamps.map_or(NONE, |token| token as u32),
+        end: table.end.min(n_vocab) as u32,
+        last_initial: table.last_initial.map_or(NONE, |token| token as u32),
+        timestamps: u32::from(table.no_timestamps.is_some()),
+        mask: 0,
+        unused: 0,
+    };
+    Some(TokenRules { set, mask })
+}
+
+fn going(input: &AheadInput<'_>, rules: Arc<TokenRules>) -> Going {
+    let sampled = input.sampled;
+    let from_end = |back: usize| sampled.len().checked_sub(back).map_or(NONE, |at| sampled[at]);
+    let is_stamp = |token: &&u32| rules.set.timestamps != 0 && **token >= rules.set.begin;
+    Going {
+        row: Row {
+            token: input.token,
+            position: input.position as u32,
+            sequence: input.sequence as u32,
+            window: input.window as u32,
+        },
+        choice: Choice {
+            rules: 0,
+            sampled: sampled.len() as u32,
+            last: from_end(1),
+            before: from_end(2),
+            last_stamp: sampled.iter().rfind(is_stamp).copied().unwrap_or(NONE),
+            left: input.left as u32,
+            step: 0,
+            temperature: input.temperature,
+        },
+        rules,
+        draws: input.draws.clone(),
+    }
+}
+
+impl CandleBackend {
+    pub(super) fn run_ahead(&mut self, inputs: &[AheadInput<'_>], chosen: &mut Vec<Chosen>) -> Result<()> {
+        let mut all = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let Some(rules) = self.rules.of(input.rules, self.spec.n_vocab) else {
+                candle_core::bail!("rules that the device does not know");
+            };
+            all.push(going(input, rules));
+        }
+        let Some(ahead) = self.kernels.ahead() else {
+            candle_core::bail!("the device cannot choose");
+        };
+        let (decoder, text, audio) = (&self.model.decoder, &self.text, &self.audio);
+        // What is recorded knows where its memory lies, so it has memory of its own.
+        let work = match &mut self.ahead {
+            Some(work) => work,
+            none => {
+                let mut work = Work::new(self.dtype, &self.device);
+                decoder.reserve(ahead.rows_for(self.capacity.sequences), &mut work)?;
+                none.insert(work)
+            }
+        };
+        ahead.run(&all, &mut |rows| decoder.step(rows, text, audio, work), chosen)
+    }
+}

@@ -1,0 +1,70 @@
+//! Steps of sequences that choose their own tokens where the scores are.
+
+use std::time::Instant;
+
+use super::worker::{Worker, fail, not_short};
+use crate::backend::AheadInput;
+use crate::error::{Error, Result, caught};
+use crate::probe;
+
+impl Worker {
+    /// A few steps for all sequences that need nobody to look at their scores. The error is that memory is short.
+    pub(super) fn go_ahead(&mut self, slots: &[usize]) -> Result<()> {
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let outcome = match not_short(self.run_ahead(slots))? {
+            Ok(()) => {
+                self.take_chosen(slots);
+                Ok(())
+            }
+            // One after the other, to see whose fault it is.
+            Err(_) => slots.iter().try_for_each(|&slot| {
+                match not_short(self.run_ahead(&[slot]))? {
+                    Ok(()) => self.take_chosen(&[slot]),
+                    Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
+                }
+                Ok(())
+            }),
+        };
+        self.stats.decoding += started.elapsed().as_secs_f64();
+        outcome
+    }
+
+    fn run_ahead(&mut self, slots: &[usize]) -> Result<()> {
+        let mut inputs: Vec<AheadInput<'_>> = Vec::new();
+        let steps = self.backend.steps_ahead();
+        for desk in slots.iter().filter_map(|&slot| self.desks[slot].as_ref()) {
+            desk.ahead(steps, &mut inputs);
+        }
+        let (backend, cancel, chosen) = (&mut *self.backend, &self.signals.cancel, &mut self.chosen);
+        caught("decoding", || {
+            probe::reached("step", cancel);
+            backend.go_ahead(&inputs, chosen)
+        })?;
+        if chosen.len() != inputs.len() || chosen.iter().any(Vec::is_empty) {
+            return Err(Error::compute("decoding", "the model chose no token"));
+        }
+        self.stats.steps += chosen.iter().map(Vec::len).max().unwrap_or(0) as u64;
+        self.stats.rows += chosen.iter().map(Vec::len).sum::<usize>() as u64;
+        Ok(())
+    }
+
+    /// Gives each of the desks what its sequences chose.
+    fn take_chosen(&mut self, slots: &[usize]) {
+        let all = std::mem::take(&mut self.chosen);
+        let mut rest = all.as_slice();
+        for &slot in slots {
+            let Some(desk) = &mut self.desks[slot] else { continue };
+            let (seats, backend) = (&mut self.seats, &mut *self.backend);
+            let outcome = caught("decoding", || {
+                let taken = desk.take_chosen(&mut rest)?;
+                let (begun, falls_back) = desk.settle(seats, backend)?;
+                Ok((taken + begun, falls_back))
+            });
+            self.settled(slot, outcome);
+        }
+        self.chosen = all;
+    }
+}
