@@ -64,9 +64,9 @@ template <> __device__ __forceinline__ void attend(const Part<float>& part, int 
                          int rows, int heads, int head, float scale) {                                             \
         SHARED(uint4, buffer, ATTENTION_WORDS);                                                                    \
         (void)heads;                                                                                               \
-        attend(part_of(q, q_stride, keys, values, entry_stride, head_stride, slot_stride, y, y_stride, tiles,      \
-                       rows, head, scale),                                                                         \
-               head, static_cast<uint4*>(buffer));                                                                 \
+        const Part<T> part = part_of(q, q_stride, keys, values, entry_stride, head_stride, slot_stride, y,         \
+                                     y_stride, tiles, rows, head, scale);                                          \
+        if (part.rows > 0) attend(part, head, static_cast<uint4*>(buffer));                                        \
     }                                                                                                              \
-    EXPORT(attention_##type)
+    EXPORT(attention_##type, ATTENTION_WARPS * 32, ATTENTION_WARPS * 32)
 EACH_TYPE(EXPORT_ATTENTION)

@@ -173,19 +173,21 @@ __device__ __forceinline__ void cached(const T* q, int q_stride, const T* keys, 
 template <typename T>
 __device__ __forceinline__ void cached_join(const float* partial, T* y, const Row* rows, int heads, int head,
                                             int splits) {
-    const int h = blockIdx.x, r = blockIdx.y, d = threadIdx.x;
-    if (d >= head) return;
-    const bool idle = rows[r].sequence == NONE;
-    partial += (Count(r) * heads + h) * splits * (head + 2);
-    float max = NO_SCORE, sum = 0.0f, heard = 0.0f;
-    for (int s = 0; s < splits && !idle; ++s) max = fmaxf(max, partial[Count(s) * (head + 2)]);
-    for (int s = 0; s < splits && !idle; ++s) {
-        const float* told = partial + Count(s) * (head + 2);
-        const float factor = power_of_2(told[0] - max);
-        sum += told[1] * factor;
-        heard += told[2 + d] * factor;
+    const int h = blockIdx.x, r = blockIdx.y;
+    const int told = rows[r].sequence == NONE ? 0 : splits, step = head + 2;
+    partial += (Count(r) * heads + h) * splits * step;
+    y += (Count(r) * heads + h) * head;
+    float max = NO_SCORE;
+    for (int s = 0; s < told; ++s) max = fmaxf(max, partial[s * step]);
+    for (int d = threadIdx.x; d < head; d += blockDim.x) {
+        float sum = 0.0f, heard = 0.0f;
+        for (int s = 0; s < told; ++s) {
+            const float factor = power_of_2(partial[s * step] - max);
+            sum += partial[s * step + 1] * factor;
+            heard += partial[s * step + 2 + d] * factor;
+        }
+        y[d] = narrow<T>(sum == 0.0f ? 0.0f : heard / sum);
     }
-    y[(Count(r) * heads + h) * head + d] = narrow<T>(sum == 0.0f ? 0.0f : heard / sum);
 }
 
 #define EXPORT_CACHED(T, type)                                                                                     \
@@ -197,12 +199,12 @@ __device__ __forceinline__ void cached_join(const float* partial, T* y, const Ro
         cached(q, q_stride, keys, values, rows, own, audio_len, y, partial, heads, head, len, scale, splits,       \
                scratch);                                                                                           \
     }                                                                                                              \
-    EXPORT(cached_##type)                                                                                          \
+    EXPORT(cached_##type, 128, 128)                                                                                          \
     extern "C" __global__ void __launch_bounds__(128)                                                              \
         cached_join_##type(const float* partial, T* y, const Row* rows, int own, int heads, int head,              \
                            int splits) {                                                                           \
         (void)own;                                                                                                 \
         cached_join(partial, y, rows, heads, head, splits);                                                        \
     }                                                                                                              \
-    EXPORT(cached_join_##type)
+    EXPORT(cached_join_##type, 32, 128)
 EACH_TYPE(EXPORT_CACHED)

@@ -45,7 +45,7 @@ __device__ __forceinline__ void copy(T* cache, int from, int to, int first, int 
 }
 
 constexpr int MOST_HEAD = 128;
-constexpr int WEIGHTS_WARPS = 4;
+constexpr int WEIGHTS_WARPS = 8;
 
 // y[c, r, e]: how row r of `q` weighs the first `seen` entries of a slot for head heads_chosen[c], the softmax of the
 // scaled products; each row sums to 1.
@@ -90,23 +90,23 @@ __device__ __forceinline__ void weights(const T* q, int q_stride, const T* keys,
 }
 
 #define EXPORT_CACHES(T, type)                                                                                     \
-    extern "C" __global__ void __launch_bounds__(128)                                                              \
+    extern "C" __global__ void __launch_bounds__(256)                                                              \
         store_##type(const T* x, T* keys, T* values, const Row* rows, int count, int stride, int column,           \
                      int heads, int head, int len) {                                                               \
         store(x, keys, values, rows, count, stride, column, heads, head, len);                                     \
     }                                                                                                              \
-    EXPORT(store_##type)                                                                                           \
-    extern "C" __global__ void __launch_bounds__(128)                                                              \
+    EXPORT(store_##type, 32, 256)                                                                                           \
+    extern "C" __global__ void __launch_bounds__(256)                                                              \
         copy_##type(T* cache, int from, int to, int first, int count, int heads, int len, int head) {              \
         copy(cache, from, to, first, count, heads, len, head);                                                     \
     }                                                                                                              \
-    EXPORT(copy_##type)                                                                                            \
-    extern "C" __global__ void __launch_bounds__(128)                                                              \
+    EXPORT(copy_##type, 32, 256)                                                                                            \
+    extern "C" __global__ void __launch_bounds__(256)                                                              \
         weights_##type(const T* q, int q_stride, const T* keys, const unsigned* heads_chosen, float* y, int rows,  \
                        int slot, int seen, int heads, int head, int len, float scale) {                            \
         SHARED(float, query, MOST_HEAD);                                                                           \
         SHARED(float, scratch, 2 * WEIGHTS_WARPS);                                                                 \
         weights(q, q_stride, keys, heads_chosen, y, rows, slot, seen, heads, head, len, scale, query, scratch);    \
     }                                                                                                              \
-    EXPORT(weights_##type)
+    EXPORT(weights_##type, 32, 256)
 EACH_TYPE(EXPORT_CACHES)

@@ -11,7 +11,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #define SHARED(type, name, count) __shared__ type name[count]
-#define EXPORT(kernel)
+#define EXPORT(kernel, least, most)
 #define UNROLL _Pragma("unroll")
 #endif
 
@@ -27,3 +27,5 @@
 #include "tiles.cuh"
 #include "plain.cuh"
 #include "attention.cuh"
+#include "distribution.cuh"
+#include "choose.cuh"

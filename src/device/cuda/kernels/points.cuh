@@ -103,20 +103,20 @@ template <typename T> __device__ __forceinline__ void taps(const T* x, T* y, int
     extern "C" __global__ void __launch_bounds__(256) gelu_##type(T* y, unsigned long long count) {                \
         gelu(y, count);                                                                                            \
     }                                                                                                              \
-    EXPORT(gelu_##type)                                                                                            \
+    EXPORT(gelu_##type, 32, 256)                                                                                            \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         add_##type(T* y, const T* x, unsigned long long count, unsigned long long period) {                        \
         add(y, x, count, period);                                                                                  \
     }                                                                                                              \
-    EXPORT(add_##type)                                                                                             \
+    EXPORT(add_##type, 32, 256)                                                                                             \
     extern "C" __global__ void __launch_bounds__(256) turn_##type(const float* x, T* y, int rows, int columns) {   \
         SHARED(float, tile, TURN*(TURN + 1));                                                                      \
         turn(x, y, rows, columns, tile);                                                                           \
     }                                                                                                              \
-    EXPORT(turn_##type)                                                                                            \
+    EXPORT(turn_##type, 32, 256)                                                                                            \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         taps_##type(const T* x, T* y, int rows, int width, int stride) {                                           \
         taps(x, y, rows, width, stride);                                                                           \
     }                                                                                                              \
-    EXPORT(taps_##type)
+    EXPORT(taps_##type, 32, 256)
 EACH_TYPE(EXPORT_POINTS)

@@ -103,21 +103,21 @@ __device__ __forceinline__ void layer_norm(const T* x, const T* weight, const T*
 }
 
 #define EXPORT_ROWS(T, type)                                                                                       \
-    extern "C" __global__ void __launch_bounds__(128)                                                              \
+    extern "C" __global__ void __launch_bounds__(256)                                                              \
         embed_##type(const T* table, const T* positions, const Row* rows, T* y, int width) {                       \
         embed(table, positions, rows, y, width);                                                                   \
     }                                                                                                              \
-    EXPORT(embed_##type)                                                                                           \
-    extern "C" __global__ void __launch_bounds__(128)                                                              \
+    EXPORT(embed_##type, 32, 256)                                                                                           \
+    extern "C" __global__ void __launch_bounds__(256)                                                              \
         pick_##type(const T* x, const unsigned* chosen, T* y, int width) {                                         \
         pick(x, chosen, y, width);                                                                                 \
     }                                                                                                              \
-    EXPORT(pick_##type)                                                                                            \
+    EXPORT(pick_##type, 32, 256)                                                                                            \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         layer_norm_##type(const T* x, const T* weight, const T* bias, T* y, int width, float epsilon) {            \
         SHARED(float, sums, NORM_WARPS);                                                                           \
         SHARED(float, squares, NORM_WARPS);                                                                        \
         layer_norm(x, weight, bias, y, width, epsilon, sums, squares);                                             \
     }                                                                                                              \
-    EXPORT(layer_norm_##type)
+    EXPORT(layer_norm_##type, 32, 256)
 EACH_TYPE(EXPORT_ROWS)

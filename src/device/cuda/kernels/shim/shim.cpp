@@ -261,9 +261,11 @@ static bool launch(const char* name, const unsigned grid[3], unsigned block, uns
     while (r.kernel && strcmp(r.kernel->name, name) != 0) r.kernel = r.kernel->next;
     if (!r.kernel) {
         r.error = std::string("no kernel `") + name + "`";
-    } else if (block == 0 || block > MOST_THREADS || block % 32 || !grid[0] || !grid[1] || !grid[2] ||
+    } else if (block < r.kernel->least || block > r.kernel->most || block % 32) {
+        r.error = std::string("kernel `") + name + "`: not made for blocks of " + std::to_string(block) + " threads";
+    } else if (!grid[0] || !grid[1] || !grid[2] ||
                grid[0] > 0x7fffffffu || grid[1] > 65535 || grid[2] > 65535 || shared_bytes > SHARED_BYTES) {
-        r.error = std::string("kernel `") + name + "`: no device has blocks, a grid or shared memory of this size";
+        r.error = std::string("kernel `") + name + "`: no device has a grid or shared memory of this size";
     }
     if (!r.error.empty()) return false;
     if (!r.memory) r.memory = static_cast<unsigned char*>(aligned_alloc(1024, 4 * SHARED_BYTES));

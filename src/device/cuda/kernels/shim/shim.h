@@ -109,11 +109,13 @@ struct Registration {
     const char* name;
     void (*kernel)();
     Call call;
+    unsigned least, most;
     Registration* next;
 
     template <typename... A>
-    Registration(const char* name, void (*kernel)(A...))
-        : name(name), kernel(reinterpret_cast<void (*)()>(kernel)), call(&with<A...>), next(first) {
+    Registration(const char* name, void (*kernel)(A...), unsigned least, unsigned most)
+        : name(name), kernel(reinterpret_cast<void (*)()>(kernel)), call(&with<A...>), least(least), most(most),
+          next(first) {
         first = this;
     }
 
@@ -148,8 +150,8 @@ private:
     static const char name##_key = 0;   \
     shim::Shared<type> name(static_cast<type*>(shim::shared(&name##_key, sizeof(type) * (count))), count)
 
-// One line for each kernel, behind it.
-#define EXPORT(kernel) static shim::Registration kernel##_registration(#kernel, &kernel);
+// One line for each kernel, behind it, with the sizes of a block that it takes.
+#define EXPORT(kernel, least, most) static shim::Registration kernel##_registration(#kernel, &kernel, least, most);
 
 // Numbers of 16 bits: only kept as such, all arithmetic is in single precision.
 struct __half {
