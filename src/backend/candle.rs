@@ -15,6 +15,7 @@ use candle_nn::VarBuilder;
 
 use super::{AheadInput, AlignInput, Backend, Capacity, Chosen, ModelSpec, RowInput, WindowInput};
 use crate::decode::Alignment;
+use crate::device::kernels::Rows;
 use crate::device::memory::{self, Memory, Released};
 use crate::device::{Kernels, kernels_for};
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ use crate::time::WINDOW_FRAMES;
 use crate::whisper::alignment::{self, Head};
 use crate::whisper::kv_cache::KvShape;
 use crate::whisper::{Config, KvCache, Row, Whisper, Work};
+
+const TOGETHER_ON_ACCELERATOR: usize = 8;
 
 #[derive(Debug)]
 pub struct CandleBackend {
@@ -35,6 +38,11 @@ pub struct CandleBackend {
     /// Keys and values of what each window's encoder heard.
     audio: KvCache,
     work: Work,
+    /// What the encoder computes with and in, beside the decoder where the device can do both at a time.
+    hearing: Arc<dyn Kernels>,
+    hearing_work: Work,
+    /// Kept until they are read.
+    hearing_places: Rows,
     /// Of sequences that choose their own tokens.
     ahead: Option<Work>,
     rules: ahead::KnownRules,
@@ -109,9 +117,11 @@ impl CandleBackend {
             n_text_ctx: config.max_target_positions,
             n_vocab: config.vocab_size,
         };
-        let work = Work::new(dtype, &device);
+        let hearing = kernels.beside().transpose().unwrap_or_else(|| Ok(Arc::clone(&kernels)))?;
+        let work = || Work::new(dtype, &device);
+        let (work, hearing_work) = (work(), work());
         let heads = alignment::heads(&config, None);
-        let model = Whisper::new(config, weights, Arc::clone(&kernels))?;
+        let model = Whisper::new(config, weights, Arc::clone(&kernels), &hearing)?;
         Ok(CandleBackend {
             model,
             spec,
@@ -121,6 +131,9 @@ impl CandleBackend {
             text,
             audio,
             work,
+            hearing,
+            hearing_work,
+            hearing_places: Rows::default(),
             ahead: None,
             rules: ahead::KnownRules::default(),
             device,
@@ -137,15 +150,19 @@ impl CandleBackend {
 
     /// The encoder's output for windows of mel, `[windows, 1500, width]`.
     pub fn encoder_output(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
-        self.model.encoder.forward(windows, &mut Work::new(self.dtype, &self.device))
+        let output = self.model.encoder.forward(windows, &mut Work::new(self.dtype, &self.device))?;
+        self.hearing.wait()?;
+        Ok(output)
     }
 
     fn encode_group(&mut self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
         let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
         let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
         on_the_pool(&self.device, || {
-            let encoded = self.model.encoder.forward(&mels, &mut self.work)?;
-            self.model.decoder.listen(&encoded, &slots, &self.audio, &mut self.work)
+            self.hearing.follow()?;
+            self.hearing_places = self.model.decoder.places(&slots)?;
+            let encoded = self.model.encoder.forward(&mels, &mut self.hearing_work)?;
+            self.model.decoder.listen(&encoded, &self.hearing_places, &self.audio, &mut self.hearing_work)
         })
     }
 
@@ -186,10 +203,22 @@ impl CandleBackend {
     }
 }
 
+/// On the CPU a window alone keeps all cores busy and its rows in their caches; a few fill any GPU.
+pub fn encodes_together(device: &Device, capacity: Capacity) -> usize {
+    if device.is_cpu() { 1 } else { capacity.windows.clamp(1, TOGETHER_ON_ACCELERATOR) }
+}
+
 /// On the CPU the network runs on a thread of the pool that computes it: its hundreds of small tasks then start
 /// without waking a sleeping thread for each. Other devices keep the thread they know.
 fn on_the_pool<T: Send>(device: &Device, f: impl FnOnce() -> T + Send) -> T {
     if device.is_cpu() { rayon::scope(|_| f()) } else { f() }
+}
+
+impl Drop for CandleBackend {
+    fn drop(&mut self) {
+        // What is freed now may be another's at once. If this fails, the device is lost, and all of its memory with it.
+        let _ = self.hearing.wait();
+    }
 }
 
 impl Backend for CandleBackend {
@@ -202,8 +231,7 @@ impl Backend for CandleBackend {
     }
 
     fn encodes_together(&self) -> usize {
-        // On the CPU a window alone keeps all cores busy and its rows in their caches.
-        if self.device.is_cpu() { 1 } else { self.capacity.windows.max(1) }
+        encodes_together(&self.device, self.capacity)
     }
 
     fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()> {
@@ -213,10 +241,18 @@ impl Backend for CandleBackend {
                 format!("slot {} of {:?}, {} values of {len}", window.slot, self.capacity, window.mel.len());
             return Err(Error::compute("encoding", text));
         }
-        windows
-            .chunks(self.encodes_together())
-            .try_for_each(|group| self.encode_group(group))
-            .map_err(|error| failed("encoding", error))
+        let mut groups = windows.chunks(self.encodes_together());
+        let all = groups.try_for_each(|group| {
+            // Their memory is one and the same.
+            self.hearing.wait()?;
+            self.encode_group(group)
+        });
+        all.map_err(|error| failed("encoding", error))
+    }
+
+    fn has_encoded(&mut self, waits: bool) -> Result<bool> {
+        let heard = if waits { self.hearing.wait().map(|()| true) } else { self.hearing.is_idle() };
+        heard.map_err(|error| failed("encoding", error))
     }
 
     fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()> {
@@ -288,6 +324,7 @@ impl Backend for CandleBackend {
     }
 
     fn shrink(&mut self, capacity: Capacity) -> Result<()> {
+        self.hearing.wait().map_err(|error| failed("making room", error))?;
         // The old ones go first: there is no room for both.
         let none = || KvCache::none(Arc::clone(&self.kernels));
         (self.text, self.audio) = (none(), none());

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Needs, Slots};
 use crate::backend::checkpoint::{self, Checkpoint, Files, WEIGHTS};
 use crate::decode::Tokenizer;
+use crate::device::Selected;
 use crate::error::{Error, ModelFault, Result};
 use crate::whisper::{Config, alignment};
 
@@ -67,8 +68,8 @@ pub fn describe(checkpoint: &Checkpoint) -> Result<Description> {
         *types.entry(format!("{:?}", tensor.dtype).to_lowercase()).or_insert(0) += count as u64;
     }
     let parameters = types.values().sum();
-    let capacity = Slots { windows: None, candidates: 5, beams: 1 }.capacity(&config, None, false);
-    let needs = Needs::of(&config, capacity, 1);
+    let capacity = Slots { windows: None, candidates: 5, beams: 1 }.capacity(&config, None, &Selected::cpu());
+    let needs = Needs::of(&config, capacity, &Selected::cpu());
     let generation = checkpoint.generation_config()?;
     Ok(Description {
         name: checkpoint.name.clone(),

@@ -38,9 +38,8 @@ pub fn estimate(
         Err(error) => return Err(error),
     };
     let Some(config) = config else { return Ok(Estimate { identity, memory: None, windows: None }) };
-    let capacity = slots.capacity(&config, free_memory(device, None), device.is_accelerator());
-    let together = if device.is_accelerator() { capacity.windows } else { 1 };
-    let needs = Needs::of(&config, capacity, together);
+    let capacity = slots.capacity(&config, free_memory(device, None), device);
+    let needs = Needs::of(&config, capacity, device);
     Ok(Estimate { identity, memory: Some(needs.total()), windows: Some(capacity.windows) })
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use candle_core::DType;
-
 use super::candle::CandleBackend;
 use super::checkpoint::{Checkpoint, Files, WEIGHTS};
 use super::needs::Needs;
@@ -48,12 +46,11 @@ pub fn load(checkpoint: &Checkpoint, device: &Selected, slots: Slots, room: Room
         }
         Files::Embedded { weights, .. } => (Weights::Bytes(weights), WEIGHTS.into()),
     };
-    let is_host = !device.is_accelerator();
     let build = |capacity| {
-        let needs = Needs::of(&config, capacity, if is_host { 1 } else { capacity.windows });
+        let needs = Needs::of(&config, capacity, device);
         check_room(&needs, device, room.budget)?;
         let backend = weights
-            .open(DType::F32)
+            .open(device.dtype)
             .and_then(|weights| CandleBackend::new(config.clone(), weights, &device.device, capacity))
             .map_err(|error| match memory::is_exhausted(&error) {
                 true => Error::OutOfMemory { during: LOADING, source: error.into() },
@@ -63,15 +60,15 @@ pub fn load(checkpoint: &Checkpoint, device: &Selected, slots: Slots, room: Room
         Ok(Model { backend, tokenizer: Arc::clone(&tokenizer), needs })
     };
     let free = free_memory(device, room.budget);
-    let weights = Needs::of(&config, Capacity { windows: 0, sequences: 0 }, 0).weights;
+    let weights = Needs::of(&config, Capacity { windows: 0, sequences: 0 }, device).weights;
     let free = free.map(|free| free.saturating_sub(weights));
-    let mut capacity = slots.capacity(&config, free, device.is_accelerator());
+    let mut capacity = slots.capacity(&config, free, device);
     loop {
         match build(capacity) {
             Err(Error::OutOfMemory { .. }) if capacity.windows > 1 => {
                 let windows = capacity.windows / 2;
                 (room.on_less)(windows);
-                capacity = Slots { windows: Some(windows), ..slots }.capacity(&config, free, !is_host);
+                capacity = Slots { windows: Some(windows), ..slots }.capacity(&config, free, device);
             }
             outcome => return outcome,
         }
@@ -105,9 +102,9 @@ pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model>
     let config = Config::published(size).filter(|_| !size.ends_with(".en")).ok_or_else(unknown)?;
     let tokenizer = Tokenizer::from_json(&demo::tokenizer_for(config.vocab_size)?, config.vocab_size)
         .map_err(|fault| Error::model(size, fault))?;
-    let capacity = slots.capacity(&config, free_memory(device, None), device.is_accelerator());
-    let needs = Needs::of(&config, capacity, if device.is_accelerator() { capacity.windows } else { 1 });
-    let backend = CandleBackend::new(config, random::weights(DType::F32), &device.device, capacity)
+    let capacity = slots.capacity(&config, free_memory(device, None), device);
+    let needs = Needs::of(&config, capacity, device);
+    let backend = CandleBackend::new(config, random::weights(device.dtype), &device.device, capacity)
         .map_err(|error| Error::compute("making random weights", error))?;
     Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), needs })
 }

@@ -16,6 +16,7 @@ mod slots;
 pub mod source;
 
 pub use ahead::{AheadInput, Chosen};
+use candle::encodes_together;
 pub use demo::DEMO;
 pub use estimate::{Estimate, estimate};
 pub use load::{Model, Room, load, load_random};
@@ -92,8 +93,15 @@ pub trait Backend: Send {
     /// How many windows are best encoded at a time.
     fn encodes_together(&self) -> usize;
 
-    /// Encodes windows and keeps what the decoder needs of them in their slots.
+    /// Encodes windows and keeps what the decoder needs of them in their slots. It may have only begun when this returns,
+    /// and go on beside other work: see [`has_encoded`](Self::has_encoded).
     fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()>;
+
+    /// Whether the windows that came last are encoded, and may be listened to; waits for that if told so.
+    fn has_encoded(&mut self, waits: bool) -> Result<bool> {
+        let _ = waits;
+        Ok(true)
+    }
 
     /// Feeds tokens to every row. `logits` is overwritten: one row of `n_vocab` f32 for every
     /// wanted position, row after row, in the order of the input.

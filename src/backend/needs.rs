@@ -1,10 +1,11 @@
 //! How much memory a model takes, before any of it is taken.
 
-use super::Capacity;
+use super::{Capacity, encodes_together};
+use crate::device::Selected;
 use crate::whisper::Config;
 
-/// Bytes of a number: all is computed in f32.
-const NUMBER: u64 = 4;
+/// Bytes of a score.
+const SCORE: u64 = 4;
 
 /// In bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +18,9 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// `together` is how many windows are encoded at a time.
-    pub fn of(config: &Config, capacity: Capacity, together: usize) -> Self {
+    pub fn of(config: &Config, capacity: Capacity, device: &Selected) -> Self {
+        let number = device.dtype.size_in_bytes() as u64;
+        let together = encodes_together(&device.device, capacity);
         let audio = capacity.windows * config.max_source_positions;
         let text = capacity.sequences * config.max_target_positions;
         let entry = 2 * config.decoder_layers * config.d_model;
@@ -26,9 +28,9 @@ impl Needs {
         let rows = together * config.max_source_positions * (6 * config.d_model + config.encoder_ffn_dim);
         let logits = capacity.sequences * config.vocab_size;
         Self {
-            weights: config.parameters() * NUMBER,
-            caches: ((audio + text) * entry) as u64 * NUMBER,
-            work: (rows + logits) as u64 * NUMBER,
+            weights: config.parameters() * number,
+            caches: ((audio + text) * entry) as u64 * number,
+            work: rows as u64 * number + logits as u64 * SCORE,
         }
     }
 

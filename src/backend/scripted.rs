@@ -26,6 +26,11 @@ pub struct Scripted {
     /// More windows than this at a time exhaust its memory.
     room: usize,
     steps_ahead: usize,
+    /// How often it is asked whether windows are ready before they are, and how often that still is.
+    patience: usize,
+    asked: usize,
+    /// Slots of the windows that came last.
+    pending: Vec<usize>,
 }
 
 impl Scripted {
@@ -38,6 +43,9 @@ impl Scripted {
             sequences: vec![Vec::new(); capacity.sequences],
             room: usize::MAX,
             steps_ahead: 0,
+            patience: 0,
+            asked: 0,
+            pending: Vec::new(),
         }
     }
 
@@ -55,9 +63,17 @@ impl Scripted {
         Scripted { steps_ahead, ..self }
     }
 
+    /// Windows that it encodes are ready only when it was asked so often.
+    pub fn encoding_beside(self, patience: usize) -> Self {
+        Scripted { patience, ..self }
+    }
+
     fn decode_row(&mut self, row: &RowInput<'_>, logits: &mut Vec<f32>) -> Result<()> {
         let mel = self.windows.get(row.window).and_then(Option::as_ref);
         let mel = mel.ok_or_else(|| breach("a window that was not encoded"))?;
+        if self.asked > 0 && self.pending.contains(&row.window) {
+            return Err(breach("a window that is not ready"));
+        }
         let cache = self.sequences.get_mut(row.sequence).ok_or_else(|| breach("no such sequence slot"))?;
         if row.position > cache.len() {
             return Err(breach("a hole in a sequence's cache"));
@@ -101,6 +117,11 @@ impl Backend for Scripted {
             let slot = self.windows.get_mut(window.slot).ok_or_else(|| breach("no such window slot"))?;
             *slot = Some(window.mel.to_vec());
         }
+        if self.asked > 0 {
+            return Err(breach("windows before those that came last are encoded"));
+        }
+        self.asked = self.patience;
+        self.pending = windows.iter().map(|window| window.slot).collect();
         if self.windows.iter().flatten().count() > self.room {
             return Err(Error::OutOfMemory { during: "encoding", source: "the script says so".into() });
         }
@@ -116,6 +137,11 @@ impl Backend for Scripted {
             self.decode_row(row, logits)?;
         }
         Ok(())
+    }
+
+    fn has_encoded(&mut self, waits: bool) -> Result<bool> {
+        self.asked = if waits { 0 } else { self.asked.saturating_sub(1) };
+        Ok(self.asked == 0)
     }
 
     fn steps_ahead(&self) -> usize {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::backend::hub::Hub;
-use crate::device::DeviceRequest;
+use crate::device::{DeviceRequest, Precision};
 use crate::error::{Error, Result};
 use crate::job::{Bench, BenchModel, Figures, ModelRequest};
 
@@ -60,6 +60,10 @@ pub struct BenchArgs {
     #[arg(long, default_value = "auto")]
     device: DeviceRequest,
 
+    /// In which numbers to compute: auto (f16 on a GPU, f32 on the CPU), f32, f16 or bf16
+    #[arg(long, default_value = "auto", value_name = "NUMBERS")]
+    dtype: Precision,
+
     /// Threads on the CPU [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
@@ -90,6 +94,7 @@ impl BenchArgs {
             seconds: self.seconds,
             model,
             device: self.device,
+            precision: self.dtype,
             release: self.release.0,
             tokens: self.tokens.into(),
             beam_size: usize::from(self.beam_size),

@@ -8,6 +8,7 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -199,6 +200,27 @@ pub trait Kernels: Debug + Send + Sync {
 
     /// All values, as f32, into memory of the host, whose old content goes.
     fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()>;
+
+    /// The same kernels in a queue of work of its own, where a device has several. What begins there waits for nothing
+    /// but [`follow`](Self::follow).
+    fn beside(&self) -> Result<Option<Arc<dyn Kernels>>> {
+        Ok(None)
+    }
+
+    /// What begins from now on comes after all that the device's other queue was given so far.
+    fn follow(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether all that was begun is done.
+    fn is_idle(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Waits until it is.
+    fn wait(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// What lets sequences choose their own tokens where the scores are, if this device has it.
     fn ahead(&self) -> Option<&dyn Ahead> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use candle_core::{Device, Result};
 
 pub use kernels::Kernels;
-pub use select::{Beside, DeviceRequest, Devices, Selected, compiled, select, select_beside};
+pub use select::{Beside, DeviceRequest, Devices, Precision, Selected, compiled, select, select_beside};
 
 /// The epsilon of every layer normalisation in Whisper.
 pub const LAYER_NORM_EPS: f32 = 1e-5;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 use crate::error::{Error, Result};
 
@@ -103,17 +103,70 @@ pub fn select_beside(beside: &Beside) -> Result<Vec<Selected>> {
     }
 }
 
+/// In which numbers to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Those that suit the device best.
+    #[default]
+    Auto,
+    F32,
+    F16,
+    BF16,
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "f32" | "float32" => Ok(Self::F32),
+            "f16" | "float16" => Ok(Self::F16),
+            "bf16" | "bfloat16" => Ok(Self::BF16),
+            _ => Err("must be one of auto, f32, f16, bf16".into()),
+        }
+    }
+}
+
 /// A device that is open.
 #[derive(Debug, Clone)]
 pub struct Selected {
     pub device: Device,
     /// As the person would name it: `cpu`, `cuda:0`, `metal`.
     pub name: String,
+    /// What it computes in.
+    pub dtype: DType,
 }
 
 impl Selected {
     pub fn cpu() -> Self {
-        Selected { device: Device::Cpu, name: "cpu".into() }
+        Selected { device: Device::Cpu, name: "cpu".into(), dtype: DType::F32 }
+    }
+
+    /// The same device, computing in other numbers.
+    pub fn computing_in(self, precision: Precision) -> Result<Self> {
+        let dtype = match precision {
+            Precision::Auto => self.dtype,
+            Precision::F32 => DType::F32,
+            Precision::F16 => DType::F16,
+            Precision::BF16 => DType::BF16,
+        };
+        if dtype != DType::F32 && !self.is_accelerator() {
+            return Err(Error::Usage {
+                what: format!("`--dtype {}`", dtype.as_str()),
+                why: "the CPU computes in f32 only".into(),
+                hint: Some("leave `--dtype` out, or choose a GPU with `--device`".into()),
+            });
+        }
+        Ok(Selected { dtype, ..self })
+    }
+
+    /// The device, and what it computes in where that is not what all of them can.
+    pub fn label(&self) -> String {
+        match self.dtype {
+            DType::F32 => self.name.clone(),
+            dtype => format!("{} in {}", self.name, dtype.as_str()),
+        }
     }
 
     pub fn is_accelerator(&self) -> bool {
@@ -153,7 +206,7 @@ fn open(request: DeviceRequest) -> Result<Selected> {
             });
         }
     };
-    opened.map(|device| Selected { device, name: request.to_string() }).map_err(|error| {
+    opened.map(|device| Selected { device, name: request.to_string(), dtype: DType::F16 }).map_err(|error| {
         // candle's own text may carry a backtrace behind the first line.
         let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
         Error::Device { device: request.to_string(), why: format!("no usable {kind} device: {reason}") }

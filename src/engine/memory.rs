@@ -45,6 +45,7 @@ impl Worker {
     }
 
     fn halve(&mut self, error: Error) -> Result<()> {
+        self.give_up_windows();
         let slots = self.desks.len() / 2;
         if slots == 0 {
             return Err(error);

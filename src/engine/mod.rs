@@ -9,6 +9,7 @@ mod ahead;
 mod align;
 mod attempt;
 mod desk;
+mod hearing;
 mod language;
 mod memory;
 mod recording;

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
-use super::desk::{Desk, Model, Window};
+use super::desk::{Desk, Model};
+use super::hearing::UnderWay;
 use super::seats::Seats;
 use super::{ReleasePolicy, Stats, Task};
-use crate::backend::{Backend, Chosen, RowInput, WindowInput};
+use crate::backend::{Backend, Chosen, RowInput};
 use crate::cancel::CancelToken;
 use crate::decode::{Alignment, Tokenizer};
 use crate::error::{Error, Result, caught};
@@ -33,7 +34,9 @@ pub struct Worker {
     /// Chunks in work that lost their slot when memory was short; they come first.
     pub(super) parked: Vec<Desk>,
     pub(super) release: ReleasePolicy,
-    mels: Vec<Vec<f32>>,
+    pub(super) mels: Vec<Vec<f32>>,
+    /// Windows that the backend is encoding.
+    pub(super) under_way: Vec<UnderWay>,
     logits: Vec<f32>,
     pub(super) chosen: Vec<Chosen>,
     pub(super) alignments: Vec<Alignment>,
@@ -60,6 +63,7 @@ impl Worker {
             parked: Vec::new(),
             release,
             mels: Vec::new(),
+            under_way: Vec::new(),
             logits: Vec::new(),
             chosen: Vec::new(),
             alignments: Vec::new(),
@@ -145,62 +149,13 @@ impl Worker {
         self.desks.iter().flatten().count()
     }
 
-    /// Encodes the windows that are missing, as many at a time as the backend likes. The error is that memory is
-    /// short.
-    fn encode(&mut self) -> Result<()> {
-        let group = self.backend.encodes_together().max(1);
-        let mut missing: Vec<(usize, Window)> = Vec::new();
-        for desk in self.desks.iter().flatten() {
-            missing.extend(desk.missing_window().map(|window| (desk.slot(), window)));
-        }
-        let started = Instant::now();
-        for group in missing.chunks(group) {
-            if self.signals.cancel.reason().is_some() {
-                break;
-            }
-            self.encode_group(group)?;
-            self.stats.windows += group.len() as u64;
-        }
-        if !missing.is_empty() {
-            self.stats.encoding += started.elapsed().as_secs_f64();
-        }
-        Ok(())
-    }
-
-    fn encode_group(&mut self, group: &[(usize, Window)]) -> Result<()> {
-        self.mels.resize_with(self.mels.len().max(group.len()), Vec::new);
-        let mut ready = Vec::with_capacity(group.len());
-        for (&(slot, window), mel) in group.iter().zip(&mut self.mels) {
-            let Some(desk) = &mut self.desks[slot] else { continue };
-            match caught("reading the mel spectrogram", || desk.mel(window, mel)) {
-                Ok(()) => ready.push((slot, window, &*mel)),
-                Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
-            }
-        }
-        let inputs: Vec<_> = ready.iter().map(|&(slot, _, mel)| WindowInput { slot, mel }).collect();
-        let cancel = &self.signals.cancel;
-        let outcome = not_short(encode(&mut *self.backend, &inputs, cancel))?;
-        for (index, &(slot, window, _)) in ready.iter().enumerate() {
-            // Alone, to see whose fault it is.
-            let outcome = match &outcome {
-                Ok(()) => Ok(()),
-                Err(_) => not_short(encode(&mut *self.backend, &inputs[index..=index], cancel))?,
-            };
-            match (outcome, &mut self.desks[slot]) {
-                (Ok(()), Some(desk)) => desk.has_heard(window),
-                (Ok(()), None) => {}
-                (Err(error), desk) => fail(desk, &mut self.seats, error),
-            }
-        }
-        Ok(())
-    }
-
     /// One token for every running sequence, and the whole prompt for those that begin. The error is that memory
     /// is short.
     fn decode(&mut self) -> Result<()> {
         if self.signals.cancel.reason().is_some() {
             return Ok(());
         }
+        self.wait_for_windows()?;
         let slots: Vec<usize> = (0..self.desks.len())
             .filter(|&slot| self.desks[slot].as_ref().is_some_and(|desk| desk.missing_window().is_none()))
             .collect();
@@ -304,6 +259,7 @@ impl Worker {
     }
 
     fn drop_everything(&mut self, why: impl Fn() -> Error) {
+        self.give_up_windows();
         for desk in &mut self.desks {
             fail(desk, &mut self.seats, why());
         }
@@ -321,16 +277,6 @@ fn rows<'a>(desks: &'a [Option<Desk>], slots: &[usize]) -> Vec<RowInput<'a>> {
     let mut rows = Vec::new();
     slots.iter().filter_map(|&slot| desks[slot].as_ref()).for_each(|desk| desk.rows(&mut rows));
     rows
-}
-
-fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>], cancel: &CancelToken) -> Result<()> {
-    if inputs.is_empty() {
-        return Ok(());
-    }
-    caught("encoding", || {
-        probe::reached("encode", cancel);
-        backend.encode(inputs)
-    })
 }
 
 /// Lets a lack of memory through: it is nobody's fault, and all others are dealt with one by one.

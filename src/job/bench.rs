@@ -18,7 +18,7 @@ use crate::backend::{Model, Room, Slots, load, load_random};
 use crate::cancel::CancelToken;
 use crate::chunk::Selection;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
-use crate::device::{self, Beside, DeviceRequest, Selected};
+use crate::device::{self, Beside, DeviceRequest, Precision, Selected};
 use crate::engine::{Engine, ReleasePolicy, Team};
 use crate::error::{Error, Result};
 use crate::export::Shape;
@@ -35,6 +35,7 @@ pub struct Bench {
     pub seconds: f64,
     pub model: BenchModel,
     pub device: DeviceRequest,
+    pub precision: Precision,
     /// New tokens in every window; nothing ends earlier.
     pub tokens: usize,
     /// Beginnings of each window's text that are followed side by side.
@@ -116,7 +117,7 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     Ok(Figures {
         version: env!("CARGO_PKG_VERSION"),
         model: name,
-        device: device.name,
+        device: device.label(),
         threads: rayon::current_num_threads(),
         batch_size: engine.capacity().windows,
         chunk_length: bench.chunk_length,
@@ -145,7 +146,7 @@ fn prepare(
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<(Model, String, Selected)> {
-    let device = device::select(bench.device)?;
+    let device = device::select(bench.device)?.computing_in(bench.precision)?;
     let beams = bench.beam_size;
     let slots = Slots { windows: bench.batch_size, candidates: beams, beams };
     let (model, name) = match &bench.model {

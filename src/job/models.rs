@@ -14,7 +14,7 @@ use crate::backend::checkpoint::{Checkpoint, Files};
 use crate::backend::hub::Download;
 use crate::backend::{Room, Slots, load, source};
 use crate::cancel::CancelToken;
-use crate::device::Selected;
+use crate::device::{Precision, Selected};
 use crate::engine::{Engine, ReleasePolicy, Stats, Team};
 use crate::error::{Error, Result};
 use crate::probe;
@@ -30,6 +30,7 @@ pub struct ModelOptions {
     /// Windows side by side; as many as suit the device if not given.
     pub batch_size: Option<usize>,
     pub release: ReleasePolicy,
+    pub precision: Precision,
     /// Bytes that all of them together may take where they compute.
     pub most_memory: Option<u64>,
 }
@@ -156,7 +157,7 @@ impl Models {
         let checkpoint = find_model(request, &self.device, cancel, on_event)?;
         cancel.check()?;
         let (name, identity) = (checkpoint.name.clone(), checkpoint.identity.clone());
-        let key = ModelKey { name, identity, device: self.device.name.clone() };
+        let key = ModelKey { name, identity, device: self.device.label() };
         let checkpoint = Some(checkpoint).filter(|found| matches!(found.files, Files::Folder { .. }));
         self.known.push(Known { request: request.clone(), key, checkpoint });
         Ok(Which(self.known.len() - 1))
@@ -170,7 +171,7 @@ impl Models {
         identity: ModelIdentity,
         bytes: u64,
     ) -> Result<Which> {
-        let (name, device) = (identity.name.clone(), self.device.name.clone());
+        let (name, device) = (identity.name.clone(), self.device.label());
         let key = ModelKey { identity: name.clone(), name, device: device.clone() };
         let permits = Permits::new(engine.capacity().windows + AHEAD);
         let loaded = Loaded { engine, identity, device, permits, bytes };
@@ -262,7 +263,7 @@ impl Models {
         cancel: &CancelToken,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Loaded> {
-        let device = &devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>().join(",");
+        let device = &devices.iter().map(|device| device.label()).collect::<Vec<_>>().join(",");
         on_event(Event::Loading { model: &checkpoint.name, device });
         probe::reached("load", cancel);
         let started = Instant::now();

@@ -26,7 +26,8 @@ pub struct PlannedModel {
 /// Starts nothing, downloads nothing, writes nothing. All that is wrong is told at once.
 pub fn rehearse(job: &Job) -> Result<Rehearsal, Vec<Error>> {
     let plan = plan(job, true)?;
-    let device = device::select(job.device).map_err(|error| vec![error])?;
+    let device = device::select(job.device).and_then(|device| device.computing_in(job.models.precision));
+    let device = device.map_err(|error| vec![error])?;
     let (mut models, mut faults): (Vec<PlannedModel>, Vec<Error>) = Default::default();
     let (asked_for, mut names) = (ModelNames::new(job.device), Vec::new());
     for settings in plan.items.iter().filter(|item| !item.is_done).map(|item| settings_of(item, job)) {
@@ -46,7 +47,7 @@ pub fn rehearse(job: &Job) -> Result<Rehearsal, Vec<Error>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Rehearsal { plan, device: device.name, models })
+    Ok(Rehearsal { plan, device: device.label(), models })
 }
 
 fn settings_of<'a>(item: &'a Item, job: &'a Job) -> &'a Settings {

@@ -175,7 +175,9 @@ fn models(job: &Job, items: &[Item]) -> Result<Models> {
         let decode = &settings.decode;
         (decode.candidates().max(candidates), decode.beams_at_once().max(beams))
     });
-    let devices = (device::select(job.device)?, device::select_beside(&job.beside)?);
+    let in_numbers = |device: Selected| device.computing_in(job.models.precision);
+    let beside = device::select_beside(&job.beside)?.into_iter().map(in_numbers).collect::<Result<_>>()?;
+    let devices = (in_numbers(device::select(job.device)?)?, beside);
     Ok(Models::new(devices, job.device == DeviceRequest::Auto, job.models, most))
 }
 

@@ -39,12 +39,17 @@ pub struct CrossAttention {
 }
 
 impl CrossAttention {
-    pub fn load(weights: &VarBuilder<'_>, width: usize, kernels: &Arc<dyn Kernels>) -> Result<Self> {
+    pub fn load(
+        weights: &VarBuilder<'_>,
+        width: usize,
+        kernels: &Arc<dyn Kernels>,
+        hearing: &Arc<dyn Kernels>,
+    ) -> Result<Self> {
         let part = weights.pp("encoder_attn");
         Ok(CrossAttention {
             norm: LayerNorm::load(weights.pp("encoder_attn_layer_norm"), width, kernels.clone())?,
             query: fused(&part, &["q_proj"], width, kernels)?,
-            key_value: fused(&part, &["k_proj", "v_proj"], width, kernels)?,
+            key_value: fused(&part, &["k_proj", "v_proj"], width, hearing)?,
             out: Linear::load(part.pp("out_proj"), width, width, kernels.clone())?,
         })
     }

@@ -38,6 +38,8 @@ pub struct Decoder {
     /// Width of the feed-forward's inside.
     inner: usize,
     kernels: Arc<dyn Kernels>,
+    /// Of what comes from the encoder.
+    hearing: Arc<dyn Kernels>,
 }
 
 #[derive(Debug)]
@@ -48,13 +50,18 @@ struct Layer {
 }
 
 impl Decoder {
-    pub fn new(config: &Config, weights: VarBuilder<'_>, kernels: Arc<dyn Kernels>) -> Result<Self> {
+    pub fn new(
+        config: &Config,
+        weights: VarBuilder<'_>,
+        kernels: Arc<dyn Kernels>,
+        hearing: &Arc<dyn Kernels>,
+    ) -> Result<Self> {
         let width = config.d_model;
         let layer = |i: usize| {
             let weights = weights.pp("layers").pp(i);
             Ok(Layer {
                 attention: SelfAttention::load(&weights, width, &kernels)?,
-                cross: CrossAttention::load(&weights, width, &kernels)?,
+                cross: CrossAttention::load(&weights, width, &kernels, hearing)?,
                 feed_forward: FeedForward::load(&weights, width, config.decoder_ffn_dim, &kernels)?,
             })
         };
@@ -67,17 +74,24 @@ impl Decoder {
             audio_len: config.max_source_positions,
             inner: config.decoder_ffn_dim,
             kernels,
+            hearing: hearing.clone(),
         })
     }
 
+    /// Where what was heard goes, for [`listen`](Self::listen).
+    pub fn places(&self, slots: &[usize]) -> Result<Rows> {
+        self.hearing.rows(Rows::of_slots(slots, self.audio_len), 0)
+    }
+
     /// Computes the cross-attention's keys and values of encoded windows and keeps them in their slots.
-    pub fn listen(&self, encoded: &Tensor, slots: &[usize], audio: &KvCache, work: &mut Work) -> Result<()> {
+    ///
+    /// Whoever calls keeps the places until that is done.
+    pub fn listen(&self, encoded: &Tensor, places: &Rows, audio: &KvCache, work: &mut Work) -> Result<()> {
         let (windows, rows, width) = encoded.dims3()?;
-        let places = self.kernels.rows(Rows::of_slots(slots, rows), 0)?;
         let kv = work.wide.view((windows * rows, 2 * width))?;
         for (index, layer) in self.layers.iter().enumerate() {
             layer.cross.key_value.forward(encoded, Then::Keep, &kv.reshape((windows, rows, 2 * width))?)?;
-            audio.store(index, &kv, 0, &places)?;
+            audio.store_by(&*self.hearing, index, &kv, places)?;
         }
         Ok(())
     }

@@ -42,6 +42,11 @@ impl KvCache {
         self.kernels.store(&self.layers[layer], x, column, rows)
     }
 
+    /// The same by kernels of another queue.
+    pub fn store_by(&self, kernels: &dyn Kernels, layer: usize, x: &Tensor, rows: &Rows) -> Result<()> {
+        kernels.store(&self.layers[layer], x, 0, rows)
+    }
+
     pub fn attend(&self, layer: usize, q: &Tensor, rows: &Rows, sees: Sees, y: &Tensor) -> Result<()> {
         self.kernels.cached_attention(q, &self.layers[layer], rows, sees, y)
     }

@@ -37,9 +37,15 @@ pub struct Whisper {
 }
 
 impl Whisper {
-    pub fn new(config: Config, weights: VarBuilder<'_>, kernels: Arc<dyn Kernels>) -> Result<Self> {
-        let encoder = Encoder::new(&config, weights.pp("encoder"), kernels.clone())?;
-        let decoder = Decoder::new(&config, weights.pp("decoder"), kernels.clone())?;
+    /// The encoder computes with kernels of its own, so that it can be at work beside the decoder.
+    pub fn new(
+        config: Config,
+        weights: VarBuilder<'_>,
+        kernels: Arc<dyn Kernels>,
+        hearing: &Arc<dyn Kernels>,
+    ) -> Result<Self> {
+        let encoder = Encoder::new(&config, weights.pp("encoder"), hearing.clone())?;
+        let decoder = Decoder::new(&config, weights.pp("decoder"), kernels.clone(), hearing)?;
         Ok(Whisper { config, encoder, decoder, kernels })
     }
 }

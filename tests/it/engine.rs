@@ -28,7 +28,9 @@ fn scripted(seed: u64, windows: usize, sequences: usize) -> Scripted {
         Ok(())
     };
     let steps_ahead = if (windows + sequences) % 2 == 0 { 0 } else { 1 + seed as usize % 9 };
-    Scripted::new(SPEC, Capacity { windows, sequences }, Box::new(rule)).choosing(steps_ahead)
+    Scripted::new(SPEC, Capacity { windows, sequences }, Box::new(rule))
+        .choosing(steps_ahead)
+        .encoding_beside(seed as usize % 4)
 }
 
 fn start(backend: Scripted, cancel: &CancelToken) -> Engine {
@@ -115,6 +117,7 @@ proptest! {
         cancel_after in prop::option::of(0usize..200),
         beams: bool,
         steps_ahead in 0usize..6,
+        patience in 0usize..5,
     ) {
         let options = Arc::new(searching(beams && extra >= 2));
         let cancel = CancelToken::new();
@@ -130,7 +133,7 @@ proptest! {
             scripted_logits(seed, mel, tokens, row);
             Ok(())
         };
-        let backend = Scripted::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule)).choosing(steps_ahead);
+        let backend = Scripted::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule)).choosing(steps_ahead).encoding_beside(patience);
         let engine = start(backend, &cancel);
         let (sender, events) = unbounded();
         let mut expected = HashMap::new();

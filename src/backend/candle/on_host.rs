@@ -13,6 +13,7 @@ use crate::decode::{DecodeOptions, Language, Stretch, Tokenizer};
 use crate::device::Kernels;
 use crate::device::cpu::Cpu;
 use crate::device::cuda::host;
+use crate::device::plain::Plain;
 use crate::engine::{Engine, Event, Recording, ReleasePolicy, Task};
 use crate::mel::{ChunkMaker, Division, Features, MelChunk};
 use crate::time::WINDOW_FRAMES;
@@ -55,7 +56,8 @@ fn numbers(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<f32>; 3] {
     let encoded = backend.model.encoder.forward(&[mel], work).unwrap();
     let heard = encoded.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1().unwrap();
     for slot in 0..2 {
-        backend.model.decoder.listen(&encoded, &[slot], &backend.audio, &mut backend.work).unwrap();
+        let places = backend.model.decoder.places(&[slot]).unwrap();
+        backend.model.decoder.listen(&encoded, &places, &backend.audio, &mut backend.work).unwrap();
     }
     let row = |sequence, position, tokens, logits_after| RowInput {
         sequence,
@@ -83,13 +85,30 @@ fn the_network_says_the_same_in_every_dtype() {
     for (dtype, tolerance) in [(DType::F32, 1e-3), (DType::F16, 2e-2), (DType::BF16, 0.15)] {
         let Some(mut cuda) = on_cuda(dtype) else { return };
         for (part, (ours, theirs)) in numbers(&mut cuda, &mel).iter().zip(&expected).enumerate() {
-            assert_eq!(ours.len(), theirs.len());
-            let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            let spread = theirs.iter().fold(0f32, |most, value| most.max(value.abs()));
-            println!("{dtype:?}, part {part}: {worst} of {spread}");
-            assert!(worst <= tolerance * spread.max(1.0), "{dtype:?}, part {part}: {worst} of {spread}");
+            assert_near(&format!("{dtype:?}, part {part}"), ours, theirs, tolerance);
         }
     }
+}
+
+/// What runs where there are no kernels of our own, on Metal.
+#[test]
+fn candles_own_operations_say_the_same_in_half_precision() {
+    let mut cpu = backend(DType::F32, Arc::new(Cpu));
+    let mut mel = Vec::new();
+    heard(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
+    let expected = numbers(&mut cpu, &mel);
+    let mut plain = backend(DType::F16, Arc::new(Plain::on(&Device::Cpu)));
+    for (ours, theirs) in numbers(&mut plain, &mel).iter().zip(&expected) {
+        assert_near("f16", ours, theirs, 2e-2);
+    }
+}
+
+fn assert_near(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
+    assert_eq!(ours.len(), theirs.len());
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let spread = theirs.iter().fold(0f32, |most, value| most.max(value.abs()));
+    println!("{what}: {worst} of {spread}");
+    assert!(worst <= tolerance * spread.max(1.0), "{what}: {worst} of {spread}");
 }
 
 /// Texts and times of a chunk, and whether tokens were chosen on the device.

@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use crate::backend::hub::Hub;
-use crate::device::Devices;
+use crate::device::{Devices, Precision};
 use crate::engine::ReleasePolicy;
 use crate::job::ModelRequest;
 
@@ -62,6 +62,11 @@ pub struct ModelArgs {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work
     #[arg(long, env = "TRANSCRIBE_DEVICE", default_value = "auto", help_heading = MODEL)]
     pub device: Devices,
+
+    /// In which numbers to compute: auto (f16 on a GPU, f32 on the CPU), f32, f16 or bf16
+    #[arg(long, alias = "compute_type", env = "TRANSCRIBE_DTYPE", value_name = "NUMBERS", default_value = "auto",
+        help_heading = MODEL)]
+    pub dtype: Precision,
 
     /// Threads on the CPU [default: one per core]
     #[arg(long, env = "TRANSCRIBE_THREADS", value_parser = clap::value_parser!(u16).range(1..), help_heading = MODEL)]

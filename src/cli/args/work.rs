@@ -100,6 +100,7 @@ impl WorkArgs {
                 policy: self.memory.policy(),
                 batch_size: self.model.batch_size.0,
                 release: self.model.release.0,
+                precision: self.model.dtype,
                 most_memory: self.memory.most(),
             },
             guard: self.memory.guard(),

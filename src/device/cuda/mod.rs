@@ -16,6 +16,7 @@ mod scratch;
 mod stepper;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
@@ -69,11 +70,6 @@ impl Cuda {
         }
     }
 
-    /// The same kernels in a queue of their own, where there is such a thing.
-    pub fn beside(&self) -> Result<Option<Self>> {
-        Ok(self.executor.beside()?.map(|executor| Self::new(executor, &self.device)))
-    }
-
     fn at(&self, x: &Tensor) -> Result<Pointer> {
         self.executor.pointer(x)
     }
@@ -121,6 +117,8 @@ impl Kernels for Cuda {
         let list: Vec<u32> =
             rows.list.iter().flat_map(|row| [row.token, row.position, row.sequence, row.window]).collect();
         let on_device = self.tensor(Tensor::from_vec(list, (rows.list.len(), 4), &Device::Cpu)?)?;
+        // They come by the device's own queue.
+        self.executor.wait_for_others()?;
         Ok(Rows { on_device: Some(DeviceRows { rows: on_device, tiles }), ..rows })
     }
 
@@ -401,6 +399,23 @@ impl Kernels for Cuda {
         }
         to.resize(x.elem_count(), 0.0);
         self.executor.download(self.at(x)?, bytes_mut(to))
+    }
+
+    fn beside(&self) -> Result<Option<Arc<dyn Kernels>>> {
+        let executor = self.executor.beside()?;
+        Ok(executor.map(|executor| Arc::new(Self::new(executor, &self.device)) as Arc<dyn Kernels>))
+    }
+
+    fn follow(&self) -> Result<()> {
+        self.executor.wait_for_others()
+    }
+
+    fn is_idle(&self) -> Result<bool> {
+        self.executor.is_idle()
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.executor.wait()
     }
 
     fn ahead(&self) -> Option<&dyn Ahead> {
