@@ -60,21 +60,20 @@ template <typename T> __device__ __forceinline__ Eight<T> load8(const T* from) {
     return *reinterpret_cast<const Eight<T>*>(from);
 }
 
-// For what is read once and only read in this kernel: leaves the first cache to others.
+// For what is read once and only read in this kernel: leaves the first cache to others. Not in single precision, where
+// two loads share the pieces in which memory comes.
 template <typename T> __device__ __forceinline__ Eight<T> stream8(const T* from) {
-#ifdef TRANSCRIBE_HOST
-    return load8(from);
-#else
-    Eight<T> eight;
-    UNROLL
-    for (int i = 0; i < int(sizeof(Eight<T>) / 16); ++i) {
-        uint4& word = eight.words[i];
+#ifndef TRANSCRIBE_HOST
+    if constexpr (sizeof(T) == 2) {
+        Eight<T> eight;
+        uint4& word = eight.words[0];
         asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
                      : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w)
-                     : "l"(reinterpret_cast<const uint4*>(from) + i));
+                     : "l"(from));
+        return eight;
     }
-    return eight;
 #endif
+    return load8(from);
 }
 
 template <typename T> __device__ __forceinline__ void store8(T* to, const Eight<T>& eight) {
