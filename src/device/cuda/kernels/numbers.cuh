@@ -3,6 +3,8 @@
 
 typedef unsigned long long Count;
 
+constexpr float LOG2_E = 1.4426950408889634f;
+
 __device__ __forceinline__ float widen(float x) { return x; }
 __device__ __forceinline__ float widen(__half x) { return __half2float(x); }
 __device__ __forceinline__ float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
@@ -131,6 +133,17 @@ __device__ __forceinline__ float power_of_2(float x) {
 #else
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#endif
+}
+
+// 1 / x, as near and as cheap.
+__device__ __forceinline__ float reciprocal(float x) {
+#ifdef TRANSCRIBE_HOST
+    return 1.0f / x;
+#else
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 #endif
 }

@@ -1,25 +1,38 @@
 // Number by number: GELU, addition, and the two rearrangements in front of a convolution.
 #pragma once
 
-__device__ __forceinline__ float gelu_of(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
+// For 16 bits: what the error function lacks to 1, by formula 7.1.26 of Abramowitz and Stegun, which is off by 1.5e-7
+// at most and takes half the operations, so that memory is what the kernel waits for.
+template <typename T> __device__ __forceinline__ float gelu_of(float x) {
+    const float size = fabsf(x), t = reciprocal(1.0f + 0.3275911f * 0.70710678f * size);
+    float series = 1.061405429f * t - 1.453152027f;
+    series = series * t + 1.421413741f;
+    series = series * t - 0.284496736f;
+    series = series * t + 0.254829592f;
+    const float lacks = series * t * power_of_2(-0.5f * LOG2_E * x * x);
+    return fmaxf(x, 0.0f) - 0.5f * size * lacks;
+}
+template <> __device__ __forceinline__ float gelu_of<float>(float x) {
+    return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+}
 
 __device__ __forceinline__ Count first_thread() { return Count(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ Count all_threads() { return Count(gridDim.x) * blockDim.x; }
 
 // The exact GELU in place.
 //
-// At least: each number in and out, about 30 operations per number. Grid: count / 8 / 256 rounded up, or less. Block:
+// At least: each number in and out, 15 operations per number (25 in single precision). Grid: count / 8 / 256 rounded up, or less. Block:
 // 256.
 template <typename T> __device__ __forceinline__ void gelu(T* y, Count count) {
     for (Count i = first_thread(); i < count / 8; i += all_threads()) {
         float x[8];
         unpack<T>(load8(y + i * 8), x);
         UNROLL
-        for (int j = 0; j < 8; ++j) x[j] = gelu_of(x[j]);
+        for (int j = 0; j < 8; ++j) x[j] = gelu_of<T>(x[j]);
         store8(y + i * 8, pack<T>(x));
     }
     const Count rest = count / 8 * 8 + first_thread();
-    if (rest < count) y[rest] = narrow<T>(gelu_of(widen(y[rest])));
+    if (rest < count) y[rest] = narrow<T>(gelu_of<T>(widen(y[rest])));
 }
 
 __device__ __forceinline__ Count remainder(Count a, Count b) {
