@@ -5,6 +5,8 @@
 #![expect(unsafe_code, reason = "calls into CUDA's driver and libraries")]
 
 mod attention;
+#[cfg(test)]
+pub mod cases;
 #[cfg(feature = "cuda")]
 mod driver;
 pub mod executor;
