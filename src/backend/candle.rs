@@ -3,6 +3,8 @@
 mod ahead;
 mod align;
 #[cfg(test)]
+mod on_host;
+#[cfg(test)]
 mod steps;
 
 use std::ops::Range;
