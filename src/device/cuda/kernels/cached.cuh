@@ -198,7 +198,7 @@ __device__ __forceinline__ void cached_join(const float* partial, T* y, const Ro
         cached(q, q_stride, keys, values, rows, own, audio_len, y, partial, heads, head, len, scale, splits,       \
                scratch);                                                                                           \
     }                                                                                                              \
-    EXPORT(cached_##type, 128, 128)                                                                                          \
+    EXPORT(cached_##type, 128, 128)                                                                                \
     extern "C" __global__ void __launch_bounds__(128)                                                              \
         cached_join_##type(const float* partial, T* y, const Row* rows, int own, int heads, int head,              \
                            int splits) {                                                                           \

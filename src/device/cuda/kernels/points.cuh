@@ -21,8 +21,8 @@ __device__ __forceinline__ Count all_threads() { return Count(gridDim.x) * block
 
 // The exact GELU in place.
 //
-// At least: each number in and out, 15 operations per number (25 in single precision). Grid: count / 8 / 256 rounded up, or less. Block:
-// 256.
+// At least: each number in and out, 15 operations per number (25 in single precision). Grid: count / 8 / 256 rounded
+// up, or less. Block: 256.
 template <typename T> __device__ __forceinline__ void gelu(T* y, Count count) {
     for (Count i = first_thread(); i < count / 8; i += all_threads()) {
         float x[8];
@@ -35,10 +35,11 @@ template <typename T> __device__ __forceinline__ void gelu(T* y, Count count) {
     if (rest < count) y[rest] = narrow<T>(gelu_of<T>(widen(y[rest])));
 }
 
-__device__ __forceinline__ Count remainder(Count a, Count b) {
-    // A division of 64 bits is a hundred instructions.
-    return (a | b) >> 32 ? a % b : unsigned(a) % unsigned(b);
+// A division of 64 bits is a hundred instructions.
+__device__ __forceinline__ Count quotient(Count a, Count b) {
+    return (a | b) >> 32 ? a / b : unsigned(a) / unsigned(b);
 }
+__device__ __forceinline__ Count remainder(Count a, Count b) { return a - quotient(a, b) * b; }
 
 // y[i] += x[i % period].
 //
@@ -99,7 +100,7 @@ template <typename T> __device__ __forceinline__ void taps(const T* x, T* y, int
     x += Count(blockIdx.z) * rows * width;
     y += Count(blockIdx.z) * out * 3 * width;
     for (Count i = first_thread(); i < Count(out) * per_row; i += all_threads()) {
-        const Count row = i / per_row;
+        const Count row = quotient(i, per_row);
         const unsigned piece = unsigned(i - row * per_row), tap = piece / per_tap;
         const long long source = (long long)(row * stride + tap) - 1;
         const bool inside = source >= 0 && source < rows;
@@ -116,17 +117,17 @@ template <typename T> __device__ __forceinline__ void taps(const T* x, T* y, int
     extern "C" __global__ void __launch_bounds__(256) gelu_##type(T* y, unsigned long long count) {                \
         gelu(y, count);                                                                                            \
     }                                                                                                              \
-    EXPORT(gelu_##type, 32, 256)                                                                                            \
+    EXPORT(gelu_##type, 32, 256)                                                                                   \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         add_##type(T* y, const T* x, unsigned long long count, unsigned long long period) {                        \
         add(y, x, count, period);                                                                                  \
     }                                                                                                              \
-    EXPORT(add_##type, 32, 256)                                                                                             \
+    EXPORT(add_##type, 32, 256)                                                                                    \
     extern "C" __global__ void __launch_bounds__(256) turn_##type(const float* x, T* y, int rows, int columns) {   \
         SHARED(float, tile, TURN*(TURN + 1));                                                                      \
         turn(x, y, rows, columns, tile);                                                                           \
     }                                                                                                              \
-    EXPORT(turn_##type, 32, 256)                                                                                            \
+    EXPORT(turn_##type, 32, 256)                                                                                   \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         taps_##type(const T* x, T* y, int rows, int width, int stride) {                                           \
         taps(x, y, rows, width, stride);                                                                           \
