@@ -5,7 +5,6 @@
 #![expect(unsafe_code, reason = "calls into CUDA's driver and libraries")]
 
 mod attention;
-#[cfg(test)]
 pub mod cases;
 #[cfg(feature = "cuda")]
 mod driver;

@@ -10,7 +10,7 @@ struct Row {
 };
 
 // Up to ATTENTION_ROWS rows of one prompt: rows `first..first + count` of the queries against one slot of a cache.
-// Row `i` of the tile sees `seen` entries, or `seen + i + 1` if `causal`.
+// Row `i` of the tile sees `seen` entries (at least one), or `seen + i + 1` if `causal`.
 struct Tile {
     unsigned first, count, slot, seen, causal;
 };

@@ -25,21 +25,22 @@ template <> __device__ __forceinline__ __nv_bfloat16 of_bits<__nv_bfloat16>(unsi
     return __ushort_as_bfloat16(static_cast<unsigned short>(bits));
 }
 
-// Two numbers as they stand in memory, the first one in the low half.
+// Two numbers as they stand in memory, the first one in the low half: one instruction on the device.
 template <typename T> __device__ __forceinline__ unsigned pair(float low, float high) {
-#ifdef TRANSCRIBE_HOST
     return bits_of(narrow<T>(low)) | bits_of(narrow<T>(high)) << 16;
-#else
-    // One instruction for both.
-    unsigned bits;
-    if constexpr (sizeof(T) == 2 && __is_same(T, __half)) {
-        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-    } else {
-        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-    }
-    return bits;
-#endif
 }
+#ifndef TRANSCRIBE_HOST
+template <> __device__ __forceinline__ unsigned pair<__half>(float low, float high) {
+    unsigned bits;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+template <> __device__ __forceinline__ unsigned pair<__nv_bfloat16>(float low, float high) {
+    unsigned bits;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+#endif
 
 // Eight numbers as they stand in memory: 16 bytes, or twice 16 in single precision.
 template <typename T> struct Eight {
