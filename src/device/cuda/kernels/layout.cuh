@@ -5,7 +5,7 @@
 constexpr unsigned NONE = 0xffffffffu;
 
 // One row of a decoder step: a token, and where it stands. A `sequence` of NONE marks an idle row.
-struct Row {
+struct alignas(16) Row {
     unsigned token, position, sequence, window;
 };
 
@@ -16,7 +16,7 @@ struct Tile {
 };
 
 // Which tokens may come next (see `decode/rules.rs`).
-struct RuleSet {
+struct alignas(16) RuleSet {
     // End of text, first timestamp, the token for "no timestamps", one past the last timestamp.
     unsigned eot, begin, no_timestamps, end;
     // The last timestamp that may open a window, or NONE.
@@ -29,7 +29,7 @@ struct RuleSet {
 };
 
 // How far the choosing of one row is.
-struct Choice {
+struct alignas(16) Choice {
     // Index into the rule sets.
     unsigned rules;
     // Tokens chosen so far in this window, the last one and the one before it.
