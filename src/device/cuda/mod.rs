@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "calls into CUDA's driver and libraries")]
 
 mod attention;
+pub mod cases;
 #[cfg(feature = "cuda")]
 mod driver;
 pub mod executor;

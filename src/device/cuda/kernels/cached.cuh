@@ -7,7 +7,6 @@ constexpr int CACHED_WARPS = 4;
 template <typename T> constexpr int UNDER_WAY = sizeof(T) == 2 ? 4 : 2;
 // Stands for the largest score of no entries at all; unlike infinity it can be subtracted from itself.
 constexpr float NO_SCORE = -1e30f;
-constexpr float LOG2_E = 1.4426950408889634f;
 
 // What a group of lanes knows of the entries that it has seen: the largest score (as a power of 2), the sum of all
 // powers over it, and 8 numbers for each lane of the values, weighted by them.
@@ -199,7 +198,7 @@ __device__ __forceinline__ void cached_join(const float* partial, T* y, const Ro
         cached(q, q_stride, keys, values, rows, own, audio_len, y, partial, heads, head, len, scale, splits,       \
                scratch);                                                                                           \
     }                                                                                                              \
-    EXPORT(cached_##type, 128, 128)                                                                                          \
+    EXPORT(cached_##type, 128, 128)                                                                                \
     extern "C" __global__ void __launch_bounds__(128)                                                              \
         cached_join_##type(const float* partial, T* y, const Row* rows, int own, int heads, int head,              \
                            int splits) {                                                                           \

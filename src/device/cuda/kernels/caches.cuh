@@ -38,7 +38,9 @@ __device__ __forceinline__ void copy(T* cache, int from, int to, int first, int 
     T* target = cache + ((Count(to) * heads + blockIdx.y) * len + first) * head;
     const Count numbers = Count(count) * head;
     if (head % 8 == 0) {
-        for (Count i = first_thread(); i < numbers / 8; i += all_threads()) store8(target + i * 8, load8(source + i * 8));
+        for (Count i = first_thread(); i < numbers / 8; i += all_threads()) {
+            store8(target + i * 8, load8(source + i * 8));
+        }
     } else {
         for (Count i = first_thread(); i < numbers; i += all_threads()) target[i] = source[i];
     }
@@ -95,12 +97,12 @@ __device__ __forceinline__ void weights(const T* q, int q_stride, const T* keys,
                      int heads, int head, int len) {                                                               \
         store(x, keys, values, rows, count, stride, column, heads, head, len);                                     \
     }                                                                                                              \
-    EXPORT(store_##type, 32, 256)                                                                                           \
+    EXPORT(store_##type, 32, 256)                                                                                  \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         copy_##type(T* cache, int from, int to, int first, int count, int heads, int len, int head) {              \
         copy(cache, from, to, first, count, heads, len, head);                                                     \
     }                                                                                                              \
-    EXPORT(copy_##type, 32, 256)                                                                                            \
+    EXPORT(copy_##type, 32, 256)                                                                                   \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         weights_##type(const T* q, int q_stride, const T* keys, const unsigned* heads_chosen, float* y, int rows,  \
                        int slot, int seen, int heads, int head, int len, float scale) {                            \

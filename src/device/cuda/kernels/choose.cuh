@@ -10,7 +10,8 @@ __device__ __forceinline__ unsigned next_piece(unsigned piece, unsigned pieces, 
 
 // Draws a token at a temperature above 0 with a number of [0, 1): all threads weigh, the first one walks. For the
 // first thread only.
-__device__ __forceinline__ unsigned sample(const TokenScores& scores, float temperature, double draw, Scratch& scratch) {
+__device__ __forceinline__ unsigned sample(const TokenScores& scores, float temperature, double draw,
+                                           Scratch& scratch) {
     const Distribution distribution = scratch.distribution;
     const Range ranges[2] = {distribution.ranges[0], distribution.ranges[1]};
     const float scale = 1.0f / temperature, max[2] = {distribution.max, distribution.max};

@@ -174,7 +174,9 @@ __device__ __forceinline__ float lane_weight(const TokenScores& scores, unsigned
         UNROLL
         for (unsigned i = 0; i < AT_ONCE; ++i) sum = __fadd_rn(sum, weight_of(score[i], max, scale));
     }
-    for (; group < groups; ++group) sum = __fadd_rn(sum, weight_of(score_of(scores, first + group * LANES), max, scale));
+    for (; group < groups; ++group) {
+        sum = __fadd_rn(sum, weight_of(score_of(scores, first + group * LANES), max, scale));
+    }
     return sum;
 }
 
@@ -243,7 +245,8 @@ __device__ __forceinline__ void distribute(const TokenScores& scores, const Rule
 }
 
 // The log-probability of a token, which is not a number if nothing may be chosen or the scores are none.
-__device__ __forceinline__ float log_prob_of(const TokenScores& scores, const Distribution& distribution, unsigned token) {
+__device__ __forceinline__ float log_prob_of(const TokenScores& scores, const Distribution& distribution,
+                                             unsigned token) {
     if (token == NONE) return NAN;
     return score_of(scores, token) - distribution.max - float(log(distribution.sum));
 }

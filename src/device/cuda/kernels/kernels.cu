@@ -1,8 +1,8 @@
 // The kernels of this program for CUDA, one translation unit.
 //
 // Each is exported as `<kernel>_<f32|f16|bf16>` after the type of its numbers in memory; all arithmetic is in single
-// precision. Matrices are row-major and contiguous unless said otherwise, pointers to numbers are multiples of 16
-// bytes. The kernels need no dynamic shared memory and no attribute of a function.
+// precision. Matrices are row-major and contiguous unless said otherwise; pointers to numbers, rows, rules and choices
+// are multiples of 16 bytes. The kernels need no dynamic shared memory and no attribute of a function.
 //
 // The same sources compile for the host, where `shim/` runs them one thread at a time to test them.
 #ifdef TRANSCRIBE_HOST

@@ -5,18 +5,18 @@
 constexpr unsigned NONE = 0xffffffffu;
 
 // One row of a decoder step: a token, and where it stands. A `sequence` of NONE marks an idle row.
-struct Row {
+struct alignas(16) Row {
     unsigned token, position, sequence, window;
 };
 
 // Up to ATTENTION_ROWS rows of one prompt: rows `first..first + count` of the queries against one slot of a cache.
-// Row `i` of the tile sees `seen` entries, or `seen + i + 1` if `causal`.
+// Row `i` of the tile sees `seen` entries (at least one), or `seen + i + 1` if `causal`.
 struct Tile {
     unsigned first, count, slot, seen, causal;
 };
 
 // Which tokens may come next (see `decode/rules.rs`).
-struct RuleSet {
+struct alignas(16) RuleSet {
     // End of text, first timestamp, the token for "no timestamps", one past the last timestamp.
     unsigned eot, begin, no_timestamps, end;
     // The last timestamp that may open a window, or NONE.
@@ -29,7 +29,7 @@ struct RuleSet {
 };
 
 // How far the choosing of one row is.
-struct Choice {
+struct alignas(16) Choice {
     // Index into the rule sets.
     unsigned rules;
     // Tokens chosen so far in this window, the last one and the one before it.

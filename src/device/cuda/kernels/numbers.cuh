@@ -3,6 +3,8 @@
 
 typedef unsigned long long Count;
 
+constexpr float LOG2_E = 1.4426950408889634f;
+
 __device__ __forceinline__ float widen(float x) { return x; }
 __device__ __forceinline__ float widen(__half x) { return __half2float(x); }
 __device__ __forceinline__ float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
@@ -23,21 +25,22 @@ template <> __device__ __forceinline__ __nv_bfloat16 of_bits<__nv_bfloat16>(unsi
     return __ushort_as_bfloat16(static_cast<unsigned short>(bits));
 }
 
-// Two numbers as they stand in memory, the first one in the low half.
+// Two numbers as they stand in memory, the first one in the low half: one instruction on the device.
 template <typename T> __device__ __forceinline__ unsigned pair(float low, float high) {
-#ifdef TRANSCRIBE_HOST
     return bits_of(narrow<T>(low)) | bits_of(narrow<T>(high)) << 16;
-#else
-    // One instruction for both.
-    unsigned bits;
-    if constexpr (sizeof(T) == 2 && __is_same(T, __half)) {
-        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-    } else {
-        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-    }
-    return bits;
-#endif
 }
+#ifndef TRANSCRIBE_HOST
+template <> __device__ __forceinline__ unsigned pair<__half>(float low, float high) {
+    unsigned bits;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+template <> __device__ __forceinline__ unsigned pair<__nv_bfloat16>(float low, float high) {
+    unsigned bits;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+#endif
 
 // Eight numbers as they stand in memory: 16 bytes, or twice 16 in single precision.
 template <typename T> struct Eight {
@@ -60,21 +63,20 @@ template <typename T> __device__ __forceinline__ Eight<T> load8(const T* from) {
     return *reinterpret_cast<const Eight<T>*>(from);
 }
 
-// For what is read once and only read in this kernel: leaves the first cache to others.
+// For what is read once and only read in this kernel: leaves the first cache to others. Not in single precision, where
+// two loads share the pieces in which memory comes.
 template <typename T> __device__ __forceinline__ Eight<T> stream8(const T* from) {
-#ifdef TRANSCRIBE_HOST
-    return load8(from);
-#else
-    Eight<T> eight;
-    UNROLL
-    for (int i = 0; i < int(sizeof(Eight<T>) / 16); ++i) {
-        uint4& word = eight.words[i];
+#ifndef TRANSCRIBE_HOST
+    if constexpr (sizeof(T) == 2) {
+        Eight<T> eight;
+        uint4& word = eight.words[0];
         asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
                      : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w)
-                     : "l"(reinterpret_cast<const uint4*>(from) + i));
+                     : "l"(from));
+        return eight;
     }
-    return eight;
 #endif
+    return load8(from);
 }
 
 template <typename T> __device__ __forceinline__ void store8(T* to, const Eight<T>& eight) {
@@ -132,6 +134,17 @@ __device__ __forceinline__ float power_of_2(float x) {
 #else
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#endif
+}
+
+// 1 / x, as near and as cheap.
+__device__ __forceinline__ float reciprocal(float x) {
+#ifdef TRANSCRIBE_HOST
+    return 1.0f / x;
+#else
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 #endif
 }

@@ -107,12 +107,12 @@ __device__ __forceinline__ void layer_norm(const T* x, const T* weight, const T*
         embed_##type(const T* table, const T* positions, const Row* rows, T* y, int width) {                       \
         embed(table, positions, rows, y, width);                                                                   \
     }                                                                                                              \
-    EXPORT(embed_##type, 32, 256)                                                                                           \
+    EXPORT(embed_##type, 32, 256)                                                                                  \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         pick_##type(const T* x, const unsigned* chosen, T* y, int width) {                                         \
         pick(x, chosen, y, width);                                                                                 \
     }                                                                                                              \
-    EXPORT(pick_##type, 32, 256)                                                                                            \
+    EXPORT(pick_##type, 32, 256)                                                                                   \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         layer_norm_##type(const T* x, const T* weight, const T* bias, T* y, int width, float epsilon) {            \
         SHARED(float, sums, NORM_WARPS);                                                                           \

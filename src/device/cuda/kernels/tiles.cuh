@@ -70,7 +70,8 @@ __device__ __forceinline__ void hide(Scores& score, const Part<T>& part, int fir
     for (int m = 0; m < 2; ++m) {
         UNROLL
         for (int i = 0; i < 4; ++i) {
-            const int end = visible(part, first_row + m * 16 + lane / 4 + i / 2 * 8) - first_entry - lane % 4 * 2 - i % 2;
+            const int row = first_row + m * 16 + lane / 4 + i / 2 * 8, entry = first_entry + lane % 4 * 2 + i % 2;
+            const int end = visible(part, row) - entry;
             UNROLL
             for (int n = 0; n < 8; ++n) score[m][n][i] = n * 8 < end ? score[m][n][i] : -INFINITY;
         }

@@ -114,7 +114,8 @@ void barrier(int line) {
     leave();
 }
 
-void meet(const char* kind, int line, const void* brought, size_t bytes, Meeting all, void* result, size_t result_bytes) {
+void meet(const char* kind, int line, const void* brought, size_t bytes, Meeting all, void* result,
+          size_t result_bytes) {
     unsigned lane = runner.current % 32;
     Warp& warp = runner.warps[runner.current / 32];
     if (warp.arrived == 0) warp.kind = kind, warp.line = line;
@@ -288,7 +289,8 @@ static bool launch(const char* name, const unsigned grid[3], unsigned block, uns
 
 #define VISIBLE extern "C" __attribute__((visibility("default")))
 
-VISIBLE int transcribe_launch(const char* name, const unsigned grid[3], unsigned block, unsigned shared_bytes, void** parameters) {
+VISIBLE int transcribe_launch(const char* name, const unsigned grid[3], unsigned block, unsigned shared_bytes,
+                              void** parameters) {
     return shim::launch(name, grid, block, shared_bytes, parameters) ? 0 : 1;
 }
 

@@ -48,7 +48,8 @@ void barrier(int line);
 
 // The lanes of a warp meet: the last to come calls `all` with what every lane brought, and each lane gets its result.
 using Meeting = void (*)(const unsigned char (*brought)[32], unsigned char (*results)[32]);
-void meet(const char* kind, int line, const void* brought, size_t bytes, Meeting all, void* result, size_t result_bytes);
+void meet(const char* kind, int line, const void* brought, size_t bytes, Meeting all, void* result,
+          size_t result_bytes);
 
 // Shared memory of the block: the same place for all threads that ask with the same key.
 void* shared(const void* key, size_t bytes);
