@@ -3,12 +3,15 @@
 //! Cuts off what encoders add before and after the recording, skips damaged packets and counts them. Which
 //! weights the channels get is [`super::channels`]'s; changing the rate is [`super::resample`]'s.
 
+mod claims;
 mod media;
 mod mix;
 mod opus;
+mod spread;
 mod trim;
 
 use std::io;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use symphonia::core::audio::Position;
@@ -17,9 +20,7 @@ use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDe
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error as Fault;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::{
-    FORMAT_ID_ADTS, FORMAT_ID_CAF, FORMAT_ID_FLAC, FORMAT_ID_MP3, FORMAT_ID_OGG, FORMAT_ID_WAVE,
-};
+use symphonia::core::formats::well_known::{FORMAT_ID_FLAC, FORMAT_ID_MP3, FORMAT_ID_WAVE};
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
@@ -29,8 +30,10 @@ use symphonia::core::units::Timestamp;
 use super::guard::guarded;
 use super::{AudioOptions, Damage, edits, ogg};
 use crate::error::InputFault;
+use claims::{claimed, file_duration, promised};
 pub(super) use media::Media;
 use mix::Mixer;
+use spread::Spread;
 use trim::Trim;
 
 /// Packets in a row that may fail before the rest of the file is given up.
@@ -68,6 +71,27 @@ pub(super) struct Decoder {
     /// A packet has been decoded.
     heard: bool,
     ended: bool,
+    /// Several packets are decoded side by side.
+    spread: Option<Spread>,
+}
+
+/// What the demuxer gave: a packet, the end or a fault; or its panic.
+type Pulled = Result<Result<Option<Packet>, Fault>, String>;
+
+/// What decoding a packet came to.
+enum Outcome {
+    Done,
+    /// The codec refuses it.
+    Refused(String),
+    Panicked(String),
+}
+
+/// Where the next samples are.
+enum Place {
+    /// One packet, in the mixer.
+    Mixer,
+    /// Many, in the spread.
+    Spread,
 }
 
 impl Decoder {
@@ -92,6 +116,7 @@ impl Decoder {
             failures: 0,
             heard: false,
             ended: false,
+            spread: None,
             format,
             codec,
             trim,
@@ -102,6 +127,11 @@ impl Decoder {
 
     pub(super) fn duration_hint(&self) -> Option<f64> {
         self.claimed.or_else(|| file_duration(&*self.format))
+    }
+
+    /// Lets so many threads decode side by side, where the codec can.
+    pub(super) fn spread(self, lanes: usize) -> Self {
+        Self { spread: Spread::new(lanes), ..self }
     }
 
     pub(super) fn damage(&self) -> &Damage {
@@ -119,18 +149,39 @@ impl Decoder {
 
     /// The next samples; None at the end.
     pub(super) fn next(&mut self) -> Result<Option<Chunk<'_>>, InputFault> {
+        let place = match self.spread.take() {
+            Some(mut spread) => {
+                let place = self.advance_spread(&mut spread);
+                self.spread = Some(spread);
+                place?
+            }
+            None => self.advance()?,
+        };
+        Ok(place.map(|place| match (place, &self.spread) {
+            (Place::Spread, Some(spread)) => spread.chunk(),
+            _ => Chunk { rate: self.mixer.rate(), samples: self.mixer.samples() },
+        }))
+    }
+
+    /// To the next packet that gives samples.
+    fn advance(&mut self) -> Result<Option<Place>, InputFault> {
         while !self.ended {
-            let Some(packet) = self.next_packet()? else { continue };
+            let pulled = self.pull();
+            let Some(packet) = self.settle(pulled)? else { continue };
             if packet.track_id == self.track && self.decode(&packet)? {
-                return Ok(Some(Chunk { rate: self.mixer.rate(), samples: self.mixer.samples() }));
+                return Ok(Some(Place::Mixer));
             }
         }
         Ok(None)
     }
 
-    /// None if there was none this time.
-    fn next_packet(&mut self) -> Result<Option<Packet>, InputFault> {
-        match guarded(|| self.format.next_packet()) {
+    fn pull(&mut self) -> Pulled {
+        guarded(|| self.format.next_packet())
+    }
+
+    /// Draws the consequences, if it is no packet.
+    fn settle(&mut self, pulled: Pulled) -> Result<Option<Packet>, InputFault> {
+        match pulled {
             Ok(Ok(Some(packet))) => return Ok(Some(packet)),
             Ok(Ok(None)) => self.ended = true,
             Ok(Err(Fault::ResetRequired)) => {
@@ -174,36 +225,40 @@ impl Decoder {
     /// Decodes a packet into the mixer; false if it gave nothing to hear.
     fn decode(&mut self, packet: &Packet) -> Result<bool, InputFault> {
         self.note_gap(packet);
-        let (codec, mixer, trim) = (&mut self.codec, &mut self.mixer, &mut self.trim);
-        let outcome = guarded(|| {
-            let buffer = codec.decode(packet).map_err(|fault| fault.to_string())?;
-            let keep = trim.keep(packet, buffer.frames(), buffer.spec().rate());
-            mixer.mix(&buffer, keep)
-        });
-        match outcome {
-            Ok(Ok(())) => {
-                self.failures = 0;
-                let available = self.mixer.channels();
-                if let Some(asked) = self.options.channel.filter(|&c| !self.heard && c >= available) {
-                    return Err(InputFault::NoSuchChannel { asked, available });
-                }
-                self.heard = true;
-                Ok(!self.mixer.samples().is_empty())
+        let (mixer, trim) = (&mut self.mixer, &mut self.trim);
+        let outcome =
+            decode_one(&mut *self.codec, packet, mixer, |frames, rate| trim.keep(packet, frames, rate));
+        if self.judge(outcome) {
+            let available = self.mixer.channels();
+            if let Some(asked) = self.options.channel.filter(|&c| !self.heard && c >= available) {
+                return Err(InputFault::NoSuchChannel { asked, available });
             }
-            Ok(Err(message)) => {
+            self.heard = true;
+            return Ok(!self.mixer.samples().is_empty());
+        }
+        Ok(false)
+    }
+
+    /// Draws the consequences of a packet's outcome; whether it is a good one.
+    fn judge(&mut self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Done => {
+                self.failures = 0;
+                return true;
+            }
+            Outcome::Refused(message) => {
                 self.skip(message);
                 // Two in a row: perhaps the sound has changed its rate or channels, which few codecs follow.
                 if self.failures.is_multiple_of(2) {
                     self.renew();
                 }
-                Ok(false)
             }
-            Err(panic) => {
-                self.skip(panic);
+            Outcome::Panicked(message) => {
+                self.skip(message);
                 self.renew();
-                Ok(false)
             }
         }
+        false
     }
 
     /// The demuxer of FLAC leaves out damaged packets without a word, but not their time.
@@ -231,6 +286,24 @@ impl Decoder {
         if self.failures >= MAX_FAILURES {
             self.ended = true;
         }
+    }
+}
+
+/// Decodes a packet and mixes what is to be kept of its frames, at their rate.
+fn decode_one(
+    codec: &mut dyn AudioDecoder,
+    packet: &Packet,
+    mixer: &mut Mixer,
+    keep: impl FnOnce(usize, u32) -> Range<usize>,
+) -> Outcome {
+    let outcome = guarded(|| {
+        let buffer = codec.decode(packet).map_err(|fault| fault.to_string())?;
+        mixer.mix(&buffer, keep(buffer.frames(), buffer.spec().rate()))
+    });
+    match outcome {
+        Ok(Ok(())) => Outcome::Done,
+        Ok(Err(message)) => Outcome::Refused(message),
+        Err(panic) => Outcome::Panicked(panic),
     }
 }
 
@@ -343,35 +416,4 @@ fn codec_name(params: &AudioCodecParameters) -> String {
         other => return format!("number {other}"),
     };
     name.to_owned()
-}
-
-/// Seconds that the track lasts, by its header.
-fn claimed(track: &Track) -> Option<f64> {
-    let rate = audio(track).and_then(|p| p.sample_rate).filter(|&r| r > 0);
-    let by_frames = track.num_frames.zip(rate).map(|(frames, rate)| frames as f64 / f64::from(rate));
-    let by_ticks = || Some(track.time_base?.calc_duration_saturating(track.duration?).as_secs_f64());
-    by_frames.or_else(by_ticks).filter(|&s| s > 0.0)
-}
-
-/// The same where it is counted, not estimated from the first packets; `last` is what the end of an Ogg tells.
-fn promised(format: &dyn FormatReader, track: &Track, last: Option<u64>) -> Option<f64> {
-    let alone = || file_duration(format).filter(|_| format.tracks().len() == 1);
-    match format.format_info().format {
-        FORMAT_ID_MP3 => claimed(track).filter(|_| track.delay.is_some()),
-        FORMAT_ID_ADTS | FORMAT_ID_CAF => None,
-        // A piece of a broadcast does not start at zero.
-        FORMAT_ID_OGG => {
-            let base = track.time_base?;
-            let seconds = |ticks: i64| base.calc_time_saturating(Timestamp::new(ticks)).as_secs_f64();
-            let length = seconds(i64::try_from(last?).ok()?) - seconds(track.start_ts.get().max(0));
-            Some(length).filter(|_| format.tracks().len() == 1)
-        }
-        _ => claimed(track).or_else(alone),
-    }
-}
-
-fn file_duration(format: &dyn FormatReader) -> Option<f64> {
-    let info = format.media_info();
-    let whole = info.time_base?.calc_duration_saturating(info.duration?).as_secs_f64();
-    Some(whole).filter(|&s| s > 0.0)
 }
