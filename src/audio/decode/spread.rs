@@ -282,3 +282,41 @@ fn plan(memory: Memory, packets: &[Packet]) -> Vec<Stretch> {
     };
     (0..packets.len()).step_by(lane).map_while(stretch).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use super::*;
+    use crate::audio::AudioOptions;
+    use crate::audio::decode::Media;
+
+    /// Samples of each piece that comes.
+    fn pieces(name: &str, times: usize, lanes: usize) -> Vec<usize> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+        let bytes = std::fs::read(path).unwrap().repeat(times);
+        let media = || Ok(Media::new(Cursor::new(bytes.clone()), bytes.len() as u64));
+        let decoder = Decoder::open(media, None, &AudioOptions::default()).unwrap();
+        let (mut decoder, mut pieces) = (decoder.spread(lanes), Vec::new());
+        while let Some(chunk) = decoder.next().unwrap() {
+            pieces.push(chunk.samples.len());
+        }
+        pieces
+    }
+
+    #[test]
+    fn many_packets_come_in_one_piece() {
+        // 128 frames of 1152 samples, and 32 of 4096, in each lane.
+        for (name, times, lane) in [("audio/cbr.mp3", 40, 147_456), ("long/long_en.flac", 1, 131_072)] {
+            let lanes = pieces(name, times, 4);
+            let whole = lanes.iter().filter(|piece| **piece == 4 * lane).count();
+            assert!(whole >= 3, "{name}: {lanes:?}");
+            let singles = pieces(name, times, 1);
+            assert!(
+                singles.len() > 100 && singles.iter().sum::<usize>() == lanes.iter().sum::<usize>(),
+                "{name}"
+            );
+        }
+    }
+}
