@@ -4,7 +4,7 @@ use symphonia::core::formats::well_known::{FORMAT_ID_ADTS, FORMAT_ID_CAF, FORMAT
 use symphonia::core::formats::{FormatReader, Track};
 use symphonia::core::units::Timestamp;
 
-use super::audio;
+use super::track::audio;
 
 /// Seconds that the track lasts, by its header.
 pub(super) fn claimed(track: &Track) -> Option<f64> {

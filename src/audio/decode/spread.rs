@@ -14,7 +14,8 @@ use symphonia::core::codecs::audio::{AudioCodecId, AudioDecoder};
 use symphonia::core::packet::Packet;
 
 use super::mix::Mixer;
-use super::{Chunk, Decoder, Outcome, Place, Pulled, audio, decode_one, make_codec};
+use super::track::{audio, make_codec};
+use super::{Chunk, Decoder, Outcome, Place, Pulled, decode_one};
 use crate::error::InputFault;
 
 /// Bytes that an MP3 frame may take from those before it.

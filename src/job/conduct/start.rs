@@ -19,7 +19,7 @@ use crate::job::queue::Waiting;
 use crate::job::work::Basis;
 
 /// More threads than this decode no faster than the rest of the front end works.
-const MOST_LANES: usize = 8;
+const MOST_LANES: usize = 4;
 
 impl Conductor<'_> {
     pub(super) fn start_what_can(&mut self) -> Result<()> {
