@@ -17,6 +17,9 @@ struct Args {
     mel: Option<usize>,
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Decode and resample on threads of their own, so many decoding side by side
+    #[arg(long)]
+    ahead: Option<usize>,
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -24,7 +27,11 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
-    let mut reader = AudioInput::file(&args.audio)?.open(&AudioOptions::default())?;
+    let (input, options) = (AudioInput::file(&args.audio)?, AudioOptions::default());
+    let mut reader = match args.ahead {
+        Some(lanes) => input.open_ahead(&options, lanes)?,
+        None => input.open(&options)?,
+    };
     let mut maker = args.mel.map(|bins| ChunkMaker::new(bins, Division::AtPauses { seconds: 120.0 }));
     let (mut samples, mut chunks) = (0, Vec::new());
     while let Some(block) = reader.next_block()? {

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use transcribe::mel::{MelMeter, MelStream};
-use transcribe::time::SAMPLE_RATE;
+use transcribe::mel::{ChunkFeatures, Features, MelMeter, MelStream};
+use transcribe::time::{SAMPLE_RATE, WINDOW_FRAMES};
 
 const SECONDS: usize = 120;
 /// As much as a decoder hands over at once.
@@ -58,5 +58,22 @@ fn mel(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, mel);
+/// How long the engine waits for a window of a chunk.
+fn window(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("window");
+    for bins in [80, 128] {
+        let raw = (0..2 * WINDOW_FRAMES * bins).map(|i| (i * 7_919 % 1_000) as f32 / 100.0 - 8.0).collect();
+        let mut features = ChunkFeatures::new(bins, 0, raw, 2.0);
+        let (mut seek, mut out) = (0, Vec::new());
+        group.bench_function(BenchmarkId::new("frames", bins), |bencher| {
+            bencher.iter(|| {
+                seek = (seek + 37) % WINDOW_FRAMES;
+                features.window(seek, WINDOW_FRAMES, &mut out).is_ok()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, mel, window);
 criterion_main!(benches);

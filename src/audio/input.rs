@@ -73,13 +73,21 @@ impl AudioInput {
 
     /// Starts reading from the beginning. Readers of one input do not disturb each other.
     pub fn open(&self, options: &AudioOptions) -> Result<AudioReader> {
-        let fault = |why| Error::input(&self.name, why);
+        Ok(AudioReader::here(self.name.clone(), self.decoder(options)?))
+    }
+
+    /// The same on threads of its own, which are ahead of whoever asks for blocks. So many threads decode side by
+    /// side where the codec allows it; the samples are the same however many they are.
+    pub fn open_ahead(&self, options: &AudioOptions, lanes: usize) -> Result<AudioReader> {
+        AudioReader::ahead(&self.name, self.decoder(options)?.spread(lanes))
+    }
+
+    fn decoder(&self, options: &AudioOptions) -> Result<Decoder> {
         let extension = match &self.source {
             Source::File(path) => path.extension().and_then(|e| e.to_str()),
             Source::Spool(_) => None,
         };
-        let decoder = Decoder::open(|| self.source.media(), extension, options).map_err(fault)?;
-        Ok(AudioReader::new(self.name.clone(), decoder))
+        Decoder::open(|| self.source.media(), extension, options).map_err(|why| Error::input(&self.name, why))
     }
 }
 

@@ -12,8 +12,33 @@ use crate::time::SAMPLE_RATE;
 /// Output samples in one transform, at least: longer is a steeper filter (the last 2 % below 8 kHz).
 const BLOCK: usize = 1024;
 
+/// Resamples audio whose rate may change.
+#[derive(Default)]
+pub(super) struct Resampling(Option<Resampler>);
+
+impl Resampling {
+    /// Takes samples of this rate and appends what is ready to `out`.
+    pub(super) fn push(&mut self, rate: u32, samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
+        match &mut self.0 {
+            Some(resampler) if resampler.rate == rate => resampler.push(samples, out),
+            // The rate is known only now, or it changed: what came before is a stretch of its own.
+            stale => {
+                if let Some(old) = stale {
+                    old.finish(out)?;
+                }
+                stale.insert(Resampler::new(rate)?).push(samples, out)
+            }
+        }
+    }
+
+    /// Appends what is still held.
+    pub(super) fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        self.0.as_mut().map_or(Ok(()), |resampler| resampler.finish(out))
+    }
+}
+
 /// Resamples one stretch of audio whose rate does not change.
-pub(super) struct Resampler {
+struct Resampler {
     rate: u32,
     /// None where the rate is right already: samples pass untouched.
     fft: Option<Box<Fft<f32>>>,
@@ -28,18 +53,14 @@ pub(super) struct Resampler {
 }
 
 impl Resampler {
-    pub(super) fn new(rate: u32) -> Result<Self> {
+    fn new(rate: u32) -> Result<Self> {
         let fft = if rate == SAMPLE_RATE { None } else { Some(Box::new(plan(rate)?)) };
         let (delay, block) = fft.as_ref().map_or((0, 0), |f| (f.output_delay(), f.output_frames_max()));
         Ok(Self { rate, fft, pending: Vec::new(), block: vec![0.0; block], delay, taken: 0, given: 0 })
     }
 
-    pub(super) fn rate(&self) -> u32 {
-        self.rate
-    }
-
     /// Takes samples and appends what is ready to `out`.
-    pub(super) fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
+    fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
         self.taken += samples.len() as u64;
         let Some(fft) = self.fft.as_deref_mut() else {
             self.given += samples.len() as u64;
@@ -71,7 +92,7 @@ impl Resampler {
     }
 
     /// Ends the stretch: appends what the filter still holds.
-    pub(super) fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
+    fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let wanted = self.wanted();
         let mut rest = std::mem::take(&mut self.pending);
         while self.given < wanted {

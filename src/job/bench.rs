@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use super::conduct::Conductor;
+use super::conduct::{Conductor, lanes};
 use super::models::{ModelOptions, Models, find_model};
 use super::plan::{InputOptions, Item, PlanOptions, Source};
 use super::run::Summary;
@@ -101,7 +101,9 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
     let bytes = model.needs.total();
     let engine = Engine::start(model.backend, model.tokenizer, bench.release, cancel)?;
     let engine = Arc::new(Team::new(vec![engine])?);
-    let (audio_seconds, front_end_seconds) = front_end(&audio, engine.n_mels(), bench.chunk_length, cancel)?;
+    let lanes = lanes(&device, 1);
+    let (audio_seconds, front_end_seconds) =
+        front_end(&audio, (engine.n_mels(), lanes), bench.chunk_length, cancel)?;
 
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
     let item = Item::new(Source::File(audio));
@@ -203,9 +205,14 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
 }
 
 /// Seconds of audio, and seconds that making its chunks takes alone.
-fn front_end(audio: &Path, bins: usize, chunk_length: f64, cancel: &CancelToken) -> Result<(f64, f64)> {
+fn front_end(
+    audio: &Path,
+    (bins, lanes): (usize, usize),
+    chunk_length: f64,
+    cancel: &CancelToken,
+) -> Result<(f64, f64)> {
     let started = Instant::now();
-    let mut reader = AudioInput::file(audio)?.open(&AudioOptions::default())?;
+    let mut reader = AudioInput::file(audio)?.open_ahead(&AudioOptions::default(), lanes)?;
     let division = match chunk_length {
         0.0 => Division::Seamless { loudest: 0.0 },
         seconds => Division::AtPauses { seconds },

@@ -5,6 +5,8 @@ mod end;
 mod feed;
 mod start;
 
+pub use start::lanes;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The thread of one input: reads its audio, makes chunks of it and hands them to the engine, as far ahead of it
+//! The thread of one input: takes its audio, which others read ahead of it, makes chunks of it and hands them to the engine, as far ahead of it
 //! as the permits allow. How audio is decoded, where it is cut and how a mel is computed is not known here.
 
 use std::io;
@@ -30,6 +30,8 @@ const FOLLOWERS: usize = 2;
 pub struct FrontEnd {
     pub source: Source,
     pub audio: AudioOptions,
+    /// Threads that may decode side by side.
+    pub lanes: usize,
     /// Seconds from pause to pause; 0 for a recording in one piece.
     pub chunk_length: f64,
     pub selection: Selection,
@@ -104,7 +106,7 @@ impl FrontEnd {
         let audio = self.open()?;
         let mut kept = self.take_hold(tell)?;
         let (division, measured) = self.division(&audio)?;
-        let mut reader = audio.open(&self.audio)?;
+        let mut reader = audio.open_ahead(&self.audio, self.lanes)?;
         let claimed = reader.duration_hint();
         let mut maker = ChunkMaker::of(self.engine.n_mels(), division, &self.selection);
         let mut ears = self.ears(division);
@@ -228,7 +230,7 @@ impl FrontEnd {
         if self.chunk_length > 0.0 {
             return Ok((Division::AtPauses { seconds: self.chunk_length }, None));
         }
-        let mut reader = audio.open(&self.audio)?;
+        let mut reader = audio.open_ahead(&self.audio, self.lanes)?;
         let mut meter = MelMeter::new(self.engine.n_mels());
         while let Some(block) = reader.next_block()? {
             self.cancel.check()?;

@@ -3,6 +3,7 @@
 // Helpers of tests may unwrap as tests may.
 #![cfg(test)]
 
+mod ahead;
 mod audio;
 mod backends;
 mod batch;

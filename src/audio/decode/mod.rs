@@ -3,24 +3,22 @@
 //! Cuts off what encoders add before and after the recording, skips damaged packets and counts them. Which
 //! weights the channels get is [`super::channels`]'s; changing the rate is [`super::resample`]'s.
 
+mod claims;
 mod media;
 mod mix;
 mod opus;
+mod spread;
+mod track;
 mod trim;
 
 use std::io;
-use std::sync::LazyLock;
+use std::ops::Range;
 
-use symphonia::core::audio::Position;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
-use symphonia::core::codecs::registry::CodecRegistry;
+use symphonia::core::codecs::audio::AudioDecoder;
 use symphonia::core::errors::Error as Fault;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::{
-    FORMAT_ID_ADTS, FORMAT_ID_CAF, FORMAT_ID_FLAC, FORMAT_ID_MP3, FORMAT_ID_OGG, FORMAT_ID_WAVE,
-};
-use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
+use symphonia::core::formats::well_known::{FORMAT_ID_FLAC, FORMAT_ID_WAVE};
+use symphonia::core::formats::{FormatOptions, FormatReader};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
@@ -29,19 +27,15 @@ use symphonia::core::units::Timestamp;
 use super::guard::guarded;
 use super::{AudioOptions, Damage, edits, ogg};
 use crate::error::InputFault;
+use claims::{claimed, file_duration, promised};
 pub(super) use media::Media;
 use mix::Mixer;
+use spread::Spread;
+use track::{audio, choose, make_codec};
 use trim::Trim;
 
 /// Packets in a row that may fail before the rest of the file is given up.
 const MAX_FAILURES: u32 = 1_000;
-
-static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
-    let mut codecs = CodecRegistry::new();
-    symphonia::default::register_enabled_codecs(&mut codecs);
-    codecs.register_audio_decoder::<opus::OpusCodec>();
-    codecs
-});
 
 /// Mono samples and their rate.
 pub(super) struct Chunk<'a> {
@@ -68,6 +62,27 @@ pub(super) struct Decoder {
     /// A packet has been decoded.
     heard: bool,
     ended: bool,
+    /// Several packets are decoded side by side.
+    spread: Option<Spread>,
+}
+
+/// What the demuxer gave: a packet, the end or a fault; or its panic.
+type Pulled = Result<Result<Option<Packet>, Fault>, String>;
+
+/// What decoding a packet came to.
+enum Outcome {
+    Done,
+    /// The codec refuses it.
+    Refused(String),
+    Panicked(String),
+}
+
+/// Where the next samples are.
+enum Place {
+    /// One packet, in the mixer.
+    Mixer,
+    /// Many, in the spread.
+    Spread,
 }
 
 impl Decoder {
@@ -92,6 +107,7 @@ impl Decoder {
             failures: 0,
             heard: false,
             ended: false,
+            spread: None,
             format,
             codec,
             trim,
@@ -102,6 +118,11 @@ impl Decoder {
 
     pub(super) fn duration_hint(&self) -> Option<f64> {
         self.claimed.or_else(|| file_duration(&*self.format))
+    }
+
+    /// Lets so many threads decode side by side, where the codec can.
+    pub(super) fn spread(self, lanes: usize) -> Self {
+        Self { spread: Spread::new(lanes), ..self }
     }
 
     pub(super) fn damage(&self) -> &Damage {
@@ -119,18 +140,39 @@ impl Decoder {
 
     /// The next samples; None at the end.
     pub(super) fn next(&mut self) -> Result<Option<Chunk<'_>>, InputFault> {
+        let place = match self.spread.take() {
+            Some(mut spread) => {
+                let place = self.advance_spread(&mut spread);
+                self.spread = Some(spread);
+                place?
+            }
+            None => self.advance()?,
+        };
+        Ok(place.map(|place| match (place, &self.spread) {
+            (Place::Spread, Some(spread)) => spread.chunk(),
+            _ => Chunk { rate: self.mixer.rate(), samples: self.mixer.samples() },
+        }))
+    }
+
+    /// To the next packet that gives samples.
+    fn advance(&mut self) -> Result<Option<Place>, InputFault> {
         while !self.ended {
-            let Some(packet) = self.next_packet()? else { continue };
+            let pulled = self.pull();
+            let Some(packet) = self.settle(pulled)? else { continue };
             if packet.track_id == self.track && self.decode(&packet)? {
-                return Ok(Some(Chunk { rate: self.mixer.rate(), samples: self.mixer.samples() }));
+                return Ok(Some(Place::Mixer));
             }
         }
         Ok(None)
     }
 
-    /// None if there was none this time.
-    fn next_packet(&mut self) -> Result<Option<Packet>, InputFault> {
-        match guarded(|| self.format.next_packet()) {
+    fn pull(&mut self) -> Pulled {
+        guarded(|| self.format.next_packet())
+    }
+
+    /// Draws the consequences, if it is no packet.
+    fn settle(&mut self, pulled: Pulled) -> Result<Option<Packet>, InputFault> {
+        match pulled {
             Ok(Ok(Some(packet))) => return Ok(Some(packet)),
             Ok(Ok(None)) => self.ended = true,
             Ok(Err(Fault::ResetRequired)) => {
@@ -174,36 +216,40 @@ impl Decoder {
     /// Decodes a packet into the mixer; false if it gave nothing to hear.
     fn decode(&mut self, packet: &Packet) -> Result<bool, InputFault> {
         self.note_gap(packet);
-        let (codec, mixer, trim) = (&mut self.codec, &mut self.mixer, &mut self.trim);
-        let outcome = guarded(|| {
-            let buffer = codec.decode(packet).map_err(|fault| fault.to_string())?;
-            let keep = trim.keep(packet, buffer.frames(), buffer.spec().rate());
-            mixer.mix(&buffer, keep)
-        });
-        match outcome {
-            Ok(Ok(())) => {
-                self.failures = 0;
-                let available = self.mixer.channels();
-                if let Some(asked) = self.options.channel.filter(|&c| !self.heard && c >= available) {
-                    return Err(InputFault::NoSuchChannel { asked, available });
-                }
-                self.heard = true;
-                Ok(!self.mixer.samples().is_empty())
+        let (mixer, trim) = (&mut self.mixer, &mut self.trim);
+        let outcome =
+            decode_one(&mut *self.codec, packet, mixer, |frames, rate| trim.keep(packet, frames, rate));
+        if self.judge(outcome) {
+            let available = self.mixer.channels();
+            if let Some(asked) = self.options.channel.filter(|&c| !self.heard && c >= available) {
+                return Err(InputFault::NoSuchChannel { asked, available });
             }
-            Ok(Err(message)) => {
+            self.heard = true;
+            return Ok(!self.mixer.samples().is_empty());
+        }
+        Ok(false)
+    }
+
+    /// Draws the consequences of a packet's outcome; whether it is a good one.
+    fn judge(&mut self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Done => {
+                self.failures = 0;
+                return true;
+            }
+            Outcome::Refused(message) => {
                 self.skip(message);
                 // Two in a row: perhaps the sound has changed its rate or channels, which few codecs follow.
                 if self.failures.is_multiple_of(2) {
                     self.renew();
                 }
-                Ok(false)
             }
-            Err(panic) => {
-                self.skip(panic);
+            Outcome::Panicked(message) => {
+                self.skip(message);
                 self.renew();
-                Ok(false)
             }
         }
+        false
     }
 
     /// The demuxer of FLAC leaves out damaged packets without a word, but not their time.
@@ -231,6 +277,24 @@ impl Decoder {
         if self.failures >= MAX_FAILURES {
             self.ended = true;
         }
+    }
+}
+
+/// Decodes a packet and mixes what is to be kept of its frames, at their rate.
+fn decode_one(
+    codec: &mut dyn AudioDecoder,
+    packet: &Packet,
+    mixer: &mut Mixer,
+    keep: impl FnOnce(usize, u32) -> Range<usize>,
+) -> Outcome {
+    let outcome = guarded(|| {
+        let buffer = codec.decode(packet).map_err(|fault| fault.to_string())?;
+        mixer.mix(&buffer, keep(buffer.frames(), buffer.spec().rate()))
+    });
+    match outcome {
+        Ok(Ok(())) => Outcome::Done,
+        Ok(Err(message)) => Outcome::Refused(message),
+        Err(panic) => Outcome::Panicked(panic),
     }
 }
 
@@ -272,106 +336,4 @@ fn probe_fault(fault: &Fault) -> InputFault {
         Fault::IoError(_) | Fault::Unsupported(_) => InputFault::NotAudio,
         other => InputFault::Undecodable(other.to_string()),
     }
-}
-
-/// The track asked for, and a decoder for it.
-fn choose(
-    format: &dyn FormatReader,
-    options: &AudioOptions,
-) -> Result<(Box<dyn AudioDecoder>, Track), InputFault> {
-    let tracks: Vec<&Track> =
-        format.tracks().iter().filter(|t| t.track_type() == Some(TrackType::Audio)).collect();
-    let track = match (options.track, tracks.as_slice()) {
-        (_, []) => return Err(InputFault::NoAudioTrack),
-        (Some(asked), all) => {
-            *all.get(asked).ok_or(InputFault::NoSuchTrack { asked, available: all.len() })?
-        }
-        (None, [first, ..]) => first,
-    };
-    let params = audio(track).ok_or(InputFault::NoAudioTrack)?;
-    let channels = params.channels.as_ref().map_or(0, |c| c.count());
-    if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
-        return Err(InputFault::NoSuchChannel { asked, available: channels });
-    }
-    Ok((make_codec(format, params, options)?, track.clone()))
-}
-
-fn make_codec(
-    format: &dyn FormatReader,
-    params: &AudioCodecParameters,
-    options: &AudioOptions,
-) -> Result<Box<dyn AudioDecoder>, InputFault> {
-    let mut params = params.clone();
-    if params.codec == CODEC_ID_OPUS
-        && params.channels.as_ref().is_some_and(|c| c.count() == 2)
-        && options.channel.is_none()
-    {
-        // Opus mixes for less than it costs to decode both channels.
-        params.channels = Some(Position::FRONT_CENTER.into());
-    }
-    let params = &params;
-    // The demuxer of MP3 would have all cut off that is beyond a length which it often only guesses.
-    let gapless = format.format_info().format != FORMAT_ID_MP3;
-    let decoding = AudioDecoderOptions::default().gapless(gapless);
-    guarded(|| CODECS.make_audio_decoder(params, &decoding)).map_err(InputFault::Undecodable)?.map_err(
-        |fault| match fault {
-            Fault::Unsupported(_) => InputFault::UnsupportedCodec(codec_name(params)),
-            other => InputFault::Undecodable(other.to_string()),
-        },
-    )
-}
-
-fn audio(track: &Track) -> Option<&AudioCodecParameters> {
-    track.codec_params.as_ref()?.audio()
-}
-
-/// What the codec is called, where its library knows; its number otherwise.
-fn codec_name(params: &AudioCodecParameters) -> String {
-    use symphonia::core::codecs::audio::well_known as id;
-    let name = match params.codec {
-        id::CODEC_ID_AC3 => "AC-3",
-        id::CODEC_ID_EAC3 => "E-AC-3",
-        id::CODEC_ID_AC4 => "AC-4",
-        id::CODEC_ID_DCA => "DTS",
-        id::CODEC_ID_TRUEHD => "TrueHD",
-        id::CODEC_ID_WMA => "Windows Media Audio",
-        id::CODEC_ID_SPEEX => "Speex",
-        id::CODEC_ID_WAVPACK => "WavPack",
-        id::CODEC_ID_ADPCM_G722 => "G.722",
-        id::CODEC_ID_ADPCM_G726 | id::CODEC_ID_ADPCM_G726LE => "G.726",
-        id::CODEC_ID_AAC => "this profile of AAC",
-        other => return format!("number {other}"),
-    };
-    name.to_owned()
-}
-
-/// Seconds that the track lasts, by its header.
-fn claimed(track: &Track) -> Option<f64> {
-    let rate = audio(track).and_then(|p| p.sample_rate).filter(|&r| r > 0);
-    let by_frames = track.num_frames.zip(rate).map(|(frames, rate)| frames as f64 / f64::from(rate));
-    let by_ticks = || Some(track.time_base?.calc_duration_saturating(track.duration?).as_secs_f64());
-    by_frames.or_else(by_ticks).filter(|&s| s > 0.0)
-}
-
-/// The same where it is counted, not estimated from the first packets; `last` is what the end of an Ogg tells.
-fn promised(format: &dyn FormatReader, track: &Track, last: Option<u64>) -> Option<f64> {
-    let alone = || file_duration(format).filter(|_| format.tracks().len() == 1);
-    match format.format_info().format {
-        FORMAT_ID_MP3 => claimed(track).filter(|_| track.delay.is_some()),
-        FORMAT_ID_ADTS | FORMAT_ID_CAF => None,
-        // A piece of a broadcast does not start at zero.
-        FORMAT_ID_OGG => {
-            let base = track.time_base?;
-            let seconds = |ticks: i64| base.calc_time_saturating(Timestamp::new(ticks)).as_secs_f64();
-            let length = seconds(i64::try_from(last?).ok()?) - seconds(track.start_ts.get().max(0));
-            Some(length).filter(|_| format.tracks().len() == 1)
-        }
-        _ => claimed(track).or_else(alone),
-    }
-}
-
-fn file_duration(format: &dyn FormatReader) -> Option<f64> {
-    let info = format.media_info();
-    let whole = info.time_base?.calc_duration_saturating(info.duration?).as_secs_f64();
-    Some(whole).filter(|&s| s > 0.0)
 }

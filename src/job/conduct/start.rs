@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Conductor, Message, What};
 use crate::decode::DecodeOptions;
+use crate::device::Selected;
 use crate::engine::{Recording, Team};
 use crate::error::{Error, InputFault, Result};
 use crate::job::Event;
@@ -16,6 +17,9 @@ use crate::job::output;
 use crate::job::plan::Item;
 use crate::job::queue::Waiting;
 use crate::job::work::Basis;
+
+/// More threads than this decode no faster than the rest of the front end works.
+const MOST_LANES: usize = 4;
 
 impl Conductor<'_> {
     pub(super) fn start_what_can(&mut self) -> Result<()> {
@@ -119,6 +123,7 @@ impl Conductor<'_> {
         let front_end = FrontEnd {
             source: item.source.clone(),
             audio: self.job.audio.clone(),
+            lanes: lanes(self.models.device(), self.count),
             chunk_length: self.job.chunk_length,
             selection: settings.selection.clone(),
             engine: Arc::clone(&model.engine),
@@ -144,5 +149,14 @@ impl Conductor<'_> {
             })
             .map_err(|error| Error::compute("starting a thread", error))?;
         Ok(File::new(item, model, recording, thread))
+    }
+}
+
+/// How many threads may decode one of so many inputs: a device outruns a single one, and the processor itself does not
+/// but needs its threads.
+pub fn lanes(device: &Selected, inputs: usize) -> usize {
+    match device.is_accelerator() {
+        true => (rayon::current_num_threads() / inputs.max(1)).clamp(1, MOST_LANES),
+        false => 1,
     }
 }

@@ -1,0 +1,94 @@
+//! Which track is read, and the codec for it.
+
+use std::sync::LazyLock;
+
+use symphonia::core::audio::Position;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::registry::CodecRegistry;
+use symphonia::core::errors::Error as Fault;
+use symphonia::core::formats::well_known::FORMAT_ID_MP3;
+use symphonia::core::formats::{FormatReader, Track, TrackType};
+
+use super::opus;
+use crate::audio::AudioOptions;
+use crate::audio::guard::guarded;
+use crate::error::InputFault;
+
+static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
+    let mut codecs = CodecRegistry::new();
+    symphonia::default::register_enabled_codecs(&mut codecs);
+    codecs.register_audio_decoder::<opus::OpusCodec>();
+    codecs
+});
+
+/// The track asked for, and a decoder for it.
+pub(super) fn choose(
+    format: &dyn FormatReader,
+    options: &AudioOptions,
+) -> Result<(Box<dyn AudioDecoder>, Track), InputFault> {
+    let tracks: Vec<&Track> =
+        format.tracks().iter().filter(|t| t.track_type() == Some(TrackType::Audio)).collect();
+    let track = match (options.track, tracks.as_slice()) {
+        (_, []) => return Err(InputFault::NoAudioTrack),
+        (Some(asked), all) => {
+            *all.get(asked).ok_or(InputFault::NoSuchTrack { asked, available: all.len() })?
+        }
+        (None, [first, ..]) => first,
+    };
+    let params = audio(track).ok_or(InputFault::NoAudioTrack)?;
+    let channels = params.channels.as_ref().map_or(0, |c| c.count());
+    if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
+        return Err(InputFault::NoSuchChannel { asked, available: channels });
+    }
+    Ok((make_codec(format, params, options)?, track.clone()))
+}
+
+pub(super) fn make_codec(
+    format: &dyn FormatReader,
+    params: &AudioCodecParameters,
+    options: &AudioOptions,
+) -> Result<Box<dyn AudioDecoder>, InputFault> {
+    let mut params = params.clone();
+    if params.codec == CODEC_ID_OPUS
+        && params.channels.as_ref().is_some_and(|c| c.count() == 2)
+        && options.channel.is_none()
+    {
+        // Opus mixes for less than it costs to decode both channels.
+        params.channels = Some(Position::FRONT_CENTER.into());
+    }
+    let params = &params;
+    // The demuxer of MP3 would have all cut off that is beyond a length which it often only guesses.
+    let gapless = format.format_info().format != FORMAT_ID_MP3;
+    let decoding = AudioDecoderOptions::default().gapless(gapless);
+    guarded(|| CODECS.make_audio_decoder(params, &decoding)).map_err(InputFault::Undecodable)?.map_err(
+        |fault| match fault {
+            Fault::Unsupported(_) => InputFault::UnsupportedCodec(codec_name(params)),
+            other => InputFault::Undecodable(other.to_string()),
+        },
+    )
+}
+
+pub(super) fn audio(track: &Track) -> Option<&AudioCodecParameters> {
+    track.codec_params.as_ref()?.audio()
+}
+
+/// What the codec is called, where its library knows; its number otherwise.
+fn codec_name(params: &AudioCodecParameters) -> String {
+    use symphonia::core::codecs::audio::well_known as id;
+    let name = match params.codec {
+        id::CODEC_ID_AC3 => "AC-3",
+        id::CODEC_ID_EAC3 => "E-AC-3",
+        id::CODEC_ID_AC4 => "AC-4",
+        id::CODEC_ID_DCA => "DTS",
+        id::CODEC_ID_TRUEHD => "TrueHD",
+        id::CODEC_ID_WMA => "Windows Media Audio",
+        id::CODEC_ID_SPEEX => "Speex",
+        id::CODEC_ID_WAVPACK => "WavPack",
+        id::CODEC_ID_ADPCM_G722 => "G.722",
+        id::CODEC_ID_ADPCM_G726 | id::CODEC_ID_ADPCM_G726LE => "G.726",
+        id::CODEC_ID_AAC => "this profile of AAC",
+        other => return format!("number {other}"),
+    };
+    name.to_owned()
+}
