@@ -1,11 +1,18 @@
-//! Packs the demo checkpoint for the binary: writes `demo.rs` with its compressed files and their digest.
+//! Packs the demo checkpoint for the binary: writes `demo.rs` with its compressed files and their digest. With the
+//! feature `cuda`, also compiles our kernels.
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::{env, fs};
 
 use sha2::{Digest, Sha256};
+
+#[path = "build/cuda.rs"]
+mod cuda;
+
+type Failure = Box<dyn Error>;
 
 const FILES: [(&str, &str); 4] = [
     ("CONFIG", "config.json"),
@@ -14,10 +21,27 @@ const FILES: [(&str, &str); 4] = [
     ("WEIGHTS", "model.safetensors"),
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let demo = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("models/demo");
+fn main() -> ExitCode {
+    let Err(failure) = run() else { return ExitCode::SUCCESS };
+    for line in failure.to_string().lines() {
+        println!("cargo::error={line}");
+    }
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<(), Failure> {
+    let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
+    pack_demo(&manifest.join("models/demo"), &out)?;
+    if env::var_os("CARGO_FEATURE_CUDA").is_some() {
+        cuda::build(&manifest, &out)?;
+    }
+    Ok(())
+}
+
+fn pack_demo(demo: &Path, out: &Path) -> Result<(), Failure> {
     let mut digest = Sha256::new();
     let mut source = String::new();
     for (name, file) in FILES {
