@@ -1,6 +1,7 @@
 //! Where the numbers are computed: choosing a device, and the arithmetic on it.
 
 pub mod cpu;
+pub mod cuda;
 pub mod kernels;
 pub mod memory;
 pub mod plain;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use candle_core::Device;
 
 pub use kernels::Kernels;
-pub use select::{Beside, DeviceRequest, Devices, Selected, compiled, select, select_beside};
+pub use select::{Beside, DeviceRequest, Devices, Selected, compiled, count, select, select_beside};
 
 /// The epsilon of every layer normalisation in Whisper.
 pub const LAYER_NORM_EPS: f32 = 1e-5;
