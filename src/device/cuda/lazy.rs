@@ -29,9 +29,13 @@ unsafe impl Sync for Function {}
 /// Where the function is, or what answers in its place. Called with the arguments of the function saved.
 #[unsafe(no_mangle)]
 extern "C" fn transcribe_lazy_find(function: &'static Function) -> *const c_void {
-    let library = Library::ALL[function.library.min(Library::ALL.len() - 1)];
     // SAFETY: the assembler ends each name with a zero.
     let name = unsafe { CStr::from_ptr(function.name) };
+    #[cfg(test)]
+    if function.library == Library::ALL.len() {
+        return tests::found(function, name);
+    }
+    let library = Library::ALL[function.library.min(Library::ALL.len() - 1)];
     match libraries::address(library, name) {
         // Only what was found is remembered.
         Some(address) => {
@@ -79,7 +83,7 @@ fn answer(library: Library, name: &CStr) -> *const c_void {
 
 /// `lazy` of the lists makes functions of the library with this number.
 macro_rules! functions {
-    ($code:literal, $($option:ident),*) => {
+    ($code:literal, $also:literal, $($option:ident),*) => {
         std::arch::global_asm!(
             include_str!($code),
             ".macro lazy name\nfunction \\name, 0\n.endm",
@@ -92,17 +96,108 @@ macro_rules! functions {
             include_str!("functions/curand.s"),
             ".purgem lazy\n.macro lazy name\nfunction \\name, 4\n.endm",
             include_str!("functions/nvrtc.s"),
+            $also,
             ".purgem lazy\n.purgem function",
             options($($option),*)
         );
     };
 }
 
-#[cfg(target_arch = "x86_64")]
-functions!("functions/x86_64.s", raw, att_syntax);
+#[cfg(all(target_arch = "x86_64", not(test)))]
+functions!("functions/x86_64.s", "", raw, att_syntax);
+#[cfg(all(target_arch = "x86_64", test))]
+functions!("functions/x86_64.s", "function lazy_tested, 5", raw, att_syntax);
 
-#[cfg(target_arch = "aarch64")]
-functions!("functions/aarch64.s", raw);
+#[cfg(all(target_arch = "aarch64", not(test)))]
+functions!("functions/aarch64.s", "", raw);
+#[cfg(all(target_arch = "aarch64", test))]
+functions!("functions/aarch64.s", "function lazy_tested, 5", raw);
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("CUDA is for x86-64 and 64-bit ARM");
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    static SEARCHES: AtomicUsize = AtomicUsize::new(0);
+
+    /// More of whole numbers and of others than there are registers for them.
+    macro_rules! arguments {
+        ($($whole:ident)*; $($real:ident)*) => {
+            unsafe extern "C" {
+                fn lazy_tested($($whole: u64, $real: f64),*) -> f64;
+            }
+
+            /// Each counts with a weight of its own.
+            #[allow(clippy::too_many_arguments, reason = "that is what is tested")]
+            extern "C" fn tested($($whole: u64, $real: f64),*) -> f64 {
+                let all = [$($whole as f64, $real),*];
+                all.iter().zip(1..).map(|(value, weight)| value * f64::from(weight * weight)).sum()
+            }
+        };
+    }
+    arguments!(a b c d e f g h i j; k l m n o p q r s t);
+
+    pub(super) fn found(function: &Function, name: &CStr) -> *const c_void {
+        assert_eq!(name, c"lazy_tested");
+        SEARCHES.fetch_add(1, Ordering::Relaxed);
+        function.address.store(tested as *mut c_void, Ordering::Release);
+        tested as *const c_void
+    }
+
+    #[test]
+    fn all_arguments_arrive_on_the_first_call_and_later() {
+        macro_rules! both {
+            ($($value:literal)*) => {{
+                // SAFETY: declared as it is defined.
+                let asked = || unsafe { lazy_tested($(black_box($value), black_box($value as f64 / 8.0)),*) };
+                let expected = tested($($value, $value as f64 / 8.0),*);
+                assert_eq!([asked(), asked(), asked()], [expected; 3]);
+            }};
+        }
+        both!(3 1 4 15 92 65 35 89 79 32);
+        assert_eq!(SEARCHES.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_library_that_is_missing_answers_with_an_error() {
+        let code = |library, name| {
+            // SAFETY: that is what these answers are.
+            let answer: extern "C" fn() -> u32 = unsafe { std::mem::transmute(answer(library, name)) };
+            answer()
+        };
+        assert_eq!(code(Library::Cublas, c"cublasCreate_v2"), 1);
+        assert_eq!(code(Library::Curand, c"curandCreateGenerator"), 203);
+        assert_ne!(code(Library::Driver, c"cuInit"), 0);
+        let text = answer(Library::Nvrtc, c"nvrtcGetErrorString");
+        // SAFETY: that is what this answer is.
+        let text: extern "C" fn() -> *const c_char = unsafe { std::mem::transmute(text) };
+        // SAFETY: the text is a constant.
+        assert_eq!(unsafe { CStr::from_ptr(text()) }, c"the library is missing");
+    }
+
+    #[test]
+    fn each_function_is_listed_once() {
+        let lists = [
+            include_str!("functions/driver.s"),
+            include_str!("functions/cublas.s"),
+            include_str!("functions/cublas_lt.s"),
+            include_str!("functions/curand.s"),
+            include_str!("functions/nvrtc.s"),
+        ];
+        let names: Vec<&str> = lists
+            .iter()
+            .flat_map(|list| list.lines())
+            .filter_map(|line| line.strip_prefix("lazy "))
+            .collect();
+        let mut once = names.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), names.len());
+        assert!(["cuInit", "cublasGemmEx", "cublasLtMatmul"].iter().all(|known| names.contains(known)));
+    }
+}

@@ -58,7 +58,7 @@ fn check(ordinal: usize) -> Result<(), Refusal> {
         attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?.try_into().unwrap_or_default(),
         attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?.try_into().unwrap_or_default(),
     );
-    check_kind(&name, capability, target(FILL.ptx()))?;
+    check_kind(&name, capability, built_for())?;
     if attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_MODE)? == sys::CUcomputemode::CU_COMPUTEMODE_PROHIBITED as i32
     {
         return Err(Refusal::Forbidden);
@@ -82,7 +82,12 @@ fn check_driver() -> Result<(), Refusal> {
     if has < needs { Err(Refusal::OldDriver { has, needs }) } else { Ok(()) }
 }
 
-/// What candle's kernels were compiled for: the word behind `.target` in their text.
+/// The kind of device that candle's kernels were compiled for, as in `sm_80`.
+pub fn built_for() -> &'static str {
+    target(FILL.ptx())
+}
+
+/// The word behind `.target` in a kernel's text.
 fn target(text: &str) -> &str {
     let line = text.lines().find_map(|line| line.strip_prefix(".target"));
     line.unwrap_or_default().trim().split([',', ' ']).next().unwrap_or_default()
@@ -139,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_kind_that_candle_was_compiled_for_is_known() {
-        let made_for = target(FILL.ptx());
+        let made_for = built_for();
         assert!(made_for.starts_with("sm_") && made_for.len() >= 5, "{made_for}");
         assert_eq!(target("//\n.version 9.0\n.target sm_80, debug\n"), "sm_80");
     }

@@ -174,7 +174,7 @@ mod tests {
             libraries,
             ["mine/lib64", "usr/local/cuda-13.1/lib64", "usr/local/cuda-9.2/lib64", "opt/cuda/lib"]
         );
-        assert_eq!(found[1], "mine/", "a variable may name the folder of the libraries");
+        assert_eq!(found[1], "mine", "a variable may name the folder of the libraries");
     }
 
     #[test]
@@ -217,15 +217,10 @@ mod tests {
             fs::write(root.join(python), "#!/bin/false").unwrap();
         }
         std::os::unix::fs::symlink(root.join("base/bin/python3"), root.join("venv/bin/python3")).unwrap();
-        assert_eq!(
-            fake.with("PATH", "venv/bin").folders(13),
-            [format!("venv/{packages}"), format!("base/{packages}")]
-        );
-        let shims = Fake { root: tempfile::tempdir_in(&root).unwrap(), variables: Vec::new() };
-        let shims = shims.with("PATH", root.join("pyenv/shims").to_str().unwrap());
-        let machine_root = shims.root.path().to_owned();
-        let variable = |name: &str| (name == "PATH").then(|| root.join("pyenv/shims").into_os_string());
-        let found = Machine { variable: &variable, root: &machine_root, major: 13 }.folders();
-        assert_eq!(found, [root.join("pyenv/versions/3.12.1").join(packages)]);
+        let mut fake = fake.with("PATH", "venv/bin");
+        assert_eq!(fake.folders(13), [format!("venv/{packages}"), format!("base/{packages}")]);
+        fake.variables.clear();
+        let fake = fake.with("PATH", "pyenv/shims");
+        assert_eq!(fake.folders(13), [format!("pyenv/versions/3.12.1/{packages}")]);
     }
 }
