@@ -129,9 +129,14 @@ impl fmt::Display for Refusal {
                     "{name} has compute capability {capability}, and this program was built for `{target}`"
                 )
             }
+            Refusal::NoLibrary { library, folders: 0, .. } => write!(
+                f,
+                "`{library}` was not found by the system's loader, and there is no toolkit and no package of Python with it"
+            ),
             Refusal::NoLibrary { library, folders, .. } => write!(
                 f,
-                "`{library}` was not found, neither by the system's loader nor in {folders} folders of toolkits and of Python's packages"
+                "`{library}` was not found, neither by the system's loader nor in {folders} folder{} of toolkits and of Python's packages",
+                if *folders == 1 { "" } else { "s" }
             ),
             Refusal::Forbidden => f.write_str("its compute mode is `Prohibited`"),
             Refusal::InUse => f.write_str("another process has it for itself"),
@@ -157,8 +162,10 @@ impl Refusal {
             Refusal::NoDevice { visible: None } => {
                 "`nvidia-smi` should list it; in a container, start it with the GPU (`--gpus all`)".into()
             }
-            Refusal::OtherKind { capability, .. } => {
-                let Version(major, minor) = capability;
+            Refusal::OtherKind { capability: OLDEST, .. } => {
+                "build with CUDA_COMPUTE_CAP=80, which serves every kind since".into()
+            }
+            Refusal::OtherKind { capability: Version(major, minor), .. } => {
                 format!("build with CUDA_COMPUTE_CAP={major}{minor}, or with 80 for every kind")
             }
             Refusal::NoLibrary { major, .. } => format!(
@@ -226,6 +233,7 @@ mod tests {
             Refusal::NoSuchDevice { count: 1, visible },
             Refusal::NoSuchDevice { count: 4, visible: None },
             Refusal::NoLibrary { library: "libcublas.so.13".into(), folders: 9, major: 13 },
+            Refusal::NoLibrary { library: "libcublas.so.13".into(), folders: 0, major: 13 },
             Refusal::InUse,
         ];
         for reason in reasons {
