@@ -117,6 +117,5 @@ fn open(path: &Path) -> Result<Handle, String> {
 
 /// Not about something else that the library needs.
 fn is_about_absence(said: &str, file: &str) -> bool {
-    let of_file = said.strip_prefix(file).is_some_and(|rest| rest.starts_with(':'));
-    of_file && said.contains("No such file")
+    said.contains("No such file") && said.contains(file) && !said.contains("needed by")
 }
