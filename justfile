@@ -6,6 +6,17 @@ default:
 build *ARGS:
     cargo build --release {{ARGS}}
 
+# Build it for CUDA into target/cuda/release, with the toolkit of `just toolkit` or the one in CUDA_HOME
+cuda *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -z "${CUDA_HOME:-}" ] && [ -d .cuda ]; then eval "$(deploy/cuda/toolkit.sh .cuda)"; fi
+    cargo build --release --features cuda --target-dir target/cuda {{ARGS}}
+
+# Lay out NVIDIA's compiler in .cuda: some 100 MB from PyPI; needs neither root nor a GPU
+toolkit:
+    deploy/cuda/toolkit.sh .cuda
+
 # Run every test; needs no network, no GPU and no model but the demo
 test *ARGS:
     cargo test --release {{ARGS}}

@@ -42,6 +42,9 @@ pub fn build(manifest: &Path, out: &Path) -> Result<(), Failure> {
         .ok_or_else(|| format!("`{} --version` names no release; {REMEDY}", nvcc.display()))?;
     println!("cargo::rustc-env=TRANSCRIBE_CUDA_MAJOR={major}");
     println!("cargo::rustc-env=TRANSCRIBE_CUDA_MINOR={minor}");
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
+        link_runtime(&nvcc)?;
+    }
     compile(&nvcc, &manifest.join(KERNELS).join("kernels.cu"), &out.join("kernels.fatbin"))
 }
 
@@ -62,6 +65,28 @@ fn nvcc() -> Result<PathBuf, Failure> {
     places.find(|place| place.is_file()).ok_or_else(|| {
         format!("`{name}` is not in CUDA_HOME, on PATH or in {}; {REMEDY}", FOLDERS.join(", ")).into()
     })
+}
+
+/// CUDA's runtime, which some of candle's kernels call, is made part of the program. With all of its functions in the
+/// first library that the linker sees, it takes none from the shared one that candle names.
+fn link_runtime(nvcc: &Path) -> Result<(), Failure> {
+    let name = "libcudart_static.a";
+    let real = nvcc.canonicalize()?;
+    let around = [nvcc, real.as_path()].into_iter().filter_map(|nvcc| nvcc.parent()?.parent());
+    let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(set);
+    let homes: Vec<PathBuf> =
+        homes.chain(around.map(Path::to_owned)).chain(FOLDERS.map(PathBuf::from)).collect();
+    let target = env::var("TARGET")?;
+    let machine = target.split('-').next().unwrap_or_default();
+    let machine = if machine == "aarch64" { "sbsa" } else { machine };
+    let below =
+        ["lib64".into(), "lib".into(), format!("targets/{machine}-linux/lib"), "lib/x86_64-linux-gnu".into()];
+    let mut places = homes.iter().flat_map(|home| below.iter().map(|below: &String| home.join(below)));
+    let folder = places.find(|folder| folder.join(name).is_file());
+    let folder = folder.ok_or_else(|| format!("`{name}` is not beside `{}`; {REMEDY}", nvcc.display()))?;
+    println!("cargo::rustc-link-search=native={}", folder.display());
+    println!("cargo::rustc-link-lib=static:+whole-archive=cudart_static");
+    Ok(())
 }
 
 fn set(variable: &str) -> Option<PathBuf> {

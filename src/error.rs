@@ -36,7 +36,7 @@ pub enum Error {
     },
 
     #[error("device `{device}`: {why}")]
-    Device { device: String, why: String },
+    Device { device: String, why: String, hint: Option<String> },
 
     #[error("out of memory while {during}")]
     OutOfMemory { during: &'static str, source: Cause },
@@ -214,7 +214,8 @@ impl Error {
             Error::Usage { hint, .. } => hint.clone(),
             Error::Input { why, .. } => why.hint(),
             Error::Model { why, .. } => Some(why.hint()),
-            Error::Device { .. } => {
+            Error::Device { hint: Some(hint), .. } => Some(hint.clone()),
+            Error::Device { hint: None, .. } => {
                 Some("`--device cpu` works everywhere; `transcribe doctor` tells what is here".into())
             }
             Error::OutOfMemory { .. } => Some("take a smaller `--model`".into()),

@@ -101,7 +101,7 @@ mod tests {
             (Error::usage("a", "b"), 2),
             (Error::input("a", InputFault::Empty), 1),
             (Error::model("a", ModelFault::Offline), 3),
-            (Error::Device { device: "cuda".into(), why: "absent".into() }, 4),
+            (Error::Device { device: "cuda".into(), why: "absent".into(), hint: None }, 4),
             (Error::OutOfMemory { during: "loading", source: failed().into() }, 5),
             (Error::Output { path: "a".into(), source: failed() }, 6),
             (Error::LimitMissed { limit: "a".into(), why: "b".into() }, 7),

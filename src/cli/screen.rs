@@ -137,6 +137,7 @@ impl<'a> Screen<'a> {
             }
             Event::Planned { .. }
             | Event::Cache(_)
+            | Event::PassedOver { .. }
             | Event::Moved { .. }
             | Event::NotClosed { .. }
             | Event::NotEmbedded { .. }

@@ -2,7 +2,6 @@
 
 pub mod ahead;
 pub mod cpu;
-#[cfg(any(test, feature = "cuda"))]
 pub mod cuda;
 pub mod kernels;
 pub mod memory;
@@ -15,7 +14,9 @@ use std::sync::Arc;
 use candle_core::{Device, Result};
 
 pub use kernels::Kernels;
-pub use select::{Beside, DeviceRequest, Devices, Precision, Selected, compiled, select, select_beside};
+pub use select::{
+    Beside, DeviceRequest, Devices, Precision, Selected, compiled, count, select, select_beside,
+};
 
 /// The epsilon of every layer normalisation in Whisper.
 pub const LAYER_NORM_EPS: f32 = 1e-5;

@@ -90,15 +90,12 @@ impl FromStr for Devices {
     }
 }
 
-/// More than any machine has.
-const MOST_DEVICES: usize = 64;
-
-/// The devices beside the first one.
+/// The devices beside the first one. Of all the others, those that can be used.
 pub fn select_beside(beside: &Beside) -> Result<Vec<Selected>> {
     match beside {
         Beside::These(requests) => requests.iter().map(|request| select(*request)).collect(),
         Beside::EveryCuda => {
-            Ok((1..MOST_DEVICES).map_while(|ordinal| open(DeviceRequest::Cuda(ordinal)).ok()).collect())
+            Ok((1..count()?).filter_map(|ordinal| open(DeviceRequest::Cuda(ordinal)).ok()).collect())
         }
     }
 }
@@ -136,11 +133,13 @@ pub struct Selected {
     pub name: String,
     /// What it computes in.
     pub dtype: DType,
+    /// The program chose this device; why it is none of those that it was built for.
+    pub passed_over: Option<String>,
 }
 
 impl Selected {
     pub fn cpu() -> Self {
-        Selected { device: Device::Cpu, name: "cpu".into(), dtype: DType::F32 }
+        Selected { device: Device::Cpu, name: "cpu".into(), dtype: DType::F32, passed_over: None }
     }
 
     /// The same device, computing in other numbers.
@@ -188,29 +187,75 @@ pub fn select(request: DeviceRequest) -> Result<Selected> {
     match request {
         DeviceRequest::Cpu => Ok(Selected::cpu()),
         DeviceRequest::Cuda(_) | DeviceRequest::Metal => open(request),
-        DeviceRequest::Auto => {
-            let found = [DeviceRequest::Cuda(0), DeviceRequest::Metal].into_iter().find_map(|r| open(r).ok());
-            Ok(found.unwrap_or_else(Selected::cpu))
-        }
+        DeviceRequest::Auto => Ok(best()),
     }
 }
 
-fn open(request: DeviceRequest) -> Result<Selected> {
-    let (kind, opened) = match request {
-        DeviceRequest::Cuda(ordinal) if cfg!(feature = "cuda") => ("CUDA", Device::new_cuda(ordinal)),
-        DeviceRequest::Metal if cfg!(feature = "metal") => ("Metal", Device::new_metal(0)),
-        _ => {
-            return Err(Error::Device {
-                device: request.to_string(),
-                why: format!("this program was compiled for {} only", compiled().join(", ")),
-            });
-        }
+/// The first accelerator that works, or the processor.
+fn best() -> Selected {
+    let cuda = match cfg!(feature = "cuda") {
+        true => (0..count().unwrap_or(1)).map(DeviceRequest::Cuda).collect(),
+        false => Vec::new(),
     };
-    opened.map(|device| Selected { device, name: request.to_string(), dtype: DType::F16 }).map_err(|error| {
-        // candle's own text may carry a backtrace behind the first line.
-        let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-        Error::Device { device: request.to_string(), why: format!("no usable {kind} device: {reason}") }
-    })
+    let metal = cfg!(feature = "metal").then_some(DeviceRequest::Metal);
+    let mut reason = None;
+    for request in cuda.into_iter().chain(metal) {
+        match open(request) {
+            Ok(selected) => return selected,
+            Err(error) => reason = reason.or(Some(error)),
+        }
+    }
+    let told = |error: Error| {
+        let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{error}{hint}")
+    };
+    Selected { passed_over: reason.map(told), ..Selected::cpu() }
+}
+
+fn open(request: DeviceRequest) -> Result<Selected> {
+    let device = match request {
+        DeviceRequest::Cuda(ordinal) => open_cuda(ordinal)?,
+        DeviceRequest::Metal if cfg!(feature = "metal") => Device::new_metal(0).map_err(|error| {
+            // candle's own text may carry a backtrace behind the first line.
+            let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
+            let why = format!("no usable Metal device: {reason}");
+            Error::Device { device: request.to_string(), why, hint: None }
+        })?,
+        _ => return Err(not_compiled(request)),
+    };
+    Ok(Selected { device, name: request.to_string(), dtype: DType::F16, passed_over: None })
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(ordinal: usize) -> Result<Device> {
+    super::cuda::open::open(ordinal).map_err(|refusal| refused(DeviceRequest::Cuda(ordinal), &refusal))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(ordinal: usize) -> Result<Device> {
+    Err(not_compiled(DeviceRequest::Cuda(ordinal)))
+}
+
+/// How many CUDA devices there are, at least one, without opening any.
+#[cfg(feature = "cuda")]
+pub fn count() -> Result<usize> {
+    super::cuda::open::count().map_err(|refusal| refused(DeviceRequest::Cuda(0), &refusal))
+}
+
+/// How many CUDA devices there are, at least one, without opening any.
+#[cfg(not(feature = "cuda"))]
+pub fn count() -> Result<usize> {
+    Err(not_compiled(DeviceRequest::Cuda(0)))
+}
+
+#[cfg(feature = "cuda")]
+fn refused(request: DeviceRequest, refusal: &super::cuda::refusal::Refusal) -> Error {
+    Error::Device { device: request.to_string(), why: refusal.to_string(), hint: refusal.hint() }
+}
+
+fn not_compiled(request: DeviceRequest) -> Error {
+    let why = format!("this program was compiled for {} only", compiled().join(", "));
+    Error::Device { device: request.to_string(), why, hint: None }
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use serde::Serialize;
 use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
 use super::memory::Memory;
-use super::select::{DeviceRequest, compiled, select};
+use super::select::{DeviceRequest, compiled, count, select};
+use crate::error::Error;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Processor {
@@ -70,21 +71,10 @@ fn extensions() -> Vec<&'static str> {
 
 /// Every device that is there, and each kind that is not, with the reason.
 pub fn accelerators() -> Vec<Accelerator> {
-    let mut found = Vec::new();
-    for ordinal in 0.. {
-        match opened(DeviceRequest::Cuda(ordinal)) {
-            accelerator if accelerator.why_not.is_none() => found.push(accelerator),
-            absent if ordinal == 0 => {
-                found.push(Accelerator {
-                    device: "cuda".into(),
-                    why_not: Some(without_cuda(&absent)),
-                    ..absent
-                });
-                break;
-            }
-            _ => break,
-        }
-    }
+    let mut found: Vec<Accelerator> = match count() {
+        Ok(count) => (0..count).map(|ordinal| opened(DeviceRequest::Cuda(ordinal))).collect(),
+        Err(error) => vec![absent("cuda", without_cuda(&error))],
+    };
     found.push(opened(DeviceRequest::Metal));
     found
 }
@@ -93,7 +83,7 @@ fn opened(request: DeviceRequest) -> Accelerator {
     let device = request.to_string();
     let kind = device.split(':').next().unwrap_or_default();
     if !compiled().contains(&kind) {
-        return absent(&device, format!("not compiled in; `--features {kind}` does that"));
+        return absent(&device, not_compiled(kind));
     }
     match select(request) {
         Ok(selected) => {
@@ -106,7 +96,7 @@ fn opened(request: DeviceRequest) -> Accelerator {
                 why_not: None,
             }
         }
-        Err(error) => absent(&device, error.to_string()),
+        Err(error) => absent(&device, reason(&error)),
     }
 }
 
@@ -114,11 +104,27 @@ fn absent(device: &str, why: String) -> Accelerator {
     Accelerator { device: device.to_owned(), name: None, free: None, total: None, why_not: Some(why) }
 }
 
-fn without_cuda(absent: &Accelerator) -> String {
-    let why = absent.why_not.clone().unwrap_or_default();
+fn not_compiled(kind: &str) -> String {
+    format!("not compiled in; `--features {kind}` does that")
+}
+
+fn without_cuda(error: &Error) -> String {
+    let is_compiled = compiled().contains(&"cuda");
+    let why = if is_compiled { reason(error) } else { not_compiled("cuda") };
     match nvidia_driver() {
         Some(version) => format!("{why} (NVIDIA's driver {version} is here)"),
-        None => format!("{why} (no driver of NVIDIA's was found)"),
+        // Otherwise said already.
+        None if !is_compiled => format!("{why} (no driver of NVIDIA's was found)"),
+        None => why,
+    }
+}
+
+/// Without the device's name, with what helps.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Device { why, hint: Some(hint), .. } => format!("{why}; {hint}"),
+        Error::Device { why, .. } => why.clone(),
+        error => error.to_string(),
     }
 }
 

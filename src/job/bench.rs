@@ -149,6 +149,9 @@ fn prepare(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<(Model, String, Selected)> {
     let device = device::select(bench.device)?.computing_in(bench.precision)?;
+    if let Some(why) = &device.passed_over {
+        on_event(Event::PassedOver { why });
+    }
     let beams = bench.beam_size;
     let slots = Slots { windows: bench.batch_size, candidates: beams, beams };
     let (model, name) = match &bench.model {

@@ -150,6 +150,10 @@ pub enum Event<'a> {
         device: &'a str,
         seconds: f64,
     },
+    /// The program chose the processor, although it was built for more.
+    PassedOver {
+        why: &'a str,
+    },
     /// There was no room for the model there.
     Moved {
         model: &'a str,

@@ -154,6 +154,9 @@ impl Models {
         if let Some(known) = self.known.iter().position(|known| known.request == *request) {
             return Ok(Which(known));
         }
+        if let Some(why) = self.device.passed_over.take() {
+            on_event(Event::PassedOver { why: &why });
+        }
         let checkpoint = find_model(request, &self.device, cancel, on_event)?;
         cancel.check()?;
         let (name, identity) = (checkpoint.name.clone(), checkpoint.identity.clone());

@@ -9,6 +9,8 @@ use predicates::prelude::*;
 use predicates::str::{contains, is_empty, starts_with};
 use tempfile::TempDir;
 
+use crate::program::bare;
+
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
 }
@@ -16,14 +18,6 @@ fn fixture(path: &str) -> PathBuf {
 /// Ten seconds that the demo understands.
 fn speech() -> PathBuf {
     fixture("long/short_en.flac")
-}
-
-/// The program with nothing from the tester's own environment.
-fn bare() -> std::process::Command {
-    let mut program = std::process::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
-    program.env_clear().env("HF_HOME", "/nonexistent").env("HF_ENDPOINT", "http://127.0.0.1:1");
-    program.env("XDG_CONFIG_HOME", "/nonexistent");
-    program
 }
 
 fn program() -> Command {
@@ -339,7 +333,8 @@ fn a_signal_ends_the_work_and_is_seen_to_have_done_so() {
 fn bench_measures_the_same_work_in_every_window() {
     let line =
         ["bench", "--seconds", "70", "--tokens", "5", "--chunk-length", "30", "--batch-size", "2", "--json"];
-    let output = demo().args(line).assert().code(0).stderr(is_empty()).get_output().stdout.clone();
+    let bench = demo().args(line).args(["--device", "cpu"]).assert().code(0).stderr(is_empty());
+    let output = bench.get_output().stdout.clone();
     let figures: serde_json::Value = serde_json::from_slice(&output).unwrap();
     assert_eq!(figures["tokens"], figures["windows"].as_u64().unwrap() * 5);
     assert_eq!((figures["batch_size"].as_u64(), figures["audio_seconds"].as_f64()), (Some(2), Some(70.0)));

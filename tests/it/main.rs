@@ -17,6 +17,8 @@ mod cli;
 mod clips;
 mod config;
 mod convert;
+#[cfg(all(feature = "cuda", target_os = "linux"))]
+mod cuda_start;
 mod decode;
 mod doctor;
 mod engine;

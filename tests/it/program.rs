@@ -13,6 +13,10 @@ pub fn bare() -> Command {
     let mut program = Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
     program.env_clear().env("HF_HOME", "/nonexistent").env("HF_ENDPOINT", "http://127.0.0.1:1");
     program.env("XDG_CONFIG_HOME", "/nonexistent");
+    // Devices have tests of their own.
+    if cfg!(any(feature = "cuda", feature = "metal")) {
+        program.env("TRANSCRIBE_DEVICE", "cpu");
+    }
     program
 }
 

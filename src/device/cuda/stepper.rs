@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
+use super::arithmetic::{Cuda, bytes, bytes_mut};
 use super::executor::{Argument as A, Recording};
-use super::{Cuda, bytes, bytes_mut};
 use crate::device::ahead::{Ahead, Choice, Chosen, Going, NONE, RuleSet, TokenRules};
 use crate::device::kernels::{DeviceRows, Row, Rows};
 

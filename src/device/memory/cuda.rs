@@ -44,6 +44,18 @@ pub(super) fn release(device: &CudaDevice) -> Result<()> {
     Ok(())
 }
 
+/// From now on, what is freed stays with the device's pool until it is released; by default, much would go back to the
+/// system each time that somebody waits for the device.
+pub(in crate::device) fn keep_freed(device: &CudaDevice) -> Result<()> {
+    if let Some(pool) = memory_pool(device.cuda_stream().context())? {
+        let mut all = u64::MAX;
+        let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        // SAFETY: the pool is the device's own, and this attribute is a 64-bit number.
+        unsafe { result::mem_pool::set_attribute(pool, threshold, (&raw mut all).cast()) }.w()?;
+    }
+    Ok(())
+}
+
 /// None on a device that has no pools, where memory is given back when it is freed.
 fn memory_pool(context: &CudaContext) -> Result<Option<sys::CUmemoryPool>> {
     let has_pools = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
@@ -72,15 +84,16 @@ fn graph_value(context: &CudaContext, attribute: sys::CUgraphMem_attribute) -> R
 
 /// Whether the driver, or a library that asked it, had no memory left.
 pub(super) fn is_exhausted(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    use candle_core::cuda_backend::{
-        CudaError,
-        cudarc::{cublas, cublaslt},
-    };
+    use candle_core::cuda_backend::CudaError;
+    use candle_core::cuda_backend::cudarc::{cublas, cublaslt, curand};
     match cause.downcast_ref::<CudaError>() {
         Some(CudaError::Cuda(error) | CudaError::Load { cuda: error, .. }) => {
             error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY
         }
         Some(CudaError::Cublas(error)) => error.0 == cublas::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED,
+        Some(CudaError::Curand(error)) => {
+            error.0 == curand::sys::curandStatus_t::CURAND_STATUS_ALLOCATION_FAILED
+        }
         _ => cause
             .downcast_ref::<crate::device::cuda::LibraryError>()
             .is_some_and(|error| error.0 == cublaslt::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED),

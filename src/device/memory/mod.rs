@@ -13,6 +13,8 @@ use candle_core::Device;
 
 use crate::error::{Error, Result};
 
+#[cfg(feature = "cuda")]
+pub(super) use cuda::keep_freed;
 pub use host::{Swap, free_disk, purge, swap};
 
 /// In bytes.

@@ -139,6 +139,7 @@ impl Lines {
             Event::Noted { input, text } => ("note", json!({"input": input, "message": text})),
             Event::Download(_)
             | Event::Cache(_)
+            | Event::PassedOver { .. }
             | Event::Moved { .. }
             | Event::NotClosed { .. }
             | Event::NotEmbedded { .. }

@@ -32,6 +32,10 @@ pub fn warning(event: &Event<'_>) -> Vec<Warning> {
             let message = format!("memory is short: going on with {slots} half minutes at a time");
             vec![Warning { input: None, kind: "memory_short", message }]
         }
+        Event::PassedOver { why } => {
+            let message = format!("going on with the CPU: {why}");
+            vec![Warning { input: None, kind: "no_gpu", message }]
+        }
         Event::Moved { model, from, to } => {
             let message = format!("memory is short on {from}: `{model}` goes to {to}, and will be slower");
             vec![Warning { input: None, kind: "moved", message }]

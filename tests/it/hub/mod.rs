@@ -313,7 +313,11 @@ fn the_environment_says_where_the_hub_and_the_cache_are() {
     let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
     let say = |model: &str, variable: &str, cache: &Path| {
         let mut program = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
-        program.env_clear().env("HF_HOME", folder.path()).env(variable, cache);
+        program
+            .env_clear()
+            .env("HF_HOME", folder.path())
+            .env(variable, cache)
+            .env("TRANSCRIBE_DEVICE", "cpu");
         program.env("HF_ENDPOINT", server.endpoint()).arg(&speech).args(["--model", model]);
         program.assert().code(0).stderr("").get_output().stdout.clone()
     };

@@ -1,0 +1,25 @@
+// Functions of libnvrtc, as cudarc's bindings name them.
+lazy nvrtcAddNameExpression
+lazy nvrtcCompileProgram
+lazy nvrtcCreateProgram
+lazy nvrtcDestroyProgram
+lazy nvrtcGetBundledHeadersInfo
+lazy nvrtcGetCUBIN
+lazy nvrtcGetCUBINSize
+lazy nvrtcGetErrorString
+lazy nvrtcGetLTOIR
+lazy nvrtcGetLTOIRSize
+lazy nvrtcGetLoweredName
+lazy nvrtcGetNumSupportedArchs
+lazy nvrtcGetOptiXIR
+lazy nvrtcGetOptiXIRSize
+lazy nvrtcGetPTX
+lazy nvrtcGetPTXSize
+lazy nvrtcGetProgramLog
+lazy nvrtcGetProgramLogSize
+lazy nvrtcGetSupportedArchs
+lazy nvrtcGetTileIR
+lazy nvrtcGetTileIRSize
+lazy nvrtcInstallBundledHeaders
+lazy nvrtcRemoveBundledHeaders
+lazy nvrtcVersion
