@@ -1,11 +1,16 @@
 //! What the engine needs of a chunk's audio: any window of it, as the network sees it.
 
+use std::array;
+use std::ops::Range;
+
 use super::scale::{SILENCE, Scale};
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
 
 /// Frames per step of the transposition: a few cache lines of every bin.
 const TILE: usize = 32;
+/// Frames and bins of a square that is transposed in registers.
+const SIDE: usize = 4;
 
 pub trait Features: Send {
     /// Writes the window of `frames` frames from frame `seek` of the recording as `n_mels` rows of 3000 values,
@@ -32,6 +37,27 @@ impl ChunkFeatures {
     fn end(&self) -> usize {
         self.first + self.raw.len() / self.bins
     }
+
+    /// Writes some frames into the rows of the bins from `first` on.
+    fn transpose(&self, source: &[f32], first: usize, rows: &mut [f32], frames: Range<usize>) {
+        let is_whole = rows.len() == SIDE * WINDOW_FRAMES;
+        let whole = if is_whole { frames.len() / SIDE * SIDE } else { 0 };
+        for frame in (0..whole).step_by(SIDE) {
+            let square: [[f32; SIDE]; SIDE] = array::from_fn(|side| {
+                let values = &source[(frame + side) * self.bins + first..][..SIDE];
+                array::from_fn(|bin| self.scale.apply(values[bin]))
+            });
+            for (bin, row) in rows.chunks_exact_mut(WINDOW_FRAMES).enumerate() {
+                let turned: [f32; SIDE] = array::from_fn(|side| square[side][bin]);
+                row[frames.start + frame..][..SIDE].copy_from_slice(&turned);
+            }
+        }
+        for (bin, row) in rows.chunks_exact_mut(WINDOW_FRAMES).enumerate() {
+            for frame in whole..frames.len() {
+                row[frames.start + frame] = self.scale.apply(source[frame * self.bins + first + bin]);
+            }
+        }
+    }
 }
 
 impl Features for ChunkFeatures {
@@ -44,19 +70,17 @@ impl Features for ChunkFeatures {
         }
         let here = self.end().saturating_sub(seek).min(frames);
         let behind = self.scale.apply(SILENCE);
-        out.clear();
         out.resize(self.bins * WINDOW_FRAMES, 0.0);
         for row in out.chunks_exact_mut(WINDOW_FRAMES) {
             row[here..frames].fill(behind);
+            row[frames..].fill(0.0);
         }
         let skipped = (seek - self.first).min(self.raw.len() / self.bins) * self.bins;
         for tile in (0..here).step_by(TILE) {
             let width = TILE.min(here - tile);
             let source = &self.raw[skipped + tile * self.bins..][..width * self.bins];
-            for (bin, row) in out.chunks_exact_mut(WINDOW_FRAMES).enumerate() {
-                for (frame, value) in row[tile..][..width].iter_mut().enumerate() {
-                    *value = self.scale.apply(source[frame * self.bins + bin]);
-                }
+            for (group, rows) in out.chunks_mut(SIDE * WINDOW_FRAMES).enumerate() {
+                self.transpose(source, group * SIDE, rows, tile..tile + width);
             }
         }
         Ok(())
@@ -66,6 +90,23 @@ impl Features for ChunkFeatures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_number_of_bins_is_transposed() {
+        for bins in [1, 3, 4, 7, 80] {
+            let raw: Vec<f32> = (0..200 * bins).map(|i| (i % 977) as f32 / 100.0).collect();
+            let mut features = ChunkFeatures::new(bins, 0, raw.clone(), 8.0);
+            let mut out = vec![9.0; 10];
+            for (seek, frames) in [(0, 200), (5, 66), (13, 3)] {
+                features.window(seek, frames, &mut out).unwrap();
+                let at = |bin: usize, frame: usize| (raw[(seek + frame) * bins + bin].max(0.0) + 4.0) / 4.0;
+                for (bin, row) in out.chunks(3_000).enumerate() {
+                    assert!((0..frames).all(|frame| row[frame] == at(bin, frame)), "{bin} of {bins}");
+                    assert!(row[frames..].iter().all(|value| *value == 0.0));
+                }
+            }
+        }
+    }
 
     /// Frame `f` has the raw values `f` and `-f / 1000`.
     fn features(first: usize, frames: usize) -> ChunkFeatures {
