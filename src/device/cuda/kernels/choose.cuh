@@ -29,7 +29,9 @@ __device__ __forceinline__ unsigned sample(const TokenScores& scores, float temp
         const unsigned piece = scratch.piece;
         const Range tokens = piece_of(ranges, piece);
         for (unsigned token = tokens.first + threadIdx.x; token < tokens.end; token += CHOOSE_THREADS) {
-            scratch.powers[token - tokens.first] = weight_of(score_of(scores, token), distribution.max, scale);
+            // The least weight is above 0, but what is forbidden must not be drawn.
+            const float score = score_of(scores, token), weight = weight_of(score, distribution.max, scale);
+            scratch.powers[token - tokens.first] = score == -INFINITY ? 0.0f : weight;
         }
         __syncthreads();
         if (threadIdx.x == 0) {
@@ -108,8 +110,8 @@ __device__ __forceinline__ void top(const float* logits, int n_vocab, const Row*
     const Peak none = {-INFINITY, NONE};
     Peak peak = {INFINITY, 0};
     for (int i = 0; i < count; ++i) {
-        Peak next = peak_behind(scores, distribution.ranges[0], peak, none);
-        next = peak_behind(scores, distribution.ranges[1], peak, next);
+        Peak next = peak_behind<false>(scores, distribution.ranges[0], peak, none);
+        next = peak_behind<false>(scores, distribution.ranges[1], peak, next);
         peak = highest(next, scratch);
         if (threadIdx.x == 0) {
             tokens[r * count + i] = peak.token;

@@ -50,10 +50,16 @@ struct TokenScores {
     unsigned forbidding, banned;
 };
 
-__device__ __forceinline__ float score_of(const TokenScores& scores, unsigned token) {
-    const bool forbidden = (scores.masks[token] & scores.forbidding) != 0 || token == scores.banned;
-    const float logit = scores.logits[token];
+// The score of the token that many places behind another one: of several, the compiler needs one address.
+__device__ __forceinline__ float score_behind(const TokenScores& scores, unsigned token, unsigned places) {
+    const unsigned mask = (scores.masks + token)[places];
+    const float logit = (scores.logits + token)[places];
+    const bool forbidden = ((mask & scores.forbidding) != 0) | (token + places == scores.banned);
     return forbidden ? -INFINITY : logit;
+}
+
+__device__ __forceinline__ float score_of(const TokenScores& scores, unsigned token) {
+    return score_behind(scores, token, 0);
 }
 
 __device__ __forceinline__ TokenScores scores_of(const float* logits, const unsigned char* masks, int n_vocab,
@@ -110,11 +116,13 @@ __device__ __forceinline__ float exp_of(float x) {
     return __fmul_rn(series, __uint_as_float(exponent << 23));
 }
 
-// How much a score weighs beside the largest one. What is forbidden weighs nothing; what is no number is carried on.
+// How much a score weighs beside the largest one; what is no number is carried on.
 __device__ __forceinline__ float weight_of(float score, float max, float scale) {
-    if (score == -INFINITY || (max == -INFINITY && !isnan(score))) return 0.0f;
     return exp_of(__fmul_rn(__fsub_rn(score, max), scale));
 }
+
+// The same where all are minus infinity: nothing, and still what is no number.
+__device__ __forceinline__ float weight_of_none(float score) { return isnan(score) ? score : 0.0f; }
 
 // The highest of what each thread has found, in all threads.
 __device__ __forceinline__ Peak highest(Peak peak, Scratch& scratch) {
@@ -133,32 +141,33 @@ __device__ __forceinline__ Peak highest(Peak peak, Scratch& scratch) {
     return peak;
 }
 
-// The peak of a range among what comes behind `after`: lower, or as high and later.
+// The peak of a range (or where it is higher, the other one); unless ALL, among what comes behind `after`: lower, or as
+// high and later. Without branches, which would stand between the tokens of a thread.
+template <bool ALL>
 __device__ __forceinline__ Peak peak_behind(const TokenScores& scores, Range range, Peak after, Peak peak) {
     constexpr int AT_ONCE = 8;
-    for (unsigned first = range.first; first < range.end; first += AT_ONCE * CHOOSE_THREADS) {
+    for (unsigned first = range.first + threadIdx.x; first < range.end; first += AT_ONCE * CHOOSE_THREADS) {
         float score[AT_ONCE];
         UNROLL
         for (int i = 0; i < AT_ONCE; ++i) {
-            const unsigned token = first + i * CHOOSE_THREADS + threadIdx.x;
-            score[i] = token < range.end ? score_of(scores, token) : -INFINITY;
+            const bool inside = first + i * CHOOSE_THREADS < range.end;
+            score[i] = inside ? score_behind(scores, first, i * CHOOSE_THREADS) : -INFINITY;
         }
         UNROLL
         for (int i = 0; i < AT_ONCE; ++i) {
-            const unsigned token = first + i * CHOOSE_THREADS + threadIdx.x;
-            const bool behind = score[i] < after.max || (score[i] == after.max && token > after.token);
-            if (behind && score[i] > peak.max) peak = {score[i], token};
+            const unsigned token = first + i * CHOOSE_THREADS;
+            const bool behind = (score[i] < after.max) | ((score[i] == after.max) & (token > after.token));
+            const bool higher = (ALL | behind) & (score[i] > peak.max);
+            peak.max = higher ? score[i] : peak.max;
+            peak.token = higher ? token : peak.token;
         }
     }
     return peak;
 }
 
 __device__ __forceinline__ Peak peak_of(const TokenScores& scores, Range range, Scratch& scratch) {
-    // Before all others stands nothing, so infinity itself may come behind it.
-    const Peak before_all = {INFINITY, 0}, none = {-INFINITY, NONE};
-    Peak peak = peak_behind(scores, range, before_all, none);
-    // Token 0 with an infinite score would be lost, but no such row has a sum.
-    return highest(peak, scratch);
+    const Peak none = {-INFINITY, NONE};
+    return highest(peak_behind<true>(scores, range, none, none), scratch);
 }
 
 // One lane of one piece, in order.
@@ -167,10 +176,14 @@ __device__ __forceinline__ float lane_weight(const TokenScores& scores, unsigned
     constexpr unsigned AT_ONCE = 8;
     float sum = 0.0f;
     unsigned group = 0;
+    if (max == -INFINITY) {
+        for (; group < groups; ++group) sum += weight_of_none(score_of(scores, first + group * LANES));
+        return sum;
+    }
     for (; group + AT_ONCE <= groups; group += AT_ONCE) {
         float score[AT_ONCE];
         UNROLL
-        for (unsigned i = 0; i < AT_ONCE; ++i) score[i] = score_of(scores, first + (group + i) * LANES);
+        for (unsigned i = 0; i < AT_ONCE; ++i) score[i] = score_behind(scores, first + group * LANES, i * LANES);
         UNROLL
         for (unsigned i = 0; i < AT_ONCE; ++i) sum = __fadd_rn(sum, weight_of(score[i], max, scale));
     }
@@ -203,7 +216,8 @@ __device__ __forceinline__ void weigh(const TokenScores& scores, const Range (&r
             float sum = 0.0f, rest = 0.0f;
             for (unsigned i = 0; i < LANES; ++i) sum = __fadd_rn(sum, scratch.lanes[place][i]);
             for (unsigned token = tokens.end - count % LANES; token < tokens.end; ++token) {
-                rest = __fadd_rn(rest, weight_of(score_of(scores, token), largest, scale));
+                const float score = score_of(scores, token);
+                rest = __fadd_rn(rest, largest == -INFINITY ? weight_of_none(score) : weight_of(score, largest, scale));
             }
             scratch.weights[piece] = __fadd_rn(sum, rest);
         }
