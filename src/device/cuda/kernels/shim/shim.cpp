@@ -119,7 +119,9 @@ void meet(const char* kind, int line, const void* brought, size_t bytes, Meeting
     unsigned lane = runner.current % 32;
     Warp& warp = runner.warps[runner.current / 32];
     if (warp.arrived == 0) warp.kind = kind, warp.line = line;
-    if (warp.line != line || strcmp(warp.kind, kind) != 0) fail("lanes of a warp are at different instructions", line);
+    if (warp.line != line || (warp.kind != kind && strcmp(warp.kind, kind) != 0)) {
+        fail("lanes of a warp are at different instructions", line);
+    }
     memcpy(warp.brought[lane], brought, bytes);
     if (++warp.arrived == 32) {
         all(warp.brought, warp.results);
