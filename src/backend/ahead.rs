@@ -30,11 +30,14 @@ pub struct AheadInput<'a> {
 /// log-probability is not a number, because none could be chosen.
 pub type Chosen = Vec<(u32, f32)>;
 
+/// Feeds rows to the decoder and gives their scores.
+pub type Decode<'a> = &'a mut dyn FnMut(&[RowInput<'_>], &mut Vec<f32>) -> Result<()>;
+
 /// By the scores, a step at a time. What a device that chooses for itself does must come to the same.
 pub fn by_scores(
     inputs: &[AheadInput<'_>],
     steps: usize,
-    decode: &mut dyn FnMut(&[RowInput<'_>], &mut Vec<f32>) -> Result<()>,
+    decode: Decode<'_>,
     chosen: &mut Vec<Chosen>,
 ) -> Result<()> {
     struct Running<'a> {
@@ -45,13 +48,10 @@ pub fn by_scores(
     }
     chosen.clear();
     chosen.resize(inputs.len(), Chosen::new());
-    let begin = |(at, input): (usize, &'_ AheadInput<'_>)| (at, input.sampled.to_vec(), [input.token]);
-    let begun: Vec<_> = inputs.iter().enumerate().map(begin).collect();
-    let mut running: Vec<Running<'_>> = begun
-        .into_iter()
-        .zip(inputs)
-        .map(|((at, sampled, last), input)| Running { input, at, sampled, last })
-        .collect();
+    let mut running: Vec<Running<'_>> = Vec::with_capacity(inputs.len());
+    for (at, input) in inputs.iter().enumerate() {
+        running.push(Running { input, at, sampled: input.sampled.to_vec(), last: [input.token] });
+    }
     let mut logits = Vec::new();
     for step in 0..steps {
         if running.is_empty() {

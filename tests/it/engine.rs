@@ -27,7 +27,7 @@ fn scripted(seed: u64, windows: usize, sequences: usize) -> Scripted {
         scripted_logits(seed, mel, tokens, row);
         Ok(())
     };
-    let steps_ahead = if (windows + sequences) % 2 == 0 { 0 } else { 1 + seed as usize % 9 };
+    let steps_ahead = if (windows + sequences).is_multiple_of(2) { 0 } else { 1 + seed as usize % 9 };
     Scripted::new(SPEC, Capacity { windows, sequences }, Box::new(rule))
         .choosing(steps_ahead)
         .encoding_beside(seed as usize % 4)

@@ -2,6 +2,7 @@
 //! asked once.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,10 +68,10 @@ impl Products {
         }
         let shape = Shape { rows, width, out, dtype, y_dtype, biased: bias.is_some(), adds };
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if !plans.contains_key(&shape) {
-            plans.insert(shape, Plan::new(self.handle, &shape)?);
-        }
-        let Some(plan) = plans.get(&shape) else { return Ok(()) };
+        let plan = match plans.entry(shape) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Plan::new(self.handle, &shape)?),
+        };
         if let Some(bias) = bias {
             plan.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias)?;
         }

@@ -167,7 +167,7 @@ impl Cuda {
         let both = tokens.chunks_exact(STEPS).zip(log_probs.chunks_exact(STEPS));
         chosen.extend(both.map(|(tokens, log_probs)| {
             let known = tokens.iter().copied().zip(log_probs.iter().copied());
-            known.take_while(|(token, log_prob)| *token != NONE || log_prob.is_nan()).collect()
+            known.take_while(|(token, _)| *token != NONE).collect()
         }));
         Ok(())
     }
