@@ -1,0 +1,215 @@
+"""Memory: a figure for every chunk, and what a second process sees before, during and after a run that ends, that is
+stopped by Ctrl+C, and by a second Ctrl+C."""
+
+import json
+import signal
+import subprocess
+import time
+
+from harness import MEGABYTE, MIB, copies, events, megabytes
+
+CHUNKS = 120
+# Chunks of the first input, while buffers are made for the first time.
+WARM = 5
+# Of the device: flat to the megabyte. The host's memory is the whole system's, and breathes.
+FLAT = {True: 1 * MEGABYTE, False: 50 * MEGABYTE}
+# Of what another process sees: drivers count in pieces.
+SAME = {True: 2 * MIB, False: 400 * MIB}
+POLICIES = ["every-chunk", "never"]
+# The longest that Ctrl+C may take.
+STOPS = 1.0
+
+
+def held(event, is_gpu):
+    usage = event["memory"]
+    return usage["device"] if is_gpu and usage["device"] else usage["host"]
+
+
+def chunks(check, result):
+    """The demo model over many recordings in one process, one after the other."""
+    count = 8 if check.quick else CHUNKS
+    rows, table = [], []
+    for policy in POLICIES:
+        report = check.scratch / f"{policy}.jsonl"
+        # Four or five chunks of half a minute each.
+        files = copies(check.scratch / "many", [check.fixture("long/long_en.flac")], -(-count // 4))
+        line = [*files, "--model", "demo", "--release", policy, "--chunk-length", "30", "--jobs", "1", "--report", report]
+        line += ["--export", "json", "--output-dir", check.scratch / f"out-{policy}", "--overwrite", "--no-resume", "--quiet"]
+        done = check.transcribe(*line, at_most=60)
+        found = events(report, "chunk_done")[:count]
+        looks = [held(event, check.is_gpu) for event in found]
+        if not result.require(done.code == 0 and len(looks) >= count, f"`--release {policy}`: {len(looks)} of {count} chunks"):
+            result.say(f"`--release {policy}` ended with {done.code}: {done.error}")
+            continue
+        table += [[policy, nth + 1, look["now"], look["peak"]] for nth, look in enumerate(looks)]
+        check.curves.setdefault("memory", {})[policy] = [(nth + 1, look["now"] / MEGABYTE) for nth, look in enumerate(looks)]
+        rows.append(verdict(check, result, policy, looks, done.seconds))
+    check.tables["memory"] = (["release", "chunk", "held_bytes", "peak_bytes"], table)
+    where = "device" if check.is_gpu else "host"
+    head = ["release", "chunks", f"held after chunk {WARM}, MB", "last, MB", "least, MB", "most, MB", "peak, MB", "flat", "seconds"]
+    result.say(f"Memory of the {where} as the program reports it when a chunk is finished; every figure is in memory.csv.")
+    result.table(head, rows)
+
+
+def verdict(check, result, policy, looks, seconds):
+    now = [look["now"] for look in looks]
+    later, start = now[WARM - 1 :], now[WARM - 1]
+    spread = max(abs(one - start) for one in later)
+    # Without a release what was freed is kept, and may be more for a while; it must not be more and more.
+    is_flat = spread <= FLAT[check.is_gpu] if policy == "every-chunk" else now[-1] <= max(now[: len(now) // 2]) + FLAT[check.is_gpu]
+    what = f"flat to {FLAT[check.is_gpu] / MEGABYTE:.0f} MB after chunk {WARM}" if policy == "every-chunk" else "does not grow in the second half"
+    result.require(is_flat, f"`--release {policy}`: {what}")
+    if policy == "every-chunk":
+        goal = check.goals["flat"]
+        goal.is_met, goal.figure = is_flat, f"{spread / MEGABYTE:.2f} MB apart at most, over {len(looks)} chunks"
+    result.figures[policy] = {"chunks": len(looks), "after_warm": start, "last": now[-1], "least": min(later), "most": max(later),
+                              "peak": looks[-1]["peak"], "flat": is_flat, "seconds": seconds}  # fmt: skip
+    return [policy, len(looks), *(megabytes(one) for one in (start, now[-1], min(later), max(later), looks[-1]["peak"])),
+            "yes" if is_flat else "NO", f"{seconds:.1f}"]  # fmt: skip
+
+
+# As a second process sees it
+
+
+def ends(check, result):
+    """Every way in which a run can end, and the device's memory around it."""
+    rows = []
+    before = check.memory()
+    try:
+        for way in (normal, stopped, stopped_large, stopped_twice):
+            if check.quick and way is stopped_large:
+                continue
+            rows.append(one_end(check, result, way, before))
+    finally:
+        result.say("Bytes used on the device by all processes, before, while it worked, and after it had ended.")
+        head = ["end", "ended by", "s to the end", "before, MB", "during, MB", "after, MB", "this process, MB", "left behind, MB"]
+        result.table(head, rows)
+
+
+def one_end(check, result, way, before):
+    ended = way(check, result)
+    after = settled(check, before)
+    left = after - before
+    name = ended["name"]
+    result.figures[way.__name__] = {**ended, "before": before, "after": after}
+    result.require(left <= SAME[check.is_gpu], f"{name}: the memory is back to its start")
+    return [name, ended["by"], f"{ended['seconds']:.2f}", *(megabytes(one) for one in (before, ended["during"], after, ended["own"], left))]
+
+
+def settled(check, before):
+    """After a process is gone its driver may need a moment."""
+    for _ in range(10):
+        now = check.memory()
+        if now - before <= SAME[check.is_gpu]:
+            return now
+        time.sleep(0.2)
+    return now
+
+
+def line(check, name, count, *more):
+    files = copies(check.scratch / "ends", [check.fixture("long/long_en.flac")], count)
+    return [check.program("transcribe"), *files, "--model", "demo", "--device", check.device, "--chunk-length", "30",
+            "--export", "json", "--output-dir", check.scratch / name, "--report", check.scratch / f"{name}.jsonl",
+            "--verbose", *more]  # fmt: skip
+
+
+def begin(check, command, env=None):
+    return check.start(command, env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def waited(check, process, text):
+    """Until it says this on stderr; false if it ended before."""
+    for said in process.stderr:
+        check.note("  " + said.rstrip())
+        if text in said:
+            return True
+    return False
+
+
+def finished(check, process, started):
+    """How it ended, as a person would say it, and after how long."""
+    try:
+        _, err = process.communicate(timeout=max(check.left(), 0.5))
+    except subprocess.TimeoutExpired:
+        check.stop(process)
+        process.communicate()
+        return "NOT ENDED", time.monotonic() - started
+    seconds = time.monotonic() - started
+    check.note(f"  ended with {process.returncode} after {seconds:.2f} s; {err.strip()[-600:]}")
+    return (signal.Signals(-process.returncode).name if process.returncode < 0 else f"exit {process.returncode}"), seconds
+
+
+def look(check, process):
+    return check.memory(), check.memory_of(process)
+
+
+def chunk_finished(check, process, report, count=1):
+    while process.poll() is None and check.left() > 1:
+        if len(events(report, "chunk_done")) >= count:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def normal(check, result):
+    process = begin(check, line(check, "normal", 2 if check.quick else 12, "--overwrite"))
+    chunk_finished(check, process, check.scratch / "normal.jsonl")
+    during, own = look(check, process)
+    by, seconds = finished(check, process, time.monotonic())
+    result.require(by == "exit 0", f"a run to its end: {by}")
+    return {"name": "by itself", "by": by, "seconds": seconds, "during": during, "own": own}
+
+
+def stopped(check, result):
+    """Ctrl+C while chunks are in work; then the same command again."""
+    count = 3 if check.quick else 24
+    process = begin(check, line(check, "stopped", count, "--overwrite"))
+    is_working = chunk_finished(check, process, check.scratch / "stopped.jsonl", 2)
+    during, own = look(check, process)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    by, seconds = finished(check, process, started)
+    result.require(is_working and by == "SIGINT", f"Ctrl+C in the middle: {by}")
+    result.require(seconds <= STOPS, f"Ctrl+C is obeyed within {STOPS:.0f} s: {seconds:.2f} s")
+    goes_on(check, result, count)
+    return {"name": "Ctrl+C", "by": by, "seconds": seconds, "during": during, "own": own}
+
+
+def goes_on(check, result, count):
+    """What was stopped goes on, to the same texts as a run that nobody disturbed."""
+    again = check.call(line(check, "stopped", count), 60)
+    texts = {(check.scratch / "stopped" / f"ends{nth:03}.json").read_text() for nth in range(count)} if again.code == 0 else set()
+    undisturbed = json.loads((check.scratch / "normal/ends000.json").read_text())
+    is_same = len(texts) == 1 and json.loads(texts.pop())["segments"] == undisturbed["segments"]
+    result.require(is_same, "the same command goes on after Ctrl+C, to the same transcripts")
+
+
+def stopped_large(check, result):
+    """A large network, at a step of the decoder."""
+    command = [check.program("transcribe"), "bench", "--random", "large-v3-turbo", "--seconds", "300", "--tokens", "128",
+               "--batch-size", "8", "--device", check.device]  # fmt: skip
+    process = begin(check, command, {"TRANSCRIBE_TEST_AT": "stop step 40"})
+    is_there = waited(check, process, "probe:")
+    during, own = look(check, process)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    by, seconds = finished(check, process, started)
+    result.require(is_there and by == "SIGINT", f"Ctrl+C with large-v3-turbo's shapes: {by}")
+    result.require(seconds <= 2 * STOPS, f"and that within {2 * STOPS:.0f} s: {seconds:.2f} s")
+    return {"name": "Ctrl+C, large", "by": by, "seconds": seconds, "during": during, "own": own}
+
+
+def stopped_twice(check, result):
+    """Where the first Ctrl+C cannot be obeyed, the second one ends it."""
+    process = begin(check, line(check, "twice", 2, "--overwrite"), {"TRANSCRIBE_TEST_AT": "hang step 40"})
+    is_there = waited(check, process, "probe:")
+    during, own = look(check, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    still = process.poll() is None
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    by, seconds = finished(check, process, started)
+    result.require(is_there and still and by == "SIGINT", f"a second Ctrl+C: {by}")
+    result.require(seconds <= STOPS, f"a second Ctrl+C is obeyed within {STOPS:.0f} s: {seconds:.2f} s")
+    return {"name": "second Ctrl+C", "by": by, "seconds": seconds, "during": during, "own": own}
