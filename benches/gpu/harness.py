@@ -64,7 +64,8 @@ class Result:
         self.text += [*lines, ""]
 
     def table(self, head, rows):
-        self.say(*markdown(head, rows))
+        if rows:
+            self.say(*markdown(head, rows))
 
     def require(self, is_met, what):
         """A requirement: the part has failed if one is not met."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from harness import MEGABYTE, MIB, copies, events, megabytes
+from harness import MEGABYTE, MIB, OutOfTime, copies, events, megabytes
 
 CHUNKS = 120
 # Chunks of the first input, while buffers are made for the first time.
@@ -25,30 +25,41 @@ def held(event, is_gpu):
     return usage["device"] if is_gpu and usage["device"] else usage["host"]
 
 
+def recording(check):
+    return check.fixture("long/short_en.flac" if check.quick else "long/long_en.flac")
+
+
 def chunks(check, result):
     """The demo model over many recordings in one process, one after the other."""
     count = 8 if check.quick else CHUNKS
     rows, table = [], []
     for policy in POLICIES:
         report = check.scratch / f"{policy}.jsonl"
-        # Four or five chunks of half a minute each.
-        files = copies(check.scratch / "many", [check.fixture("long/long_en.flac")], -(-count // 4))
+        # Four or five chunks of half a minute each; or one.
+        files = copies(check.scratch / "many", [recording(check)], count if check.quick else -(-count // 4))
         line = [*files, "--model", "demo", "--release", policy, "--chunk-length", "30", "--jobs", "1", "--report", report]
         line += ["--export", "json", "--output-dir", check.scratch / f"out-{policy}", "--overwrite", "--no-resume", "--quiet"]
-        done = check.transcribe(*line, at_most=60)
-        found = events(report, "chunk_done")[:count]
-        looks = [held(event, check.is_gpu) for event in found]
-        if not result.require(done.code == 0 and len(looks) >= count, f"`--release {policy}`: {len(looks)} of {count} chunks"):
-            result.say(f"`--release {policy}` ended with {done.code}: {done.error}")
-            continue
+        started = time.monotonic()
+        try:
+            # Both policies share what time there is.
+            done = check.transcribe(*line, at_most=check.left() * (0.5 if policy == POLICIES[0] else 1))
+            ended = f"ended with {done.code}" + (f": {done.error}" if done.code else "")
+        except OutOfTime as why:
+            ended = str(why)
+        looks = [held(event, check.is_gpu) for event in events(report, "chunk_done")[:count]]
+        if not result.require(len(looks) >= count and ended == "ended with 0", f"`--release {policy}`: {len(looks)} of {count} chunks, {ended}"):
+            if len(looks) <= 2 * WARM:
+                continue
         table += [[policy, nth + 1, look["now"], look["peak"]] for nth, look in enumerate(looks)]
         check.curves.setdefault("memory", {})[policy] = [(nth + 1, look["now"] / MEGABYTE) for nth, look in enumerate(looks)]
-        rows.append(verdict(check, result, policy, looks, done.seconds))
+        rows.append(verdict(check, result, policy, looks, time.monotonic() - started))
     check.tables["memory"] = (["release", "chunk", "held_bytes", "peak_bytes"], table)
     where = "device" if check.is_gpu else "host"
     head = ["release", "chunks", f"held after chunk {WARM}, MB", "last, MB", "least, MB", "most, MB", "peak, MB", "flat", "seconds"]
     result.say(f"Memory of the {where} as the program reports it when a chunk is finished; every figure is in memory.csv.")
     result.table(head, rows)
+    if check.is_gpu:
+        outside(check, result)
 
 
 def verdict(check, result, policy, looks, seconds):
@@ -69,6 +80,34 @@ def verdict(check, result, policy, looks, seconds):
 
 
 # As a second process sees it
+
+
+def outside(check, result):
+    """As many chunks through a large network, whose memory the driver tells while it works, as long as there is time."""
+    command = [check.program("transcribe"), "bench", "--random", "large-v3-turbo", "--seconds", str(30 * CHUNKS), "--chunk-length", "30",
+               "--tokens", "32", "--batch-size", "16", "--device", check.device]  # fmt: skip
+    process, looks, began = begin(check, command), [], time.monotonic()
+    while process.poll() is None and check.left() > 3:
+        looks.append((time.monotonic() - began, look(check, process)))
+        time.sleep(0.25)
+    is_whole = process.poll() is not None
+    if not is_whole:
+        process.send_signal(signal.SIGINT)
+    by, _ = finished(check, process, time.monotonic())
+    # Of the process alone, where the driver tells that.
+    held = [own if own is not None else total for _, (total, own) in looks]
+    loaded = next((nth for nth, one in enumerate(held) if one >= 0.9 * max(held)), 0)
+    steady = held[loaded:-1] if is_whole else held[loaded:]
+    result.figures["outside"] = {"seconds": [round(at, 2) for at, _ in looks], "held": held, "by": by, "whole": is_whole}
+    if len(steady) < 6:
+        result.say(f"large-v3-turbo's shapes, seen from outside: ended with {by} before there was enough to see.")
+        return
+    third = len(steady) // 3
+    first, last = max(steady[:third]), max(steady[-third:])
+    what = f"{CHUNKS} chunks" if is_whole else f"the {looks[-1][0]:.0f} s that there was time for"
+    result.say(f"large-v3-turbo's shapes, seen from outside over {what}: {megabytes(first)} MB at most in the first third once it was "
+               f"loaded, {megabytes(last)} MB in the last ({len(steady)} looks).")  # fmt: skip
+    result.require(last <= first + SAME, "a large network's memory, seen from outside, does not grow")
 
 
 def ends(check, result):
@@ -109,7 +148,9 @@ def settled(check, before):
 
 
 def line(check, name, count, *more):
-    files = copies(check.scratch / "ends", [check.fixture("long/long_en.flac")], count)
+    files = copies(check.scratch / "ends", [recording(check)], count)
+    # Quick: few at a time, so that there is something to stop.
+    more = (*more, "--batch-size", "2") if check.quick else more
     return [check.program("transcribe"), *files, "--model", "demo", "--device", check.device, "--chunk-length", "30",
             "--export", "json", "--output-dir", check.scratch / name, "--report", check.scratch / f"{name}.jsonl",
             "--verbose", *more]  # fmt: skip
@@ -164,7 +205,7 @@ def normal(check, result):
 
 def stopped(check, result):
     """Ctrl+C while chunks are in work; then the same command again."""
-    count = 3 if check.quick else 24
+    count = 6 if check.quick else 24
     process = begin(check, line(check, "stopped", count, "--overwrite"))
     is_working = chunk_finished(check, process, check.scratch / "stopped.jsonl", 2)
     during, own = look(check, process)
@@ -191,7 +232,7 @@ def stopped_large(check, result):
     """A large network, at a step of the decoder."""
     command = [check.program("transcribe"), "bench", "--random", "large-v3-turbo", "--seconds", "300", "--tokens", "128",
                "--batch-size", "8", "--device", check.device]  # fmt: skip
-    process = begin(check, command, {"TRANSCRIBE_TEST_AT": "stop step 40"})
+    process = begin(check, command, {"TRANSCRIBE_TEST_AT": "stop step 20"})
     is_there = waited(check, process, "probe:")
     during, own = look(check, process)
     started = time.monotonic()
@@ -204,7 +245,7 @@ def stopped_large(check, result):
 
 def stopped_twice(check, result):
     """Where the first Ctrl+C cannot be obeyed, the second one ends it."""
-    process = begin(check, line(check, "twice", 2, "--overwrite"), {"TRANSCRIBE_TEST_AT": "hang step 40"})
+    process = begin(check, line(check, "twice", 2, "--overwrite"), {"TRANSCRIBE_TEST_AT": "hang step 20"})
     is_there = waited(check, process, "probe:")
     during, own = look(check, process)
     process.send_signal(signal.SIGINT)
