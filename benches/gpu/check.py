@@ -49,7 +49,7 @@ class Part:
 PARTS = [
     Part("limits", "What the device can do", 25, speed.limits, False),
     Part("parity", "The demo model beside the CPU", 45, parity.demo),
-    Part("network", "The network beside the CPU, random weights", 50, parity.network),
+    Part("network", "The network's numbers beside the CPU", 50, parity.network),
     Part("memory", "Memory, chunk by chunk", 45, memory.chunks),
     Part("speed", "Speed", 135, speed.ours),
     Part("peer", "Beside transformers", 95, speed.peer, False),
@@ -106,7 +106,8 @@ def said_by(command):
 
 def about(check, args):
     """Where and what this is."""
-    device = said_by(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]) if check.is_gpu else ""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    device = said_by([*query, "-i", check.ordinal]) if check.is_gpu else ""
     packed = harness.TREE / "pack.json"
     program = json.loads(packed.read_text()) if packed.exists() else {"version": said_by([str(args.program), "--version"])}
     return {
@@ -137,7 +138,7 @@ def usable(check):
     if not check.is_gpu:
         return None
     done = check.gpu("memory", at_most=60)
-    return None if done.code == 0 else done.error
+    return None if done.code == 0 else done.error.removeprefix("error: ")
 
 
 def main():
@@ -155,6 +156,7 @@ def main():
         why_not = usable(check)
         if why_not:
             print(f"error: {why_not}", file=sys.stderr)
+            report.write(check, {**about(check, args), "note": f"There was nothing to check: {why_not}"}, [])
             return 2
         chosen = [part for part in PARTS if part.name in args.only] if args.only else PARTS
         if not check.is_gpu and not args.only:

@@ -101,10 +101,16 @@ class Check:
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("TRANSCRIBE_", "RUST_"))}
         nowhere = {"HF_HOME": str(scratch / "nowhere"), "XDG_CONFIG_HOME": str(scratch / "nowhere"), "HF_HUB_OFFLINE": "1"}
         self.env = {**keep, **nowhere, "RUST_BACKTRACE": "0"}
+        # NVIDIA's libraries may be packages of the Python that runs this.
+        self.env["PATH"] = os.pathsep.join([self.env.get("PATH", ""), str(Path(sys.executable).parent)])
 
     @property
     def is_gpu(self):
         return self.device != "cpu"
+
+    @property
+    def ordinal(self):
+        return self.device.partition(":")[2] or "0"
 
     def left(self):
         """Seconds that the part may still take."""
@@ -181,7 +187,7 @@ class Check:
         """Whether the program knows an option."""
         if command not in self._helps:
             line = [self.program("transcribe"), *([command] if command else []), "--help"]
-            self._helps[command] = subprocess.run([str(part) for part in line], capture_output=True, text=True, env=self.env).stdout
+            self._helps[command] = subprocess.run([str(part) for part in line], capture_output=True, text=True, env=self.env, timeout=20).stdout
         return option in self._helps[command]
 
     def dtypes(self, command=None):
@@ -195,7 +201,7 @@ class Check:
     def memory(self):
         """Bytes used on the device by everybody, seen from another process; on the CPU, of the host."""
         if self.is_gpu and shutil.which("nvidia-smi"):
-            done = self.call(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", "0"], 10)
+            done = self.call(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", self.ordinal], 10)
             if done.code == 0:
                 return int(done.out.strip().splitlines()[0]) * MIB
         if self.is_gpu:

@@ -3,14 +3,18 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use clap::Args;
 use serde_json::{Value, json};
 use transcribe::backend::candle::CandleBackend;
-use transcribe::backend::{Backend, Capacity, RowInput, WindowInput};
+use transcribe::backend::checkpoint::Files;
+use transcribe::backend::hub::Hub;
+use transcribe::backend::{Backend, Capacity, DEMO, RowInput, WindowInput, source};
+use transcribe::cancel::CancelToken;
 use transcribe::device::Selected;
 use transcribe::device::memory::Memory;
+use transcribe::whisper::weights::Weights;
 use transcribe::whisper::{Config, random};
 
 use crate::{best_seconds, dtype, first_line};
@@ -20,23 +24,43 @@ const PROMPT: [u32; 4] = [50258, 50259, 50360, 50364];
 /// Where the timed steps stand: the middle of a window's text.
 const POSITION: usize = 64;
 
-/// The only place where a network is made.
-fn backend(config: &Config, dtype: DType, device: &Device, capacity: Capacity) -> Result<CandleBackend> {
-    Ok(CandleBackend::new(config.clone(), random::weights(dtype, device), capacity)?)
+/// What a network is made of.
+struct Source {
+    config: Config,
+    /// Those of the demo checkpoint; random ones for a published size.
+    weights: Option<Vec<u8>>,
 }
 
-fn config(size: &str, encoder_layers: Option<usize>, decoder_layers: Option<usize>) -> Result<Config> {
-    let full = Config::published(size).with_context(|| format!("there is no size `{size}`"))?;
-    Ok(Config {
-        encoder_layers: encoder_layers.unwrap_or(full.encoder_layers).min(full.encoder_layers),
-        decoder_layers: decoder_layers.unwrap_or(full.decoder_layers).min(full.decoder_layers),
-        ..full
-    })
+impl Source {
+    fn new(size: &str, encoder_layers: Option<usize>, decoder_layers: Option<usize>) -> Result<Self> {
+        if size == DEMO {
+            let found = source::find(DEMO, None, &Hub::from_env(true), &CancelToken::new(), &mut |_| ())?;
+            let config = Config::from_json(&found.config()?).map_err(anyhow::Error::msg)?;
+            let Files::Embedded { weights, .. } = found.files else { bail!("the demo is not built in") };
+            return Ok(Self { config, weights: Some(weights) });
+        }
+        let full = Config::published(size).with_context(|| format!("there is no size `{size}`"))?;
+        let config = Config {
+            encoder_layers: encoder_layers.unwrap_or(full.encoder_layers).min(full.encoder_layers),
+            decoder_layers: decoder_layers.unwrap_or(full.decoder_layers).min(full.decoder_layers),
+            ..full
+        };
+        Ok(Self { config, weights: None })
+    }
+
+    /// The only place where a network is made.
+    fn backend(&self, dtype: DType, device: &Device, capacity: Capacity) -> Result<CandleBackend> {
+        let weights = match &self.weights {
+            Some(bytes) => Weights::Bytes(bytes).open(dtype, device)?,
+            None => random::weights(dtype, device),
+        };
+        Ok(CandleBackend::new(self.config.clone(), weights, capacity)?)
+    }
 }
 
 #[derive(Debug, Args)]
 pub struct Parity {
-    /// tiny to large-v3-turbo
+    /// tiny to large-v3-turbo, with random weights; or demo, with its own
     size: String,
     /// At most so many, to spare the CPU
     #[arg(long)]
@@ -61,11 +85,12 @@ struct Answer {
 
 impl Parity {
     pub fn run(&self, device: &Selected) -> Result<Value> {
-        let config = config(&self.size, self.encoder_layers, self.decoder_layers)?;
-        let reference = self.answer(&config, DType::F32, &Device::Cpu)?;
+        let source = Source::new(&self.size, self.encoder_layers, self.decoder_layers)?;
+        let config = &source.config;
+        let reference = self.answer(&source, DType::F32, &Device::Cpu)?;
         let mut compared = serde_json::Map::new();
         for &dtype in &self.dtypes {
-            let figures = match self.answer(&config, dtype, &device.device) {
+            let figures = match self.answer(&source, dtype, &device.device) {
                 Ok(answer) => json!({
                     "encoder": difference(&reference.encoded, &answer.encoded),
                     "logits": difference(&reference.logits, &answer.logits),
@@ -81,10 +106,11 @@ impl Parity {
         )
     }
 
-    fn answer(&self, config: &Config, dtype: DType, device: &Device) -> Result<Answer> {
+    fn answer(&self, source: &Source, dtype: DType, device: &Device) -> Result<Answer> {
         let capacity = Capacity { windows: self.windows, sequences: self.windows };
-        let mut backend = backend(config, dtype, device, capacity)?;
-        let mels: Vec<Vec<f32>> = (0..self.windows).map(|window| random::mel(config, window)).collect();
+        let mut backend = source.backend(dtype, device, capacity)?;
+        let mels: Vec<Vec<f32>> =
+            (0..self.windows).map(|window| random::mel(&source.config, window)).collect();
         let windows: Vec<&[f32]> = mels.iter().map(Vec::as_slice).collect();
         let encoded = backend.encoder_output(&windows)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
         let inputs: Vec<WindowInput<'_>> =
@@ -158,13 +184,13 @@ pub struct Speed {
 
 impl Speed {
     pub fn run(&self, device: &Selected) -> Result<Value> {
-        let config = config(&self.size, None, None)?;
+        let source = Source::new(&self.size, None, None)?;
         let started = Instant::now();
         let capacity = Capacity { windows: self.batch, sequences: self.batch };
-        let mut backend = backend(&config, self.dtype, &device.device, capacity)?;
+        let mut backend = source.backend(self.dtype, &device.device, capacity)?;
         device.device.synchronize()?;
         let load_seconds = started.elapsed().as_secs_f64();
-        let mel = random::mel(&config, 0);
+        let mel = random::mel(&source.config, 0);
         let inputs: Vec<WindowInput<'_>> =
             (0..self.batch).map(|slot| WindowInput { slot, mel: &mel }).collect();
         let encoder = best_seconds(device, self.seconds, || Ok(backend.encode(&inputs)?))?;

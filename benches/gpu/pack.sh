@@ -37,7 +37,8 @@ mkdir -p "$stage"/{bin,benches/gpu,fixtures/long}
 strip -o "$stage/bin/transcribe" "$program"
 strip -o "$stage/bin/gpu" "$gpu"
 cp benches/{common,plot,shapes}.py "$stage/benches/"
-cp benches/gpu/{check,harness,memory,parity,peer,report,shortage,speed}.py "$stage/benches/gpu/"
+cp benches/gpu/*.py "$stage/benches/gpu/"
+rm "$stage/benches/gpu/run.py"
 cp fixtures/long/{short_en,short_es,long_en}.flac "$stage/fixtures/long/"
 # It starts without a GPU, too.
 version=$("$stage/bin/transcribe" --version)

@@ -5,8 +5,8 @@ import json
 # What CUDA may add to or take from a time, in seconds: one step of the timestamps.
 TIMES = 0.02
 # Of the network's numbers, in units of their own size (the root of their mean square): how far off the worst may be,
-# and the mean. Twice what PyTorch's own f16 and bf16 are off on a CPU, with all layers of large-v3-turbo.
-TOLERANCES = {"f32": (1e-3, 1e-4), "f16": (0.03, 0.003), "bf16": (0.25, 0.025)}
+# and the mean. Twice what PyTorch's own f16 and bf16 are off on a CPU, with the demo and with all layers of large-v3-turbo.
+TOLERANCES = {"f32": (2e-3, 1e-4), "f16": (0.06, 0.003), "bf16": (0.7, 0.025)}
 DIFFERENCES = 12
 RECORDINGS = ["short_en", "short_es", "long_en"]
 
@@ -77,11 +77,11 @@ def demo(check, result):
 
 
 def network(check, result):
-    """Random weights: first all of tiny, then a few layers of the widest, then all of its layers."""
+    """The demo's weights; then random ones: all of tiny, a few layers of the widest, and all of its layers."""
     few = ["--encoder-layers", "2", "--decoder-layers", "2", "--windows", "2", "--steps", "8"]
-    sizes = [("tiny", []), ("large-v3-turbo", few), ("large-v3-turbo", ["--windows", "1", "--steps", "4"])]
+    sizes = [("demo", []), ("tiny", []), ("large-v3-turbo", few), ("large-v3-turbo", ["--windows", "1", "--steps", "4"])]
     if check.quick:
-        sizes = [("tiny", ["--encoder-layers", "1", "--decoder-layers", "1", "--windows", "1", "--steps", "2"])]
+        sizes = [("demo", ["--windows", "1"]), ("tiny", ["--encoder-layers", "1", "--decoder-layers", "1", "--windows", "1", "--steps", "2"])]
     dtypes = list(TOLERANCES) if check.is_gpu else ["f32"]
     rows = []
     try:
