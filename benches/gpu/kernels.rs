@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
-use transcribe::device::kernels::{Kernels, KeysValues, Place, Then};
+use transcribe::device::kernels::{Kernels, KeysValues, Row, Rows, Sees, Then};
 use transcribe::device::plain::Plain;
 use transcribe::device::{Selected, kernels_for};
 
@@ -31,17 +31,32 @@ struct Side {
 }
 
 impl Side {
+    /// On the host, as weights come.
+    fn host(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        Ok(noise(name, shape, self.rounded, &Device::Cpu)?.to_dtype(self.dtype)?)
+    }
+
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        Ok(noise(name, shape, self.rounded, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(&self.device)?)
+        Ok(self.kernels.tensor(self.host(name, shape)?)?)
+    }
+
+    /// What some kernels write whatever they compute in.
+    fn f32s(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        Ok(self.kernels.tensor(noise(name, shape, DType::F32, &Device::Cpu)?)?)
+    }
+
+    fn rows(&self, list: Vec<Row>, heard: usize) -> Result<Rows> {
+        Ok(self.kernels.rows(Rows::new(list), heard)?)
     }
 
     /// A cache whose every entry is filled, from columns behind as many others.
     fn cache(&self, [slots, heads, len, head]: [usize; 4]) -> Result<KeysValues> {
         let width = heads * head;
         let cache = self.kernels.cache([slots, heads, len, head], self.dtype, &self.device)?;
-        let places: Vec<Place> = (0..slots).flat_map(|slot| (0..len).map(move |at| (slot, at))).collect();
-        let x = self.tensor("entries", &[places.len(), 3 * width])?;
-        self.kernels.store(&cache, &x, width, &places)?;
+        let every: Vec<usize> = (0..slots).collect();
+        let rows = self.kernels.rows(Rows::of_slots(&every, len), 0)?;
+        let x = self.tensor("entries", &[slots * len, 3 * width])?;
+        self.kernels.store(&cache, &x, width, &rows)?;
         Ok(cache)
     }
 }
@@ -57,9 +72,9 @@ pub fn compare(device: &Selected, few: bool) -> Result<Value> {
     let mut found = Vec::new();
     for (name, run) in cases(few) {
         for &dtype in dtypes {
-            let kernels = kernels_for(&device.device);
+            let kernels = kernels_for(&device.device)?;
             let ours = Side { kernels, device: device.device.clone(), dtype, rounded: dtype };
-            let plain: Arc<dyn Kernels> = Arc::new(Plain);
+            let plain: Arc<dyn Kernels> = Arc::new(Plain::on(&Device::Cpu));
             let reference = Side { kernels: plain, device: Device::Cpu, dtype: DType::F32, rounded: dtype };
             let outcome = run(&ours).and_then(|ours| Ok((values(&ours)?, values(&run(&reference)?)?)));
             found.push(verdict(&name, dtype, outcome));
@@ -113,7 +128,7 @@ fn rows(few: bool) -> Vec<Case> {
     for &[rows, width, out] in sizes {
         for then in [Then::Keep, Then::Gelu, Then::Add] {
             cases.push(case(format!("linear {rows}x{width}x{out} {then:?}"), move |side| {
-                let (x, w) = (side.tensor("x", &[rows, width])?, side.tensor("w", &[out, width])?);
+                let (x, w) = (side.tensor("x", &[rows, width])?, side.host("w", &[out, width])?);
                 let (bias, y) = (side.tensor("bias", &[out])?, side.tensor("y", &[rows, out])?);
                 side.kernels.linear(&x, &side.kernels.matrix(w)?, Some(&bias), then, &y)?;
                 Ok(y)
@@ -129,15 +144,49 @@ fn rows(few: bool) -> Vec<Case> {
             side.kernels.add(&side.tensor("x", &[rows, width])?, &y)?;
             Ok(y)
         }));
-        cases.push(case(format!("embed {rows}x{width}"), move |side| {
-            let y = side.tensor("y", &[rows, width])?;
-            let tokens: Vec<u32> = (0..rows as u32).map(|row| row * 31 % 70).collect();
-            let table = side.kernels.matrix(side.tensor("table", &[70, width])?)?;
-            side.kernels.embed(&table, &tokens, &y)?;
+        cases.extend(moved(rows, width));
+        cases.push(case(format!("linear {rows}x{width}x{out} to f32"), move |side| {
+            let (x, y) = (side.tensor("x", &[rows, width])?, side.f32s("y", &[rows, out])?);
+            let w = side.kernels.matrix(side.host("w", &[out, width])?)?;
+            side.kernels.linear(&x, &w, None, Then::Keep, &y)?;
             Ok(y)
         }));
     }
     cases
+}
+
+/// Kernels that bring rows elsewhere.
+fn moved(rows: usize, width: usize) -> Vec<Case> {
+    let embed = move |side: &Side| {
+        let y = side.tensor("y", &[rows, width])?;
+        let row = |at: u32| Row { token: at * 31 % 70, position: at * 7 % 9, sequence: 0, window: 0 };
+        let list = side.rows((0..rows as u32).map(row).collect(), 0)?;
+        let table = side.kernels.matrix(side.host("table", &[70, width])?)?;
+        side.kernels.embed(&table, &side.tensor("positions", &[9, width])?, &list, &y)?;
+        Ok(y)
+    };
+    let pick = move |side: &Side| {
+        let (x, y) = (side.tensor("x", &[rows, width])?, side.tensor("y", &[3, width])?);
+        side.kernels.pick(&x, &[rows as u32 - 1, 0, rows as u32 / 2], &y)?;
+        Ok(y)
+    };
+    let turn = move |side: &Side| {
+        let (x, y) = (side.f32s("x", &[2, rows, width])?, side.tensor("y", &[2, width, rows])?);
+        side.kernels.turn(&x, &y)?;
+        Ok(y)
+    };
+    let write = move |side: &Side| {
+        let values: Vec<f32> = (0..rows * width).map(|at| at as f32 / 7.0).collect();
+        let y = side.f32s("y", &[rows + 1, width])?;
+        side.kernels.write(&[&values[..width], &values[width..]], &y)?;
+        Ok(y)
+    };
+    vec![
+        case(format!("embed {rows}x{width}"), embed),
+        case(format!("pick {rows}x{width}"), pick),
+        case(format!("turn {rows}x{width}"), turn),
+        case(format!("write {rows}x{width}"), write),
+    ]
 }
 
 fn convolutions(few: bool) -> Vec<Case> {
@@ -147,7 +196,7 @@ fn convolutions(few: bool) -> Vec<Case> {
     };
     let cases = sizes.iter().map(|&[stride, rows, width, out]| {
         case(format!("convolve {rows}x{width}x{out} stride {stride}"), move |side| {
-            let (x, w) = (side.tensor("x", &[2, rows, width])?, side.tensor("w", &[out, 3 * width])?);
+            let (x, w) = (side.tensor("x", &[2, rows, width])?, side.host("w", &[out, 3 * width])?);
             let (bias, y) = (side.tensor("bias", &[out])?, side.tensor("y", &[2, rows / stride, out])?);
             side.kernels.convolve(&x, &side.kernels.matrix(w)?, &bias, stride, &y)?;
             Ok(y)
@@ -178,34 +227,42 @@ fn caches(few: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for &shape in shapes {
         let [slots, heads, len, head] = shape;
-        for rows in [1, slots, 3 * slots + 1] {
-            cases.push(case(format!("cached_attention {rows} rows to {shape:?}"), move |side| {
-                let cache = side.cache(shape)?;
-                side.kernels.copy(&cache, slots - 1, 0, len / 3..len / 2)?;
-                // From one entry to all of them.
-                let reach: Vec<Place> = (0..rows).map(|row| (row % slots, 1 + row * 977 % len)).collect();
-                let y = side.tensor("y", &[rows, heads * head])?;
-                side.kernels.cached_attention(
-                    &side.tensor("q", &[rows, 3 * heads * head])?,
-                    &cache,
-                    &reach,
-                    &y,
-                )?;
-                Ok(y)
-            }));
+        for (name, list) in [("steps", steps(slots, len)), ("prompts", prompts(slots, len))] {
+            for sees in [Sees::Text, Sees::Audio(len - len / 5)] {
+                let list = list.clone();
+                cases.push(case(format!("cached_attention, {name} to {shape:?}, {sees:?}"), move |side| {
+                    let (cache, rows) = (side.cache(shape)?, list.len());
+                    side.kernels.copy(&cache, slots - 1, 0, len / 3..len / 2)?;
+                    let y = side.tensor("y", &[rows, heads * head])?;
+                    let q = side.tensor("q", &[rows, 3 * heads * head])?;
+                    let list = side.rows(list.clone(), len - len / 5)?;
+                    side.kernels.cached_attention(&q, &cache, &list, sees, &y)?;
+                    Ok(y)
+                }));
+            }
         }
         cases.push(case(format!("cached_weights of {shape:?}"), move |side| {
             let (cache, chosen, seen) = (side.cache(shape)?, [heads - 1, 0], len - len / 4);
-            let y = side.tensor("y", &[chosen.len(), 7, seen])?;
-            side.kernels.cached_weights(
-                &side.tensor("q", &[7, heads * head])?,
-                &cache,
-                &chosen,
-                (1, seen),
-                &y,
-            )?;
+            let y = side.f32s("y", &[chosen.len(), 7, seen])?;
+            let q = side.tensor("q", &[7, heads * head])?;
+            side.kernels.cached_weights(&q, &cache, &chosen, (1, seen), &y)?;
             Ok(y)
         }));
     }
     cases
+}
+
+fn row(sequence: usize, position: usize, window: usize) -> Row {
+    Row { token: 0, position: position as u32, sequence: sequence as u32, window: window as u32 }
+}
+
+/// A row of each sequence, and more of some: from one entry to all of them.
+fn steps(slots: usize, len: usize) -> Vec<Row> {
+    (0..3 * slots + 1).map(|at| row(at % slots, at * 977 % len, (at + 1) % slots)).collect()
+}
+
+/// Many rows of each sequence, side by side.
+fn prompts(slots: usize, len: usize) -> Vec<Row> {
+    let rows = |slot| (len / 3..len / 3 + 20).map(move |at| row(slot, at, slots - 1 - slot));
+    (0..slots).flat_map(rows).collect()
 }

@@ -1,17 +1,20 @@
 //! The network with random weights at the true shapes: the same on the device as on the CPU, and how long its parts
 //! take.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use clap::Args;
 use serde_json::{Value, json};
 use transcribe::backend::candle::CandleBackend;
-use transcribe::backend::checkpoint::Files;
+use transcribe::backend::checkpoint::{Checkpoint, Files};
 use transcribe::backend::hub::Hub;
-use transcribe::backend::{Backend, Capacity, DEMO, RowInput, WindowInput, source};
+use transcribe::backend::{AheadInput, Backend, Capacity, DEMO, RowInput, WindowInput, source};
 use transcribe::cancel::CancelToken;
+use transcribe::decode::rules::Rules;
+use transcribe::decode::{DecodeOptions, SuppressTokens, Tokenizer};
 use transcribe::device::Selected;
 use transcribe::device::memory::Memory;
 use transcribe::whisper::weights::Weights;
@@ -21,8 +24,54 @@ use crate::{best_seconds, dtype, first_line};
 
 /// Tokens of a prompt: begin, language, task, no times.
 const PROMPT: [u32; 4] = [50258, 50259, 50360, 50364];
+/// The token that sequences go on from, and how many they then write.
+const FIRST: u32 = 2500;
+const WRITTEN: usize = 24;
 /// Where the timed steps stand: the middle of a window's text.
 const POSITION: usize = 64;
+
+/// As in `transcribe bench`: no times, and no end.
+fn rules() -> Result<Arc<Rules>> {
+    let demo = demo()?;
+    let config = Config::from_json(&demo.config()?).map_err(anyhow::Error::msg)?;
+    let tokenizer = Tokenizer::from_json(&demo.tokenizer()?, config.vocab_size)?;
+    let suppress_tokens = SuppressTokens::List { non_speech: true, ids: vec![tokenizer.special().eot] };
+    let options = DecodeOptions { without_timestamps: true, suppress_tokens, ..DecodeOptions::default() };
+    Ok(Arc::new(Rules::new(&tokenizer, &options)))
+}
+
+fn demo() -> Result<Checkpoint> {
+    Ok(source::find(DEMO, None, &Hub::from_env(true), &CancelToken::new(), &mut |_| ())?)
+}
+
+/// Lets sequences choose so many tokens by themselves, each from its position on.
+fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Result<Vec<Vec<u32>>> {
+    let rules = rules()?;
+    let mut sampled = vec![vec![FIRST]; positions.len()];
+    let mut chosen = Vec::new();
+    while sampled[0].len() <= count {
+        let inputs =
+            positions.iter().zip(&sampled).enumerate().map(|(sequence, (position, sampled))| AheadInput {
+                sequence,
+                window: sequence,
+                position: position + sampled.len() - 1,
+                token: sampled[sampled.len() - 1],
+                rules: &rules,
+                sampled,
+                temperature: 0.0,
+                left: count + 1 - sampled.len(),
+                draws: Vec::new(),
+            });
+        let inputs: Vec<_> = inputs.collect();
+        backend.go_ahead(&inputs, &mut chosen)?;
+        for (sampled, chosen) in sampled.iter_mut().zip(&chosen) {
+            sampled.extend(chosen.iter().map(|(token, _)| token));
+        }
+        let len = sampled[0].len();
+        ensure!(sampled.iter().all(|one| one.len() == len), "sequences ended though none may");
+    }
+    Ok(sampled)
+}
 
 /// What a network is made of.
 struct Source {
@@ -34,7 +83,7 @@ struct Source {
 impl Source {
     fn new(size: &str, encoder_layers: Option<usize>, decoder_layers: Option<usize>) -> Result<Self> {
         if size == DEMO {
-            let found = source::find(DEMO, None, &Hub::from_env(true), &CancelToken::new(), &mut |_| ())?;
+            let found = demo()?;
             let config = Config::from_json(&found.config()?).map_err(anyhow::Error::msg)?;
             let Files::Embedded { weights, .. } = found.files else { bail!("the demo is not built in") };
             return Ok(Self { config, weights: Some(weights) });
@@ -51,10 +100,10 @@ impl Source {
     /// The only place where a network is made.
     fn backend(&self, dtype: DType, device: &Device, capacity: Capacity) -> Result<CandleBackend> {
         let weights = match &self.weights {
-            Some(bytes) => Weights::Bytes(bytes).open(dtype, device)?,
-            None => random::weights(dtype, device),
+            Some(bytes) => Weights::Bytes(bytes).open(dtype)?,
+            None => random::weights(dtype),
         };
-        Ok(CandleBackend::new(self.config.clone(), weights, capacity)?)
+        Ok(CandleBackend::new(self.config.clone(), weights, device, capacity)?)
     }
 }
 
@@ -81,6 +130,8 @@ struct Answer {
     encoded: Vec<f32>,
     /// A row for each window after each step.
     logits: Vec<f32>,
+    /// What each sequence then writes by itself.
+    written: Vec<Vec<u32>>,
 }
 
 impl Parity {
@@ -95,6 +146,7 @@ impl Parity {
                     "encoder": difference(&reference.encoded, &answer.encoded),
                     "logits": difference(&reference.logits, &answer.logits),
                     "choice": choice(&reference.logits, &answer.logits, config.vocab_size),
+                    "written": written_alike(&reference.written, &answer.written),
                 }),
                 Err(error) => json!({"error": first_line(&format!("{error:#}"))}),
             };
@@ -139,7 +191,9 @@ impl Parity {
             backend.decode(&rows.collect::<Vec<_>>(), &mut row_logits)?;
             logits.extend_from_slice(&row_logits);
         }
-        Ok(Answer { encoded, logits })
+        let positions: Vec<usize> = prompts.iter().map(|prompt| prompt.len() + self.steps).collect();
+        let written = written(&mut backend, &positions, WRITTEN)?;
+        Ok(Answer { encoded, logits, written })
     }
 }
 
@@ -170,6 +224,13 @@ fn choice(reference: &[f32], other: &[f32], vocabulary: usize) -> Value {
     json!({"rows": rows, "same": same, "regret": regret / size})
 }
 
+/// How many tokens were written in all, and how many before the first that differs.
+fn written_alike(reference: &[Vec<u32>], other: &[Vec<u32>]) -> Value {
+    let alike = |(a, b): (&Vec<u32>, &Vec<u32>)| a.iter().zip(b).take_while(|(a, b)| a == b).count() - 1;
+    let same: usize = reference.iter().zip(other).map(alike).sum();
+    json!({"tokens": reference.len() * WRITTEN, "same": same})
+}
+
 #[derive(Debug, Args)]
 pub struct Speed {
     size: String,
@@ -196,6 +257,7 @@ impl Speed {
         let encoder = best_seconds(device, self.seconds, || Ok(backend.encode(&inputs)?))?;
         let with_logits = self.step(&mut backend, device, &[0])?;
         let without = self.step(&mut backend, device, &[])?;
+        let ahead = self.ahead(&mut backend, device)?;
         let held = Memory::measure(&device.device)?.device.map(|usage| usage.now);
         Ok(json!({
             "size": self.size, "dtype": self.dtype.as_str(), "batch": self.batch, "device": device.name,
@@ -204,6 +266,7 @@ impl Speed {
             "encoder_seconds_per_window": encoder / self.batch as f64,
             "step_seconds": with_logits,
             "step_seconds_without_logits": without,
+            "step_seconds_ahead": ahead,
             "position": POSITION,
             "memory": held,
         }))
@@ -220,5 +283,19 @@ impl Speed {
         backend.decode(&rows(0, &prompt[..]), &mut logits)?;
         let step = rows(POSITION, &prompt[..1]);
         best_seconds(device, self.seconds, || Ok(backend.decode(&step, &mut logits)?))
+    }
+
+    /// Seconds of a step of all rows, their tokens being chosen on the device; none where that is not done.
+    fn ahead(&self, backend: &mut CandleBackend, device: &Selected) -> Result<Option<f64>> {
+        let steps = backend.steps_ahead();
+        if steps == 0 {
+            return Ok(None);
+        }
+        let positions = vec![POSITION; self.batch];
+        let seconds = best_seconds(device, self.seconds, || {
+            written(backend, &positions, steps)?;
+            Ok(())
+        })?;
+        Ok(Some(seconds / steps as f64))
     }
 }

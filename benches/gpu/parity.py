@@ -91,8 +91,10 @@ def network(check, result):
             shape = f"{size}, {found['encoder_layers']} + {found['decoder_layers']} layers"
             rows += [compared(result, shape, dtype, found["dtypes"][dtype]) for dtype in dtypes]
     finally:
-        head = ["shape", "numbers", "encoder: worst", "mean", "logits: worst", "mean", "allowed: worst", "mean", "same choice", "worst choice"]
-        result.say("In units of the numbers' own size; a choice is as bad as it is less likely than the CPU's own.")
+        head = ["shape", "numbers", "encoder: worst", "mean", "logits: worst", "mean", "allowed: worst", "mean", "same choice",
+                "worst choice", "alike until", "of tokens"]  # fmt: skip
+        result.say("In units of the numbers' own size; a choice is as bad as it is less likely than the CPU's own. In the end each "
+                   "sequence goes on by itself; with random weights the smallest difference leads elsewhere.")  # fmt: skip
         result.table(head, rows)
 
 
@@ -100,10 +102,12 @@ def compared(result, shape, dtype, found):
     worst, mean = TOLERANCES[dtype]
     if "error" in found:
         result.require(False, f"{shape}, {dtype}: {found['error']}")
-        return [shape, dtype, found["error"], *[""] * 7]
-    encoder, logits, choice = found["encoder"], found["logits"], found["choice"]
+        return [shape, dtype, found["error"], *[""] * 9]
+    encoder, logits, choice, alike = (found[what] for what in ("encoder", "logits", "choice", "written"))
+    if dtype == "f32":
+        result.require(alike["same"] == alike["tokens"], f"{shape}, {dtype}: what is written by itself is the same")
     is_near = all(one["whole"] and one["worst"] <= worst and one["mean"] <= mean for one in (encoder, logits))
     result.require(is_near and choice["regret"] <= worst, f"{shape}, {dtype}: within {worst:g} at worst and {mean:g} on average")
     figure = lambda value: "not a number" if value is None else f"{value:.2g}"
     return [shape, dtype, *(figure(one[what]) for one in (encoder, logits) for what in ("worst", "mean")),
-            f"{worst:g}", f"{mean:g}", f"{choice['same']} of {choice['rows']}", figure(choice["regret"])]  # fmt: skip
+            f"{worst:g}", f"{mean:g}", f"{choice['same']} of {choice['rows']}", figure(choice["regret"]), alike["same"], alike["tokens"]]  # fmt: skip
