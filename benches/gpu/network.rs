@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use clap::Args;
 use serde_json::{Value, json};
+use transcribe::backend::ahead::by_scores;
 use transcribe::backend::candle::CandleBackend;
 use transcribe::backend::checkpoint::{Checkpoint, Files};
 use transcribe::backend::hub::Hub;
@@ -63,7 +64,10 @@ fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Re
                 draws: Vec::new(),
             });
         let inputs: Vec<_> = inputs.collect();
-        backend.go_ahead(&inputs, &mut chosen)?;
+        match backend.steps_ahead() {
+            0 => by_scores(&inputs, 8, &mut |rows, logits| backend.decode(rows, logits), &mut chosen)?,
+            _ => backend.go_ahead(&inputs, &mut chosen)?,
+        }
         for (sampled, chosen) in sampled.iter_mut().zip(&chosen) {
             sampled.extend(chosen.iter().map(|(token, _)| token));
         }
