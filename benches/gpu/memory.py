@@ -15,7 +15,8 @@ WARM = 5
 FLAT = {True: 1 * MEGABYTE, False: 50 * MEGABYTE}
 # Of what another process sees of the device: drivers count in pieces.
 SAME = 2 * MIB
-POLICIES = ["every-chunk", "never"]
+# Policies, and how much of the time that is left each may take.
+SHARES = {"every-chunk": 0.4, "never": 0.55}
 # The longest that Ctrl+C may take.
 STOPS = 1.0
 
@@ -33,23 +34,23 @@ def chunks(check, result):
     """The demo model over many recordings in one process, one after the other."""
     count = 8 if check.quick else CHUNKS
     rows, table = [], []
-    for policy in POLICIES:
+    for policy in SHARES:
         report = check.scratch / f"{policy}.jsonl"
-        # Four or five chunks of half a minute each; or one.
-        files = copies(check.scratch / "many", [recording(check)], count if check.quick else -(-count // 4))
+        # Five chunks of half a minute each; or one.
+        files = copies(check.scratch / "many", [recording(check)], count if check.quick else count // 5 + 1)
         line = [*files, "--model", "demo", "--release", policy, "--chunk-length", "30", "--jobs", "1", "--report", report]
         line += ["--export", "json", "--output-dir", check.scratch / f"out-{policy}", "--overwrite", "--no-resume", "--quiet"]
-        started = time.monotonic()
+        started, ended = time.monotonic(), ""
         try:
-            # Both policies share what time there is.
-            done = check.transcribe(*line, at_most=check.left() * (0.5 if policy == POLICIES[0] else 1))
-            ended = f"ended with {done.code}" + (f": {done.error}" if done.code else "")
+            # They share what time there is, and leave some.
+            done = check.transcribe(*line, at_most=check.left() * SHARES[policy])
+            ended = f", ended with {done.code}: {done.error}" if done.code else ""
         except OutOfTime as why:
-            ended = str(why)
+            check.note(str(why))
         looks = [held(event, check.is_gpu) for event in events(report, "chunk_done")[:count]]
-        if not result.require(len(looks) >= count and ended == "ended with 0", f"`--release {policy}`: {len(looks)} of {count} chunks, {ended}"):
-            if len(looks) <= 2 * WARM:
-                continue
+        result.require(len(looks) >= count and not ended, f"`--release {policy}`: {len(looks)} of {count} chunks{ended}")
+        if len(looks) <= WARM:
+            continue
         table += [[policy, nth + 1, look["now"], look["peak"]] for nth, look in enumerate(looks)]
         check.curves.setdefault("memory", {})[policy] = [(nth + 1, look["now"] / MEGABYTE) for nth, look in enumerate(looks)]
         rows.append(verdict(check, result, policy, looks, time.monotonic() - started))
@@ -119,6 +120,7 @@ def ends(check, result):
             if check.quick and way is stopped_large:
                 continue
             rows.append(one_end(check, result, way, before))
+        goes_on(check, result)
     finally:
         result.say("Bytes used on the device by all processes, before, while it worked, and after it had ended.")
         head = ["end", "ended by", "s to the end", "before, MB", "during, MB", "after, MB", "this process, MB", "left behind, MB"]
@@ -204,9 +206,9 @@ def normal(check, result):
 
 
 def stopped(check, result):
-    """Ctrl+C while chunks are in work; then the same command again."""
+    """Ctrl+C while chunks are in work."""
     # More of them, if all were done before they were looked at.
-    for count in (6, 18) if check.quick else (24, 72):
+    for count in (6, 18) if check.quick else (16, 64):
         process = begin(check, line(check, "stopped", count, "--overwrite"))
         is_working = chunk_finished(check, process, check.scratch / "stopped.jsonl", 2)
         during, own = look(check, process)
@@ -221,12 +223,13 @@ def stopped(check, result):
     by, seconds = finished(check, process, started)
     result.require(is_working and by == "SIGINT", f"Ctrl+C in the middle: {by}")
     result.require(seconds <= STOPS, f"Ctrl+C is obeyed within {STOPS:.0f} s: {seconds:.2f} s")
-    goes_on(check, result, count)
+    check.stopped = count
     return {"name": "Ctrl+C", "by": by, "seconds": seconds, "during": during, "own": own}
 
 
-def goes_on(check, result, count):
+def goes_on(check, result):
     """What was stopped goes on, to the same texts as a run that nobody disturbed."""
+    count = check.stopped
     again = check.call(line(check, "stopped", count), 60)
     written = sorted((check.scratch / "stopped").glob("*.json")) if again.code == 0 else []
     segments = lambda path: json.loads(path.read_text())["segments"]
