@@ -70,6 +70,10 @@ release-cost *ARGS:
 parts BENCH *FILTER:
     cargo bench --bench {{BENCH}} -- {{FILTER}}
 
+# Build and pack the check of a GPU into .gpu, and name the one command to run on a machine that has one
+gpu-check:
+    benches/gpu/pack.sh
+
 # Make the reference numbers again that depend on models/demo (needs Python and ffmpeg)
 fixtures:
     fixtures/make.sh

@@ -56,8 +56,11 @@ def keep_to_cores(threads):
         os.environ[name] = str(threads)
 
 
+def markdown(head, rows):
+    """The lines of a table."""
+    line = lambda row: "| " + " | ".join(str(cell) for cell in row) + " |"
+    return [line(head), "|" + "---|" * len(head), *map(line, rows)]
+
+
 def table(head, rows):
-    print("| " + " | ".join(head) + " |")
-    print("|" + "---|" * len(head))
-    for row in rows:
-        print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
+    print("\n".join(markdown(head, rows)), flush=True)

@@ -5,10 +5,10 @@ Measured with torch, whose products on a CPU are those of the maker's library (M
 
 import time
 
-from weights import AUDIO_LENGTH, MELS, SHAPES, VOCABULARY
+import shapes
+from shapes import SHAPES, encoder_products
 
 FLOAT = 4
-PROMPT = 4
 
 
 def best_seconds(call, at_least=0.3):
@@ -22,28 +22,12 @@ def best_seconds(call, at_least=0.3):
     return best
 
 
-def encoder_products(size):
-    """How often, how many side by side, and rows, inner length and columns: one window through the encoder, and
-    the keys and values that the decoder makes of what it heard."""
-    width, layers, heads = SHAPES[size]
-    frames, head = AUDIO_LENGTH, width // heads
-    return [
-        (1, 1, 2 * frames, 3 * MELS, width),
-        (1, 1, frames, 3 * width, width),
-        (4 * layers + 2 * layers, 1, frames, width, width),
-        (layers, 1, frames, width, 4 * width),
-        (layers, 1, frames, 4 * width, width),
-        (layers, heads, frames, head, frames),
-        (layers, heads, frames, frames, head),
-    ]
-
-
 def encoder(size):
     """Operations of a window, and the seconds that they take at the speed of bare products of the same sizes."""
     import torch
 
     operations, seconds = 0, 0.0
-    for count, batch, m, k, n in encoder_products(size):
+    for count, batch, m, k, n in encoder_products(SHAPES[size]):
         a, b, c = torch.rand(batch, m, k), torch.rand(batch, k, n), torch.empty(batch, m, n)
         operations += count * batch * 2 * m * k * n
         seconds += count * best_seconds(lambda: torch.bmm(a, b, out=c))
@@ -51,11 +35,7 @@ def encoder(size):
 
 
 def step_bytes(size, rows, tokens):
-    """What a step of the decoder reads: all weights once, and for each row what it heard and has written."""
-    width, layers, _ = SHAPES[size]
-    weights = layers * (4 + 2 + 8) * width * width + VOCABULARY * width
-    caches = layers * 2 * (AUDIO_LENGTH + PROMPT + tokens / 2) * width
-    return FLOAT * (weights + rows * caches)
+    return shapes.step_bytes(SHAPES[size], rows, tokens, FLOAT)
 
 
 def bandwidth(count):

@@ -23,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import plot
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "target/release/transcribe"
 AUDIO = ["long/short_en.flac", "audio/s16-16k-mono.wav", "long/short_es.flac", "long/short_de.flac", "long/long_en.flac"]
@@ -97,26 +99,6 @@ def verdict(mode: str, looks: list[tuple[int, int, int]]) -> bool:
     return growth < GROWTH and threads <= 0 and files <= 0
 
 
-def draw(path: Path, runs: dict[str, list[tuple[int, int, int]]]) -> None:
-    width, height, left, top = 900, 360, 60, 30
-    most = max(one[0] for looks in runs.values() for one in looks) * 1.1
-    longest = max(len(looks) for looks in runs.values())
-    x = lambda nth: left + nth / max(longest - 1, 1) * (width - left - 20)
-    y = lambda value: height - 40 - value / most * (height - 40 - top)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-             f'<rect width="{width}" height="{height}" fill="white"/>']
-    for step in range(6):
-        value = most * step / 5
-        parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ddd"/>'
-                     f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value / 1e6:.0f}</text>')
-    for nth, (mode, looks) in enumerate(runs.items()):
-        points = " ".join(f"{x(at):.1f},{y(one[0]):.1f}" for at, one in enumerate(looks))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[mode]}" stroke-width="1.5"/>'
-                     f'<text x="{left + 10 + 150 * nth}" y="18" fill="{COLOURS[mode]}">{mode}</text>')
-    parts.append(f'<text x="{width / 2}" y="{height - 10}" text-anchor="middle">finished transcriptions; resident memory in MB</text></svg>')
-    path.write_text("\n".join(parts) + "\n")
-
-
 def cost(random: str, rounds: int) -> None:
     """Rounds of the same work with each policy, in turn, so that a noisy neighbour hits all of them."""
     policies = ["never", "every-chunk", "4"]
@@ -150,7 +132,8 @@ def main() -> None:
         rows.writerow(["mode", "finished", "resident_bytes", "threads", "open_files"])
         for mode, looks in runs.items():
             rows.writerows([mode, nth + 1, *one] for nth, one in enumerate(looks))
-    draw(args.results / "soak.svg", runs)
+    curves = {mode: [(nth + 1, look[0] / 1e6) for nth, look in enumerate(looks)] for mode, looks in runs.items()}
+    plot.curves(args.results / "soak.svg", curves, "finished transcriptions; resident memory in MB", COLOURS)
     if not all(good[nth] for nth, mode in enumerate(runs) if mode != "never"):
         sys.exit("something grows")
 

@@ -5,11 +5,14 @@ import math
 import shutil
 import struct
 
+import shapes
 from common import ROOT
+from shapes import AUDIO_LENGTH, TEXT_LENGTH
 
-VOCABULARY, MELS, AUDIO_LENGTH, TEXT_LENGTH, EOT = 51865, 80, 1500, 448, 50257
+VOCABULARY, MELS, EOT = 51865, 80, 50257
 # Width, layers, heads.
-SHAPES = {"tiny": (384, 4, 6), "base": (512, 6, 8), "small": (768, 12, 12)}
+SHAPES = {size: (shape.width, shape.encoder_layers, shape.heads)
+          for size, shape in shapes.SHAPES.items() if size in ("tiny", "base", "small")}  # fmt: skip
 # What openai calls the parts that transformers has other names for; longer names first.
 OPENAI_NAMES = [
     ("model.", ""), ("layers.", "blocks."), ("self_attn_layer_norm", "attn_ln"), ("encoder_attn_layer_norm", "cross_attn_ln"),

@@ -23,6 +23,8 @@ mod decode;
 mod doctor;
 mod engine;
 mod export;
+#[cfg(unix)]
+mod gpu_check;
 mod html;
 mod hub;
 mod inputs;

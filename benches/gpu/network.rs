@@ -1,0 +1,305 @@
+//! The network with random weights at the true shapes: the same on the device as on the CPU, and how long its parts
+//! take.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{DType, Device};
+use clap::Args;
+use serde_json::{Value, json};
+use transcribe::backend::ahead::by_scores;
+use transcribe::backend::candle::CandleBackend;
+use transcribe::backend::checkpoint::{Checkpoint, Files};
+use transcribe::backend::hub::Hub;
+use transcribe::backend::{AheadInput, Backend, Capacity, DEMO, RowInput, WindowInput, source};
+use transcribe::cancel::CancelToken;
+use transcribe::decode::rules::Rules;
+use transcribe::decode::{DecodeOptions, SuppressTokens, Tokenizer};
+use transcribe::device::Selected;
+use transcribe::device::memory::Memory;
+use transcribe::whisper::weights::Weights;
+use transcribe::whisper::{Config, random};
+
+use crate::{best_seconds, dtype, first_line};
+
+/// Tokens of a prompt: begin, language, task, no times.
+const PROMPT: [u32; 4] = [50258, 50259, 50360, 50364];
+/// The token that sequences go on from, and how many they then write.
+const FIRST: u32 = 2500;
+const WRITTEN: usize = 24;
+/// Where the timed steps stand: the middle of a window's text.
+const POSITION: usize = 64;
+
+/// As in `transcribe bench`: no times, and no end.
+fn rules() -> Result<Arc<Rules>> {
+    let demo = demo()?;
+    let config = Config::from_json(&demo.config()?).map_err(anyhow::Error::msg)?;
+    let tokenizer = Tokenizer::from_json(&demo.tokenizer()?, config.vocab_size)?;
+    let suppress_tokens = SuppressTokens::List { non_speech: true, ids: vec![tokenizer.special().eot] };
+    let options = DecodeOptions { without_timestamps: true, suppress_tokens, ..DecodeOptions::default() };
+    Ok(Arc::new(Rules::new(&tokenizer, &options)))
+}
+
+fn demo() -> Result<Checkpoint> {
+    Ok(source::find(DEMO, None, &Hub::from_env(true), &CancelToken::new(), &mut |_| ())?)
+}
+
+/// Lets sequences choose so many tokens by themselves, each from its position on.
+fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Result<Vec<Vec<u32>>> {
+    let rules = rules()?;
+    let mut sampled = vec![vec![FIRST]; positions.len()];
+    let mut chosen = Vec::new();
+    while sampled[0].len() <= count {
+        let inputs =
+            positions.iter().zip(&sampled).enumerate().map(|(sequence, (position, sampled))| AheadInput {
+                sequence,
+                window: sequence,
+                position: position + sampled.len() - 1,
+                token: sampled[sampled.len() - 1],
+                rules: &rules,
+                sampled,
+                temperature: 0.0,
+                left: count + 1 - sampled.len(),
+                draws: Vec::new(),
+            });
+        let inputs: Vec<_> = inputs.collect();
+        match backend.steps_ahead() {
+            0 => by_scores(&inputs, 8, &mut |rows, logits| backend.decode(rows, logits), &mut chosen)?,
+            _ => backend.go_ahead(&inputs, &mut chosen)?,
+        }
+        for (sampled, chosen) in sampled.iter_mut().zip(&chosen) {
+            sampled.extend(chosen.iter().map(|(token, _)| token));
+        }
+        let len = sampled[0].len();
+        ensure!(sampled.iter().all(|one| one.len() == len), "sequences ended though none may");
+    }
+    Ok(sampled)
+}
+
+/// What a network is made of.
+struct Source {
+    config: Config,
+    /// Those of the demo checkpoint; random ones for a published size.
+    weights: Option<Vec<u8>>,
+}
+
+impl Source {
+    fn new(size: &str, encoder_layers: Option<usize>, decoder_layers: Option<usize>) -> Result<Self> {
+        if size == DEMO {
+            let found = demo()?;
+            let config = Config::from_json(&found.config()?).map_err(anyhow::Error::msg)?;
+            let Files::Embedded { weights, .. } = found.files else { bail!("the demo is not built in") };
+            return Ok(Self { config, weights: Some(weights) });
+        }
+        let full = Config::published(size).with_context(|| format!("there is no size `{size}`"))?;
+        let config = Config {
+            encoder_layers: encoder_layers.unwrap_or(full.encoder_layers).min(full.encoder_layers),
+            decoder_layers: decoder_layers.unwrap_or(full.decoder_layers).min(full.decoder_layers),
+            ..full
+        };
+        Ok(Self { config, weights: None })
+    }
+
+    /// The only place where a network is made.
+    fn backend(&self, dtype: DType, device: &Device, capacity: Capacity) -> Result<CandleBackend> {
+        let weights = match &self.weights {
+            Some(bytes) => Weights::Bytes(bytes).open(dtype)?,
+            None => random::weights(dtype),
+        };
+        Ok(CandleBackend::new(self.config.clone(), weights, device, capacity)?)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Parity {
+    /// tiny to large-v3-turbo, with random weights; or demo, with its own
+    size: String,
+    /// At most so many, to spare the CPU
+    #[arg(long)]
+    encoder_layers: Option<usize>,
+    #[arg(long)]
+    decoder_layers: Option<usize>,
+    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16", value_parser = dtype)]
+    dtypes: Vec<DType>,
+    #[arg(long, default_value_t = 3)]
+    windows: usize,
+    /// One token at a time behind the prompts, the same for all
+    #[arg(long, default_value_t = 12)]
+    steps: usize,
+}
+
+/// What a network says to the same input.
+struct Answer {
+    encoded: Vec<f32>,
+    /// A row for each window after each step.
+    logits: Vec<f32>,
+    /// What each sequence then writes by itself.
+    written: Vec<Vec<u32>>,
+}
+
+impl Parity {
+    pub fn run(&self, device: &Selected) -> Result<Value> {
+        let source = Source::new(&self.size, self.encoder_layers, self.decoder_layers)?;
+        let config = &source.config;
+        let reference = self.answer(&source, DType::F32, &Device::Cpu)?;
+        let mut compared = serde_json::Map::new();
+        for &dtype in &self.dtypes {
+            let figures = match self.answer(&source, dtype, &device.device) {
+                Ok(answer) => json!({
+                    "encoder": difference(&reference.encoded, &answer.encoded),
+                    "logits": difference(&reference.logits, &answer.logits),
+                    "choice": choice(&reference.logits, &answer.logits, config.vocab_size),
+                    "written": written_alike(&reference.written, &answer.written),
+                }),
+                Err(error) => json!({"error": first_line(&format!("{error:#}"))}),
+            };
+            compared.insert(dtype.as_str().into(), figures);
+        }
+        Ok(
+            json!({"size": self.size, "encoder_layers": config.encoder_layers, "decoder_layers": config.decoder_layers,
+            "windows": self.windows, "steps": self.steps, "device": device.name, "dtypes": compared}),
+        )
+    }
+
+    fn answer(&self, source: &Source, dtype: DType, device: &Device) -> Result<Answer> {
+        let capacity = Capacity { windows: self.windows, sequences: self.windows };
+        let mut backend = source.backend(dtype, device, capacity)?;
+        let mels: Vec<Vec<f32>> =
+            (0..self.windows).map(|window| random::mel(&source.config, window)).collect();
+        let windows: Vec<&[f32]> = mels.iter().map(Vec::as_slice).collect();
+        let encoded = backend.encoder_output(&windows)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+        let inputs: Vec<WindowInput<'_>> =
+            windows.iter().enumerate().map(|(slot, mel)| WindowInput { slot, mel }).collect();
+        backend.encode(&inputs)?;
+        // Texts of different lengths, as the engine has them.
+        let prompts: Vec<Vec<u32>> = (0..self.windows)
+            .map(|n| PROMPT.into_iter().chain(1000..1000 + 7 * n as u32).collect())
+            .collect();
+        let (mut logits, mut row_logits) = (Vec::new(), Vec::new());
+        for step in 0..=self.steps {
+            let fed = [2000 + 37 * step as u32];
+            let rows = prompts.iter().enumerate().map(|(sequence, prompt)| {
+                let (position, tokens) =
+                    if step == 0 { (0, &prompt[..]) } else { (prompt.len() + step - 1, &fed[..]) };
+                (sequence, position, tokens, [tokens.len() - 1])
+            });
+            let rows: Vec<_> = rows.collect();
+            let rows = rows.iter().map(|(sequence, position, tokens, after)| RowInput {
+                sequence: *sequence,
+                window: *sequence,
+                position: *position,
+                tokens,
+                logits_after: after,
+            });
+            backend.decode(&rows.collect::<Vec<_>>(), &mut row_logits)?;
+            logits.extend_from_slice(&row_logits);
+        }
+        let positions: Vec<usize> = prompts.iter().map(|prompt| prompt.len() + self.steps).collect();
+        let written = written(&mut backend, &positions, WRITTEN)?;
+        Ok(Answer { encoded, logits, written })
+    }
+}
+
+/// How far apart, in units of the reference's own size (the root of its mean square).
+fn difference(reference: &[f32], other: &[f32]) -> Value {
+    let count = reference.len().max(1) as f64;
+    let size = (reference.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / count).sqrt();
+    let apart = || reference.iter().zip(other).map(|(a, b)| f64::from((a - b).abs()));
+    // A number that is none is as far away as can be.
+    let worst = apart().fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) });
+    let mean = apart().sum::<f64>() / count;
+    let is_whole = reference.len() == other.len() && worst.is_finite();
+    json!({"worst": worst / size, "mean": mean / size, "size": size, "count": reference.len(), "whole": is_whole})
+}
+
+/// How often both choose the same token, and how much less likely the other's choice was at worst.
+fn choice(reference: &[f32], other: &[f32], vocabulary: usize) -> Value {
+    let size =
+        (reference.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / reference.len().max(1) as f64).sqrt();
+    let best = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
+    let (mut same, mut rows, mut regret) = (0, 0, 0.0f64);
+    for (row, others) in reference.chunks(vocabulary).zip(other.chunks(vocabulary)) {
+        let (ours, theirs) = (best(row), best(others));
+        rows += 1;
+        same += usize::from(ours == theirs);
+        regret = regret.max(f64::from(row[ours] - row[theirs]));
+    }
+    json!({"rows": rows, "same": same, "regret": regret / size})
+}
+
+/// How many tokens were written in all, and how many before the first that differs.
+fn written_alike(reference: &[Vec<u32>], other: &[Vec<u32>]) -> Value {
+    let alike = |(a, b): (&Vec<u32>, &Vec<u32>)| a.iter().zip(b).take_while(|(a, b)| a == b).count() - 1;
+    let same: usize = reference.iter().zip(other).map(alike).sum();
+    json!({"tokens": reference.len() * WRITTEN, "same": same})
+}
+
+#[derive(Debug, Args)]
+pub struct Speed {
+    size: String,
+    #[arg(long, default_value = "bf16", value_parser = dtype)]
+    dtype: DType,
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Seconds to measure each part for
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+}
+
+impl Speed {
+    pub fn run(&self, device: &Selected) -> Result<Value> {
+        let source = Source::new(&self.size, None, None)?;
+        let started = Instant::now();
+        let capacity = Capacity { windows: self.batch, sequences: self.batch };
+        let mut backend = source.backend(self.dtype, &device.device, capacity)?;
+        device.device.synchronize()?;
+        let load_seconds = started.elapsed().as_secs_f64();
+        let mel = random::mel(&source.config, 0);
+        let inputs: Vec<WindowInput<'_>> =
+            (0..self.batch).map(|slot| WindowInput { slot, mel: &mel }).collect();
+        let encoder = best_seconds(device, self.seconds, || Ok(backend.encode(&inputs)?))?;
+        let with_logits = self.step(&mut backend, device, &[0])?;
+        let without = self.step(&mut backend, device, &[])?;
+        let ahead = self.ahead(&mut backend, device)?;
+        let held = Memory::measure(&device.device)?.device.map(|usage| usage.now);
+        Ok(json!({
+            "size": self.size, "dtype": self.dtype.as_str(), "batch": self.batch, "device": device.name,
+            "load_seconds": load_seconds,
+            "encodes_together": backend.encodes_together(),
+            "encoder_seconds_per_window": encoder / self.batch as f64,
+            "step_seconds": with_logits,
+            "step_seconds_without_logits": without,
+            "step_seconds_ahead": ahead,
+            "position": POSITION,
+            "memory": held,
+        }))
+    }
+
+    /// Seconds of a step of all rows.
+    fn step(&self, backend: &mut CandleBackend, device: &Selected, logits_after: &[usize]) -> Result<f64> {
+        let prompt: Vec<u32> = (0..POSITION as u32).collect();
+        let mut logits = Vec::new();
+        let rows = |position, tokens| -> Vec<RowInput<'_>> {
+            let row = |sequence| RowInput { sequence, window: sequence, position, tokens, logits_after };
+            (0..self.batch).map(row).collect()
+        };
+        backend.decode(&rows(0, &prompt[..]), &mut logits)?;
+        let step = rows(POSITION, &prompt[..1]);
+        best_seconds(device, self.seconds, || Ok(backend.decode(&step, &mut logits)?))
+    }
+
+    /// Seconds of a step of all rows, their tokens being chosen on the device; none where that is not done.
+    fn ahead(&self, backend: &mut CandleBackend, device: &Selected) -> Result<Option<f64>> {
+        let steps = backend.steps_ahead();
+        if steps == 0 {
+            return Ok(None);
+        }
+        let positions = vec![POSITION; self.batch];
+        let seconds = best_seconds(device, self.seconds, || {
+            written(backend, &positions, steps)?;
+            Ok(())
+        })?;
+        Ok(Some(seconds / steps as f64))
+    }
+}
