@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
+use transcribe::device::cuda::cases::{self, Case};
 use transcribe::device::kernels::{Kernels, KeysValues, Row, Rows, Sees, Then};
 use transcribe::device::plain::Plain;
 use transcribe::device::{Selected, kernels_for};
@@ -61,7 +62,7 @@ impl Side {
     }
 }
 
-type Case = (String, Box<dyn Fn(&Side) -> Result<Tensor>>);
+type True = (String, Box<dyn Fn(&Side) -> Result<Tensor>>);
 
 pub fn compare(device: &Selected, few: bool) -> Result<Value> {
     let dtypes: &[DType] = match device.is_accelerator() {
@@ -70,7 +71,7 @@ pub fn compare(device: &Selected, few: bool) -> Result<Value> {
         false => &[DType::F32],
     };
     let mut found = Vec::new();
-    for (name, run) in cases(few) {
+    for (name, run) in true_shapes(few) {
         for &dtype in dtypes {
             let kernels = kernels_for(&device.device)?;
             let ours = Side { kernels, device: device.device.clone(), dtype, rounded: dtype };
@@ -80,9 +81,32 @@ pub fn compare(device: &Selected, few: bool) -> Result<Value> {
             found.push(verdict(&name, dtype, outcome));
         }
     }
-    // The cases of the device's own kernels, one by one, join `found` here.
+    if device.is_accelerator() {
+        let seeds = if few { 0..1 } else { 0..8 };
+        for (&dtype, seed) in dtypes.iter().flat_map(|dtype| seeds.clone().map(move |seed| (dtype, seed))) {
+            found.extend(random_shapes(device, dtype, seed)?);
+        }
+    }
     let passed = found.iter().all(|case| case["passed"] == json!(true));
     Ok(json!({"device": device.name, "passed": passed, "cases": found}))
+}
+
+/// The comparisons that the ordinary tests make on the host, here on the device.
+fn random_shapes(device: &Selected, dtype: DType, seed: u64) -> Result<Vec<Value>> {
+    let kernels = kernels_for(&device.device)?;
+    let told = |case: &Case| {
+        let (name, dtype) = (format!("{} (random shapes, {seed})", case.name), dtype.as_str());
+        let (worst, tolerance) = (case.worst, case.tolerance);
+        json!({"name": name, "dtype": dtype, "passed": case.holds(), "worst": worst, "tolerance": tolerance})
+    };
+    match cases::all(&*kernels, &device.device, dtype, seed) {
+        Ok(cases) => Ok(cases.iter().map(told).collect()),
+        Err(error) => {
+            let text = error.to_string();
+            let (name, error) = (format!("random shapes, {seed}"), first_line(&text));
+            Ok(vec![json!({"name": name, "dtype": dtype.as_str(), "passed": false, "error": error})])
+        }
+    }
 }
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>> {
@@ -107,11 +131,11 @@ fn verdict(name: &str, dtype: DType, outcome: Result<(Vec<f32>, Vec<f32>)>) -> V
     json!({"name": name, "dtype": dtype.as_str(), "passed": passed, "worst": told, "tolerance": tolerance(dtype)})
 }
 
-fn case(name: String, run: impl Fn(&Side) -> Result<Tensor> + 'static) -> Case {
+fn case(name: String, run: impl Fn(&Side) -> Result<Tensor> + 'static) -> True {
     (name, Box::new(run))
 }
 
-fn cases(few: bool) -> Vec<Case> {
+fn true_shapes(few: bool) -> Vec<True> {
     let mut all = rows(few);
     all.extend(convolutions(few));
     all.extend(attention(few));
@@ -119,7 +143,7 @@ fn cases(few: bool) -> Vec<Case> {
     all
 }
 
-fn rows(few: bool) -> Vec<Case> {
+fn rows(few: bool) -> Vec<True> {
     let sizes: &[[usize; 3]] = match few {
         true => &[[3, 64, 40]],
         false => &[[1, 384, 1152], [5, 1280, 1280], [64, 1280, 5120], [33, 5120, 1280], [1500, 512, 200]],
@@ -156,7 +180,7 @@ fn rows(few: bool) -> Vec<Case> {
 }
 
 /// Kernels that bring rows elsewhere.
-fn moved(rows: usize, width: usize) -> Vec<Case> {
+fn moved(rows: usize, width: usize) -> Vec<True> {
     let embed = move |side: &Side| {
         let y = side.tensor("y", &[rows, width])?;
         let row = |at: u32| Row { token: at * 31 % 70, position: at * 7 % 9, sequence: 0, window: 0 };
@@ -189,7 +213,7 @@ fn moved(rows: usize, width: usize) -> Vec<Case> {
     ]
 }
 
-fn convolutions(few: bool) -> Vec<Case> {
+fn convolutions(few: bool) -> Vec<True> {
     let sizes: &[[usize; 4]] = match few {
         true => &[[1, 16, 8, 24], [2, 16, 8, 24]],
         false => &[[1, 3000, 128, 384], [2, 3000, 384, 384], [2, 300, 80, 128]],
@@ -205,7 +229,7 @@ fn convolutions(few: bool) -> Vec<Case> {
     cases.collect()
 }
 
-fn attention(few: bool) -> Vec<Case> {
+fn attention(few: bool) -> Vec<True> {
     let sizes: &[[usize; 3]] =
         if few { &[[1, 70, 2]] } else { &[[2, 1500, 6], [1, 1500, 20], [3, 77, 2], [1, 1, 1]] };
     let cases = sizes.iter().map(|&[windows, rows, heads]| {
@@ -219,7 +243,7 @@ fn attention(few: bool) -> Vec<Case> {
     cases.collect()
 }
 
-fn caches(few: bool) -> Vec<Case> {
+fn caches(few: bool) -> Vec<True> {
     let shapes: &[[usize; 4]] = match few {
         true => &[[2, 2, 40, 64]],
         false => &[[5, 6, 448, 64], [3, 20, 1500, 64], [2, 4, 130, 32]],

@@ -310,7 +310,7 @@ impl Backend for CandleBackend {
     }
 
     fn release(&mut self) -> Result<Released> {
-        memory::release(&self.device)
+        memory::release_between(&self.device)
     }
 
     fn close(self: Box<Self>) -> Result<()> {

@@ -105,7 +105,10 @@ pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model>
     let capacity = slots.capacity(&config, free_memory(device, None), device);
     let needs = Needs::of(&config, capacity, device);
     let backend = CandleBackend::new(config, random::weights(device.dtype), &device.device, capacity)
-        .map_err(|error| Error::compute("making random weights", error))?;
+        .map_err(|error| match memory::is_exhausted(&error) {
+            true => Error::OutOfMemory { during: LOADING, source: error.into() },
+            false => Error::compute("making random weights", error),
+        })?;
     Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), needs })
 }
 

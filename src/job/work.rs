@@ -26,7 +26,7 @@ pub struct Basis {
     format: u32,
     program: String,
     model: String,
-    /// `cpu`, `cuda` or `metal`: they do not compute the same numbers.
+    /// `cpu`, `cuda in f16` or the like: they do not compute the same numbers.
     device: String,
     /// In whatever words: they are only compared.
     options: String,
@@ -56,7 +56,7 @@ impl Basis {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").into(),
             model: model.revision.clone().unwrap_or_else(|| model.name.clone()),
-            device: device.split([':', ',']).next().unwrap_or(device).into(),
+            device: kind_of(device),
             // The derived form names every field there is, so that none can be forgotten.
             options: format!(
                 "{:?} {:?} {:?} {:?} chunk length {:?}",
@@ -67,6 +67,15 @@ impl Basis {
                 job.chunk_length
             ),
         }
+    }
+}
+
+/// A device as models are told to be on, or a list of them, without which one of its kind it is.
+fn kind_of(device: &str) -> String {
+    let kind = device.split([':', ',', ' ']).next().unwrap_or(device);
+    match device.rsplit_once(" in ") {
+        Some((_, numbers)) => format!("{kind} in {numbers}"),
+        None => kind.to_owned(),
     }
 }
 
@@ -140,6 +149,19 @@ fn starts(bytes: u64) -> impl Iterator<Item = u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn which_device_of_a_kind_does_not_matter_but_its_numbers_do() {
+        for (device, kind) in [
+            ("cpu", "cpu"),
+            ("cpu,cpu", "cpu"),
+            ("cuda:1", "cuda"),
+            ("cuda:0 in f16", "cuda in f16"),
+            ("cuda:0 in bf16,cuda:1 in bf16", "cuda in bf16"),
+        ] {
+            assert_eq!(kind_of(device), kind);
+        }
+    }
 
     #[test]
     fn pieces_reach_from_the_beginning_to_the_end() {

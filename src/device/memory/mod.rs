@@ -64,6 +64,20 @@ pub struct Released {
     pub device: u64,
 }
 
+/// What a device's pool may keep: less than a piece that it takes from the system is not worth waiting for the device,
+/// which is at work on other chunks.
+const NOT_WORTH_A_WAIT: u64 = 32 << 20;
+
+/// Between chunks: as [`release`], but waits for a device only if its pool keeps something worth it.
+pub fn release_between(device: &Device) -> Result<Released> {
+    let measured = measure_device(device);
+    let (_, pool) = measured.map_err(|error| Error::compute("measuring the device's memory", error))?;
+    match pool {
+        Some(pool) if pool.reserved.saturating_sub(pool.used) < NOT_WORTH_A_WAIT => release(&Device::Cpu),
+        _ => release(device),
+    }
+}
+
 /// Waits until the device has done its work, then gives back what was freed: drop first what is to go.
 pub fn release(device: &Device) -> Result<Released> {
     let device =
