@@ -59,13 +59,7 @@ pub fn by_scores(
         }
         let rows: Vec<RowInput<'_>> = running
             .iter()
-            .map(|Running { input, last, .. }| RowInput {
-                sequence: input.sequence,
-                window: input.window,
-                position: input.position + step,
-                tokens: last,
-                logits_after: &[0],
-            })
+            .map(|Running { input, last, .. }| row(input, input.position + step, last))
             .collect();
         decode(&rows, &mut logits)?;
         let n_vocab = logits.len() / rows.len();
@@ -83,4 +77,27 @@ pub fn by_scores(
         });
     }
     Ok(())
+}
+
+/// The likeliest tokens after each sequence's own, by the scores.
+pub fn ranked_by_scores(
+    inputs: &[AheadInput<'_>],
+    count: usize,
+    decode: Decode<'_>,
+    ranked: &mut Vec<Chosen>,
+) -> Result<()> {
+    let last: Vec<[u32; 1]> = inputs.iter().map(|input| [input.token]).collect();
+    let rows: Vec<RowInput<'_>> =
+        inputs.iter().zip(&last).map(|(input, last)| row(input, input.position, last)).collect();
+    let mut logits = Vec::new();
+    decode(&rows, &mut logits)?;
+    let n_vocab = (logits.len() / rows.len().max(1)).max(1);
+    let each = inputs.iter().zip(logits.chunks_exact_mut(n_vocab));
+    ranked.clear();
+    ranked.extend(each.map(|(input, logits)| input.rules.rank(logits, input.sampled, count)));
+    Ok(())
+}
+
+fn row<'a>(input: &AheadInput<'_>, position: usize, tokens: &'a [u32]) -> RowInput<'a> {
+    RowInput { sequence: input.sequence, window: input.window, position, tokens, logits_after: &[0] }
 }

@@ -186,6 +186,22 @@ impl CandleBackend {
         })
     }
 
+    fn check_ahead(&self, inputs: &[AheadInput<'_>]) -> Result<()> {
+        let row = |input: &AheadInput<'_>| {
+            let fits = input.sequence < self.capacity.sequences
+                && input.window < self.capacity.windows
+                && (input.token as usize) < self.spec.n_vocab
+                && input.left > 0
+                && input.position + input.left <= self.spec.n_text_ctx;
+            if fits {
+                Ok(())
+            } else {
+                Err(Error::compute("decoding", format!("a request that does not fit: {input:?}")))
+            }
+        };
+        inputs.iter().try_for_each(row)
+    }
+
     /// A request outside of the slots or the vocabulary is a bug of the caller; said before it does harm.
     fn check(&self, rows: &[RowInput<'_>]) -> Result<()> {
         for row in rows {
@@ -268,21 +284,18 @@ impl Backend for CandleBackend {
         self.kernels.ahead().map_or(0, |ahead| ahead.steps())
     }
 
+    fn ranks(&self) -> usize {
+        self.kernels.ahead().map_or(0, |ahead| ahead.ranks())
+    }
+
+    fn rank(&mut self, inputs: &[AheadInput<'_>], count: usize, ranked: &mut Vec<Chosen>) -> Result<()> {
+        self.check_ahead(inputs)?;
+        self.run_ahead(inputs, Some(count), ranked).map_err(|error| failed("decoding", error))
+    }
+
     fn go_ahead(&mut self, inputs: &[AheadInput<'_>], chosen: &mut Vec<Chosen>) -> Result<()> {
-        let row = |input: &AheadInput<'_>| {
-            let fits = input.sequence < self.capacity.sequences
-                && input.window < self.capacity.windows
-                && (input.token as usize) < self.spec.n_vocab
-                && input.left > 0
-                && input.position + input.left <= self.spec.n_text_ctx;
-            if fits {
-                Ok(())
-            } else {
-                Err(Error::compute("decoding", format!("a request that does not fit: {input:?}")))
-            }
-        };
-        inputs.iter().try_for_each(row)?;
-        self.run_ahead(inputs, chosen).map_err(|error| failed("decoding", error))
+        self.check_ahead(inputs)?;
+        self.run_ahead(inputs, None, chosen).map_err(|error| failed("decoding", error))
     }
 
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {

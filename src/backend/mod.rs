@@ -119,6 +119,17 @@ pub trait Backend: Send {
         ahead::by_scores(inputs, steps, &mut |rows, logits| self.decode(rows, logits), chosen)
     }
 
+    /// Of how many of the likeliest tokens it can tell without giving all scores; 0 if it cannot.
+    fn ranks(&self) -> usize {
+        0
+    }
+
+    /// Feeds every sequence its token. `ranked` is overwritten: `count` of the likeliest tokens that may follow each, the
+    /// likeliest first and of equals the lowest; none where the scores are not numbers.
+    fn rank(&mut self, inputs: &[AheadInput<'_>], count: usize, ranked: &mut Vec<Chosen>) -> Result<()> {
+        ahead::ranked_by_scores(inputs, count, &mut |rows, logits| self.decode(rows, logits), ranked)
+    }
+
     /// Finds texts in their windows; `found` is overwritten, one for each input.
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()>;
 

@@ -148,6 +148,10 @@ impl Backend for Scripted {
         self.steps_ahead
     }
 
+    fn ranks(&self) -> usize {
+        self.steps_ahead * 2
+    }
+
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {
         found.clear();
         for (index, input) in inputs.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ranking::Hypothesis;
 use super::rules::Rules;
-use super::sequence::{Limits, Status};
+use super::sequence::{Limits, Standing, Status};
 
 /// How wide and how long to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,34 @@ impl Beam {
 
     /// Takes a row of the logits that follow each beginning (and overwrites some), and goes on with the best.
     pub fn advance(&mut self, logits: &mut [f32]) -> Status {
-        let Some(mut nexts) = self.continuations(logits) else { return Status::Broken };
+        let n_vocab = logits.len() / self.live.len().max(1);
+        let rows = self.live.iter().zip(logits.chunks_exact_mut(n_vocab.max(1)));
+        let rank = |(live, row): (&Live, &mut [f32])| {
+            self.rules.rank(row, &live.tokens[self.sample_begin..], self.ranks())
+        };
+        let ranked: Vec<_> = rows.map(rank).collect();
+        self.advance_by(&ranked)
+    }
+
+    /// How many of the likeliest tokens after a beginning are looked at: one more than there are beams, as one of them
+    /// may be the end.
+    pub fn ranks(&self) -> usize {
+        self.width.beams + 1
+    }
+
+    /// Takes the likeliest tokens after each beginning, and goes on with the best.
+    pub fn advance_by(&mut self, ranked: &[Vec<(u32, f32)>]) -> Status {
+        if ranked.len() != self.live.len() || ranked.iter().any(Vec::is_empty) {
+            return Status::Broken;
+        }
+        let mut nexts = Vec::with_capacity(self.live.len() * self.ranks());
+        for (parent, (live, ranked)) in self.live.iter().zip(ranked).enumerate() {
+            nexts.extend(ranked.iter().map(|&(token, log_prob)| Next {
+                parent,
+                token,
+                sum_logprob: live.sum_logprob + log_prob,
+            }));
+        }
         // Of equals the first stays first.
         nexts.sort_by(|a, b| b.sum_logprob.total_cmp(&a.sum_logprob));
         let mut live: Vec<Live> = Vec::with_capacity(self.width.beams);
@@ -86,25 +113,16 @@ impl Beam {
         }
     }
 
-    /// One more than there are beams of each: one of them may be the end. None if the logits are not numbers or
-    /// leave nothing to choose.
-    fn continuations(&self, logits: &mut [f32]) -> Option<Vec<Next>> {
-        let n_vocab = logits.len() / self.live.len().max(1);
-        let mut nexts = Vec::with_capacity(self.live.len() * (self.width.beams + 1));
-        for (parent, (live, row)) in self.live.iter().zip(logits.chunks_exact_mut(n_vocab)).enumerate() {
-            let distribution = self.rules.apply(row, &live.tokens[self.sample_begin..]);
-            if distribution.log_prob(row, distribution.likeliest()).is_nan() {
-                return None;
-            }
-            nexts.extend(
-                distribution.top(row, self.width.beams + 1).into_iter().map(|(token, log_prob)| Next {
-                    parent,
-                    token,
-                    sum_logprob: live.sum_logprob + log_prob,
-                }),
-            );
-        }
-        Some(nexts)
+    /// How each beginning stands, for who ranks what may follow; none if the rules must see all that was said.
+    pub fn standings(&self) -> Option<impl Iterator<Item = Standing<'_>>> {
+        self.rules.table()?;
+        Some(self.live.iter().map(|live| Standing {
+            rules: &self.rules,
+            sampled: &live.tokens[self.sample_begin..],
+            temperature: 0.0,
+            left: 1,
+            draws: Vec::new(),
+        }))
     }
 
     /// The token to feed next to each beginning, where it stands in the text, and which of the beginnings before

@@ -78,6 +78,16 @@ impl Rules {
         }
     }
 
+    /// The likeliest tokens with their log-probabilities, the likeliest first and of equals the lowest; none if the logits
+    /// are not numbers or leave nothing to choose. Overwrites some of them.
+    pub fn rank(&self, logits: &mut [f32], sampled: &[u32], count: usize) -> Vec<(u32, f32)> {
+        let distribution = self.apply(logits, sampled);
+        match distribution.log_prob(logits, distribution.likeliest()).is_nan() {
+            true => Vec::new(),
+            false => distribution.top(logits, count),
+        }
+    }
+
     pub fn eot(&self) -> u32 {
         self.eot
     }

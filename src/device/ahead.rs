@@ -93,6 +93,19 @@ pub trait Ahead: Debug {
         chosen: &mut Chosen,
     ) -> Result<()>;
 
+    /// Of how many of the likeliest tokens it can tell.
+    fn ranks(&self) -> usize;
+
+    /// One step for all sequences, and so many of the likeliest tokens that may follow each, the likeliest first and of
+    /// equals the lowest; none where nothing can be chosen. As for `step`, see [`run`](Self::run).
+    fn rank(
+        &self,
+        going: &[Going],
+        count: usize,
+        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
+        ranked: &mut Chosen,
+    ) -> Result<()>;
+
     /// Memory that `step` works in has moved.
     fn forget(&self);
 }

@@ -3,25 +3,34 @@
 use std::time::Instant;
 
 use super::worker::{Worker, fail, not_short};
-use crate::backend::AheadInput;
+use crate::backend::{AheadInput, Chosen};
 use crate::error::{Error, Result, caught};
 use crate::probe;
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum How {
+    /// Tokens, of so many steps at most.
+    Choosing { steps: usize },
+    /// So many of the likeliest tokens, of one step.
+    Ranked { count: usize },
+}
+
 impl Worker {
     /// A few steps for all sequences that need nobody to look at their scores. The error is that memory is short.
-    pub(super) fn go_ahead(&mut self, slots: &[usize]) -> Result<()> {
+    pub(super) fn go_ahead(&mut self, slots: &[usize], how: How) -> Result<()> {
         if slots.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        let outcome = match not_short(self.run_ahead(slots))? {
+        let outcome = match not_short(self.run_ahead(slots, how))? {
             Ok(()) => {
                 self.take_chosen(slots);
                 Ok(())
             }
             // One after the other, to see whose fault it is.
             Err(_) => slots.iter().try_for_each(|&slot| {
-                match not_short(self.run_ahead(&[slot]))? {
+                match not_short(self.run_ahead(&[slot], how))? {
                     Ok(()) => self.take_chosen(&[slot]),
                     Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
                 }
@@ -32,22 +41,30 @@ impl Worker {
         outcome
     }
 
-    fn run_ahead(&mut self, slots: &[usize]) -> Result<()> {
+    fn run_ahead(&mut self, slots: &[usize], how: How) -> Result<()> {
         let mut inputs: Vec<AheadInput<'_>> = Vec::new();
-        let steps = self.backend.steps_ahead();
+        let steps = match how {
+            How::Choosing { steps } => steps,
+            How::Ranked { .. } => 1,
+        };
         for desk in slots.iter().filter_map(|&slot| self.desks[slot].as_ref()) {
             desk.ahead(steps, &mut inputs);
         }
         let (backend, cancel, chosen) = (&mut *self.backend, &self.signals.cancel, &mut self.chosen);
         caught("decoding", || {
             probe::reached("step", cancel);
-            backend.go_ahead(&inputs, chosen)
+            match how {
+                How::Choosing { .. } => backend.go_ahead(&inputs, chosen),
+                How::Ranked { count } => backend.rank(&inputs, count, chosen),
+            }
         })?;
-        if chosen.len() != inputs.len() || chosen.iter().any(Vec::is_empty) {
+        let is_choosing = matches!(how, How::Choosing { .. });
+        if chosen.len() != inputs.len() || is_choosing && chosen.iter().any(Vec::is_empty) {
             return Err(Error::compute("decoding", "the model chose no token"));
         }
-        self.stats.steps += chosen.iter().map(Vec::len).max().unwrap_or(0) as u64;
-        self.stats.rows += chosen.iter().map(Vec::len).sum::<usize>() as u64;
+        let steps = |chosen: &Chosen| if is_choosing { chosen.len() as u64 } else { 1 };
+        self.stats.steps += chosen.iter().map(steps).max().unwrap_or(0);
+        self.stats.rows += chosen.iter().map(steps).sum::<u64>();
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! One attempt at one window on its way through the decoder: the prompt, then the search for what follows it.
 
-use super::search::{self, Searching, Stage};
+use super::search::{self, Needs, Searching, Stage};
 use super::seats::Seats;
 use crate::backend::{AheadInput, Backend, Chosen, RowInput};
 use crate::decode::sampling::probability;
@@ -63,9 +63,8 @@ impl Attempt {
         Ok(0)
     }
 
-    /// Whether its sequences can choose their own tokens now.
-    pub fn goes_ahead(&self) -> bool {
-        self.heard.is_some() && self.search.goes_ahead()
+    pub fn needs(&self) -> Needs {
+        if self.heard.is_some() { self.search.needs() } else { Needs::Scores }
     }
 
     pub fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>) {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::attempt::{Attempt, Finished};
 use super::language::{self, LanguageGuess};
+use super::search::Needs;
 use super::seats::Seats;
 use super::{Ear, Event, Recording, Task, WindowDone};
 use crate::backend::{AheadInput, AlignInput, Backend, Chosen, RowInput};
@@ -179,9 +180,12 @@ impl Desk {
         }
     }
 
-    /// Whether all its sequences can choose their own tokens.
-    pub fn goes_ahead(&self) -> bool {
-        matches!(&self.work, Work::Decoding { attempt, .. } if attempt.goes_ahead())
+    /// What it must be given to go on.
+    pub fn needs(&self) -> Needs {
+        match &self.work {
+            Work::Decoding { attempt, .. } => attempt.needs(),
+            _ => Needs::Scores,
+        }
     }
 
     pub fn ahead<'a>(&'a self, steps: usize, out: &mut Vec<AheadInput<'a>>) {

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
+use super::ahead::How;
 use super::desk::{Desk, Model};
 use super::hearing::UnderWay;
+use super::search::Needs;
 use super::seats::Seats;
 use super::{ReleasePolicy, Stats, Task};
 use crate::backend::{Backend, Chosen, RowInput};
@@ -159,11 +161,21 @@ impl Worker {
         let slots: Vec<usize> = (0..self.desks.len())
             .filter(|&slot| self.desks[slot].as_ref().is_some_and(|desk| desk.missing_window().is_none()))
             .collect();
-        let can = self.backend.steps_ahead() > 0;
-        let goes_ahead = |slot: &usize| can && self.desks[*slot].as_ref().is_some_and(Desk::goes_ahead);
-        let (ahead, slots): (Vec<usize>, Vec<usize>) = slots.into_iter().partition(goes_ahead);
-        self.step(&slots)?;
-        self.go_ahead(&ahead)
+        let (steps, ranks) = (self.backend.steps_ahead(), self.backend.ranks());
+        let (mut scored, mut choosing, mut ranked, mut most) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for slot in slots {
+            match self.desks[slot].as_ref().map_or(Needs::Scores, Desk::needs) {
+                Needs::Nothing if steps > 0 => choosing.push(slot),
+                Needs::Ranks(count) if count <= ranks => {
+                    most = count.max(most);
+                    ranked.push(slot);
+                }
+                _ => scored.push(slot),
+            }
+        }
+        self.step(&scored)?;
+        self.go_ahead(&choosing, How::Choosing { steps })?;
+        self.go_ahead(&ranked, How::Ranked { count: most })
     }
 
     fn step(&mut self, slots: &[usize]) -> Result<()> {

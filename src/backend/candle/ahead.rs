@@ -8,7 +8,7 @@ use super::super::{AheadInput, Chosen};
 use super::CandleBackend;
 use crate::decode::rules::Rules;
 use crate::device::ahead::{Choice, Going, NEVER, NONE, NOT_FIRST, RuleSet, TokenRules};
-use crate::device::kernels::Row;
+use crate::device::kernels::{Row, Rows};
 use crate::whisper::Work;
 
 /// The rules of the chunks in work, as the device takes them.
@@ -82,7 +82,13 @@ fn going(input: &AheadInput<'_>, rules: Arc<TokenRules>) -> Going {
 }
 
 impl CandleBackend {
-    pub(super) fn run_ahead(&mut self, inputs: &[AheadInput<'_>], chosen: &mut Vec<Chosen>) -> Result<()> {
+    /// Tokens of some steps, or so many of the likeliest ones of one.
+    pub(super) fn run_ahead(
+        &mut self,
+        inputs: &[AheadInput<'_>],
+        ranks: Option<usize>,
+        chosen: &mut Vec<Chosen>,
+    ) -> Result<()> {
         let mut all = Vec::with_capacity(inputs.len());
         for input in inputs {
             let Some(rules) = self.rules.of(input.rules, self.spec.n_vocab) else {
@@ -103,6 +109,10 @@ impl CandleBackend {
                 none.insert(work)
             }
         };
-        ahead.run(&all, &mut |rows| decoder.step(rows, text, audio, work), chosen)
+        let mut step = |rows: &Rows| decoder.step(rows, text, audio, work);
+        match ranks {
+            None => ahead.run(&all, &mut step, chosen),
+            Some(count) => ahead.rank(&all, count, &mut step, chosen),
+        }
     }
 }

@@ -157,6 +157,16 @@ fn a_recording_says_the_same_in_every_dtype() {
 }
 
 #[test]
+fn beams_find_the_same() {
+    let beams = DecodeOptions { temperatures: vec![0.0], beam_size: Some(3), ..DecodeOptions::default() };
+    let expected = said(backend(DType::F32, Arc::new(Cpu)), &beams);
+    assert!(!expected.is_empty());
+    let Some(cuda) = on_cuda(DType::F32) else { return };
+    assert!(cuda.ranks() > 3);
+    assert_eq!(said(cuda, &beams), expected);
+}
+
+#[test]
 fn what_is_drawn_is_the_same() {
     let hot = DecodeOptions { temperatures: vec![0.8], best_of: Some(3), ..DecodeOptions::default() };
     let expected = said(backend(DType::F32, Arc::new(Cpu)), &hot);

@@ -185,8 +185,8 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        // A context that cannot be bound any more has taken its modules with it.
-        if self.context.bind_to_thread().is_ok() {
+        // A context that cannot be waited for any more has taken its modules with it.
+        if self.context.synchronize().is_ok() {
             // SAFETY: nobody launches its kernels any more.
             let _ = unsafe { result::module::unload(self.handle) };
         }

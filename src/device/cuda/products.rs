@@ -17,6 +17,9 @@ use super::executor::Product;
 /// Room for the library to work in: what NVIDIA advises for its newer devices.
 const WORK_AREA: usize = 32 << 20;
 
+/// Prompts come in many lengths; what is asked anew costs less than a list without an end.
+const MOST_PLANS: usize = 1024;
+
 pub struct Products {
     handle: sys::cublasLtHandle_t,
     work_area: CudaSlice<u8>,
@@ -68,6 +71,9 @@ impl Products {
         }
         let shape = Shape { rows, width, out, dtype, y_dtype, biased: bias.is_some(), adds };
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if plans.len() >= MOST_PLANS && !plans.contains_key(&shape) {
+            plans.clear();
+        }
         let plan = match plans.entry(shape) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(Plan::new(self.handle, &shape)?),

@@ -13,6 +13,10 @@ use crate::device::kernels::{DeviceRows, Row, Rows};
 
 /// Steps between two looks of the host: it waits less than the slot of a sequence that has ended stays empty.
 const STEPS: usize = 8;
+/// Of so many of the likeliest tokens a row can tell.
+const RANKS: usize = 16;
+/// Tokens that a row tells at most between two looks.
+const TOLD: usize = if RANKS > STEPS { RANKS } else { STEPS };
 /// Threads of the block that looks over the scores of a row.
 const CHOOSING: u32 = 1024;
 const IDLE: Row = Row { token: 0, position: 0, sequence: NONE, window: NONE };
@@ -28,9 +32,17 @@ struct State {
     memory: Option<Memory>,
     /// Which rules lie on the device, in the order of their masks.
     rules: Vec<Arc<TokenRules>>,
-    recordings: BTreeMap<usize, Box<dyn Recording>>,
-    /// Numbers of rows for which a step cannot be recorded, or was not yet needed twice.
-    seen: BTreeMap<usize, usize>,
+    recordings: BTreeMap<Kind, Box<dyn Recording>>,
+    /// How often a step was made as it is.
+    seen: BTreeMap<Kind, usize>,
+}
+
+/// Steps that differ in nothing but the content of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    rows: usize,
+    /// How many of the likeliest tokens are told of; none if one is chosen.
+    ranks: Option<usize>,
 }
 
 /// Of a fixed size, so that nothing moves that a recording knows.
@@ -59,8 +71,8 @@ impl Memory {
             rules: words(most * size_of::<RuleSet>() / 4)?,
             masks: Tensor::zeros(most * vocabulary, DType::U8, device)?,
             draws: words(most * STEPS * 2)?,
-            tokens: words(most * STEPS)?,
-            log_probs: Tensor::zeros(most * STEPS, DType::F32, device)?,
+            tokens: words(most * TOLD)?,
+            log_probs: Tensor::zeros(most * TOLD, DType::F32, device)?,
         })
     }
 }
@@ -136,7 +148,7 @@ impl Cuda {
             self.executor.upload(bytes(&draws), self.at(&memory.draws)?)?;
         }
         // What is not overwritten was not chosen.
-        self.executor.upload(bytes(&vec![NONE; count * STEPS]), self.at(&memory.tokens)?)
+        self.executor.upload(bytes(&vec![NONE; count * TOLD]), self.at(&memory.tokens)?)
     }
 
     fn choose(&self, memory: &Memory, scores: &Tensor, count: usize) -> Result<()> {
@@ -159,13 +171,33 @@ impl Cuda {
         )
     }
 
-    fn read_chosen(&self, memory: &Memory, going: &[Going], chosen: &mut Chosen) -> Result<()> {
-        let mut tokens = vec![NONE; going.len() * STEPS];
-        let mut log_probs = vec![f32::NAN; going.len() * STEPS];
+    fn rank_rows(&self, memory: &Memory, scores: &Tensor, rows: usize, count: usize) -> Result<()> {
+        self.launch(
+            ("top", DType::F32),
+            [rows, 1, 1],
+            CHOOSING,
+            &[
+                A::Pointer(self.at(scores)?),
+                A::Int(memory.vocabulary as i32),
+                A::Pointer(self.at(&memory.rows)?),
+                A::Pointer(self.at(&memory.choices)?),
+                A::Pointer(self.at(&memory.rules)?),
+                A::Pointer(self.at(&memory.masks)?),
+                A::Pointer(self.at(&memory.tokens)?),
+                A::Pointer(self.at(&memory.log_probs)?),
+                A::Int(count as i32),
+            ],
+        )
+    }
+
+    /// What was told, so many tokens of each row at most.
+    fn read_told(&self, memory: &Memory, rows: usize, each: usize, told: &mut Chosen) -> Result<()> {
+        let mut tokens = vec![NONE; rows * each];
+        let mut log_probs = vec![f32::NAN; rows * each];
         self.executor.download(self.at(&memory.tokens)?, bytes_mut(&mut tokens))?;
         self.executor.download(self.at(&memory.log_probs)?, bytes_mut(&mut log_probs))?;
-        let both = tokens.chunks_exact(STEPS).zip(log_probs.chunks_exact(STEPS));
-        chosen.extend(both.map(|(tokens, log_probs)| {
+        let both = tokens.chunks_exact(each).zip(log_probs.chunks_exact(each));
+        told.extend(both.map(|(tokens, log_probs)| {
             let known = tokens.iter().copied().zip(log_probs.iter().copied());
             known.take_while(|(token, _)| *token != NONE).collect()
         }));
@@ -195,18 +227,31 @@ impl Ahead for Cuda {
         step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
         chosen: &mut Chosen,
     ) -> Result<()> {
-        chosen.clear();
-        if going.is_empty() {
-            return Ok(());
+        let most = going.iter().map(|going| going.choice.left as usize).max().unwrap_or(0).min(STEPS);
+        self.go(going, None, most, step, chosen)
+    }
+
+    fn ranks(&self) -> usize {
+        RANKS
+    }
+
+    fn rank(
+        &self,
+        going: &[Going],
+        count: usize,
+        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
+        ranked: &mut Chosen,
+    ) -> Result<()> {
+        if count == 0 || count > RANKS {
+            bail!("{count} of the likeliest tokens instead of up to {RANKS}");
         }
-        let count = bucket(going.len());
-        let state = &mut *self.stepper.state();
-        self.prepare(state, going, count)?;
-        let Some(memory) = state.memory.take() else { return Ok(()) };
-        let outcome = self.run_steps(state, &memory, going, count, step);
-        let outcome = outcome.and_then(|()| self.read_chosen(&memory, going, chosen));
-        state.memory = Some(memory);
-        outcome
+        self.go(going, Some(count), 1, step, ranked)?;
+        // Where the scores are no numbers, neither are the log-probabilities.
+        for ranked in ranked.iter_mut().filter(|ranked| ranked.iter().any(|(_, log_prob)| log_prob.is_nan()))
+        {
+            ranked.clear();
+        }
+        Ok(())
     }
 
     fn forget(&self) {
@@ -215,32 +260,60 @@ impl Ahead for Cuda {
 }
 
 impl Cuda {
+    fn go(
+        &self,
+        going: &[Going],
+        ranks: Option<usize>,
+        steps: usize,
+        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
+        told: &mut Chosen,
+    ) -> Result<()> {
+        told.clear();
+        if going.is_empty() {
+            return Ok(());
+        }
+        let kind = Kind { rows: bucket(going.len()), ranks };
+        let state = &mut *self.stepper.state();
+        self.prepare(state, going, kind.rows)?;
+        let Some(memory) = state.memory.take() else { return Ok(()) };
+        let outcome = self
+            .upload_going(state, &memory, going, kind.rows)
+            .and_then(|()| self.run_steps(state, &memory, kind, steps, step))
+            .and_then(|()| self.read_told(&memory, going.len(), ranks.unwrap_or(STEPS), told));
+        state.memory = Some(memory);
+        outcome
+    }
+
     fn run_steps(
         &self,
         state: &mut State,
         memory: &Memory,
-        going: &[Going],
-        count: usize,
+        kind: Kind,
+        steps: usize,
         step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
     ) -> Result<()> {
-        self.upload_going(state, memory, going, count)?;
-        let most = going.iter().map(|going| going.choice.left as usize).max().unwrap_or(0).min(STEPS);
         let on_device = DeviceRows { rows: memory.rows.clone(), tiles: None };
-        let rows = Rows { list: vec![IDLE; count], places: Vec::new(), on_device: Some(on_device) };
-        let mut once = || self.choose(memory, &step(&rows)?, count);
-        for _ in 0..most {
-            if let Some(recording) = state.recordings.get(&count) {
+        let rows = Rows { list: vec![IDLE; kind.rows], places: Vec::new(), on_device: Some(on_device) };
+        let mut once = || {
+            let scores = step(&rows)?;
+            match kind.ranks {
+                None => self.choose(memory, &scores, kind.rows),
+                Some(count) => self.rank_rows(memory, &scores, kind.rows, count),
+            }
+        };
+        for _ in 0..steps {
+            if let Some(recording) = state.recordings.get(&kind) {
                 recording.replay()?;
                 continue;
             }
             // For the first time as it is: memory is made, libraries look for their fastest way.
             once()?;
-            let seen = state.seen.entry(count).or_default();
+            let seen = state.seen.entry(kind).or_default();
             *seen += 1;
             if *seen == 2
                 && let Some(recording) = self.executor.record(&mut once)?
             {
-                state.recordings.insert(count, recording);
+                state.recordings.insert(kind, recording);
             }
         }
         Ok(())

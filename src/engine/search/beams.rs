@@ -2,11 +2,11 @@
 //! is copied to seats of beginnings that were dropped, from where the two differ: mostly a few tokens, never the
 //! prompt nor what was heard.
 
-use super::{Searching, Stage, not_broken};
-use crate::backend::RowInput;
+use super::{Needs, Searching, Stage, not_broken};
+use crate::backend::{AheadInput, Chosen, RowInput};
 use crate::decode::Hypothesis;
 use crate::decode::beam::Beam;
-use crate::decode::sequence::Status;
+use crate::decode::sequence::{Standing, Status};
 use crate::engine::seats::Seats;
 use crate::error::{Error, Result};
 
@@ -33,13 +33,22 @@ impl Beams {
     }
 
     fn advance(&mut self, logits: &mut [f32]) -> Result<u64> {
-        // All that they consist of was fed by now.
+        self.has_fed();
+        let status = self.beam.advance(logits);
+        self.has_advanced(status)
+    }
+
+    /// All that the beginnings consist of.
+    fn has_fed(&mut self) {
         for (index, &at) in self.at.iter().enumerate() {
             let (holds, tokens) = (&mut self.seats[at].holds, self.beam.tokens(index));
             holds.truncate(common(holds, tokens));
             holds.extend_from_slice(&tokens[holds.len()..]);
         }
-        self.is_finished = not_broken(self.beam.advance(logits))? == Status::Finished;
+    }
+
+    fn has_advanced(&mut self, status: Status) -> Result<u64> {
+        self.is_finished = not_broken(status)? == Status::Finished;
         self.has_moved = true;
         Ok(self.beam.last().count() as u64)
     }
@@ -94,6 +103,42 @@ impl Searching for Beams {
     fn accept(&mut self, logits: &mut [f32]) -> Result<u64> {
         // Nobody waits for a seat with rows of logits under way.
         if self.at.is_empty() { Ok(0) } else { self.advance(logits) }
+    }
+
+    fn needs(&self) -> Needs {
+        match !self.at.is_empty() && self.beam.standings().is_some() {
+            true => Needs::Ranks(self.beam.ranks()),
+            false => Needs::Scores,
+        }
+    }
+
+    fn ahead<'a>(&'a self, window: usize, _: usize, out: &mut Vec<AheadInput<'a>>) {
+        let standings = self.beam.standings().into_iter().flatten();
+        for (((position, last, _), standing), &at) in self.beam.last().zip(standings).zip(&self.at) {
+            let Standing { rules, sampled, temperature, left, draws } = standing;
+            let (sequence, token) = (self.seats[at].sequence, last[0]);
+            out.push(AheadInput {
+                sequence,
+                window,
+                position,
+                token,
+                rules,
+                sampled,
+                temperature,
+                left,
+                draws,
+            });
+        }
+    }
+
+    fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
+        let Some((own, rest)) = chosen.split_at_checked(self.at.len()) else {
+            return Err(Error::compute("decoding", "fewer beams were ranked than there are"));
+        };
+        *chosen = rest;
+        self.has_fed();
+        let status = self.beam.advance_by(own);
+        self.has_advanced(status)
     }
 
     fn seat(&mut self, stage: &mut Stage<'_>) -> Result<u64> {

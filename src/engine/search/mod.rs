@@ -9,6 +9,17 @@ use crate::decode::sequence::Status;
 use crate::decode::{self, Chunk, Hypothesis, WindowRequest};
 use crate::error::{Error, Result};
 
+/// What a search must be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// The scores of all tokens.
+    Scores,
+    /// Nothing: its sequences can choose their own tokens.
+    Nothing,
+    /// So many of the likeliest tokens after each of its sequences.
+    Ranks(usize),
+}
+
 pub trait Searching: Send {
     /// The last token of every sequence that needs logits.
     fn rows<'a>(&'a self, window: usize, out: &mut Vec<RowInput<'a>>);
@@ -16,21 +27,14 @@ pub trait Searching: Send {
     /// Takes a row of logits for each of them, and counts the tokens chosen.
     fn accept(&mut self, logits: &mut [f32]) -> Result<u64>;
 
-    /// Whether its sequences can choose their own tokens; only then are the next two called.
-    fn goes_ahead(&self) -> bool {
-        false
-    }
+    /// What it needs to go on.
+    fn needs(&self) -> Needs;
 
-    /// Every running sequence.
-    fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>) {
-        let _ = (window, steps, out);
-    }
+    /// Every running sequence, unless it needs scores.
+    fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>);
 
-    /// Takes from the front what each of them chose, and counts the tokens.
-    fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
-        let _ = chosen;
-        Ok(0)
-    }
+    /// Takes from the front what each of them chose, or what may follow it, and counts the tokens.
+    fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64>;
 
     /// Lets sequences begin or move for whom there are seats, and counts the tokens chosen.
     fn seat(&mut self, stage: &mut Stage<'_>) -> Result<u64>;

@@ -1,7 +1,7 @@
 //! Candidates apart from each other. The first one sits where the prompt was fed; the others get a copy of that as
 //! soon as seats are free, or follow on the first one's seat. How many ran at a time does not show in what they say.
 
-use super::{Searching, Stage, not_broken};
+use super::{Needs, Searching, Stage, not_broken};
 use crate::backend::{AheadInput, Chosen, RowInput};
 use crate::decode::sequence::{Sequence, Standing, Status};
 use crate::decode::{Chunk, Hypothesis, WindowRequest};
@@ -71,9 +71,12 @@ impl Searching for Samples {
         Ok(running.len() as u64)
     }
 
-    fn goes_ahead(&self) -> bool {
+    fn needs(&self) -> Needs {
         let mut running = self.candidates.iter().filter(|c| c.runs_at().is_some()).peekable();
-        running.peek().is_some() && running.all(|candidate| candidate.sequence.standing(0).is_some())
+        match running.peek().is_some() && running.all(|c| c.sequence.standing(0).is_some()) {
+            true => Needs::Nothing,
+            false => Needs::Scores,
+        }
     }
 
     fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>) {
