@@ -2,7 +2,6 @@
 
 mod ahead;
 mod align;
-#[cfg(test)]
 mod on_host;
 #[cfg(test)]
 mod steps;

@@ -271,8 +271,9 @@ fn files_of(folder: &str) -> Vec<(String, String)> {
 
 #[test]
 fn the_rooms_keep_to_the_table() {
-    let found: Vec<String> =
-        files_of("src").iter().flat_map(|(path, text)| File::new(path, text).violations()).collect();
+    // A file that is nothing but a test is free, too.
+    let files = files_of("src").into_iter().filter(|(_, text)| !text.contains("\n#![cfg(test)]\n"));
+    let found: Vec<String> = files.flat_map(|(path, text)| File::new(&path, &text).violations()).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 

@@ -1,5 +1,7 @@
 //! The whole network on CUDA's kernels, run on the host: what they say in each dtype beside what the CPU says.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
