@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::RowInput;
 use crate::decode::rules::Rules;
+use crate::decode::sequence::Standing;
 use crate::error::Result;
 
 /// A sequence that is to go on.
@@ -24,6 +25,18 @@ pub struct AheadInput<'a> {
     pub left: usize,
     /// A number of [0, 1) for each step, where the temperature is above 0.
     pub draws: Vec<f64>,
+}
+
+impl<'a> AheadInput<'a> {
+    /// Of a sequence that stands so, at its last token.
+    pub fn of(
+        standing: Standing<'a>,
+        (sequence, window): (usize, usize),
+        (position, token): (usize, u32),
+    ) -> Self {
+        let Standing { rules, sampled, temperature, left, draws } = standing;
+        AheadInput { sequence, window, position, token, rules, sampled, temperature, left, draws }
+    }
 }
 
 /// The tokens that a sequence chose, with their log-probabilities; the last one may be the end of text, or one whose

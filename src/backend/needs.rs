@@ -27,10 +27,15 @@ impl Needs {
         // The rows of a window between two layers, the widest of them, and the logits of every sequence.
         let rows = together * config.max_source_positions * (6 * config.d_model + config.encoder_ffn_dim);
         let logits = capacity.sequences * config.vocab_size;
+        // A GPU lays the taps of the second convolution side by side, and its products need room of their own.
+        let (taps, products) = match device.is_accelerator() {
+            true => (together * config.max_source_positions * 3 * config.d_model, 64 << 20),
+            false => (0, 0),
+        };
         Self {
             weights: config.parameters() * number,
             caches: ((audio + text) * entry) as u64 * number,
-            work: rows as u64 * number + logits as u64 * SCORE,
+            work: (rows + taps) as u64 * number + logits as u64 * SCORE + products,
         }
     }
 

@@ -151,43 +151,23 @@ impl Cuda {
         self.executor.upload(bytes(&vec![NONE; count * TOLD]), self.at(&memory.tokens)?)
     }
 
-    fn choose(&self, memory: &Memory, scores: &Tensor, count: usize) -> Result<()> {
-        self.launch(
-            ("choose", DType::F32),
-            [count, 1, 1],
-            CHOOSING,
-            &[
-                A::Pointer(self.at(scores)?),
-                A::Int(memory.vocabulary as i32),
-                A::Pointer(self.at(&memory.rows)?),
-                A::Pointer(self.at(&memory.choices)?),
-                A::Pointer(self.at(&memory.rules)?),
-                A::Pointer(self.at(&memory.masks)?),
-                A::Pointer(self.at(&memory.draws)?),
-                A::Pointer(self.at(&memory.tokens)?),
-                A::Pointer(self.at(&memory.log_probs)?),
-                A::Int(STEPS as i32),
-            ],
-        )
-    }
-
-    fn rank_rows(&self, memory: &Memory, scores: &Tensor, rows: usize, count: usize) -> Result<()> {
-        self.launch(
-            ("top", DType::F32),
-            [rows, 1, 1],
-            CHOOSING,
-            &[
-                A::Pointer(self.at(scores)?),
-                A::Int(memory.vocabulary as i32),
-                A::Pointer(self.at(&memory.rows)?),
-                A::Pointer(self.at(&memory.choices)?),
-                A::Pointer(self.at(&memory.rules)?),
-                A::Pointer(self.at(&memory.masks)?),
-                A::Pointer(self.at(&memory.tokens)?),
-                A::Pointer(self.at(&memory.log_probs)?),
-                A::Int(count as i32),
-            ],
-        )
+    /// Lets rows choose a token by their scores, or tell of the likeliest.
+    fn tell(&self, memory: &Memory, scores: &Tensor, kind: Kind) -> Result<()> {
+        let pointer = |x: &Tensor| self.at(x).map(A::Pointer);
+        let Memory { rows, choices, rules, masks, draws, tokens, log_probs, .. } = memory;
+        let mut arguments = vec![pointer(scores)?, A::Int(memory.vocabulary as i32)];
+        for x in [rows, choices, rules, masks] {
+            arguments.push(pointer(x)?);
+        }
+        let (kernel, each) = match kind.ranks {
+            None => {
+                arguments.push(pointer(draws)?);
+                ("choose", STEPS)
+            }
+            Some(count) => ("top", count),
+        };
+        arguments.extend([pointer(tokens)?, pointer(log_probs)?, A::Int(each as i32)]);
+        self.launch((kernel, DType::F32), [kind.rows, 1, 1], CHOOSING, &arguments)
     }
 
     /// What was told, so many tokens of each row at most.
@@ -294,13 +274,7 @@ impl Cuda {
     ) -> Result<()> {
         let on_device = DeviceRows { rows: memory.rows.clone(), tiles: None };
         let rows = Rows { list: vec![IDLE; kind.rows], places: Vec::new(), on_device: Some(on_device) };
-        let mut once = || {
-            let scores = step(&rows)?;
-            match kind.ranks {
-                None => self.choose(memory, &scores, kind.rows),
-                Some(count) => self.rank_rows(memory, &scores, kind.rows, count),
-            }
-        };
+        let mut once = || self.tell(memory, &step(&rows)?, kind);
         for _ in 0..steps {
             if let Some(recording) = state.recordings.get(&kind) {
                 recording.replay()?;

@@ -6,7 +6,7 @@ use super::{Needs, Searching, Stage, not_broken};
 use crate::backend::{AheadInput, Chosen, RowInput};
 use crate::decode::Hypothesis;
 use crate::decode::beam::Beam;
-use crate::decode::sequence::{Standing, Status};
+use crate::decode::sequence::Status;
 use crate::engine::seats::Seats;
 use crate::error::{Error, Result};
 
@@ -115,19 +115,8 @@ impl Searching for Beams {
     fn ahead<'a>(&'a self, window: usize, _: usize, out: &mut Vec<AheadInput<'a>>) {
         let standings = self.beam.standings().into_iter().flatten();
         for (((position, last, _), standing), &at) in self.beam.last().zip(standings).zip(&self.at) {
-            let Standing { rules, sampled, temperature, left, draws } = standing;
-            let (sequence, token) = (self.seats[at].sequence, last[0]);
-            out.push(AheadInput {
-                sequence,
-                window,
-                position,
-                token,
-                rules,
-                sampled,
-                temperature,
-                left,
-                draws,
-            });
+            let sequence = self.seats[at].sequence;
+            out.push(AheadInput::of(standing, (sequence, window), (position, last[0])));
         }
     }
 

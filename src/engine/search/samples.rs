@@ -3,7 +3,7 @@
 
 use super::{Needs, Searching, Stage, not_broken};
 use crate::backend::{AheadInput, Chosen, RowInput};
-use crate::decode::sequence::{Sequence, Standing, Status};
+use crate::decode::sequence::{Sequence, Status};
 use crate::decode::{Chunk, Hypothesis, WindowRequest};
 use crate::engine::seats::Seats;
 use crate::error::Result;
@@ -85,19 +85,7 @@ impl Searching for Samples {
                 (candidate.runs_at(), candidate.sequence.standing(steps))
             {
                 let (position, last) = candidate.sequence.last();
-                let Standing { rules, sampled, temperature, left, draws } = standing;
-                let token = last[0];
-                out.push(AheadInput {
-                    sequence,
-                    window,
-                    position,
-                    token,
-                    rules,
-                    sampled,
-                    temperature,
-                    left,
-                    draws,
-                });
+                out.push(AheadInput::of(standing, (sequence, window), (position, last[0])));
             }
         }
     }
