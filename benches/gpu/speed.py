@@ -167,6 +167,8 @@ def length(check, size, batch, runs):
 def bench(check, size, dtype, batch, seconds):
     tokens = 8 if check.quick else TOKENS
     line = ["bench", recording(check, seconds), "--random", size, "--tokens", str(tokens), "--batch-size", str(batch), "--json"]
+    # So that an hour has enough chunks to fill the batch.
+    line += ["--chunk-length", "60" if batch <= 32 else "30"]
     return check.transcribe(*line, dtype=dtype, must=True).json()
 
 

@@ -158,7 +158,6 @@ impl CandleBackend {
         let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
         let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
         on_the_pool(&self.device, || {
-            self.hearing.follow()?;
             self.hearing_places = self.model.decoder.places(&slots)?;
             let encoded = self.model.encoder.forward(&mels, &mut self.hearing_work)?;
             self.model.decoder.listen(&encoded, &self.hearing_places, &self.audio, &mut self.hearing_work)

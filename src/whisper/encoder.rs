@@ -64,17 +64,19 @@ impl Encoder {
         work.wide.view((windows, rows, self.inner.max(3 * width)))?;
         work.narrow.view(windows * (rows * width).max(frames * self.bins))?;
         let read = work.mel.view((windows, self.bins, frames))?;
-        self.kernels.write(mel, &read)?;
         let heard = work.narrow.view((windows, frames, self.bins))?;
-        self.kernels.turn(&read, &heard)?;
         let convolved = work.wide.view((windows, frames, width))?;
-        self.conv1.convolve(&heard, 1, &convolved)?;
         let x = work.x.view((windows, rows, width))?;
-        self.conv2.convolve(&convolved, 2, &x)?;
-        self.kernels.add(&self.positions, &x)?;
         let narrow = work.narrow.view((windows, rows, width))?;
         let qkv = work.wide.view((windows, rows, 3 * width))?;
         let inner = work.wide.view((windows, rows, self.inner))?;
+        // Memory that was just made, and the weights, come by the device's own queue.
+        self.kernels.follow()?;
+        self.kernels.write(mel, &read)?;
+        self.kernels.turn(&read, &heard)?;
+        self.conv1.convolve(&heard, 1, &convolved)?;
+        self.conv2.convolve(&convolved, 2, &x)?;
+        self.kernels.add(&self.positions, &x)?;
         for layer in &self.layers {
             layer.attention.norm.forward(&x, &narrow)?;
             layer.attention.qkv.forward(&narrow, Then::Keep, &qkv)?;

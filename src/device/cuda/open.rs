@@ -28,7 +28,8 @@ pub fn open(ordinal: usize) -> Result<Device, Refusal> {
     let open = || {
         let device = Device::new_cuda_with_stream(ordinal)?;
         let cuda = device.as_cuda_device()?;
-        // SAFETY: all work on the device goes through this one stream, in the order in which it was given.
+        // SAFETY: all memory comes by this one stream, in the order in which it was asked for and let go of; the encoder's
+        // own stream waits for it and is waited for by hand.
         unsafe { cuda.disable_event_tracking() };
         memory::keep_freed(cuda)?;
         Ok(device)
