@@ -178,6 +178,21 @@ fn a_device_that_was_not_compiled_in_ends_with_4() {
 }
 
 #[test]
+fn numbers_that_the_cpu_does_not_compute_in_are_refused() {
+    for numbers in ["f16", "bf16"] {
+        let line = ["--device", "cpu", "--dtype", numbers];
+        let refused = demo().arg(speech()).args(line).assert().code(2).stdout(is_empty());
+        refused.stderr(contains(format!("`--dtype {numbers}`: the CPU computes in f32 only")));
+        demo().arg("bench").args(line).assert().code(2).stderr(contains("the CPU computes in f32 only"));
+    }
+    let both = ["auto", "f32"].map(|numbers| {
+        let line = ["--device", "cpu", "--dtype", numbers];
+        demo().arg(speech()).args(line).assert().code(0).get_output().stdout.clone()
+    });
+    assert!(!both[0].is_empty() && both[0] == both[1]);
+}
+
+#[test]
 fn outputs_that_cannot_be_written_end_with_6_before_the_work() {
     let (folder, talk) = folder();
     let out = folder.path().join("talk.flac/out");
