@@ -401,6 +401,17 @@ proptest! {
     }
 }
 
+#[test]
+fn a_number_beyond_all_sound_spoils_nothing() {
+    for rate in [16_000, 48_000] {
+        for odd in [f32::MAX, -1e30, 1e7, f32::NAN, f32::NEG_INFINITY] {
+            let samples = read_bytes(wav(rate, (0..9_600).map(|at| if at == 4_800 { odd } else { 0.5 })));
+            let loudest = samples.iter().fold(0f32, |most, sample| most.max(sample.abs()));
+            assert!(samples.iter().all(|s| s.is_finite()) && loudest < 1.0, "{odd} at {rate} Hz: {loudest}");
+        }
+    }
+}
+
 /// Panics that become damage are not worth a word.
 fn hush() {
     static ONCE: Once = Once::new();

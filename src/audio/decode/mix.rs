@@ -89,20 +89,24 @@ impl Mixer {
             let plane = plane.get(keep.clone()).unwrap_or_default();
             if nth == 0 {
                 for (out, &sample) in self.samples.iter_mut().zip(plane) {
-                    *out = finite(sample.into_sample()) * weight;
+                    *out = sound(sample.into_sample()) * weight;
                 }
             } else {
                 for (out, &sample) in self.samples.iter_mut().zip(plane) {
-                    *out += finite(sample.into_sample()) * weight;
+                    *out += sound(sample.into_sample()) * weight;
                 }
             }
         }
     }
 }
 
-/// Float files may hold anything; one infinity would spoil everything that is computed from here on.
-fn finite(sample: f32) -> f32 {
-    if sample.is_finite() { sample } else { 0.0 }
+/// Louder than any float file, also those that count to 32768 instead of 1.
+const BEYOND_ALL_SOUND: f32 = 1e6;
+
+/// Float files may hold anything; one infinity, or what becomes one when it is squared, would spoil everything that is
+/// computed from here on.
+fn sound(sample: f32) -> f32 {
+    if sample.abs() <= BEYOND_ALL_SOUND { sample } else { 0.0 }
 }
 
 fn speakers(channels: &Channels) -> Vec<Speaker> {

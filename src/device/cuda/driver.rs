@@ -11,7 +11,11 @@ use candle_core::{Result, Storage, Tensor, bail};
 use super::executor::{Argument, Executor, Kernel, Launch, Pointer, Product, Recording};
 use super::products::Products;
 
-static KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
+/// At an address that suits whatever the driver reads there.
+#[repr(C, align(64))]
+struct Aligned<T: ?Sized>(T);
+
+static KERNELS: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")));
 
 #[derive(Debug)]
 pub struct Driver {
@@ -166,7 +170,7 @@ impl Module {
     fn load(context: &Arc<CudaContext>) -> Result<Self> {
         context.bind_to_thread().w()?;
         // SAFETY: the image is a whole fat binary, made when this program was built.
-        let handle = unsafe { result::module::load_data(KERNELS.as_ptr().cast()) }.w()?;
+        let handle = unsafe { result::module::load_data(KERNELS.0.as_ptr().cast()) }.w()?;
         Ok(Module { context: Arc::clone(context), handle, functions: Mutex::default() })
     }
 
