@@ -71,6 +71,13 @@ impl Cuda {
         }
         self.executor.launch(&Launch { kernel: Kernel { name, dtype }, grid, block, shared: 0, arguments })
     }
+
+    /// cuBLASLt has only the approximation by a hyperbolic tangent.
+    fn gelu(&self, y: &Tensor) -> Result<()> {
+        let count = y.elem_count();
+        let arguments = [Argument::Pointer(self.at(y)?), Argument::Long(count as u64)];
+        self.launch(("gelu", y.dtype()), [elements(count), 1, 1], THREADS, &arguments)
+    }
 }
 
 impl Kernels for Cuda {
@@ -199,10 +206,7 @@ impl Kernels for Cuda {
         if then != Then::Gelu {
             return Ok(());
         }
-        // cuBLASLt has only the approximation by a hyperbolic tangent.
-        let count = y.elem_count();
-        let arguments = [Argument::Pointer(self.at(y)?), Argument::Long(count as u64)];
-        self.launch(("gelu", y.dtype()), [elements(count), 1, 1], THREADS, &arguments)
+        self.gelu(y)
     }
 
     fn convolve(&self, x: &Tensor, weight: &Matrix, bias: &Tensor, stride: usize, y: &Tensor) -> Result<()> {
@@ -236,9 +240,7 @@ impl Kernels for Cuda {
             y_dtype: y.dtype(),
             adds: false,
         })?;
-        let count = y.elem_count();
-        let arguments = [A::Pointer(self.at(y)?), A::Long(count as u64)];
-        self.launch(("gelu", y.dtype()), [elements(count), 1, 1], THREADS, &arguments)
+        self.gelu(y)
     }
 
     fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()> {

@@ -49,6 +49,10 @@ impl Cuda {
     /// Rows side by side where several belong to one sequence.
     pub fn tiles(&self, rows: &Rows, heard: usize) -> Result<Option<Tiles>> {
         let follows = |a: &Row, b: &Row| a.sequence == b.sequence && a.position + 1 == b.position;
+        // Rows that hear nothing are only stored.
+        if heard == 0 {
+            return Ok(None);
+        }
         let runs: Vec<&[Row]> = rows.list.chunk_by(follows).collect();
         if runs.len() * ROWS_TO_SHARE > rows.list.len() {
             return Ok(None);
