@@ -24,14 +24,14 @@ impl Worker {
         }
         let started = Instant::now();
         let outcome = match not_short(self.run_ahead(slots, how))? {
-            Ok(()) => {
-                self.take_chosen(slots);
+            Ok(counts) => {
+                self.take_chosen(slots, &counts);
                 Ok(())
             }
             // One after the other, to see whose fault it is.
             Err(_) => slots.iter().try_for_each(|&slot| {
                 match not_short(self.run_ahead(&[slot], how))? {
-                    Ok(()) => self.take_chosen(&[slot]),
+                    Ok(counts) => self.take_chosen(&[slot], &counts),
                     Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
                 }
                 Ok(())
@@ -41,14 +41,20 @@ impl Worker {
         outcome
     }
 
-    fn run_ahead(&mut self, slots: &[usize], how: How) -> Result<()> {
+    /// How many sequences each of the desks has.
+    fn run_ahead(&mut self, slots: &[usize], how: How) -> Result<Vec<usize>> {
         let mut inputs: Vec<AheadInput<'_>> = Vec::new();
         let steps = match how {
             How::Choosing { steps } => steps,
             How::Ranked { .. } => 1,
         };
-        for desk in slots.iter().filter_map(|&slot| self.desks[slot].as_ref()) {
-            desk.ahead(steps, &mut inputs);
+        let mut counts = Vec::with_capacity(slots.len());
+        for &slot in slots {
+            let before = inputs.len();
+            if let Some(desk) = &self.desks[slot] {
+                desk.ahead(steps, &mut inputs);
+            }
+            counts.push(inputs.len() - before);
         }
         let (backend, cancel, chosen) = (&mut *self.backend, &self.signals.cancel, &mut self.chosen);
         caught("decoding", || {
@@ -65,18 +71,20 @@ impl Worker {
         let steps = |chosen: &Chosen| if is_choosing { chosen.len() as u64 } else { 1 };
         self.stats.steps += chosen.iter().map(steps).max().unwrap_or(0);
         self.stats.rows += chosen.iter().map(steps).sum::<u64>();
-        Ok(())
+        Ok(counts)
     }
 
     /// Gives each of the desks what its sequences chose.
-    fn take_chosen(&mut self, slots: &[usize]) {
+    fn take_chosen(&mut self, slots: &[usize], counts: &[usize]) {
         let all = std::mem::take(&mut self.chosen);
         let mut rest = all.as_slice();
-        for &slot in slots {
+        for (&slot, &count) in slots.iter().zip(counts) {
+            let (own, others) = rest.split_at(count.min(rest.len()));
+            rest = others;
             let Some(desk) = &mut self.desks[slot] else { continue };
             let (seats, backend) = (&mut self.seats, &mut *self.backend);
             let outcome = caught("decoding", || {
-                let taken = desk.take_chosen(&mut rest)?;
+                let taken = desk.take_chosen(own)?;
                 let (begun, falls_back) = desk.settle(seats, backend)?;
                 Ok((taken + begun, falls_back))
             });

@@ -71,7 +71,7 @@ impl Attempt {
         self.search.ahead(window, steps, out);
     }
 
-    pub fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
+    pub fn take_chosen(&mut self, chosen: &[Chosen]) -> Result<u64> {
         self.search.take_chosen(chosen)
     }
 

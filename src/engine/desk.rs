@@ -194,8 +194,8 @@ impl Desk {
         }
     }
 
-    /// Takes what its sequences chose from the front of the list, and counts the tokens.
-    pub fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
+    /// Takes what each of its sequences chose, and counts the tokens.
+    pub fn take_chosen(&mut self, chosen: &[Chosen]) -> Result<u64> {
         match &mut self.work {
             Work::Decoding { attempt, .. } => attempt.take_chosen(chosen),
             _ => Ok(0),

@@ -221,13 +221,41 @@ fn a_panic_is_the_error_of_one_recording() {
         scripted_logits(3, mel, tokens, row);
         Ok(())
     };
-    let backend = Scripted::new(SPEC, Capacity { windows: 3, sequences: 3 }, Box::new(rule));
+    let capacity = Capacity { windows: 3, sequences: 3 };
+    one_of_three_fails(
+        Scripted::new(SPEC, capacity, Box::new(rule)),
+        options(),
+        |error| matches!(error, Error::Panicked { message, .. } if message.contains("marked")),
+    );
+}
+
+/// So does a sequence that ends in no numbers, although others of its window had chosen, too.
+#[test]
+fn a_broken_sequence_is_the_error_of_one_recording() {
+    for (steps_ahead, beam_size) in [(0, None), (4, None), (4, Some(3))] {
+        let rule = |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
+            scripted_logits(3, mel, tokens, row);
+            if mel[0] >= 1e6 && tokens.len() > 6 {
+                row.fill(f32::NAN);
+            }
+            Ok(())
+        };
+        let capacity = Capacity { windows: 3, sequences: 9 };
+        let backend = Scripted::new(SPEC, capacity, Box::new(rule)).choosing(steps_ahead);
+        let temperatures = vec![if beam_size.is_some() { 0.0 } else { 0.7 }];
+        let options = DecodeOptions { temperatures, beam_size, ..options() };
+        one_of_three_fails(backend, options, |error| matches!(error, Error::Compute { .. }));
+    }
+}
+
+/// The second of three recordings is marked.
+fn one_of_three_fails(backend: Scripted, options: DecodeOptions, is_cause: fn(&Error) -> bool) {
     let engine = start(backend, &CancelToken::new());
     let (sender, events) = unbounded();
     for order in 0..3 {
         let sender = sender.clone();
         let listener = move |_, event| sender.send((order, event)).unwrap();
-        let recording = Arc::new(Recording::new(order, Arc::new(options()), Box::new(listener)));
+        let recording = Arc::new(Recording::new(order, Arc::new(options.clone()), Box::new(listener)));
         recording.settle_language("en".parse().unwrap());
         let stretch = Stretch { first: 0, end: 6_000, visible: 6_000, limit: None };
         let features = CountingFeatures { frames: 6_000 };
@@ -241,10 +269,7 @@ fn a_panic_is_the_error_of_one_recording() {
         match event {
             Event::ChunkDone(_) => done.push(order),
             Event::Failed(error) => {
-                assert!(
-                    matches!(&error, Error::Panicked { message, .. } if message.contains("marked")),
-                    "{error}"
-                );
+                assert!(is_cause(&error), "{error}");
                 failed.push(order);
             }
             _ => {}

@@ -120,13 +120,9 @@ impl Searching for Beams {
         }
     }
 
-    fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
-        let Some((own, rest)) = chosen.split_at_checked(self.at.len()) else {
-            return Err(Error::compute("decoding", "fewer beams were ranked than there are"));
-        };
-        *chosen = rest;
+    fn take_chosen(&mut self, chosen: &[Chosen]) -> Result<u64> {
         self.has_fed();
-        let status = self.beam.advance_by(own);
+        let status = self.beam.advance_by(chosen);
         self.has_advanced(status)
     }
 

@@ -33,8 +33,8 @@ pub trait Searching: Send {
     /// Every running sequence, unless it needs scores.
     fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>);
 
-    /// Takes from the front what each of them chose, or what may follow it, and counts the tokens.
-    fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64>;
+    /// Takes what each of them chose, or what may follow it, and counts the tokens.
+    fn take_chosen(&mut self, chosen: &[Chosen]) -> Result<u64>;
 
     /// Lets sequences begin or move for whom there are seats, and counts the tokens chosen.
     fn seat(&mut self, stage: &mut Stage<'_>) -> Result<u64>;

@@ -90,11 +90,10 @@ impl Searching for Samples {
         }
     }
 
-    fn take_chosen(&mut self, chosen: &mut &[Chosen]) -> Result<u64> {
+    fn take_chosen(&mut self, chosen: &[Chosen]) -> Result<u64> {
         let mut tokens = 0;
-        for candidate in self.candidates.iter_mut().filter(|candidate| candidate.runs_at().is_some()) {
-            let Some((own, rest)) = chosen.split_first() else { break };
-            *chosen = rest;
+        let running = self.candidates.iter_mut().filter(|candidate| candidate.runs_at().is_some());
+        for (candidate, own) in running.zip(chosen) {
             for &(token, log_prob) in own {
                 candidate.is_done = not_broken(candidate.sequence.take(token, log_prob))? == Status::Finished;
                 tokens += 1;
