@@ -1,4 +1,5 @@
-//! What can go wrong, with its cause and a hint. Prints nothing and exits nothing: that is the cli's.
+//! The crate's error type: what failed, why, and a hint about what to do. Printing errors and turning them into exit
+//! codes is left to `cli`.
 
 use std::any::Any;
 use std::io;
@@ -10,130 +11,139 @@ use crate::cancel::CancelReason;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A cause from an outside library.
+/// An underlying error from another library.
 pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Every failure of the program; the kinds are those that a caller must treat differently.
+/// Any failure of the program, with one variant for each case that a caller must handle differently.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line or the plan is wrong; nothing was started.
     #[error("{what}: {why}")]
     Usage { what: String, why: String, hint: Option<String> },
 
-    /// One input cannot be turned into samples; the other inputs are not concerned.
+    /// One input cannot be read or decoded; other inputs are unaffected.
     #[error("`{input}`: {why}")]
     Input {
         input: String,
         #[source]
-        why: InputFault,
+        why: InputProblem,
     },
 
+    /// A model cannot be found, downloaded or loaded.
     #[error("model `{model}`: {why}")]
     Model {
         model: String,
         #[source]
-        why: ModelFault,
+        why: ModelProblem,
     },
 
+    /// A device is absent, unusable or not compiled in.
     #[error("device `{device}`: {why}")]
     Device { device: String, why: String, hint: Option<String> },
 
+    /// Memory ran out, and every fallback with it.
     #[error("out of memory while {during}")]
     OutOfMemory { during: &'static str, source: Cause },
 
+    /// An output file cannot be written.
     #[error("`{path}` cannot be written")]
     Output { path: PathBuf, source: io::Error },
 
-    /// All is done, but not as well as was asked.
-    #[error("{limit}: {why}")]
-    LimitMissed { limit: String, why: String },
+    /// All work is done, but a quality gate that the user set was not met.
+    #[error("{gate}: {why}")]
+    QualityGate { gate: String, why: String },
 
-    /// The machine has not enough left to begin with it; the other inputs are not concerned.
+    /// The input was not started because memory or disk space is low; other inputs are unaffected.
     #[error("`{input}`: not started: {why}")]
-    Lacking { input: String, lack: Lack, why: String },
+    InsufficientResources { input: String, resource: ScarceResource, why: String },
 
-    /// Somebody else is at it; the other inputs are not concerned.
-    #[error("`{input}`: another process is transcribing it to the same place, and holds `{journal}`")]
-    Held { input: String, journal: PathBuf },
+    /// Another process holds the lock of the input's journal; other inputs are unaffected.
+    #[error(
+        "`{input}`: another process is transcribing it to the same output folder and holds the lock on `{journal}`"
+    )]
+    InputLocked { input: String, journal: PathBuf },
 
+    /// The run was stopped.
     #[error("cancelled by {0}")]
     Cancelled(CancelReason),
 
-    /// The network could not be computed: not the user's fault, and of one input only.
+    /// A computation of the network failed: a bug rather than the user's mistake, and limited to one input.
     #[error("{during} failed")]
     Compute { during: &'static str, source: Cause },
 
-    /// A thread that worked for one input ended with a panic.
-    #[error("{during} stopped: {message}")]
+    /// A thread that worked for one input panicked.
+    #[error("{during} panicked: {message}")]
     Panicked { during: &'static str, message: String },
 
-    /// Somebody ordered a loaded model closed while others still used it.
+    /// A loaded model was force-closed while it was still in use.
     #[error("`{what}` is closed")]
-    Closed { what: String },
+    BackendClosed { what: String },
 
-    /// A loaded model was no longer needed and could not be closed in order; what it holds may be lost to this run.
+    /// A loaded model that is no longer needed failed to close; its memory may be lost to this run.
     #[error("`{what}` could not be closed")]
-    Close { what: String, source: Cause },
+    CloseFailed { what: String, source: Cause },
 
-    /// The failure of one piece of work that several waited for.
+    /// An error returned to each of several callers that waited for the same operation.
     #[error(transparent)]
     Shared(Arc<Error>),
 }
 
-/// What there is too little of.
+/// A resource that must be available before an input is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lack {
+pub enum ScarceResource {
     Memory,
     Disk,
 }
 
+/// Why an input cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum InputFault {
+pub enum InputProblem {
     #[error("cannot be read")]
     Unreadable(#[source] io::Error),
     #[error("is empty")]
     Empty,
     #[error("is a folder")]
-    Folder,
-    #[error("not an audio or video file of a known kind")]
+    Directory,
+    #[error("not an audio or video file in a supported format")]
     NotAudio,
-    #[error("has {bytes} bytes, and {limit} are allowed")]
+    #[error("has {bytes} bytes, more than the limit of {limit}")]
     TooLarge { bytes: u64, limit: u64 },
-    #[error("cannot be done so: {why}")]
-    NotPossible { why: String },
+    #[error("unsupported request: {why}")]
+    UnsupportedRequest { why: String },
     #[error("has no audio track")]
     NoAudioTrack,
     #[error("has no audio track {asked}; it has {available}")]
     NoSuchTrack { asked: usize, available: usize },
     #[error("has no channel {asked}; it has {available}")]
     NoSuchChannel { asked: usize, available: usize },
-    #[error("its audio codec is not supported: {0}")]
+    #[error("unsupported audio codec: {0}")]
     UnsupportedCodec(String),
-    #[error("none of its audio can be decoded: {0}")]
+    #[error("no audio can be decoded: {0}")]
     Undecodable(String),
-    #[error("not a transcript of a known kind")]
-    UnknownTranscript,
+    #[error("not a transcript in a supported format")]
+    UnknownTranscriptFormat,
     #[error("{}{why}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
-    NotTranscript { line: Option<usize>, why: String },
-    #[error("has no {what}, and `{needed_by}` needs them")]
-    Lacks { what: &'static str, needed_by: String },
+    MalformedTranscript { line: Option<usize>, why: String },
+    #[error("has no {what}, which `{needed_by}` requires")]
+    MissingData { what: &'static str, needed_by: String },
 }
 
+/// Why a model cannot be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelFault {
+pub enum ModelProblem {
     #[error("not found{}", .0.as_deref().map(|w| format!(": {w}")).unwrap_or_default())]
     NotFound(Option<String>),
-    #[error("not in the cache, and `--offline` forbids to download it")]
+    #[error("not in the cache, and `--offline` forbids downloading it")]
     Offline,
     #[error("not in the cache")]
     NotCached,
-    #[error("another process is at it in the cache")]
-    Busy,
-    #[error("{}", if *.gated { "the hub asks to accept its conditions first" } else { "not found, or private" })]
+    #[error("the model cache is locked by another process")]
+    CacheLocked,
+    #[error("{}", if *.gated { "gated: the hub requires accepting its conditions first" } else { "not found, or private" })]
     NoAccess { gated: bool },
     #[error("download failed")]
     Download(#[source] Cause),
-    #[error("the cache cannot be written at `{path}`")]
+    #[error("the model cache cannot be written at `{path}`")]
     CacheUnwritable { path: String, source: io::Error },
     #[error("`{file}` is missing")]
     MissingFile { file: String },
@@ -145,14 +155,14 @@ pub enum ModelFault {
     NotWhisper { why: String },
 }
 
-/// Makes an error of a panic, for work whose failure concerns only whom it was done for.
-pub fn caught<T>(during: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs `work` and turns a panic into an error, so that it fails only the input it was done for.
+pub fn catch_panic<T>(during: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Error::Panicked { during, message: panic_text(&*panic).into() }))
+        .unwrap_or_else(|panic| Err(Error::Panicked { during, message: panic_message(&*panic).into() }))
 }
 
-/// What a panic said.
-pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+/// Returns the message of a panic's payload.
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("for an unknown reason")
 }
@@ -162,11 +172,11 @@ impl Error {
         Error::Usage { what: what.into(), why: why.into(), hint: None }
     }
 
-    pub fn input(input: impl Into<String>, why: InputFault) -> Self {
+    pub fn input(input: impl Into<String>, why: InputProblem) -> Self {
         Error::Input { input: input.into(), why }
     }
 
-    pub fn model(model: impl Into<String>, why: ModelFault) -> Self {
+    pub fn model(model: impl Into<String>, why: ModelProblem) -> Self {
         Error::Model { model: model.into(), why }
     }
 
@@ -174,17 +184,17 @@ impl Error {
         Error::Compute { during, source: source.into() }
     }
 
-    /// The input that it is about, if it is about one.
+    /// Returns the name of the input that the error is about, if it is about a single one.
     pub fn input_name(&self) -> Option<&str> {
         match self.unshared() {
-            Error::Input { input, .. } | Error::Lacking { input, .. } | Error::Held { input, .. } => {
-                Some(input)
-            }
+            Error::Input { input, .. }
+            | Error::InsufficientResources { input, .. }
+            | Error::InputLocked { input, .. } => Some(input),
             _ => None,
         }
     }
 
-    /// The failure itself, whoever else met it.
+    /// Returns the error itself, without the layers that share it among callers.
     pub fn unshared(&self) -> &Self {
         match self {
             Error::Shared(error) => error.unshared(),
@@ -192,23 +202,23 @@ impl Error {
         }
     }
 
-    /// The error and its causes in one line, without what a cause only repeats.
+    /// Formats the error and its causes on one line, skipping causes whose text is already there.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(inner) = cause {
-            let said = inner.to_string();
-            let said = said.lines().next().unwrap_or_default();
-            if !said.is_empty() && !text.contains(said) {
+            let message = inner.to_string();
+            let line = message.lines().next().unwrap_or_default();
+            if !line.is_empty() && !text.contains(line) {
                 text.push_str(": ");
-                text.push_str(said);
+                text.push_str(line);
             }
             cause = inner.source();
         }
         text
     }
 
-    /// What the person can do about it, where there is something to do.
+    /// Suggests what the user can do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Usage { hint, .. } => hint.clone(),
@@ -216,22 +226,22 @@ impl Error {
             Error::Model { why, .. } => Some(why.hint()),
             Error::Device { hint: Some(hint), .. } => Some(hint.clone()),
             Error::Device { hint: None, .. } => {
-                Some("`--device cpu` works everywhere; `transcribe doctor` tells what is here".into())
+                Some("`--device cpu` works everywhere; `transcribe doctor` lists the available devices".into())
             }
-            Error::OutOfMemory { .. } => Some("take a smaller `--model`".into()),
+            Error::OutOfMemory { .. } => Some("use a smaller `--model`".into()),
             Error::Output { .. } => Some(
-                "check the folder's permissions and free space, or choose another with `--output-dir`".into(),
+                "check the folder's permissions and free space, or choose another folder with `--output-dir`".into(),
             ),
-            Error::Lacking { lack: Lack::Memory, .. } => Some(
-                "end other programs, or lower `--min-free-memory` and `--min-free-device-memory`; `--guard-timeout` waits longer".into(),
+            Error::InsufficientResources { resource: ScarceResource::Memory, .. } => Some(
+                "close other programs, or lower `--min-free-memory` and `--min-free-device-memory`; `--guard-timeout` waits longer".into(),
             ),
-            Error::Lacking { lack: Lack::Disk, .. } => Some(
-                "free some disk, take another `--output-dir`, or lower `--min-free-disk`; `--guard-timeout` waits longer".into(),
+            Error::InsufficientResources { resource: ScarceResource::Disk, .. } => Some(
+                "free disk space, choose another `--output-dir`, or lower `--min-free-disk`; `--guard-timeout` waits longer".into(),
             ),
-            Error::Held { .. } => Some("let it finish, or choose another folder with `--output-dir`".into()),
-            Error::Cancelled(_) | Error::Closed { .. } | Error::LimitMissed { .. } => None,
-            Error::Close { .. } => {
-                Some("if memory runs short, run again: the end of the program frees all of it".into())
+            Error::InputLocked { .. } => Some("wait for it to finish, or choose another folder with `--output-dir`".into()),
+            Error::Cancelled(_) | Error::BackendClosed { .. } | Error::QualityGate { .. } => None,
+            Error::CloseFailed { .. } => {
+                Some("if memory runs short, restart: all of it is freed when the program exits".into())
             }
             Error::Shared(error) => error.hint(),
             Error::Compute { .. } | Error::Panicked { .. } => {
@@ -241,68 +251,70 @@ impl Error {
     }
 }
 
-impl InputFault {
+impl InputProblem {
     fn hint(&self) -> Option<String> {
         let text = match self {
-            InputFault::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
-                "check the path; quote it if it has blanks"
+            InputProblem::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
+                "check the path; quote it if it contains spaces"
             }
-            InputFault::Unreadable(_) => "check the file's permissions",
-            InputFault::Empty => "the recording or the copy was probably cut off; fetch it again",
-            InputFault::Folder => "name the files in it",
-            InputFault::NotAudio => {
-                "known are wav, mp3, m4a/mp4/mov, flac, ogg, opus, webm/mkv, aiff and caf; convert others, for example with `ffmpeg -i in out.wav`"
+            InputProblem::Unreadable(_) => "check the file's permissions",
+            InputProblem::Empty => "the recording or the copy was probably cut off; copy it again",
+            InputProblem::Directory => "pass the files in it",
+            InputProblem::NotAudio => {
+                "supported: wav, mp3, m4a/mp4/mov, flac, ogg, opus, webm/mkv, aiff and caf; convert other formats, for example with `ffmpeg -i in out.wav`"
             }
-            InputFault::TooLarge { .. } => "raise `--max-file-size`",
-            InputFault::NotPossible { .. } => "change its line in the manifest, or take another model",
-            InputFault::NoAudioTrack => "the file holds only pictures or subtitles",
-            InputFault::NoSuchTrack { .. } => "tracks count from 0 in `--audio-track`",
-            InputFault::NoSuchChannel { .. } => "channels count from 0 in `--channel`",
-            InputFault::UnsupportedCodec(_) => "convert it, for example with `ffmpeg -i in out.wav`",
-            InputFault::Undecodable(_) => "the file is damaged from the start; fetch it again",
-            InputFault::UnknownTranscript => "known are files that end in json, vtt, srt, tsv or txt",
-            InputFault::NotTranscript { .. } => {
-                "correct that line, or save the file again as UTF-8 text of its kind"
+            InputProblem::TooLarge { .. } => "raise `--max-file-size`",
+            InputProblem::UnsupportedRequest { .. } => {
+                "change its line in the manifest, or use another model"
             }
-            InputFault::Lacks { what: "word times", .. } => {
-                "leave it out, or take `--subtitles readable`, which guesses when each word is said"
+            InputProblem::NoAudioTrack => "the file contains only video or subtitles",
+            InputProblem::NoSuchTrack { .. } => "`--audio-track` counts from 0",
+            InputProblem::NoSuchChannel { .. } => "`--channel` counts from 0",
+            InputProblem::UnsupportedCodec(_) => "convert it, for example with `ffmpeg -i in out.wav`",
+            InputProblem::Undecodable(_) => "the file is damaged from the start; copy it again",
+            InputProblem::UnknownTranscriptFormat => "supported: files ending in json, vtt, srt, tsv or txt",
+            InputProblem::MalformedTranscript { .. } => {
+                "correct that line, or save the file again as UTF-8 in its format"
             }
-            InputFault::Lacks { .. } => "take the JSON or the subtitles of the same transcript",
+            InputProblem::MissingData { what: "word times", .. } => {
+                "leave it out, or use `--subtitles readable`, which estimates word times"
+            }
+            InputProblem::MissingData { .. } => "use the JSON or the subtitles of the same transcript",
         };
         Some(text.into())
     }
 }
 
-impl ModelFault {
+impl ModelProblem {
     fn hint(&self) -> String {
         match self {
-            ModelFault::NotFound(_) => {
+            ModelProblem::NotFound(_) => {
                 "use a size (`tiny` … `large-v3-turbo`), a hub repository (`owner/name`), a folder with config.json and model.safetensors, or `--model demo`, which is built in".into()
             }
-            ModelFault::Offline => {
-                "run once without `--offline`, name a folder with the checkpoint, or try `--model demo`, which is built in".into()
+            ModelProblem::Offline => {
+                "run once without `--offline`, pass a folder with the checkpoint, or try `--model demo`, which is built in".into()
             }
-            ModelFault::NotCached => {
-                "`transcribe models list` tells what is, `transcribe models pull` fetches more".into()
+            ModelProblem::NotCached => {
+                "`transcribe models list` shows what is cached, `transcribe models pull` downloads more".into()
             }
-            ModelFault::Busy => "let it finish, and run again".into(),
-            ModelFault::NoAccess { gated: true } => {
-                "accept them on the repository's page, and set `HF_TOKEN` to a token of that account".into()
+            ModelProblem::CacheLocked => "wait for it to finish, then run again".into(),
+            ModelProblem::NoAccess { gated: true } => {
+                "accept them on the repository's page, then set `HF_TOKEN` to a token of that account".into()
             }
-            ModelFault::NoAccess { gated: false } => {
-                "check the name; for a private repository set `HF_TOKEN` to a token that may read it; or try `--model demo`, which is built in".into()
+            ModelProblem::NoAccess { gated: false } => {
+                "check the name; for a private repository set `HF_TOKEN` to a token that can read it; or try `--model demo`, which is built in".into()
             }
-            ModelFault::CacheUnwritable { .. } => {
+            ModelProblem::CacheUnwritable { .. } => {
                 "check permissions and free space, or set `HF_HOME` to another folder".into()
             }
-            ModelFault::Download(_) => {
-                "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to go on where it stopped, or try `--model demo`, which is built in".into()
+            ModelProblem::Download(_) => {
+                "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to resume where it stopped, or try `--model demo`, which is built in".into()
             }
-            ModelFault::MissingFile { .. } | ModelFault::NotWhisper { .. } => {
-                "a checkpoint needs config.json, tokenizer.json and model.safetensors in Hugging Face form".into()
+            ModelProblem::MissingFile { .. } | ModelProblem::NotWhisper { .. } => {
+                "a checkpoint needs config.json, tokenizer.json and model.safetensors in Hugging Face format".into()
             }
-            ModelFault::Unreadable { .. } => "check the file's permissions".into(),
-            ModelFault::Damaged { .. } => "delete it if it is still there, as `transcribe models remove` does, and run again to download it anew".into(),
+            ModelProblem::Unreadable { .. } => "check the file's permissions".into(),
+            ModelProblem::Damaged { .. } => "delete it if it still exists (`transcribe models remove`) and run again to download it".into(),
         }
     }
 }
@@ -312,11 +324,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_follow_and_are_not_repeated() {
-        let missing = InputFault::Unreadable(io::Error::from(io::ErrorKind::NotFound));
+    fn chain_lists_causes_without_repetition() {
+        let missing = InputProblem::Unreadable(io::Error::from(io::ErrorKind::NotFound));
         assert_eq!(Error::input("a.mp3", missing).chain(), "`a.mp3`: cannot be read: entity not found");
         let cause = anyhow::Error::msg("refused\n  at somewhere").context("download failed");
-        let error = Error::model("tiny", ModelFault::Download(cause.into()));
+        let error = Error::model("tiny", ModelProblem::Download(cause.into()));
         assert_eq!(error.chain(), "model `tiny`: download failed: refused");
     }
 }

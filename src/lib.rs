@@ -23,9 +23,10 @@
 //! | [`job`] | which input goes next, from file to outputs |
 //! | [`cli`] | the person: arguments, progress, messages, signals, exit codes |
 //!
-//! `cancel`, `error`, `probe` and `time` serve every room.
+//! `cancel`, `digest`, `error`, `probe` and `time` are available to every module.
 
 pub mod cancel;
+pub mod digest;
 pub mod error;
 pub mod probe;
 pub mod time;

@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use super::decode::Decoder;
 use super::resample::Resampling;
 use super::{BLOCK, Damage};
-use crate::error::{Error, Result, caught};
+use crate::error::{Error, Result, catch_panic};
 use crate::time::seconds_of_samples;
 
 /// Pieces that may wait in each queue.
@@ -126,7 +126,7 @@ impl<T> To<'_, T> {
 
 /// Does the work, and tells why it could not be done.
 fn pass_on<T>(to: &SyncSender<Result<T>>, work: impl FnOnce(&To<'_, T>) -> Result<()>) {
-    if let Err(error) = caught("reading the audio", || work(&To(to))) {
+    if let Err(error) = catch_panic("reading the audio", || work(&To(to))) {
         // Nobody listens any more: then nobody needs to know.
         let _ = to.send(Err(error));
     }

@@ -3,14 +3,14 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::panic_text;
+use crate::error::panic_message;
 
 thread_local! {
     static CAUGHT_HERE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether a panic on this thread would be caught and counted as damage: a panic hook need not report it.
-pub fn panics_are_caught() -> bool {
+pub fn is_catching_codec_panics() -> bool {
     CAUGHT_HERE.get()
 }
 
@@ -20,7 +20,7 @@ pub(super) fn guarded<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     let before = CAUGHT_HERE.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(body));
     CAUGHT_HERE.set(before);
-    outcome.map_err(|panic| format!("the decoder failed: {}", panic_text(&*panic)))
+    outcome.map_err(|panic| format!("the decoder failed: {}", panic_message(&*panic)))
 }
 
 #[cfg(test)]
@@ -31,10 +31,10 @@ mod tests {
     fn a_panic_becomes_a_message() {
         assert_eq!(guarded(|| 7), Ok(7));
         let caught = guarded(|| {
-            assert!(panics_are_caught());
+            assert!(is_catching_codec_panics());
             std::panic::resume_unwind(Box::new("index out of bounds"));
         });
         assert_eq!(caught, Err("the decoder failed: index out of bounds".to_owned()));
-        assert!(!panics_are_caught());
+        assert!(!is_catching_codec_panics());
     }
 }

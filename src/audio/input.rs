@@ -9,7 +9,7 @@ use super::decode::{Decoder, Media};
 use super::stream::Stream;
 use super::{AudioOptions, AudioReader};
 use crate::cancel::CancelToken;
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputProblem, Result};
 
 /// A recording that can be opened as often as needed.
 #[derive(Debug, Clone)]
@@ -34,16 +34,16 @@ impl AudioInput {
     pub fn file_until(path: impl AsRef<Path>, cancel: &CancelToken) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let unreadable = |e| Error::input(&name, InputFault::Unreadable(e));
+        let unreadable = |e| Error::input(&name, InputProblem::Unreadable(e));
         let kind = std::fs::metadata(path).map_err(unreadable)?;
         if kind.is_dir() {
-            return Err(Error::input(&name, InputFault::Folder));
+            return Err(Error::input(&name, InputProblem::Directory));
         }
         if !kind.is_file() {
             return Self::reader(name.clone(), Stream::open(path, cancel).map_err(unreadable)?);
         }
         if kind.len() == 0 {
-            return Err(Error::input(&name, InputFault::Empty));
+            return Err(Error::input(&name, InputProblem::Empty));
         }
         Ok(Self { name, source: Source::File(path.to_owned()) })
     }
@@ -51,17 +51,17 @@ impl AudioInput {
     /// The program's standard input, read to its end as long as nobody asks to stop.
     pub fn stdin_until(cancel: &CancelToken) -> Result<Self> {
         let stream = Stream::stdin(cancel);
-        Self::reader("-", stream.map_err(|e| Error::input("-", InputFault::Unreadable(e)))?)
+        Self::reader("-", stream.map_err(|e| Error::input("-", InputProblem::Unreadable(e)))?)
     }
 
     /// Any stream, read to its end: most containers need to be read from both ends, and some callers read
     /// everything twice. The bytes wait, still compressed, in a temporary file that has no name.
     pub fn reader(name: impl Into<String>, mut from: impl Read) -> Result<Self> {
         let name = name.into();
-        let unreadable = |e| Error::input(&name, InputFault::Unreadable(e));
+        let unreadable = |e| Error::input(&name, InputProblem::Unreadable(e));
         let mut spool = tempfile::tempfile().map_err(unreadable)?;
         if io::copy(&mut from, &mut spool).map_err(unreadable)? == 0 {
-            return Err(Error::input(&name, InputFault::Empty));
+            return Err(Error::input(&name, InputProblem::Empty));
         }
         Ok(Self { name, source: Source::Spool(Arc::new(spool)) })
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{AudioInput, AudioOptions};
-use crate::error::caught;
+use crate::error::catch_panic;
 
 /// Seconds that a file claims to have. Nothing is read of what can be read only once, and no fault is told: who
 /// reads it will find it.
@@ -12,7 +12,7 @@ pub fn claimed_length(path: &Path, options: &AudioOptions) -> Option<f64> {
         return None;
     }
     let claimed =
-        caught("looking at the audio", || Ok(AudioInput::file(path)?.open(options)?.duration_hint()));
+        catch_panic("looking at the audio", || Ok(AudioInput::file(path)?.open(options)?.duration_hint()));
     claimed.ok().flatten().filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
 }
 

@@ -16,7 +16,7 @@ mod resample;
 mod sniff;
 mod stream;
 
-pub use guard::panics_are_caught;
+pub use guard::is_catching_codec_panics;
 pub use input::AudioInput;
 pub use length::claimed_length;
 pub use reader::AudioReader;

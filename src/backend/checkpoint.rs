@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::Metadata;
 
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 
 pub const CONFIG: &str = "config.json";
 pub const GENERATION_CONFIG: &str = "generation_config.json";
@@ -77,7 +77,8 @@ pub(super) fn shards(model: &str, index: &[u8]) -> Result<Vec<String>> {
     struct Index {
         weight_map: std::collections::BTreeMap<String, String>,
     }
-    let damaged = |why: String| Error::model(model, ModelFault::Damaged { file: WEIGHTS_INDEX.into(), why });
+    let damaged =
+        |why: String| Error::model(model, ModelProblem::Damaged { file: WEIGHTS_INDEX.into(), why });
     let index: Index = serde_json::from_slice(index).map_err(|e| damaged(e.to_string()))?;
     let mut names: Vec<String> = index.weight_map.into_values().collect();
     names.sort();
@@ -110,7 +111,7 @@ fn check_length(model: &str, path: &Path) -> Result<()> {
 pub(super) fn header(model: &str, path: &Path) -> Result<Metadata> {
     let io = |e| unreadable(model, path, e);
     let damaged =
-        |why: String| Error::model(model, ModelFault::Damaged { file: path.display().to_string(), why });
+        |why: String| Error::model(model, ModelProblem::Damaged { file: path.display().to_string(), why });
     let mut file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     if length < 8 {
@@ -134,16 +135,12 @@ pub(super) fn header(model: &str, path: &Path) -> Result<Metadata> {
     Ok(header)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 pub(super) fn missing(model: &str, file: &str) -> Error {
-    Error::model(model, ModelFault::MissingFile { file: file.to_owned() })
+    Error::model(model, ModelProblem::MissingFile { file: file.to_owned() })
 }
 
 pub(super) fn unreadable(model: &str, path: &Path, source: std::io::Error) -> Error {
-    Error::model(model, ModelFault::Unreadable { file: path.display().to_string(), source: source.into() })
+    Error::model(model, ModelProblem::Unreadable { file: path.display().to_string(), source: source.into() })
 }
 
 #[cfg(test)]

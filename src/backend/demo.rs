@@ -1,7 +1,7 @@
 //! The demo checkpoint inside the binary: `models/demo`, compressed by the build script.
 
 use crate::backend::checkpoint::{Checkpoint, Files};
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 
 /// The name of the checkpoint inside the binary.
 pub const DEMO: &str = "demo";
@@ -27,7 +27,7 @@ pub(super) fn tokenizer_for(n_vocab: usize) -> Result<Vec<u8>> {
         return Ok(json);
     }
     let damaged = |error: serde_json::Error| {
-        Error::model(DEMO, ModelFault::Damaged { file: "tokenizer.json".into(), why: error.to_string() })
+        Error::model(DEMO, ModelProblem::Damaged { file: "tokenizer.json".into(), why: error.to_string() })
     };
     let mut file: serde_json::Value = serde_json::from_slice(&json).map_err(damaged)?;
     if let Some(tokens) = file["added_tokens"].as_array_mut() {
@@ -46,7 +46,7 @@ pub(super) fn tokenizer_for(n_vocab: usize) -> Result<Vec<u8>> {
 
 fn unpack(file: &str, packed: &[u8]) -> Result<Vec<u8>> {
     zstd::decode_all(packed)
-        .map_err(|e| Error::model(DEMO, ModelFault::Unreadable { file: file.to_owned(), source: e.into() }))
+        .map_err(|e| Error::model(DEMO, ModelProblem::Unreadable { file: file.to_owned(), source: e.into() }))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{Needs, Slots};
 use crate::backend::checkpoint::{self, Checkpoint, Files, WEIGHTS};
 use crate::decode::Tokenizer;
 use crate::device::Selected;
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 use crate::whisper::{Config, alignment};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,7 +58,7 @@ pub struct Needed {
 /// Reads what is to be known of a checkpoint; of its weights only the headers.
 pub fn describe(checkpoint: &Checkpoint) -> Result<Description> {
     let config = Config::from_json(&checkpoint.config()?)
-        .map_err(|why| Error::model(&checkpoint.name, ModelFault::NotWhisper { why }))?;
+        .map_err(|why| Error::model(&checkpoint.name, ModelProblem::NotWhisper { why }))?;
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
         .map_err(|fault| Error::model(&checkpoint.name, fault))?;
     let (headers, folder, bytes) = headers(checkpoint)?;
@@ -113,7 +113,7 @@ fn headers(checkpoint: &Checkpoint) -> Result<(Vec<Metadata>, Option<PathBuf>, u
         }
         Files::Embedded { weights, .. } => {
             let read = SafeTensors::read_metadata(weights);
-            let fault = |why: String| ModelFault::Damaged { file: WEIGHTS.into(), why };
+            let fault = |why: String| ModelProblem::Damaged { file: WEIGHTS.into(), why };
             let (_, header) =
                 read.map_err(|error| Error::model(&checkpoint.name, fault(error.to_string())))?;
             Ok((vec![header], None, weights.len() as u64))

@@ -5,7 +5,7 @@ use super::{Needs, Slots, source};
 use crate::backend::hub::Hub;
 use crate::cancel::CancelToken;
 use crate::device::Selected;
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 use crate::whisper::Config;
 
 /// What is known of it.
@@ -31,10 +31,10 @@ pub fn estimate(
     let (identity, config) = match source::find(model, revision, &hub, &CancelToken::new(), &mut |_| ()) {
         Ok(checkpoint) => {
             let config = Config::from_json(&checkpoint.config()?);
-            let not_whisper = |why| Error::model(model, ModelFault::NotWhisper { why });
+            let not_whisper = |why| Error::model(model, ModelProblem::NotWhisper { why });
             (Some(checkpoint.identity), Some(config.map_err(not_whisper)?))
         }
-        Err(Error::Model { why: ModelFault::Offline, .. }) => (None, Config::published(model)),
+        Err(Error::Model { why: ModelProblem::Offline, .. }) => (None, Config::published(model)),
         Err(error) => return Err(error),
     };
     let Some(config) = config else { return Ok(Estimate { identity, memory: None, windows: None }) };

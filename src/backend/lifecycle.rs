@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn event() -> impl Strategy<Value = Event> {
-        let why = Arc::new(Error::Closed { what: "x".into() });
+        let why = Arc::new(Error::BackendClosed { what: "x".into() });
         prop_oneof![
             Just(Event::Load),
             Just(Event::Loaded),
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_cause_until_the_next_load() {
-        let why = Arc::new(Error::Closed { what: "tiny".into() });
+        let why = Arc::new(Error::BackendClosed { what: "tiny".into() });
         for start in [State::Loading, State::Unloading] {
             let (failed, _) = start.step(Event::Failed(Arc::clone(&why)));
             let (failed, action) = failed.step(Event::Unload);
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn an_end_told_too_late_changes_nothing() {
         let (state, action) =
-            State::Failed(Arc::new(Error::Closed { what: "x".into() })).step(Event::Unloaded);
+            State::Failed(Arc::new(Error::BackendClosed { what: "x".into() })).step(Event::Unloaded);
         assert!(matches!(state, State::Failed(_)));
         assert_eq!(action, Action::Refuse);
     }

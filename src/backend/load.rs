@@ -9,7 +9,7 @@ use super::{Backend, Capacity, Slots, demo};
 use crate::decode::Tokenizer;
 use crate::device::Selected;
 use crate::device::memory::{self, Memory};
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 use crate::whisper::weights::Weights;
 use crate::whisper::{Config, random};
 
@@ -34,7 +34,7 @@ pub struct Room<'a> {
 pub fn load(checkpoint: &Checkpoint, device: &Selected, slots: Slots, room: Room<'_>) -> Result<Model> {
     let name = &checkpoint.name;
     let config = Config::from_json(&checkpoint.config()?);
-    let config = config.map_err(|why| Error::model(name, ModelFault::NotWhisper { why }))?;
+    let config = config.map_err(|why| Error::model(name, ModelProblem::NotWhisper { why }))?;
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
         .map_err(|fault| Error::model(name, fault))?;
     let tokenizer = Arc::new(tokenizer);
@@ -120,18 +120,20 @@ pub(super) fn free_memory(device: &Selected, budget: Option<u64>) -> Option<u64>
 }
 
 /// What a failure while building the network says about the checkpoint.
-fn fault(error: candle_core::Error, file: String) -> ModelFault {
+fn fault(error: candle_core::Error, file: String) -> ModelProblem {
     use candle_core::Error as E;
     match error {
         E::WithBacktrace { inner, .. } | E::Context { inner, .. } | E::WithPath { inner, .. } => {
             fault(*inner, file)
         }
-        E::CannotFindTensor { path } => ModelFault::NotWhisper { why: format!("it has no tensor `{path}`") },
-        E::UnexpectedShape { msg, expected, got } => {
-            ModelFault::NotWhisper { why: format!("{msg}: {got:?} where config.json says {expected:?}") }
+        E::CannotFindTensor { path } => {
+            ModelProblem::NotWhisper { why: format!("it has no tensor `{path}`") }
         }
-        E::SafeTensor(error) => ModelFault::Damaged { file, why: error.to_string() },
-        error => ModelFault::Unreadable { file, source: error.into() },
+        E::UnexpectedShape { msg, expected, got } => {
+            ModelProblem::NotWhisper { why: format!("{msg}: {got:?} where config.json says {expected:?}") }
+        }
+        E::SafeTensor(error) => ModelProblem::Damaged { file, why: error.to_string() },
+        error => ModelProblem::Unreadable { file, source: error.into() },
     }
 }
 

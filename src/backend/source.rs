@@ -8,13 +8,14 @@ use std::time::UNIX_EPOCH;
 use sha2::{Digest, Sha256};
 
 use crate::backend::checkpoint::{
-    CONFIG, Checkpoint, Files, GENERATION_CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, checked, hex, missing,
+    CONFIG, Checkpoint, Files, GENERATION_CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, checked, missing,
     shards, unreadable,
 };
 use crate::backend::demo::{self, DEMO};
 use crate::backend::hub::{self, Download, Hub};
 use crate::cancel::CancelToken;
-use crate::error::{Error, ModelFault, Result};
+use crate::digest::hex;
+use crate::error::{Error, ModelProblem, Result};
 
 /// Names that people use, and the hub repositories that hold them.
 const KNOWN: [(&str, &str); 19] = [
@@ -77,7 +78,7 @@ pub fn find(
     }
     if path.is_file() {
         let why = "it is a file; name the folder that holds it".to_owned();
-        return Err(Error::model(model, ModelFault::NotWhisper { why }));
+        return Err(Error::model(model, ModelProblem::NotWhisper { why }));
     }
     if is_repository(model) {
         return hub::checkpoint(model, model, revision, hub, cancel, on_progress);
@@ -92,7 +93,7 @@ fn unknown(model: &str) -> Error {
         nearest(model)
             .map_or_else(|| "no model has this name".to_owned(), |near| format!("did you mean {near}?"))
     };
-    Error::model(model, ModelFault::NotFound(Some(why)))
+    Error::model(model, ModelProblem::NotFound(Some(why)))
 }
 
 /// `owner/name`, in the letters that the hub allows.
@@ -152,7 +153,7 @@ fn other_weights(model: &str, folder: &Path) -> Option<Error> {
         .into_iter()
         .find(|file| folder.join(file).is_file())?;
     let why = format!("it has `{found}` but no `{WEIGHTS}`");
-    Some(Error::model(model, ModelFault::NotWhisper { why }))
+    Some(Error::model(model, ModelProblem::NotWhisper { why }))
 }
 
 /// Hashing gigabytes at every start would be felt, so sizes and times stand for the weights themselves.

@@ -1,7 +1,7 @@
 //! The exit codes: what each means and which error ends with which. Decided here alone.
 
 use crate::cancel::CancelReason;
-use crate::error::{Error, Lack};
+use crate::error::{Error, ScarceResource};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,17 +63,20 @@ impl From<&Error> for ExitCode {
         match error {
             Error::Usage { .. } => ExitCode::Usage,
             // Of the outputs of a held input nothing is wrong: another process makes them.
-            Error::Held { .. }
+            Error::InputLocked { .. }
             | Error::Input { .. }
             | Error::Compute { .. }
             | Error::Panicked { .. }
-            | Error::Closed { .. }
-            | Error::Close { .. } => ExitCode::SomeFailed,
+            | Error::BackendClosed { .. }
+            | Error::CloseFailed { .. } => ExitCode::SomeFailed,
             Error::Model { .. } => ExitCode::Model,
             Error::Device { .. } => ExitCode::Device,
-            Error::OutOfMemory { .. } | Error::Lacking { lack: Lack::Memory, .. } => ExitCode::Memory,
-            Error::Output { .. } | Error::Lacking { lack: Lack::Disk, .. } => ExitCode::Output,
-            Error::LimitMissed { .. } => ExitCode::Quality,
+            Error::OutOfMemory { .. }
+            | Error::InsufficientResources { resource: ScarceResource::Memory, .. } => ExitCode::Memory,
+            Error::Output { .. } | Error::InsufficientResources { resource: ScarceResource::Disk, .. } => {
+                ExitCode::Output
+            }
+            Error::QualityGate { .. } => ExitCode::Quality,
             // Whoever read the text has what they wanted.
             Error::Cancelled(CancelReason::OutputClosed) => ExitCode::Done,
             Error::Cancelled(CancelReason::Interrupt) => ExitCode::Interrupted,
@@ -92,24 +95,24 @@ impl From<ExitCode> for std::process::ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{InputFault, ModelFault};
+    use crate::error::{InputProblem, ModelProblem};
 
     #[test]
     fn errors_end_with_the_documented_codes() {
         let failed = || std::io::Error::other("no");
         let cases = [
             (Error::usage("a", "b"), 2),
-            (Error::input("a", InputFault::Empty), 1),
-            (Error::model("a", ModelFault::Offline), 3),
+            (Error::input("a", InputProblem::Empty), 1),
+            (Error::model("a", ModelProblem::Offline), 3),
             (Error::Device { device: "cuda".into(), why: "absent".into(), hint: None }, 4),
             (Error::OutOfMemory { during: "loading", source: failed().into() }, 5),
             (Error::Output { path: "a".into(), source: failed() }, 6),
-            (Error::LimitMissed { limit: "a".into(), why: "b".into() }, 7),
+            (Error::QualityGate { gate: "a".into(), why: "b".into() }, 7),
             (Error::compute("encoding", failed()), 1),
-            (Error::Closed { what: "tiny".into() }, 1),
-            (Error::Close { what: "tiny".into(), source: failed().into() }, 1),
-            (Error::Shared(Error::model("a", ModelFault::Offline).into()), 3),
-            (Error::Held { input: "a".into(), journal: "b".into() }, 1),
+            (Error::BackendClosed { what: "tiny".into() }, 1),
+            (Error::CloseFailed { what: "tiny".into(), source: failed().into() }, 1),
+            (Error::Shared(Error::model("a", ModelProblem::Offline).into()), 3),
+            (Error::InputLocked { input: "a".into(), journal: "b".into() }, 1),
             (Error::Cancelled(CancelReason::OutputClosed), 0),
             (Error::Cancelled(CancelReason::Interrupt), 130),
             (Error::Cancelled(CancelReason::Terminate), 143),

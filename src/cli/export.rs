@@ -69,7 +69,7 @@ pub fn check(args: &ExportArgs, printer: Printer) -> Result<()> {
         (Some(error), _) => Err(error),
         (None, Some(least)) if low > 0 => {
             let why = format!("missed by {low} of {} files", args.inputs.len());
-            Err(Error::LimitMissed { limit: format!("`--min-score {least}`"), why })
+            Err(Error::QualityGate { gate: format!("`--min-score {least}`"), why })
         }
         _ => Ok(()),
     }

@@ -39,9 +39,9 @@ use self::log::{Level, LogFormat};
 use self::printer::Printer;
 use self::progress::Mode;
 use self::screen::Screen;
-use crate::audio::panics_are_caught;
+use crate::audio::is_catching_codec_panics;
 use crate::cancel::CancelToken;
-use crate::error::{Error, panic_text};
+use crate::error::{Error, panic_message};
 use crate::job;
 use crate::job::report::RunInfo;
 
@@ -49,11 +49,11 @@ use crate::job::report::RunInfo;
 pub fn start() -> Result<(Args, Interrupt), ExitCode> {
     std::panic::set_hook(Box::new(|panic| {
         // What the reader of a damaged file catches counts as damage.
-        if panics_are_caught() {
+        if is_catching_codec_panics() {
             return;
         }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        printer::bug(panic_text(panic.payload()), &place);
+        printer::bug(panic_message(panic.payload()), &place);
     }));
     let args = Args::read().map_err(|refusal| {
         let printer =

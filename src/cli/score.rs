@@ -245,8 +245,8 @@ fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Resu
         write_file(path, score::junit(&outcomes, &verdicts).as_bytes())?;
     }
     let missed = verdicts.iter().filter(|verdict| !verdict.is_met());
-    errors.extend(missed.map(|verdict: &Verdict| Error::LimitMissed {
-        limit: format!("`{}`", verdict.limit()),
+    errors.extend(missed.map(|verdict: &Verdict| Error::QualityGate {
+        gate: format!("`{}`", verdict.limit()),
         why: verdict.finding(),
     }));
     Ok(errors)

@@ -13,7 +13,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::language::Language;
 use super::options::Task;
-use crate::error::ModelFault;
+use crate::error::ModelProblem;
 
 /// Where the vocabulary comes from, for messages.
 const FILE: &str = "tokenizer.json";
@@ -50,7 +50,7 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads a Hugging Face `tokenizer.json` for a model with `n_vocab` outputs.
-    pub fn from_json(json: &[u8], n_vocab: usize) -> Result<Self, ModelFault> {
+    pub fn from_json(json: &[u8], n_vocab: usize) -> Result<Self, ModelProblem> {
         let file: File = serde_json::from_slice(json).map_err(damaged)?;
         let added = file.added_tokens.into_iter().map(AddedToken::named).collect();
         let special = find_special(&added, n_vocab)?;
@@ -167,12 +167,12 @@ impl fmt::Debug for Tokenizer {
     }
 }
 
-fn damaged(why: impl ToString) -> ModelFault {
-    ModelFault::Damaged { file: FILE.into(), why: why.to_string() }
+fn damaged(why: impl ToString) -> ModelProblem {
+    ModelProblem::Damaged { file: FILE.into(), why: why.to_string() }
 }
 
-fn not_whisper(why: impl Into<String>) -> ModelFault {
-    ModelFault::NotWhisper { why: why.into() }
+fn not_whisper(why: impl Into<String>) -> ModelProblem {
+    ModelProblem::NotWhisper { why: why.into() }
 }
 
 /// What is read of the file. The rest of it is the same in all Whisper vocabularies, or concerns texts that
@@ -236,7 +236,7 @@ impl Model {
     }
 }
 
-fn find_special(added: &HashMap<String, u32>, n_vocab: usize) -> Result<SpecialTokens, ModelFault> {
+fn find_special(added: &HashMap<String, u32>, n_vocab: usize) -> Result<SpecialTokens, ModelProblem> {
     let find = |name: &str| {
         added.get(name).copied().ok_or_else(|| not_whisper(format!("its tokenizer lacks `{name}`")))
     };

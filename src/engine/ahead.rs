@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::worker::{Worker, fail, not_short};
 use crate::backend::{AheadInput, Chosen};
-use crate::error::{Error, Result, caught};
+use crate::error::{Error, Result, catch_panic};
 use crate::probe;
 
 /// What is asked for.
@@ -57,7 +57,7 @@ impl Worker {
             counts.push(inputs.len() - before);
         }
         let (backend, cancel, chosen) = (&mut *self.backend, &self.signals.cancel, &mut self.chosen);
-        caught("decoding", || {
+        catch_panic("decoding", || {
             probe::reached("step", cancel);
             match how {
                 How::Choosing { .. } => backend.go_ahead(&inputs, chosen),
@@ -83,7 +83,7 @@ impl Worker {
             rest = others;
             let Some(desk) = &mut self.desks[slot] else { continue };
             let (seats, backend) = (&mut self.seats, &mut *self.backend);
-            let outcome = caught("decoding", || {
+            let outcome = catch_panic("decoding", || {
                 let taken = desk.take_chosen(own)?;
                 let (begun, falls_back) = desk.settle(seats, backend)?;
                 Ok((taken + begun, falls_back))

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::worker::{Worker, fail, not_short};
-use crate::error::{Error, Result, caught};
+use crate::error::{Error, Result, catch_panic};
 use crate::probe;
 
 impl Worker {
@@ -39,7 +39,7 @@ impl Worker {
         let desks = slots.iter().filter_map(|&slot| self.desks[slot].as_ref());
         let inputs: Vec<_> = desks.filter_map(|desk| desk.alignment(&self.model)).collect();
         let (backend, found, cancel) = (&mut *self.backend, &mut self.alignments, &self.signals.cancel);
-        caught("timing words", || {
+        catch_panic("timing words", || {
             probe::reached("align", cancel);
             backend.align(&inputs, found)
         })?;
@@ -52,7 +52,7 @@ impl Worker {
     fn hand_out(&mut self, slots: &[usize]) {
         for (&slot, alignment) in slots.iter().zip(std::mem::take(&mut self.alignments)) {
             let Some(desk) = &mut self.desks[slot] else { continue };
-            if let Err(error) = caught("timing words", || desk.take_words(&alignment)) {
+            if let Err(error) = catch_panic("timing words", || desk.take_words(&alignment)) {
                 fail(&mut self.desks[slot], &mut self.seats, error);
             }
         }

@@ -9,7 +9,7 @@ use super::desk::{Desk, Window};
 use super::worker::{Worker, fail, not_short};
 use crate::backend::{Backend, WindowInput};
 use crate::cancel::CancelToken;
-use crate::error::{Result, caught};
+use crate::error::{Result, catch_panic};
 use crate::probe;
 
 /// A window that the backend was given, and who waits for it.
@@ -64,7 +64,7 @@ impl Worker {
             return Ok(true);
         }
         let backend = &mut *self.backend;
-        let outcome = not_short(caught("encoding", || backend.has_encoded(waits)))?;
+        let outcome = not_short(catch_panic("encoding", || backend.has_encoded(waits)))?;
         if matches!(outcome, Ok(false)) {
             return Ok(false);
         }
@@ -96,7 +96,7 @@ impl Worker {
         let mut ready = Vec::with_capacity(group.len());
         for (&(slot, window), mel) in group.iter().zip(&mut self.mels) {
             let Some(desk) = &mut self.desks[slot] else { continue };
-            match caught("reading the mel spectrogram", || desk.mel(window, mel)) {
+            match catch_panic("reading the mel spectrogram", || desk.mel(window, mel)) {
                 Ok(()) => ready.push((slot, window, &*mel)),
                 Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
             }
@@ -121,9 +121,9 @@ impl Worker {
     fn encode_alone(&mut self, slot: usize, window: Window) -> Result<()> {
         let Some(desk) = &mut self.desks[slot] else { return Ok(()) };
         let (backend, cancel, mut mel) = (&mut *self.backend, &self.signals.cancel, Vec::new());
-        let heard = caught("reading the mel spectrogram", || desk.mel(window, &mut mel));
+        let heard = catch_panic("reading the mel spectrogram", || desk.mel(window, &mut mel));
         let heard = heard.and_then(|()| encode(backend, &[WindowInput { slot, mel: &mel }], cancel));
-        let heard = heard.and_then(|()| caught("encoding", || backend.has_encoded(true)).map(drop));
+        let heard = heard.and_then(|()| catch_panic("encoding", || backend.has_encoded(true)).map(drop));
         match not_short(heard)? {
             Ok(()) => desk.has_heard(window),
             Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),
@@ -137,7 +137,7 @@ fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>], cancel: &Cancel
     if inputs.is_empty() {
         return Ok(());
     }
-    caught("encoding", || {
+    catch_panic("encoding", || {
         probe::reached("encode", cancel);
         backend.encode(inputs)
     })

@@ -31,7 +31,7 @@ use crate::backend::{Backend, Capacity};
 use crate::cancel::CancelToken;
 use crate::decode::{DecodeOptions, DecodedChunk, Language, Rejected, Segment, Stretch, Tokenizer};
 use crate::device::memory::{Memory, Released};
-use crate::error::{Error, Result, caught};
+use crate::error::{Error, Result, catch_panic};
 use crate::mel::Features;
 
 pub use language::LanguageGuess;
@@ -149,7 +149,7 @@ impl Engine {
         let thread = std::thread::Builder::new()
             .name("engine".into())
             .spawn(move || {
-                let outcome = caught("decoding", || worker.run(&tasks));
+                let outcome = catch_panic("decoding", || worker.run(&tasks));
                 is_over.store(true, Ordering::Relaxed);
                 // There is room, and if nobody listens nobody needs to know.
                 let _ = tell_end.try_send(outcome);

@@ -15,7 +15,7 @@ use super::{ReleasePolicy, Stats, Task};
 use crate::backend::{Backend, Chosen, RowInput};
 use crate::cancel::CancelToken;
 use crate::decode::{Alignment, Tokenizer};
-use crate::error::{Error, Result, caught};
+use crate::error::{Error, Result, catch_panic};
 use crate::probe;
 
 /// What others tell the thread and read of it.
@@ -210,7 +210,7 @@ impl Worker {
         self.stats.steps += 1;
         self.stats.rows += rows.len() as u64;
         let (backend, cancel) = (&mut *self.backend, &self.signals.cancel);
-        caught("decoding", || {
+        catch_panic("decoding", || {
             probe::reached("step", cancel);
             backend.decode(&rows, logits)
         })?;
@@ -235,7 +235,7 @@ impl Worker {
             rest = others;
             let Some(desk) = &mut self.desks[slot] else { continue };
             let (model, seats, backend) = (&self.model, &mut self.seats, &mut *self.backend);
-            let outcome = caught("decoding", || {
+            let outcome = catch_panic("decoding", || {
                 let accepted = desk.accept(own, model)?;
                 let (begun, falls_back) = desk.settle(seats, backend)?;
                 Ok((accepted + begun, falls_back))

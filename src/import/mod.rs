@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputProblem, Result};
 
 /// What one file says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -112,14 +112,14 @@ impl Imported {
 /// Reads a file whose name says what it is.
 pub fn read(path: &Path) -> Result<Imported> {
     let fault = |why| Error::input(path.display().to_string(), why);
-    let kind = Kind::of(path).ok_or_else(|| fault(InputFault::UnknownTranscript))?;
+    let kind = Kind::of(path).ok_or_else(|| fault(InputProblem::UnknownTranscriptFormat))?;
     let bytes = fs::read(path).map_err(|error| {
         fault(match error.kind() {
-            io::ErrorKind::IsADirectory => InputFault::Folder,
-            _ => InputFault::Unreadable(error),
+            io::ErrorKind::IsADirectory => InputProblem::Directory,
+            _ => InputProblem::Unreadable(error),
         })
     })?;
-    parse(kind, &bytes).map_err(|Fault { line, why }| fault(InputFault::NotTranscript { line, why }))
+    parse(kind, &bytes).map_err(|Fault { line, why }| fault(InputProblem::MalformedTranscript { line, why }))
 }
 
 /// Any bytes are read or refused.

@@ -10,7 +10,7 @@ use super::output;
 use super::plan::{Item, Plan, PlanOptions, Source, plan_files};
 use super::{Event, Summary};
 use crate::cancel::CancelToken;
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputProblem, Result};
 use crate::export::{Cue, CueQuality, Format, Shape, quality};
 use crate::import::{self, Fault, Kind};
 use crate::transcript::Transcript;
@@ -70,7 +70,7 @@ fn convert_one(
     let (mut transcript, is_timed) = read(item)?;
     let lacks = |what, needed_by: &str| {
         let needed_by = needed_by.to_owned();
-        Err(Error::input(item.name(), InputFault::Lacks { what, needed_by }))
+        Err(Error::input(item.name(), InputProblem::MissingData { what, needed_by }))
     };
     let timed_format = item.outputs.iter().find(|(format, _)| *format != Format::Txt);
     if let Some((format, _)) = timed_format.filter(|_| !is_timed) {
@@ -107,7 +107,7 @@ fn read(item: &Item) -> Result<(Transcript, bool)> {
             io::stdin()
                 .lock()
                 .read_to_end(&mut bytes)
-                .map_err(|error| fault(InputFault::Unreadable(error)))?;
+                .map_err(|error| fault(InputProblem::Unreadable(error)))?;
             bytes
         }
         // Why it cannot be read is told below.
@@ -120,7 +120,7 @@ fn read(item: &Item) -> Result<(Transcript, bool)> {
     let imported = match &item.source {
         Source::File(path) => import::read(path)?,
         Source::Stdin => import::parse(Kind::Json, &json)
-            .map_err(|Fault { line, why }| fault(InputFault::NotTranscript { line, why }))?,
+            .map_err(|Fault { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
     };
     let is_timed = imported.is_timed();
     Ok((adopt::transcript(name, imported), is_timed))

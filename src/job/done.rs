@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::work::{Content, Work};
+use crate::digest::{hex, sha256_hex};
 use crate::export::{Format, JsonStyle, Shape};
 
 /// In every folder with outputs.
@@ -100,13 +100,9 @@ pub fn modified(path: &Path) -> Option<u64> {
     time.duration_since(UNIX_EPOCH).ok().map(|time| time.as_nanos() as u64)
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Short: they are compared with those of one folder alone.
 fn short(text: &str) -> String {
-    digest(text.as_bytes())[..16].to_owned()
+    sha256_hex(text.as_bytes())[..16].to_owned()
 }
 
 /// A digest of all that decides how a transcript looks in this format.
@@ -123,13 +119,8 @@ fn look(format: Format, shape: &Shape) -> String {
 
 /// A name as a text, another one for every other name.
 fn key(name: &OsStr) -> String {
-    name.to_str().map_or_else(
-        || {
-            let hex: String = name.as_encoded_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{}/{hex}", name.to_string_lossy())
-        },
-        str::to_owned,
-    )
+    name.to_str()
+        .map_or_else(|| format!("{}/{}", name.to_string_lossy(), hex(name.as_encoded_bytes())), str::to_owned)
 }
 
 /// Notes what is about to be written. What goes wrong costs only the knowledge.
@@ -149,7 +140,7 @@ pub fn note(origin: &Origin, model: &str, shape: &Shape, outputs: &[(Format, &Pa
         folders.entry(folder).or_default().push(Output {
             name: key(name),
             bytes: content.len() as u64,
-            sha256: digest(content),
+            sha256: sha256_hex(content),
             look: look(*format, shape),
         });
     }
@@ -207,7 +198,7 @@ impl Records {
             return State::Foreign("nothing tells how it was made");
         };
         let content = fs::read(path).unwrap_or_default();
-        let found = digest(&content);
+        let found = sha256_hex(&content);
         let same = records.iter().rev().filter(|(_, o)| o.bytes == content.len() as u64 && o.sha256 == found);
         let mut changes = Vec::new();
         for (mark, output) in same {

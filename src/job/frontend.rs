@@ -17,7 +17,7 @@ use crate::cancel::CancelToken;
 use crate::chunk::{Account, Clip, Selection};
 use crate::decode::Stretch;
 use crate::engine::{Ear, LanguageGuess, Recording, Task, Team};
-use crate::error::{Error, InputFault, Result, caught};
+use crate::error::{Error, InputProblem, Result, catch_panic};
 use crate::mel::{ChunkMaker, Division, Ears, Extent, MelChunk, MelMeter};
 use crate::probe;
 use crate::time::{HOP, seconds_of_samples};
@@ -98,7 +98,7 @@ impl Reading {
 impl FrontEnd {
     /// Reads to the end, or until the recording is given up.
     pub fn run(self, tell: impl Fn(Told)) -> Result<Reading> {
-        caught("reading the audio", || self.read(&tell))
+        catch_panic("reading the audio", || self.read(&tell))
     }
 
     fn read(&self, tell: &dyn Fn(Told)) -> Result<Reading> {
@@ -136,7 +136,7 @@ impl FrontEnd {
         let (samples, account) = maker.finish(&mut chunks);
         if is_whole && measured.is_some_and(|extent| samples < extent.samples) {
             let why = io::Error::other("it became shorter while it was read");
-            return Err(Error::input(audio.name(), InputFault::Unreadable(why)));
+            return Err(Error::input(audio.name(), InputProblem::Unreadable(why)));
         }
         self.prick(&mut ears, true);
         made += chunks.len();
@@ -188,20 +188,20 @@ impl FrontEnd {
         };
         let input = || path.display().to_string();
         let modified = done::modified(path);
-        let content = Content::of(path).map_err(|e| Error::input(input(), InputFault::Unreadable(e)))?;
+        let content = Content::of(path).map_err(|e| Error::input(input(), InputProblem::Unreadable(e)))?;
         let work = Work { basis: Basis::clone(&self.keeping.basis), input: content };
         tell(Told::Origin(Box::new(Origin::new(work.clone(), modified))));
         match Journal::open(journal, &work, self.keeping.resume) {
             // Whoever held it has made them since.
             Ok(_) if self.keeping.before.iter().any(|(path, time)| changed(path) != *time) => {
-                Err(Error::Held { input: input(), journal: journal.clone() })
+                Err(Error::InputLocked { input: input(), journal: journal.clone() })
             }
             Ok(mut opened) => {
                 let kept = std::mem::take(&mut opened.kept);
                 tell(Told::Journal(Ok(Box::new(opened))));
                 Ok(kept)
             }
-            Err(Refusal::Held) => Err(Error::Held { input: input(), journal: journal.clone() }),
+            Err(Refusal::Held) => Err(Error::InputLocked { input: input(), journal: journal.clone() }),
             Err(Refusal::Fault(error)) => {
                 tell(Told::Journal(Err(error)));
                 Ok(Kept::default())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::plan::{Item, Source};
 use crate::device::Selected;
 use crate::device::memory::{Memory, free_disk, swap};
-use crate::error::{Error, InputFault, Lack};
+use crate::error::{Error, InputProblem, ScarceResource};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ impl Guard {
         let wait = self.wait.get_or_insert(Wait { since: now, next: now, pause: FIRST_PAUSE });
         if now.saturating_duration_since(wait.since) >= self.options.timeout {
             self.wait = None;
-            return Verdict::Refuse(Error::Lacking { input: item.name(), lack, why });
+            return Verdict::Refuse(Error::InsufficientResources { input: item.name(), resource: lack, why });
         }
         let left = (wait.since + self.options.timeout).saturating_duration_since(now);
         wait.next = now + wait.pause.min(left);
@@ -90,28 +90,31 @@ impl Guard {
             return None;
         };
         let bytes = path.metadata().ok()?.len();
-        (bytes > limit).then(|| Error::input(item.name(), InputFault::TooLarge { bytes, limit }))
+        (bytes > limit).then(|| Error::input(item.name(), InputProblem::TooLarge { bytes, limit }))
     }
 
-    fn lack(&self, item: &Item) -> Option<(Lack, String)> {
+    fn lack(&self, item: &Item) -> Option<(ScarceResource, String)> {
         if let Ok(Memory { host, device, .. }) = Memory::measure(&self.device.device) {
             // Where nothing is known of the memory, nothing is lacking.
             if host.total > 0 && host.free < self.options.memory {
                 let swap = swap();
                 let swap = format!("{} of swap are free", megabytes(swap.free));
                 let why = short("memory", host.free, self.options.memory);
-                return Some((Lack::Memory, format!("{why}, {swap}")));
+                return Some((ScarceResource::Memory, format!("{why}, {swap}")));
             }
             let device = device.filter(|usage| usage.free < self.options.device_memory);
             if let Some(usage) = device {
                 let what = format!("memory on {}", self.device.name);
-                return Some((Lack::Memory, short(&what, usage.free, self.options.device_memory)));
+                return Some((ScarceResource::Memory, short(&what, usage.free, self.options.device_memory)));
             }
         }
         let folder = item.outputs.first()?.1.parent()?;
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let free = free_disk(folder).filter(|free| *free < self.options.disk)?;
-        Some((Lack::Disk, short(&format!("disk at `{}`", folder.display()), free, self.options.disk)))
+        Some((
+            ScarceResource::Disk,
+            short(&format!("disk at `{}`", folder.display()), free, self.options.disk),
+        ))
     }
 }
 
@@ -150,8 +153,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let item = item(&folder.path().join("talk.wav"));
         for (lack, change) in [
-            (Lack::Memory, (|options: &mut GuardOptions| options.memory = u64::MAX) as fn(&mut GuardOptions)),
-            (Lack::Disk, |options| options.disk = u64::MAX),
+            (
+                ScarceResource::Memory,
+                (|options: &mut GuardOptions| options.memory = u64::MAX) as fn(&mut GuardOptions),
+            ),
+            (ScarceResource::Disk, |options| options.disk = u64::MAX),
         ] {
             let mut guard = guard(change);
             let start = Instant::now();
@@ -166,7 +172,9 @@ mod tests {
                 assert!(guard.is_due(now));
                 match guard.judge(&item, now) {
                     Verdict::Wait(why) => assert!(why.is_none()),
-                    Verdict::Refuse(Error::Lacking { lack: found, .. }) => break assert_eq!(found, lack),
+                    Verdict::Refuse(Error::InsufficientResources { resource: found, .. }) => {
+                        break assert_eq!(found, lack);
+                    }
                     verdict => panic!("{verdict:?}"),
                 }
             }

@@ -283,14 +283,14 @@ pub enum Event<'a> {
 fn concerns_all(error: &Error) -> bool {
     match error {
         Error::Input { .. }
-        | Error::LimitMissed { .. }
-        | Error::Held { .. }
-        | Error::Lacking { .. }
+        | Error::QualityGate { .. }
+        | Error::InputLocked { .. }
+        | Error::InsufficientResources { .. }
         | Error::Output { .. }
         | Error::Compute { .. }
         | Error::Panicked { .. }
-        | Error::Closed { .. }
-        | Error::Close { .. } => false,
+        | Error::BackendClosed { .. }
+        | Error::CloseFailed { .. } => false,
         Error::Usage { .. }
         | Error::Model { .. }
         | Error::Device { .. }

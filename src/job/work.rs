@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Job, Settings};
+use crate::digest::hex;
 use crate::transcript::ModelIdentity;
 
 /// Of the shape of journals: one more whenever it changes.
@@ -126,7 +127,7 @@ impl Content {
             (&file).take(PIECE).read_to_end(&mut buffer)?;
             digest.update(&buffer);
         }
-        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&digest.finalize());
         let modified = match bytes > PIECE * PIECES {
             true => metadata.modified()?.duration_since(UNIX_EPOCH).ok().map(|time| time.as_nanos() as u64),
             false => None,

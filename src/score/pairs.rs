@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputProblem, Result};
 use crate::import::Kind;
 
 /// A truth, and what is to be compared with it.
@@ -36,7 +36,7 @@ pub fn pairs(reference: &Path, hypothesis: &Path) -> Result<Vec<Pair>> {
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Error {
-    Error::input(path.display().to_string(), InputFault::Unreadable(error))
+    Error::input(path.display().to_string(), InputProblem::Unreadable(error))
 }
 
 fn is_folder(path: &Path) -> Result<bool> {

@@ -9,7 +9,7 @@ use std::sync::Once;
 
 use proptest::prelude::*;
 use transcribe::audio::{AudioInput, AudioOptions, Damage};
-use transcribe::error::{Error, InputFault};
+use transcribe::error::{Error, InputProblem};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/audio")
@@ -20,9 +20,9 @@ fn expected() -> BTreeMap<String, usize> {
     serde_json::from_str(&fs::read_to_string(folder().join("expected.json")).unwrap()).unwrap()
 }
 
-type Outcome = Result<(Vec<f32>, Damage), InputFault>;
+type Outcome = Result<(Vec<f32>, Damage), InputProblem>;
 
-fn fault(error: Error) -> InputFault {
+fn fault(error: Error) -> InputProblem {
     match error {
         Error::Input { why, .. } => why,
         other => panic!("not the input's fault: {other}"),
@@ -160,7 +160,7 @@ fn tracks_and_channels_can_be_chosen() {
         assert!(likeness(&second, &german, 0) > 0.9, "{name}");
         assert!(matches!(
             read_file(name, &track(2)),
-            Err(InputFault::NoSuchTrack { asked: 2, available: 2 })
+            Err(InputProblem::NoSuchTrack { asked: 2, available: 2 })
         ));
     }
     for name in
@@ -173,7 +173,7 @@ fn tracks_and_channels_can_be_chosen() {
         }
         assert!(matches!(
             read_file(name, &channel(9)),
-            Err(InputFault::NoSuchChannel { asked: 9, available: 2 | 6 })
+            Err(InputProblem::NoSuchChannel { asked: 9, available: 2 | 6 })
         ));
     }
 }
@@ -207,22 +207,22 @@ fn a_stream_is_read_like_the_file() {
         assert_eq!(first, from_file, "{name}");
         assert_eq!(second, from_file, "{name}");
     }
-    assert!(matches!(AudioInput::reader("-", std::io::empty()).map_err(fault), Err(InputFault::Empty)));
+    assert!(matches!(AudioInput::reader("-", std::io::empty()).map_err(fault), Err(InputProblem::Empty)));
 }
 
 #[test]
 fn what_is_no_recording_says_why() {
     let refused = |name: &str| read_file(name, &AudioOptions::default()).unwrap_err();
-    assert!(matches!(refused("nowhere.wav"), InputFault::Unreadable(_)));
-    assert!(matches!(refused("damaged"), InputFault::Folder));
-    assert!(matches!(refused("damaged/empty.wav"), InputFault::Empty));
+    assert!(matches!(refused("nowhere.wav"), InputProblem::Unreadable(_)));
+    assert!(matches!(refused("damaged"), InputProblem::Directory));
+    assert!(matches!(refused("damaged/empty.wav"), InputProblem::Empty));
     for name in ["text.mp3", "zeros.wav", "garbage.flac", "headless.m4a"] {
         let why = refused(&format!("damaged/{name}"));
-        assert!(matches!(why, InputFault::NotAudio), "{name}: {why}");
+        assert!(matches!(why, InputProblem::NotAudio), "{name}: {why}");
     }
     for name in ["silent-film.mp4", "silent-film.webm"] {
         let why = refused(&format!("damaged/{name}"));
-        assert!(matches!(why, InputFault::NoAudioTrack), "{name}: {why}");
+        assert!(matches!(why, InputProblem::NoAudioTrack), "{name}: {why}");
     }
     let undecodable = [
         "no-channels.wav",
@@ -234,7 +234,7 @@ fn what_is_no_recording_says_why() {
     ];
     for name in undecodable {
         let why = refused(&format!("damaged/{name}"));
-        assert!(matches!(why, InputFault::Undecodable(_)), "{name}: {why}");
+        assert!(matches!(why, InputProblem::Undecodable(_)), "{name}: {why}");
     }
     assert_eq!(read_file("damaged/zero-length.wav", &AudioOptions::default()).unwrap(), Default::default());
 }
@@ -418,7 +418,7 @@ fn hush() {
     ONCE.call_once(|| {
         let tell = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !transcribe::audio::panics_are_caught() {
+            if !transcribe::audio::is_catching_codec_panics() {
                 tell(panic);
             }
         }));

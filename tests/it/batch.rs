@@ -50,8 +50,8 @@ const BAD: [(&str, &str); 9] = [
     ("audio/damaged/no-channels.wav", ""),
     ("audio/damaged/silent-film.mp4", "has no audio track"),
     ("audio/damaged/header-only.wav", ""),
-    ("audio/damaged/text.mp3", "not an audio or video file of a known kind"),
-    ("audio/damaged/headless-vorbis.ogg", "none of its audio can be decoded"),
+    ("audio/damaged/text.mp3", "not an audio or video file in a supported format"),
+    ("audio/damaged/headless-vorbis.ogg", "no audio can be decoded"),
 ];
 
 const ODD: [&str; 4] = [

@@ -120,20 +120,18 @@ fn a_bad_file_does_not_keep_the_others_from_being_done() {
     std::fs::write(at("notes.mp3"), "these are only words\n".repeat(100)).unwrap();
     let mut program = demo();
     program.args([at("empty.mp3"), at("notes.mp3"), talk]).args(["--export", "txt"]);
-    program.assert().code(1).stdout(is_empty()).stderr(
-        contains("empty.mp3`: is empty\nhint: ").and(contains(
-            "notes.mp3`: not an audio or video file of a known kind\nhint: known are wav, mp3",
-        )),
-    );
+    program.assert().code(1).stdout(is_empty()).stderr(contains("empty.mp3`: is empty\nhint: ").and(
+        contains("notes.mp3`: not an audio or video file in a supported format\nhint: supported: wav, mp3"),
+    ));
     assert!(!read(&at("talk.txt")).is_empty());
     assert!(!at("empty.txt").exists() && !at("notes.txt").exists());
 }
 
 #[test]
 fn tracks_and_channels_that_are_not_there_are_named() {
-    let track = contains("has no audio track 3; it has 1\nhint: tracks count from 0");
+    let track = contains("has no audio track 3; it has 1\nhint: `--audio-track` counts from 0");
     demo().arg(speech()).args(["--audio-track", "3"]).assert().code(1).stderr(track);
-    let channel = contains("has no channel 7; it has 1\nhint: channels count from 0");
+    let channel = contains("has no channel 7; it has 1\nhint: `--channel` counts from 0");
     demo().arg(speech()).args(["--channel", "7"]).assert().code(1).stderr(channel);
 }
 

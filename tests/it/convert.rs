@@ -172,9 +172,9 @@ fn a_bad_file_does_not_keep_the_others_from_being_done() {
     program.assert().code(1).stderr(
         contains("bad.json`: line 1: ")
             .and(contains(
-                "song.mp3`: not a transcript of a known kind\nhint: known are files that end in json",
+                "song.mp3`: not a transcript in a supported format\nhint: supported: files ending in json",
             ))
-            .and(contains("plain.txt`: has no times, and `vtt` needs them\nhint: ")),
+            .and(contains("plain.txt`: has no times, which `vtt` requires\nhint: ")),
     );
     assert!(read(at("talk.vtt")).starts_with("WEBVTT\n\n00:00.540 --> "));
     assert!(!at("bad.vtt").exists());
@@ -187,7 +187,7 @@ fn what_needs_words_says_so() {
     fs::write(&plain, "1\n00:00:01,000 --> 00:00:03,000\nsome words here\n").unwrap();
     let mut program = export();
     program.arg(&plain).args(["--export", "vtt", "--highlight-words"]);
-    let said = "plain.srt`: has no word times, and `--highlight-words` needs them\nhint: ";
+    let said = "plain.srt`: has no word times, which `--highlight-words` requires\nhint: ";
     program.assert().code(1).stderr(contains(said));
     let mut program = export();
     program.arg(&plain).args(["--export", "vtt", "--highlight-words", "--subtitles", "readable"]);

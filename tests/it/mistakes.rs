@@ -82,7 +82,7 @@ fn a_file_that_is_not_there() {
         "tlak.flac --model demo",
         2,
         "error: `tlak.flac`: there is no such file\n\
-         hint: check the path; quote it if it has blanks",
+         hint: check the path; quote it if it contains spaces",
     );
 }
 
@@ -115,7 +115,7 @@ fn a_device_that_is_not_here_or_is_none() {
             "talk.flac --model demo --device cuda",
             4,
             "error: device `cuda:0`: this program was compiled for cpu only\n\
-             hint: `--device cpu` works everywhere; `transcribe doctor` tells what is here",
+             hint: `--device cpu` works everywhere; `transcribe doctor` lists the available devices",
         );
     }
     says(
@@ -202,8 +202,8 @@ fn no_model_and_no_network_to_get_it() {
     says(
         "talk.flac --model tiny --offline",
         3,
-        "error: model `tiny`: not in the cache, and `--offline` forbids to download it\n\
-         hint: run once without `--offline`, name a folder with the checkpoint, or try `--model demo`, which is built in",
+        "error: model `tiny`: not in the cache, and `--offline` forbids downloading it\n\
+         hint: run once without `--offline`, pass a folder with the checkpoint, or try `--model demo`, which is built in",
     );
 }
 

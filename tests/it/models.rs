@@ -217,7 +217,7 @@ fn nothing_is_deleted_unasked() {
     let locks = person.home.path().join("hub/.locks/models--openai--whisper-tiny");
     let lock = std::fs::File::open(locks.join(&crate::program::names(&locks)[0])).unwrap();
     lock.lock().unwrap();
-    person.models(&["remove", "tiny", "--yes"]).code(3).stderr(contains("another process is at it"));
+    person.models(&["remove", "tiny", "--yes"]).code(3).stderr(contains("locked by another process"));
     drop(lock);
     person.models(&["verify"]).code(0);
 }

@@ -426,7 +426,7 @@ fn two_processes_do_not_make_the_same_outputs() {
     let ended = run(place.command());
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.said.contains("long_en.flac`: another process is transcribing it"), "{}", ended.said);
-    assert!(ended.said.contains("hint: let it finish"), "{}", ended.said);
+    assert!(ended.said.contains("hint: wait for it to finish"), "{}", ended.said);
     // The other one is done all the same, and nothing of the first was touched.
     assert!(place.out().join("short_es.srt").is_file());
     assert!(!place.out().join("long_en.srt").exists() && place.journal().is_file());

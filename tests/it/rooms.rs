@@ -11,6 +11,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("lib", &[]),
     ("cancel", &[]),
+    ("digest", &[]),
     ("error", &[]),
     ("probe", &[]),
     ("time", &[]),
@@ -46,7 +47,7 @@ const ANY_BUT_CLI: [&str; 13] = [
     "whisper",
 ];
 
-const COMMON: [&str; 4] = ["cancel", "error", "probe", "time"];
+const COMMON: [&str; 5] = ["cancel", "digest", "error", "probe", "time"];
 
 /// Exceptions to [`COMMON`]: the loop asks whether to stop, the network does not.
 const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel")];

@@ -172,7 +172,7 @@ fn what_cannot_be_read_is_told_with_its_line() {
         .code(1)
         .stderr(contains("none.txt`: cannot be read").and(contains("check the path")));
     let audio = fixture("long/short_en.flac");
-    score().args([&a, &audio]).assert().code(1).stderr(contains("not a transcript of a known kind"));
+    score().args([&a, &audio]).assert().code(1).stderr(contains("not a transcript in a supported format"));
     score().arg(&a).assert().code(2).stderr(contains("HYPOTHESIS"));
     let both = score().args([&a, &a]).args(["--normaliser", "english", "--split-letters"]).assert().code(2);
     both.stdout(is_empty()).stderr(starts_with("error: ").and(contains("only the basic normaliser")));

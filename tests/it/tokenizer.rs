@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use transcribe::decode::{Language, Task, Tokenizer};
-use transcribe::error::ModelFault;
+use transcribe::error::ModelProblem;
 
 fn read(path: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -21,7 +21,7 @@ fn demo_json() -> Value {
     serde_json::from_slice(&read("models/demo/tokenizer.json")).unwrap()
 }
 
-fn load(json: &Value, n_vocab: usize) -> Result<Tokenizer, ModelFault> {
+fn load(json: &Value, n_vocab: usize) -> Result<Tokenizer, ModelProblem> {
     Tokenizer::from_json(json.to_string().as_bytes(), n_vocab)
 }
 
@@ -116,20 +116,20 @@ fn a_vocabulary_without_timestamps_is_understood() {
 #[test]
 fn files_that_are_no_whisper_vocabulary_are_refused() {
     let why = |json: &Value, n_vocab: usize| load(json, n_vocab).err().unwrap();
-    assert!(matches!(Tokenizer::from_json(b"", 51_865), Err(ModelFault::Damaged { .. })));
-    assert!(matches!(Tokenizer::from_json(b"\xff\x00{", 51_865), Err(ModelFault::Damaged { .. })));
-    assert!(matches!(why(&json!([]), 51_865), ModelFault::Damaged { .. }));
-    assert!(matches!(why(&json!({}), 51_865), ModelFault::NotWhisper { .. }));
+    assert!(matches!(Tokenizer::from_json(b"", 51_865), Err(ModelProblem::Damaged { .. })));
+    assert!(matches!(Tokenizer::from_json(b"\xff\x00{", 51_865), Err(ModelProblem::Damaged { .. })));
+    assert!(matches!(why(&json!([]), 51_865), ModelProblem::Damaged { .. }));
+    assert!(matches!(why(&json!({}), 51_865), ModelProblem::NotWhisper { .. }));
     let demo = demo_json();
     // A network with fewer outputs than the vocabulary has tokens.
-    assert!(matches!(why(&demo, 51_864), ModelFault::NotWhisper { .. }));
+    assert!(matches!(why(&demo, 51_864), ModelProblem::NotWhisper { .. }));
     let without = |name: &str| {
         let mut json = demo.clone();
         json["added_tokens"].as_array_mut().unwrap().retain(|token| token["content"] != name);
         json
     };
     for name in ["<|startoftranscript|>", "<|endoftext|>", "<|notimestamps|>", "<|nocaptions|>"] {
-        assert!(matches!(why(&without(name), 51_865), ModelFault::NotWhisper { .. }), "{name}");
+        assert!(matches!(why(&without(name), 51_865), ModelProblem::NotWhisper { .. }), "{name}");
     }
     let with = |path: &str, value: Value| {
         let mut json = demo.clone();

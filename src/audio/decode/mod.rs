@@ -26,7 +26,7 @@ use symphonia::core::units::Timestamp;
 
 use super::guard::guarded;
 use super::{AudioOptions, Damage, edits, ogg};
-use crate::error::InputFault;
+use crate::error::InputProblem;
 use claims::{claimed, file_duration, promised};
 pub(super) use media::Media;
 use mix::Mixer;
@@ -90,8 +90,8 @@ impl Decoder {
         media: impl Fn() -> io::Result<Media>,
         extension: Option<&str>,
         options: &AudioOptions,
-    ) -> Result<Self, InputFault> {
-        let mut file = media().map_err(InputFault::Unreadable)?;
+    ) -> Result<Self, InputProblem> {
+        let mut file = media().map_err(InputProblem::Unreadable)?;
         let (edits, last) = (edits::read(&mut file), ogg::last_position(&mut file));
         let mut format = probe(&media, extension, edits.cut_off)?;
         let (codec, track) = choose(&*format, options)?;
@@ -130,16 +130,16 @@ impl Decoder {
     }
 
     /// Once everything is read, `samples` seconds in all: why that is a failure, if it is.
-    pub(super) fn verdict(&mut self, seconds: f64) -> Option<InputFault> {
+    pub(super) fn verdict(&mut self, seconds: f64) -> Option<InputProblem> {
         if let Some(promised) = self.promised.filter(|promised| seconds < promised * 0.998 - 0.05) {
             self.damage.end(format!("of {promised:.1} s only {seconds:.1} s are there"));
         }
         let first = self.damage.first.as_ref().filter(|_| seconds == 0.0)?;
-        Some(InputFault::Undecodable(first.clone()))
+        Some(InputProblem::Undecodable(first.clone()))
     }
 
     /// The next samples; None at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Chunk<'_>>, InputFault> {
+    pub(super) fn next(&mut self) -> Result<Option<Chunk<'_>>, InputProblem> {
         let place = match self.spread.take() {
             Some(mut spread) => {
                 let place = self.advance_spread(&mut spread);
@@ -155,7 +155,7 @@ impl Decoder {
     }
 
     /// To the next packet that gives samples.
-    fn advance(&mut self) -> Result<Option<Place>, InputFault> {
+    fn advance(&mut self) -> Result<Option<Place>, InputProblem> {
         while !self.ended {
             let pulled = self.pull();
             let Some(packet) = self.settle(pulled)? else { continue };
@@ -171,7 +171,7 @@ impl Decoder {
     }
 
     /// Draws the consequences, if it is no packet.
-    fn settle(&mut self, pulled: Pulled) -> Result<Option<Packet>, InputFault> {
+    fn settle(&mut self, pulled: Pulled) -> Result<Option<Packet>, InputProblem> {
         match pulled {
             Ok(Ok(Some(packet))) => return Ok(Some(packet)),
             Ok(Ok(None)) => self.ended = true,
@@ -182,7 +182,7 @@ impl Decoder {
                 }
             }
             Ok(Err(Fault::IoError(error))) if error.raw_os_error().is_some() => {
-                return Err(InputFault::Unreadable(error));
+                return Err(InputProblem::Unreadable(error));
             }
             Ok(Err(Fault::IoError(error))) => {
                 self.ended = true;
@@ -203,7 +203,7 @@ impl Decoder {
     }
 
     /// Another stream follows in the same file (chained Ogg): its tracks are new.
-    fn restart(&mut self) -> Result<(), InputFault> {
+    fn restart(&mut self) -> Result<(), InputProblem> {
         let (codec, track) = choose(&*self.format, &self.options)?;
         self.trim = Trim::new(&mut *self.format, &track, None);
         self.track = track.id;
@@ -214,7 +214,7 @@ impl Decoder {
     }
 
     /// Decodes a packet into the mixer; false if it gave nothing to hear.
-    fn decode(&mut self, packet: &Packet) -> Result<bool, InputFault> {
+    fn decode(&mut self, packet: &Packet) -> Result<bool, InputProblem> {
         self.note_gap(packet);
         let (mixer, trim) = (&mut self.mixer, &mut self.trim);
         let outcome =
@@ -222,7 +222,7 @@ impl Decoder {
         if self.judge(outcome) {
             let available = self.mixer.channels();
             if let Some(asked) = self.options.channel.filter(|&c| !self.heard && c >= available) {
-                return Err(InputFault::NoSuchChannel { asked, available });
+                return Err(InputProblem::NoSuchChannel { asked, available });
             }
             self.heard = true;
             return Ok(!self.mixer.samples().is_empty());
@@ -303,19 +303,19 @@ fn probe(
     media: &impl Fn() -> io::Result<Media>,
     extension: Option<&str>,
     cut_off: bool,
-) -> Result<Box<dyn FormatReader>, InputFault> {
-    let media = || media().map_err(InputFault::Unreadable);
+) -> Result<Box<dyn FormatReader>, InputProblem> {
+    let media = || media().map_err(InputProblem::Unreadable);
     let whole = if cut_off { media()?.streamed() } else { media()? };
     match attempt(whole, extension) {
         // The end of the file, where more headers should be, may be missing.
-        Err(fault @ (InputFault::NotAudio | InputFault::Undecodable(_))) => {
+        Err(fault @ (InputProblem::NotAudio | InputProblem::Undecodable(_))) => {
             attempt(media()?.streamed(), extension).map_err(|_| fault)
         }
         outcome => outcome,
     }
 }
 
-fn attempt(media: Media, extension: Option<&str>) -> Result<Box<dyn FormatReader>, InputFault> {
+fn attempt(media: Media, extension: Option<&str>) -> Result<Box<dyn FormatReader>, InputProblem> {
     let mut hint = Hint::new();
     if let Some(extension) = extension {
         hint.with_extension(extension);
@@ -325,15 +325,15 @@ fn attempt(media: Media, extension: Option<&str>) -> Result<Box<dyn FormatReader
         let (format, meta) = (FormatOptions::default(), MetadataOptions::default());
         symphonia::default::get_probe().probe(&hint, stream, format, meta)
     });
-    found.map_err(InputFault::Undecodable)?.map_err(|fault| probe_fault(&fault))
+    found.map_err(InputProblem::Undecodable)?.map_err(|fault| probe_fault(&fault))
 }
 
-fn probe_fault(fault: &Fault) -> InputFault {
+fn probe_fault(fault: &Fault) -> InputProblem {
     match fault {
         Fault::IoError(error) if error.raw_os_error().is_some() => {
-            InputFault::Unreadable(io::Error::new(error.kind(), error.to_string()))
+            InputProblem::Unreadable(io::Error::new(error.kind(), error.to_string()))
         }
-        Fault::IoError(_) | Fault::Unsupported(_) => InputFault::NotAudio,
-        other => InputFault::Undecodable(other.to_string()),
+        Fault::IoError(_) | Fault::Unsupported(_) => InputProblem::NotAudio,
+        other => InputProblem::Undecodable(other.to_string()),
     }
 }

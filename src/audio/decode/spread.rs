@@ -16,7 +16,7 @@ use symphonia::core::packet::Packet;
 use super::mix::Mixer;
 use super::track::{audio, make_codec};
 use super::{Chunk, Decoder, Outcome, Place, Pulled, decode_one};
-use crate::error::InputFault;
+use crate::error::InputProblem;
 
 /// Bytes that an MP3 frame may take from those before it.
 const RESERVOIR: usize = 511;
@@ -170,7 +170,7 @@ impl Decoded {
 
 impl Decoder {
     /// To the next samples: those of many packets, if it can be.
-    pub(super) fn advance_spread(&mut self, spread: &mut Spread) -> Result<Option<Place>, InputFault> {
+    pub(super) fn advance_spread(&mut self, spread: &mut Spread) -> Result<Option<Place>, InputProblem> {
         while !self.ended {
             if let Some(packet) = spread.one_by_one.pop_front() {
                 if self.decode(&packet)? {

@@ -13,7 +13,7 @@ use symphonia::core::formats::{FormatReader, Track, TrackType};
 use super::opus;
 use crate::audio::AudioOptions;
 use crate::audio::guard::guarded;
-use crate::error::InputFault;
+use crate::error::InputProblem;
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
@@ -26,20 +26,20 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
 pub(super) fn choose(
     format: &dyn FormatReader,
     options: &AudioOptions,
-) -> Result<(Box<dyn AudioDecoder>, Track), InputFault> {
+) -> Result<(Box<dyn AudioDecoder>, Track), InputProblem> {
     let tracks: Vec<&Track> =
         format.tracks().iter().filter(|t| t.track_type() == Some(TrackType::Audio)).collect();
     let track = match (options.track, tracks.as_slice()) {
-        (_, []) => return Err(InputFault::NoAudioTrack),
+        (_, []) => return Err(InputProblem::NoAudioTrack),
         (Some(asked), all) => {
-            *all.get(asked).ok_or(InputFault::NoSuchTrack { asked, available: all.len() })?
+            *all.get(asked).ok_or(InputProblem::NoSuchTrack { asked, available: all.len() })?
         }
         (None, [first, ..]) => first,
     };
-    let params = audio(track).ok_or(InputFault::NoAudioTrack)?;
+    let params = audio(track).ok_or(InputProblem::NoAudioTrack)?;
     let channels = params.channels.as_ref().map_or(0, |c| c.count());
     if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
-        return Err(InputFault::NoSuchChannel { asked, available: channels });
+        return Err(InputProblem::NoSuchChannel { asked, available: channels });
     }
     Ok((make_codec(format, params, options)?, track.clone()))
 }
@@ -48,7 +48,7 @@ pub(super) fn make_codec(
     format: &dyn FormatReader,
     params: &AudioCodecParameters,
     options: &AudioOptions,
-) -> Result<Box<dyn AudioDecoder>, InputFault> {
+) -> Result<Box<dyn AudioDecoder>, InputProblem> {
     let mut params = params.clone();
     if params.codec == CODEC_ID_OPUS
         && params.channels.as_ref().is_some_and(|c| c.count() == 2)
@@ -61,10 +61,10 @@ pub(super) fn make_codec(
     // The demuxer of MP3 would have all cut off that is beyond a length which it often only guesses.
     let gapless = format.format_info().format != FORMAT_ID_MP3;
     let decoding = AudioDecoderOptions::default().gapless(gapless);
-    guarded(|| CODECS.make_audio_decoder(params, &decoding)).map_err(InputFault::Undecodable)?.map_err(
+    guarded(|| CODECS.make_audio_decoder(params, &decoding)).map_err(InputProblem::Undecodable)?.map_err(
         |fault| match fault {
-            Fault::Unsupported(_) => InputFault::UnsupportedCodec(codec_name(params)),
-            other => InputFault::Undecodable(other.to_string()),
+            Fault::Unsupported(_) => InputProblem::UnsupportedCodec(codec_name(params)),
+            other => InputProblem::Undecodable(other.to_string()),
         },
     )
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result, caught};
+use crate::error::{Error, Result, catch_panic};
 use shelf::{Id, Shelf, Step, Sweep};
 
 /// What a cache can hold.
@@ -123,14 +123,14 @@ impl<K: Key, T: Resource> Cache<K, T> {
                     drop(inner);
                     return Err(shared(why));
                 }
-                Step::Void(_) => return Err(Error::Closed { what: key.to_string() }),
+                Step::Void(_) => return Err(Error::BackendClosed { what: key.to_string() }),
             }
         }
     }
 
     fn load(&self, id: Id, key: K, load: impl FnOnce() -> Result<T>) -> Result<Lease<K, T>> {
         let start = Instant::now();
-        let loaded = caught("loading a model", || {
+        let loaded = catch_panic("loading a model", || {
             let resource = load()?;
             let bytes = resource.bytes();
             Ok((Arc::new(resource), bytes))
@@ -152,7 +152,7 @@ impl<K: Key, T: Resource> Cache<K, T> {
             Step::Void(id) => {
                 drop(resource);
                 id.into_iter().for_each(|id| self.0.close_one(id));
-                Err(Error::Closed { what: key.to_string() })
+                Err(Error::BackendClosed { what: key.to_string() })
             }
             _ => Ok(self.lease(id, key, resource)),
         }
@@ -259,7 +259,7 @@ impl<K: Key, T: Resource> Shared<K, T> {
     ) -> (Vec<JoinHandle<()>>, Vec<Arc<Error>>) {
         let late = |shelf: &Shelf<K>, id, source: String| {
             let what = shelf.key(id)?.to_string();
-            (!shelf.is_over(id)).then(|| Arc::new(Error::Close { what, source: source.into() }))
+            (!shelf.is_over(id)).then(|| Arc::new(Error::CloseFailed { what, source: source.into() }))
         };
         let (mut ended, mut failures) = (Vec::new(), Vec::new());
         for (id, handle) in threads {
@@ -294,14 +294,14 @@ impl<K: Key, T: Resource> Shared<K, T> {
     }
 
     fn close(&self, Closing { id, what, resource, deadline }: Closing<T>) {
-        let closed = caught("closing a model", || resource.close(deadline));
+        let closed = catch_panic("closing a model", || resource.close(deadline));
         // The memory goes here, unless leases that a forced closing overtook still hold it.
-        let dropped = caught("closing a model", || {
+        let dropped = catch_panic("closing a model", || {
             drop(resource);
             Ok(())
         });
         let outcome =
-            closed.and(dropped).map_err(|error| Arc::new(Error::Close { what, source: error.into() }));
+            closed.and(dropped).map_err(|error| Arc::new(Error::CloseFailed { what, source: error.into() }));
         if let Err(why) = &outcome {
             (self.on_failure)(why);
         }
@@ -343,7 +343,7 @@ impl<K: Key, T: Resource> Lease<K, T> {
     pub fn get(&self) -> Result<&T> {
         let ready = self.shared.lock().shelf.is_ready(self.id);
         let resource = self.resource.as_deref().filter(|_| ready);
-        resource.ok_or_else(|| Error::Closed { what: self.key.to_string() })
+        resource.ok_or_else(|| Error::BackendClosed { what: self.key.to_string() })
     }
 
     pub fn key(&self) -> &K {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{scope, yield_now};
 
 use super::*;
-use crate::error::ModelFault;
+use crate::error::ModelProblem;
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -143,14 +143,14 @@ fn a_load_that_fails_tells_all_who_waited_and_the_next_one_can_work() {
         let first = scope.spawn(|| {
             cache.borrow("a", || {
                 until(&cache, "leases: 2");
-                Err(Error::model("a", ModelFault::Offline))
+                Err(Error::model("a", ModelProblem::Offline))
             })
         });
         until(&cache, "Loading");
         let second = scope.spawn(|| borrow(&cache, &log, "a"));
         for borrower in [first, second] {
             let error = borrower.join().unwrap().unwrap_err();
-            assert!(matches!(error.unshared(), Error::Model { why: ModelFault::Offline, .. }), "{error:?}");
+            assert!(matches!(error.unshared(), Error::Model { why: ModelProblem::Offline, .. }), "{error:?}");
             assert!(error.hint().unwrap().contains("--offline"));
         }
     });
@@ -180,7 +180,9 @@ fn to_unload_what_is_being_loaded_waits_for_the_load() {
         until(&cache, "Loading");
         cache.clear(true);
         log.add("cleared");
-        assert!(matches!(borrower.join().unwrap().unwrap_err(), Error::Closed { what } if what == "a"));
+        assert!(
+            matches!(borrower.join().unwrap().unwrap_err(), Error::BackendClosed { what } if what == "a")
+        );
     });
     assert_eq!(log.all(), ["loaded a", "closed a", "dropped a by close", "cleared"]);
     assert!(borrow(&cache, &log, "a").is_ok());
@@ -193,7 +195,7 @@ fn nobody_waits_longer_than_the_deadline_for_a_load_to_end() {
         cache.clear(true);
         Ok(Thing { name: "a", log: log.clone(), closing: Closing::Works })
     });
-    assert!(matches!(borrowed, Err(Error::Closed { .. })));
+    assert!(matches!(borrowed, Err(Error::BackendClosed { .. })));
     assert!(log.all()[0].contains("still being loaded"), "{:?}", log.all());
     assert_eq!(log.all()[1..], ["closed a", "dropped a by close"]);
 }
@@ -255,7 +257,7 @@ fn a_lease_of_what_was_closed_by_force_is_a_clear_error() {
     drop(lease);
     assert!(again.get().is_ok());
     drop(cache);
-    assert!(matches!(again.get(), Err(Error::Closed { .. })));
+    assert!(matches!(again.get(), Err(Error::BackendClosed { .. })));
     assert_eq!(log.count("closed a"), 2);
 }
 
@@ -267,7 +269,7 @@ fn failures_while_closing_are_told_with_their_cause_and_hide_nothing() {
     drop(borrow(&cache, &log, "works").unwrap());
     cache.clear(false);
     assert_eq!(log.count("`fails` could not be closed: unplugging failed: stuck"), 1, "{:?}", log.all());
-    let panic = "`panics` could not be closed: closing a model stopped: out of order";
+    let panic = "`panics` could not be closed: closing a model panicked: out of order";
     assert_eq!((log.count(panic), log.count("closed works")), (1, 1), "{:?}", log.all());
     assert!(["fails", "panics", "works"].iter().all(|n| log.count(&format!("dropped {n} by close")) == 1));
     assert_eq!((cache.stats().close_failures, cache.stats().resident), (2, 0));
@@ -392,7 +394,7 @@ fn many_threads_at_once() {
                         });
                         match lease {
                             Ok(lease) => drop(lease.get()),
-                            Err(error) => assert!(matches!(error, Error::Closed { .. }), "{error:?}"),
+                            Err(error) => assert!(matches!(error, Error::BackendClosed { .. }), "{error:?}"),
                         }
                         match round % 32 {
                             7 if thread == 0 => cache.clear(true),

@@ -7,8 +7,9 @@ use std::path::Path;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::backend::checkpoint::{hex, unreadable};
+use crate::backend::checkpoint::unreadable;
 use crate::cancel::CancelToken;
+use crate::digest::hex;
 use crate::error::Result;
 
 /// How a name tells of the content, by its length; None if it does not.

@@ -12,7 +12,7 @@ use ureq::{Agent, Body};
 use super::watch::Watch;
 use super::{Hub, digest};
 use crate::cancel::CancelToken;
-use crate::error::{Cause, Error, ModelFault, Result};
+use crate::error::{Cause, Error, ModelProblem, Result};
 
 /// How often a request is tried before giving up.
 const ATTEMPTS: u32 = 4;
@@ -183,7 +183,7 @@ impl<'a> Client<'a> {
         if let Some(why) = fault {
             self.remove(&partial)?;
             let why = format!("{why}; it was thrown away");
-            return Err(Error::model(self.model, ModelFault::Damaged { file: file.to_owned(), why }));
+            return Err(Error::model(self.model, ModelProblem::Damaged { file: file.to_owned(), why }));
         }
         std::fs::rename(&partial, blob).map_err(|e| self.unwritable(blob, e))
     }
@@ -211,7 +211,7 @@ impl<'a> Client<'a> {
             }
             self.cancel.check()?;
             if attempt == ATTEMPTS {
-                return Err(Error::model(self.model, ModelFault::Download(cause)));
+                return Err(Error::model(self.model, ModelProblem::Download(cause)));
             }
             self.pause(attempt)?;
             attempt += 1;
@@ -298,11 +298,11 @@ impl<'a> Client<'a> {
     /// An answer that repeating would not change.
     fn refused(&self, url: &str, status: u16, code: Option<&str>, message: Option<&str>) -> Error {
         let fault = match (status, code) {
-            (401 | 403, _) => ModelFault::NoAccess { gated: code == Some("GatedRepo") },
+            (401 | 403, _) => ModelProblem::NoAccess { gated: code == Some("GatedRepo") },
             (404, Some("RevisionNotFound")) => {
-                ModelFault::NotFound(Some("the hub has no such revision".into()))
+                ModelProblem::NotFound(Some("the hub has no such revision".into()))
             }
-            (404, _) => ModelFault::NotFound(Some("the hub has no such repository".into())),
+            (404, _) => ModelProblem::NotFound(Some("the hub has no such repository".into())),
             _ => {
                 let message = message.map(|message| format!(", {message}")).unwrap_or_default();
                 return self.download_fault(format!("{url}: status {status}{message}"));
@@ -312,11 +312,11 @@ impl<'a> Client<'a> {
     }
 
     fn download_fault(&self, cause: String) -> Error {
-        Error::model(self.model, ModelFault::Download(cause.into()))
+        Error::model(self.model, ModelProblem::Download(cause.into()))
     }
 
     fn unwritable(&self, path: &Path, source: std::io::Error) -> Error {
-        Error::model(self.model, ModelFault::CacheUnwritable { path: path.display().to_string(), source })
+        Error::model(self.model, ModelProblem::CacheUnwritable { path: path.display().to_string(), source })
     }
 }
 

@@ -16,7 +16,7 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use crate::backend::checkpoint::{self, CONFIG, Checkpoint, Files, GENERATION_CONFIG, TOKENIZER};
 use crate::backend::checkpoint::{WEIGHTS, WEIGHTS_INDEX};
 use crate::cancel::CancelToken;
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 
 /// How far the download of one file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(super) fn checkpoint(
     match cached {
         Some((checkpoint, true)) => checkpoint::checked(checkpoint),
         Some((checkpoint, false)) if hub.offline => checkpoint::checked(checkpoint),
-        None if hub.offline => Err(Error::model(model, ModelFault::Offline)),
+        None if hub.offline => Err(Error::model(model, ModelProblem::Offline)),
         cached => match (place.download(cancel, on_progress), cached) {
             (Ok(()), _) => match place.cached()? {
                 Some((checkpoint, _)) => checkpoint::checked(checkpoint),
@@ -239,7 +239,7 @@ impl Place<'_> {
 
     fn unwritable(&self, path: &Path, source: std::io::Error) -> Error {
         let path = path.display().to_string();
-        Error::model(self.model, ModelFault::CacheUnwritable { path, source })
+        Error::model(self.model, ModelProblem::CacheUnwritable { path, source })
     }
 }
 
@@ -247,13 +247,13 @@ impl Place<'_> {
 fn is_whisper(model: &str, config: &Path) -> Result<()> {
     let bytes = std::fs::read(config).map_err(|e| checkpoint::unreadable(model, config, e))?;
     let config: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::model(model, ModelFault::Damaged { file: config.display().to_string(), why: e.to_string() })
+        Error::model(model, ModelProblem::Damaged { file: config.display().to_string(), why: e.to_string() })
     })?;
     match config.get("model_type").and_then(|kind| kind.as_str()) {
         Some("whisper") => Ok(()),
         kind => {
             let why = format!("its config.json says `{}`", kind.unwrap_or("nothing about the kind"));
-            Err(Error::model(model, ModelFault::NotWhisper { why }))
+            Err(Error::model(model, ModelProblem::NotWhisper { why }))
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use super::digest;
 use crate::backend::checkpoint::{self, CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
 use crate::cancel::CancelToken;
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 
 /// One repository of the cache.
 #[derive(Debug, Clone)]
@@ -164,7 +164,9 @@ impl Repository {
         for path in entries(locks)? {
             let Ok(file) = File::open(&path) else { continue };
             match file.try_lock() {
-                Err(TryLockError::WouldBlock) => return Err(Error::model(&self.name, ModelFault::Busy)),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::model(&self.name, ModelProblem::CacheLocked));
+                }
                 _ => held.push(file),
             }
         }
@@ -180,7 +182,7 @@ impl Repository {
         match deleted {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 let path = path.display().to_string();
-                Err(Error::model(&self.name, ModelFault::CacheUnwritable { path, source }))
+                Err(Error::model(&self.name, ModelProblem::CacheUnwritable { path, source }))
             }
             _ => Ok(()),
         }
@@ -245,7 +247,7 @@ impl CachedFile {
         }
         if self.name.ends_with(".safetensors") {
             match checkpoint::header(model, &self.path) {
-                Err(Error::Model { why: ModelFault::Damaged { why, .. }, .. }) => {
+                Err(Error::Model { why: ModelProblem::Damaged { why, .. }, .. }) => {
                     return Ok(Verdict::Wrong(why));
                 }
                 header => drop(header?),

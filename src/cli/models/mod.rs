@@ -19,7 +19,7 @@ use crate::backend::hub::store::{self, Repository};
 use crate::backend::hub::{Download, Hub};
 use crate::backend::source;
 use crate::cancel::CancelToken;
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 use crate::job::Event;
 use crate::job::report::Tally;
 
@@ -129,7 +129,7 @@ fn cached(hub: &Hub, model: &str) -> Result<Repository> {
     }
     let name = source::repository(model)?;
     let found = store::repositories(&hub.cache)?.into_iter().find(|repository| repository.name == name);
-    found.ok_or_else(|| Error::model(model, ModelFault::NotCached))
+    found.ok_or_else(|| Error::model(model, ModelProblem::NotCached))
 }
 
 /// The name that people use, else that of the repository.

@@ -10,7 +10,7 @@ use crate::backend::hub::store::Repository;
 use crate::cancel::CancelToken;
 use crate::cli::amounts::bytes;
 use crate::cli::printer::ask;
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 
 /// Delete models from the cache; asks first
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ pub fn run(args: &RemoveArgs, stage: &mut Stage<'_>) -> Result<()> {
         if let Some(revision) = args.revision.as_ref().filter(|_| commits.is_empty()) {
             let has: Vec<&str> = model.revisions.iter().map(|revision| short(&revision.commit)).collect();
             let why = format!("the cache has no revision `{revision}`, only {}", has.join(", "));
-            return Err(Error::model(name, ModelFault::NotFound(Some(why))));
+            return Err(Error::model(name, ModelProblem::NotFound(Some(why))));
         }
         doomed.push((model, commits));
     }

@@ -7,7 +7,7 @@ use crate::backend::describe::{Description, Needed, describe};
 use crate::backend::hub::Hub;
 use crate::backend::source;
 use crate::cli::amounts::{bytes, table};
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 
 /// Tell what a model is: its layers, languages, kinds of numbers, and the memory it needs
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub fn run(args: &ShowArgs, stage: &mut Stage<'_>) -> Result<()> {
     let hub = Hub::from_env(true);
     let found = source::find(&args.name, args.revision.as_deref(), &hub, stage.cancel, &mut |_| {});
     let found = found.map_err(|error| match error {
-        Error::Model { model, why: ModelFault::Offline } => Error::model(model, ModelFault::NotCached),
+        Error::Model { model, why: ModelProblem::Offline } => Error::model(model, ModelProblem::NotCached),
         error => error,
     })?;
     let description = describe(&found)?;

@@ -7,7 +7,7 @@ use super::{Stage, cached, called, json, say, short};
 use crate::backend::hub::Download;
 use crate::backend::hub::Hub;
 use crate::backend::hub::store::{self, Repository, Verdict};
-use crate::error::{Error, ModelFault, Result};
+use crate::error::{Error, ModelProblem, Result};
 
 /// Read every byte of cached models and compare the checksums that the hub has told
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ pub fn run(args: &VerifyArgs, stage: &mut Stage<'_>) -> Result<()> {
     match wrong {
         None => Ok(()),
         Some((checked, why)) => {
-            let fault = ModelFault::Damaged { file: checked.file.clone(), why: why.clone() };
+            let fault = ModelProblem::Damaged { file: checked.file.clone(), why: why.clone() };
             Err(Error::model(&checked.model, fault))
         }
     }

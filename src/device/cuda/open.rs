@@ -9,7 +9,7 @@ use candle_core::cuda_backend::kernels::FILL;
 use super::libraries;
 use super::refusal::{Refusal, Version, check_kind};
 use crate::device::memory;
-use crate::error::caught;
+use crate::error::catch_panic;
 
 /// How many devices the driver shows to this process.
 pub fn count() -> Result<usize, Refusal> {
@@ -35,7 +35,7 @@ pub fn open(ordinal: usize) -> Result<Device, Refusal> {
         Ok(device)
     };
     // A last resort: what was looked at should leave no reason for a panic.
-    let opened = caught("opening it", || Ok(open()));
+    let opened = catch_panic("opening it", || Ok(open()));
     match opened {
         Ok(opened) => opened.map_err(|error| refused(&error)),
         Err(error) => Err(Refusal::Failed { during: "opening it", said: error.to_string() }),

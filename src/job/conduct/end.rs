@@ -111,7 +111,7 @@ impl Conductor<'_> {
         if let Some(least) = self.job.least_coverage.filter(|least| ratio < *least) {
             let (ratio, least) = (ratio * 100.0, least * 100.0);
             let why = format!("only {ratio:.1} % of its speech has text, and {least} % were asked for");
-            let error = Error::LimitMissed { limit: format!("`{input}`"), why };
+            let error = Error::QualityGate { gate: format!("`{input}`"), why };
             (self.on_event)(Event::Failed { input, error: &error });
             self.summary.missed.push(error);
         }

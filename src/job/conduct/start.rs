@@ -7,7 +7,7 @@ use super::{Conductor, Message, What};
 use crate::decode::DecodeOptions;
 use crate::device::Selected;
 use crate::engine::{Recording, Team};
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputProblem, Result};
 use crate::job::Event;
 use crate::job::file::File;
 use crate::job::frontend::{FrontEnd, Keeping};
@@ -89,7 +89,7 @@ impl Conductor<'_> {
         let language = match model.engine.language_of(&options) {
             // What one input asks for is that one's affair.
             Err(Error::Usage { what, why, .. }) if item.settings.is_some() => {
-                let why = InputFault::NotPossible { why: format!("{what}: {why}") };
+                let why = InputProblem::UnsupportedRequest { why: format!("{what}: {why}") };
                 self.failed(&name, Error::input(name.clone(), why))?;
                 self.is_over(index, Vec::new());
                 return Ok(());

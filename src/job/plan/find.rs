@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::filter::{Filter, bad_pattern};
 use super::walk::{self, Walk};
 use super::{Source, list, manifest};
-use crate::error::{Error, InputFault};
+use crate::error::{Error, InputProblem};
 use crate::export::Format;
 use crate::job::Settings;
 
@@ -227,10 +227,10 @@ fn missing(error: &io::Error) -> bool {
 pub fn unusable(what: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => {
-            fault(what, "there is no such file", "check the path; quote it if it has blanks")
+            fault(what, "there is no such file", "check the path; quote it if it contains spaces")
         }
         _ => {
-            let why = InputFault::Unreadable(io::Error::from(error.kind())).to_string();
+            let why = InputProblem::Unreadable(io::Error::from(error.kind())).to_string();
             fault(what, format!("{why}: {error}"), "check the permissions of its folders")
         }
     }

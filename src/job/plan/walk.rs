@@ -10,7 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::filter::{Filter, glob};
 use crate::audio::is_recording;
-use crate::error::{Error, InputFault};
+use crate::error::{Error, InputProblem};
 
 /// What was found, in the order of names.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ fn failure(error: walkdir::Error) -> Option<Error> {
         return None;
     }
     let path = path.display().to_string();
-    error.into_io_error().map(|cause| Error::input(path, InputFault::Unreadable(cause)))
+    error.into_io_error().map(|cause| Error::input(path, InputProblem::Unreadable(cause)))
 }
 
 /// Whether a name that leads nowhere may be meant as a pattern.

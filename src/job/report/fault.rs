@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::CodeOf;
-use crate::error::{Error, InputFault};
+use crate::error::{Error, InputProblem};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -47,34 +47,34 @@ pub fn kind(error: &Error) -> &'static str {
         Error::Device { .. } => "device",
         Error::OutOfMemory { .. } => "out_of_memory",
         Error::Output { .. } => "output",
-        Error::LimitMissed { .. } => "limit_missed",
-        Error::Lacking { .. } => "lacking",
-        Error::Held { .. } => "held",
+        Error::QualityGate { .. } => "limit_missed",
+        Error::InsufficientResources { .. } => "lacking",
+        Error::InputLocked { .. } => "held",
         Error::Cancelled(_) => "cancelled",
         Error::Compute { .. } => "compute",
         Error::Panicked { .. } => "panicked",
-        Error::Closed { .. } => "closed",
-        Error::Close { .. } => "close",
+        Error::BackendClosed { .. } => "closed",
+        Error::CloseFailed { .. } => "close",
         Error::Shared(_) => "shared",
     }
 }
 
-fn input_kind(why: &InputFault) -> &'static str {
+fn input_kind(why: &InputProblem) -> &'static str {
     match why {
-        InputFault::Unreadable(_) => "unreadable",
-        InputFault::Empty => "empty",
-        InputFault::Folder => "folder",
-        InputFault::NotAudio => "not_audio",
-        InputFault::NoAudioTrack => "no_audio_track",
-        InputFault::NoSuchTrack { .. } => "no_such_track",
-        InputFault::NoSuchChannel { .. } => "no_such_channel",
-        InputFault::UnsupportedCodec(_) => "unsupported_codec",
-        InputFault::Undecodable(_) => "undecodable",
-        InputFault::UnknownTranscript => "unknown_transcript",
-        InputFault::NotTranscript { .. } => "not_transcript",
-        InputFault::Lacks { .. } => "lacks",
-        InputFault::TooLarge { .. } => "too_large",
-        InputFault::NotPossible { .. } => "not_possible",
+        InputProblem::Unreadable(_) => "unreadable",
+        InputProblem::Empty => "empty",
+        InputProblem::Directory => "folder",
+        InputProblem::NotAudio => "not_audio",
+        InputProblem::NoAudioTrack => "no_audio_track",
+        InputProblem::NoSuchTrack { .. } => "no_such_track",
+        InputProblem::NoSuchChannel { .. } => "no_such_channel",
+        InputProblem::UnsupportedCodec(_) => "unsupported_codec",
+        InputProblem::Undecodable(_) => "undecodable",
+        InputProblem::UnknownTranscriptFormat => "unknown_transcript",
+        InputProblem::MalformedTranscript { .. } => "not_transcript",
+        InputProblem::MissingData { .. } => "lacks",
+        InputProblem::TooLarge { .. } => "too_large",
+        InputProblem::UnsupportedRequest { .. } => "not_possible",
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn reasons_name_no_file() {
         let reason = |input: &str, error: Error| Failure::new(Some(input), &error, |_| 1).reason().to_owned();
-        assert_eq!(reason("a.mp3", Error::input("a.mp3", InputFault::Empty)), "is empty");
+        assert_eq!(reason("a.mp3", Error::input("a.mp3", InputProblem::Empty)), "is empty");
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let output = Error::Output { path: "out/a.srt".into(), source: full };
         assert_eq!(reason("a.mp3", output), "cannot be written: no storage space");

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Counts, Failure, rounded, speed};
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputProblem, Result};
 use crate::transcript::Coverage;
 
 /// A report that was read.
@@ -50,7 +50,7 @@ pub enum Fate {
 
 pub fn read(path: &Path) -> Result<Part> {
     let name = path.display().to_string();
-    let unreadable = |error| Error::input(&name, InputFault::Unreadable(error));
+    let unreadable = |error| Error::input(&name, InputProblem::Unreadable(error));
     let text = String::from_utf8_lossy(&fs::read(path).map_err(unreadable)?).into_owned();
     let mut events = Vec::new();
     let mut is_torn = false;

@@ -163,7 +163,7 @@ impl Tally {
 
     fn failed(&mut self, input: &str, error: &Error) {
         let failure = Failure::new(Some(input), error, self.code_of);
-        let is_missed = matches!(error.unshared(), Error::LimitMissed { .. });
+        let is_missed = matches!(error.unshared(), Error::QualityGate { .. });
         self.was_unplanned = !is_missed && !self.open.contains_key(input);
         if is_missed {
             self.missed.push(failure);

@@ -189,7 +189,7 @@ fn settle(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<()> {
     // What another process does is no failure of this one; and of a year's failures nobody wants a list.
-    let is_own = |error: &Error| !matches!(error.unshared(), Error::Held { .. });
+    let is_own = |error: &Error| !matches!(error.unshared(), Error::InputLocked { .. });
     summary.failures.retain(|error| options.once && is_own(error));
     match outcome {
         Err(error) if options.once || matches!(error, Error::Cancelled(_) | Error::Usage { .. }) => {

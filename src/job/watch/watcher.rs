@@ -11,7 +11,7 @@ use super::seen::{Census, End, Ended, Ledger, Terms};
 use super::snapshot::{Doing, InFlight, ModelStage, Problem, Snapshot, now};
 use crate::audio::is_recording;
 use crate::cancel::CancelToken;
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputProblem, Result};
 use crate::job::plan::{Filter, asked};
 use crate::job::report::kind;
 use crate::job::run::Known;
@@ -168,7 +168,7 @@ impl<'a> Watcher<'a> {
                 Some(why) => {
                     let name = one.0.display().to_string();
                     self.ledger.planned(&name);
-                    let error = Error::input(&name, InputFault::NotPossible { why });
+                    let error = Error::input(&name, InputProblem::UnsupportedRequest { why });
                     self.refused.push((name, error));
                 }
                 None => known.push(one),
@@ -241,7 +241,7 @@ impl<'a> Watcher<'a> {
     fn failed(&mut self, input: &str, error: &Error, at: Instant) -> bool {
         let end = match error.unshared() {
             // Done, but not as well as was asked.
-            Error::LimitMissed { .. } => {
+            Error::QualityGate { .. } => {
                 self.remember(input, error, false);
                 return false;
             }
@@ -373,24 +373,24 @@ impl<'a> Watcher<'a> {
 /// Whose fault it is.
 fn end_of(error: &Error) -> End {
     match error.unshared() {
-        Error::Held { .. } => End::Elsewhere,
-        Error::Input { why: InputFault::Unreadable(cause), .. }
+        Error::InputLocked { .. } => End::Elsewhere,
+        Error::Input { why: InputProblem::Unreadable(cause), .. }
             if cause.kind() != std::io::ErrorKind::PermissionDenied =>
         {
             End::Trouble
         }
         Error::Output { .. }
-        | Error::Lacking { .. }
+        | Error::InsufficientResources { .. }
         | Error::OutOfMemory { .. }
         | Error::Model { .. }
         | Error::Device { .. }
-        | Error::Closed { .. }
-        | Error::Close { .. }
+        | Error::BackendClosed { .. }
+        | Error::CloseFailed { .. }
         | Error::Cancelled(_)
         | Error::Shared(_) => End::Trouble,
         Error::Usage { .. }
         | Error::Input { .. }
-        | Error::LimitMissed { .. }
+        | Error::QualityGate { .. }
         | Error::Compute { .. }
         | Error::Panicked { .. } => End::Failed,
     }

@@ -12,7 +12,7 @@ use transcribe::backend::hub::Download;
 use transcribe::backend::hub::Hub;
 use transcribe::backend::source;
 use transcribe::cancel::{CancelReason, CancelToken};
-use transcribe::error::{Error, ModelFault, Result};
+use transcribe::error::{Error, ModelProblem, Result};
 
 use self::server::{COMMIT, Plan, Server};
 
@@ -38,7 +38,7 @@ impl Person {
         source::find(model, None, &self.hub, &CancelToken::new(), &mut |_| {})
     }
 
-    fn fault(&self, model: &str) -> ModelFault {
+    fn fault(&self, model: &str) -> ModelProblem {
         match self.find(model) {
             Err(Error::Model { why, .. }) => why,
             other => panic!("expected a fault of the model, got {other:?}"),
@@ -106,7 +106,7 @@ fn what_was_downloaded_once_needs_no_network() {
     assert_is_demo(&person.find(REPOSITORY).unwrap());
     person.hub.offline = true;
     assert_is_demo(&person.find("tiny").unwrap());
-    assert!(matches!(person.fault("base"), ModelFault::Offline));
+    assert!(matches!(person.fault("base"), ModelProblem::Offline));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn the_next_run_goes_on_with_what_a_failed_one_left() {
         let server = Server::start(Plan { cuts: AtomicUsize::new(usize::MAX), ..Plan::demo(REPOSITORY) });
         person.hub.endpoint = server.endpoint();
         // Half of the rest each time: small steps after the first one use up the attempts.
-        assert!(matches!(person.fault("tiny"), ModelFault::Download(_)));
+        assert!(matches!(person.fault("tiny"), ModelProblem::Download(_)));
     }
     let left = person.unfinished();
     let length = left[0].metadata().unwrap().len();
@@ -155,7 +155,7 @@ fn a_wrong_checksum_is_said_and_nothing_of_it_is_kept() {
         let server = Server::start(Plan::demo(REPOSITORY).corrupt(file));
         let mut person = Person::new(&server.endpoint());
         match person.fault("tiny") {
-            ModelFault::Damaged { file: named, why } => {
+            ModelProblem::Damaged { file: named, why } => {
                 assert_eq!(named, file);
                 assert!(why.contains("checksum"), "{why}");
             }
@@ -164,7 +164,7 @@ fn a_wrong_checksum_is_said_and_nothing_of_it_is_kept() {
         assert!(person.unfinished().is_empty());
         assert!(!person.repository().join("snapshots").join(COMMIT).join(file).exists());
         person.hub.offline = true;
-        assert!(matches!(person.fault("tiny"), ModelFault::Offline));
+        assert!(matches!(person.fault("tiny"), ModelProblem::Offline));
     }
 }
 
@@ -172,7 +172,7 @@ fn a_wrong_checksum_is_said_and_nothing_of_it_is_kept() {
 fn a_wrong_beginning_is_fetched_again() {
     let server = Server::start(Plan { cuts: AtomicUsize::new(usize::MAX), ..Plan::demo(REPOSITORY) });
     let mut person = Person::new(&server.endpoint());
-    assert!(matches!(person.fault("tiny"), ModelFault::Download(_)));
+    assert!(matches!(person.fault("tiny"), ModelProblem::Download(_)));
     let left = person.unfinished().remove(0);
     std::fs::write(&left, vec![7; 1000]).unwrap();
     drop(server);
@@ -194,7 +194,7 @@ fn a_cut_file_in_the_cache_is_noticed() {
     std::fs::write(&blob, &bytes[..bytes.len() - 1]).unwrap();
     let fault = person.fault("tiny");
     assert!(
-        matches!(&fault, ModelFault::Damaged { why, .. } if why.contains("bytes instead of")),
+        matches!(&fault, ModelProblem::Damaged { why, .. } if why.contains("bytes instead of")),
         "{fault:?}"
     );
     // As the hint says.
@@ -207,14 +207,14 @@ fn what_the_hub_refuses_is_said_with_a_way_out() {
     let server = Server::start(Plan { token: Some("secret".into()), ..Plan::demo(REPOSITORY) });
     let mut person = Person::new(&server.endpoint());
     let error = person.find("tiny").unwrap_err();
-    assert!(matches!(&error, Error::Model { why: ModelFault::NoAccess { gated: false }, .. }), "{error:?}");
+    assert!(matches!(&error, Error::Model { why: ModelProblem::NoAccess { gated: false }, .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("HF_TOKEN"));
 
     person.hub.token = Some("secret".into());
     assert_is_demo(&person.find("tiny").unwrap());
     // The token is for the hub and not for the store that the hub points to.
     assert!(server.transfers().iter().all(|request| request.authorization.is_none()));
-    assert!(matches!(person.fault("someone/nothing"), ModelFault::NotFound(Some(_))));
+    assert!(matches!(person.fault("someone/nothing"), ModelProblem::NotFound(Some(_))));
     let fault = source::find("tiny", Some("v9"), &person.hub, &CancelToken::new(), &mut |_| {}).unwrap_err();
     assert!(fault.to_string().contains("no such revision"), "{fault}");
 }
@@ -265,7 +265,7 @@ fn another_kind_of_model_is_refused_before_its_weights() {
     let server = Server::start(plan);
     let person = Person::new(&server.endpoint());
     let fault = person.fault("someone/bert");
-    assert!(matches!(&fault, ModelFault::NotWhisper { why } if why.contains("bert")), "{fault:?}");
+    assert!(matches!(&fault, ModelProblem::NotWhisper { why } if why.contains("bert")), "{fault:?}");
     assert!(server.transfers().is_empty());
 }
 

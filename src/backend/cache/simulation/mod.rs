@@ -95,7 +95,7 @@ struct World {
 }
 
 fn why() -> Arc<Error> {
-    Arc::new(Error::Closed { what: "simulated".into() })
+    Arc::new(Error::BackendClosed { what: "simulated".into() })
 }
 
 impl World {
