@@ -23,12 +23,12 @@
 //! | [`job`] | which input goes next, from file to outputs |
 //! | [`cli`] | the person: arguments, progress, messages, signals, exit codes |
 //!
-//! `cancel`, `digest`, `error`, `probe` and `time` are available to every module.
+//! `cancel`, `digest`, `error`, `test_hooks` and `time` are available to every module.
 
 pub mod cancel;
 pub mod digest;
 pub mod error;
-pub mod probe;
+pub mod test_hooks;
 pub mod time;
 
 pub mod audio;

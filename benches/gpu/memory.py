@@ -243,7 +243,7 @@ def stopped_large(check, result):
     command = [check.program("transcribe"), "bench", "--random", "large-v3-turbo", "--seconds", "300", "--tokens", "128",
                "--batch-size", "8", "--device", check.device]  # fmt: skip
     process = begin(check, command, {"TRANSCRIBE_TEST_AT": "stop step 20"})
-    is_there = waited(check, process, "probe:")
+    is_there = waited(check, process, "test hook:")
     during, own = look(check, process)
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
@@ -256,7 +256,7 @@ def stopped_large(check, result):
 def stopped_twice(check, result):
     """Where the first Ctrl+C cannot be obeyed, the second one ends it."""
     process = begin(check, line(check, "twice", 2, "--overwrite"), {"TRANSCRIBE_TEST_AT": "hang step 20"})
-    is_there = waited(check, process, "probe:")
+    is_there = waited(check, process, "test hook:")
     during, own = look(check, process)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)

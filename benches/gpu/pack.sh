@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the program and the benchmark `gpu` for CUDA, and packs them with the check into .gpu, which git ignores: what
-# has to be copied to a machine with a GPU. Needs cargo, python3 and strip; a CUDA toolkit in CUDA_HOME, in .cuda or on
-# PATH, or the means to lay one out.
+# Builds the program (with its test hooks) and the benchmark `gpu` for CUDA, and packs them with the check into .gpu,
+# which git ignores: what has to be copied to a machine with a GPU. Needs cargo, python3 and strip; a CUDA toolkit in
+# CUDA_HOME, in .cuda or on PATH, or the means to lay one out.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -26,7 +26,7 @@ fi
 export CUDA_COMPUTE_CAP=90 NVCC_APPEND_FLAGS=--compress-mode=size
 
 built() { # kind: the path of what cargo built
-    (cd benches && python3 -Bc "from common import built; print(built('build --release --features cuda $1'.split(), '$2'))")
+    (cd benches && python3 -Bc "from common import built; print(built('build --release --features cuda,testing $1'.split(), '$2'))")
 }
 program=$(built "--bin transcribe" transcribe)
 gpu=$(built "--bench gpu" gpu)

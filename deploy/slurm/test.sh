@@ -1,7 +1,8 @@
 #!/bin/bash
 # Proves the array script on a real Slurm: one node, started in a temporary folder, with nothing of the system's.
 # Twelve recordings in an array of four; one task is killed in its work and requeued; the outputs must be complete and
-# equal to those of a single run, byte for byte. Needs slurmctld, slurmd and munged (Debian: slurm-wlm).
+# equal to those of a single run, byte for byte. Needs slurmctld, slurmd and munged (Debian: slurm-wlm), and
+# a program with the test hooks: `cargo build --release --features testing`.
 #
 #   deploy/slurm/test.sh [PROGRAM]
 set -euo pipefail
@@ -123,7 +124,7 @@ export TRANSCRIBE=$work/program
 job=$(sbatch --parsable --array=1-4 --cpus-per-task=1 --mem=0 --output="$work/%a.log" \
     "$root/deploy/slurm/transcribe.sbatch" in "${line[@]}" --output-dir array)
 echo "array:      job $job, tasks 1 to 4"
-wait_for 120 "task 2 to be in its work" "grep -q 'probe: chunk' '$work/2.log'"
+wait_for 120 "task 2 to be in its work" "grep -q 'test hook: chunk' '$work/2.log'"
 echo "task 2:     killed and requeued in the midst of its work; kept so far: $(cd array && find . -name '.*.transcribe' | tr '\n' ' ')"
 scontrol requeue "${job}_2"
 wait_for 240 "the array to end" "! squeue -h -j $job -t pending,running,completing,configuring | grep -q ."

@@ -11,6 +11,7 @@ pub mod hub;
 pub mod lifecycle;
 mod load;
 mod needs;
+#[cfg(feature = "testing")]
 pub mod scripted;
 mod slots;
 pub mod source;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::worker::{Worker, fail, not_short};
 use crate::backend::{AheadInput, Chosen};
 use crate::error::{Error, Result, catch_panic};
-use crate::probe;
+use crate::test_hooks;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ impl Worker {
         }
         let (backend, cancel, chosen) = (&mut *self.backend, &self.signals.cancel, &mut self.chosen);
         catch_panic("decoding", || {
-            probe::reached("step", cancel);
+            test_hooks::reached("step", cancel);
             match how {
                 How::Choosing { .. } => backend.go_ahead(&inputs, chosen),
                 How::Ranked { count } => backend.rank(&inputs, count, chosen),

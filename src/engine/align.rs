@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::worker::{Worker, fail, not_short};
 use crate::error::{Error, Result, catch_panic};
-use crate::probe;
+use crate::test_hooks;
 
 impl Worker {
     /// Times the words of every window that waits for it. The error is that memory is short.
@@ -40,7 +40,7 @@ impl Worker {
         let inputs: Vec<_> = desks.filter_map(|desk| desk.alignment(&self.model)).collect();
         let (backend, found, cancel) = (&mut *self.backend, &mut self.alignments, &self.signals.cancel);
         catch_panic("timing words", || {
-            probe::reached("align", cancel);
+            test_hooks::reached("align", cancel);
             backend.align(&inputs, found)
         })?;
         match found.len() == slots.len() {

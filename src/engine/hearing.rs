@@ -10,7 +10,7 @@ use super::worker::{Worker, fail, not_short};
 use crate::backend::{Backend, WindowInput};
 use crate::cancel::CancelToken;
 use crate::error::{Result, catch_panic};
-use crate::probe;
+use crate::test_hooks;
 
 /// A window that the backend was given, and who waits for it.
 pub struct UnderWay {
@@ -138,7 +138,7 @@ fn encode(backend: &mut dyn Backend, inputs: &[WindowInput<'_>], cancel: &Cancel
         return Ok(());
     }
     catch_panic("encoding", || {
-        probe::reached("encode", cancel);
+        test_hooks::reached("encode", cancel);
         backend.encode(inputs)
     })
 }

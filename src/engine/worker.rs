@@ -16,7 +16,7 @@ use crate::backend::{Backend, Chosen, RowInput};
 use crate::cancel::CancelToken;
 use crate::decode::{Alignment, Tokenizer};
 use crate::error::{Error, Result, catch_panic};
-use crate::probe;
+use crate::test_hooks;
 
 /// What others tell the thread and read of it.
 pub struct Signals {
@@ -98,7 +98,7 @@ impl Worker {
             self.publish();
         }
         self.publish();
-        probe::reached("close", &self.signals.cancel);
+        test_hooks::reached("close", &self.signals.cancel);
         self.backend.close()
     }
 
@@ -127,7 +127,7 @@ impl Worker {
 
     /// Puts waiting chunks into free slots, earlier recordings and chunks first; tells how many slots are taken.
     fn seat_tasks(&mut self) -> usize {
-        probe::reached("seat", &self.signals.cancel);
+        test_hooks::reached("seat", &self.signals.cancel);
         self.waiting.retain(|task| !task.recording.is_given_up());
         self.waiting.sort_by_key(|task| (task.recording.order, task.index));
         self.parked.retain(|desk| !desk.recording().is_given_up());
@@ -211,7 +211,7 @@ impl Worker {
         self.stats.rows += rows.len() as u64;
         let (backend, cancel) = (&mut *self.backend, &self.signals.cancel);
         catch_panic("decoding", || {
-            probe::reached("step", cancel);
+            test_hooks::reached("step", cancel);
             backend.decode(&rows, logits)
         })?;
         let wanted: usize = rows.iter().map(|row| row.logits_after.len()).sum();
@@ -251,7 +251,7 @@ impl Worker {
                 self.stats.tokens += tokens;
                 self.stats.fallbacks += u64::from(falls_back);
                 if falls_back {
-                    probe::reached("fallback", &self.signals.cancel);
+                    test_hooks::reached("fallback", &self.signals.cancel);
                 }
             }
             Err(error) => fail(&mut self.desks[slot], &mut self.seats, error),

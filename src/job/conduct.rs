@@ -27,7 +27,7 @@ use crate::cancel::CancelToken;
 use crate::decode::Segment;
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::probe;
+use crate::test_hooks;
 
 /// How long to wait for news before asking whether any can come.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -251,7 +251,7 @@ impl<'a> Conductor<'a> {
                 (self.on_event)(file.chunk_done(chunk, &decoded, false));
                 let outcome = file.add_chunk(chunk, decoded);
                 outcome.unwrap_or_else(|error| self.warn(index, &error));
-                probe::reached("chunk", self.cancel);
+                test_hooks::reached("chunk", self.cancel);
             }
             engine::Event::Released(footprint) => {
                 self.summary.peak(&footprint.memory);

@@ -19,7 +19,7 @@ use crate::decode::Stretch;
 use crate::engine::{Ear, LanguageGuess, Recording, Task, Team};
 use crate::error::{Error, InputProblem, Result, catch_panic};
 use crate::mel::{ChunkMaker, Division, Ears, Extent, MelChunk, MelMeter};
-use crate::probe;
+use crate::test_hooks;
 use crate::time::{HOP, seconds_of_samples};
 use crate::transcript::Waveform;
 
@@ -102,7 +102,7 @@ impl FrontEnd {
     }
 
     fn read(&self, tell: &dyn Fn(Told)) -> Result<Reading> {
-        probe::reached("open", &self.cancel);
+        test_hooks::reached("open", &self.cancel);
         let audio = self.open()?;
         let mut kept = self.take_hold(tell)?;
         let (division, measured) = self.division(&audio)?;
@@ -114,7 +114,7 @@ impl FrontEnd {
         let followers = Permits::new(FOLLOWERS);
         let (mut chunks, mut samples, mut made) = (Vec::new(), 0, 0);
         while let Some(block) = reader.next_block()? {
-            probe::reached("read", &self.cancel);
+            test_hooks::reached("read", &self.cancel);
             self.cancel.check()?;
             ears.iter_mut().for_each(|ears| ears.push(block, samples));
             peaks.iter_mut().for_each(|peaks| peaks.push(block));

@@ -17,7 +17,7 @@ use crate::cancel::CancelToken;
 use crate::device::{Precision, Selected};
 use crate::engine::{Engine, ReleasePolicy, Stats, Team};
 use crate::error::{Error, Result};
-use crate::probe;
+use crate::test_hooks;
 use crate::transcript::ModelIdentity;
 
 /// Chunks made ahead of an engine's slots.
@@ -268,7 +268,7 @@ impl Models {
     ) -> Result<Loaded> {
         let device = &devices.iter().map(|device| device.label()).collect::<Vec<_>>().join(",");
         on_event(Event::Loading { model: &checkpoint.name, device });
-        probe::reached("load", cancel);
+        test_hooks::reached("load", cancel);
         let started = Instant::now();
         let running = self.engines.iter().filter(|running| !running.engine.has_ended());
         let taken = running.map(|running| running.bytes).sum();

@@ -22,7 +22,7 @@ fn stopped_at(moment: &str, options: &[&str], name: &str, number: i32) -> String
     let mut program = place.command();
     program.args(options);
     let mut running = Running::start_until(program, &format!("stop {moment}"));
-    assert!(running.hear("probe: "), "{moment} does not come");
+    assert!(running.hear("test hook: "), "{moment} does not come");
     running.signal(name);
     let ended = running.end();
     assert_eq!(ended.status.signal(), Some(number), "{moment}: {ended:?}");
@@ -78,7 +78,7 @@ fn what_is_finished_is_written_and_how_to_go_on_is_said() {
         let mut program = place.command();
         program.args(["--batch-size", "1"]);
         let mut running = Running::start_until(program, "stop encode 7");
-        assert!(running.hear("probe: "));
+        assert!(running.hear("test hook: "));
         running.signal(name);
         let ended = running.end();
         assert_eq!(ended.status.signal(), Some(number));
@@ -183,7 +183,7 @@ fn a_second_signal_does_not_wait_for_anything() {
     for (name, number) in SIGNALS {
         let place = Place::new();
         let mut running = Running::start_until(place.command(), "hang write 1");
-        assert!(running.hear("probe: "));
+        assert!(running.hear("test hook: "));
         // Signals sent in one go may arrive as one.
         while running.child.try_wait().unwrap().is_none() {
             running.signal(name);

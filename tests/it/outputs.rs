@@ -129,7 +129,7 @@ fn a_kill_between_two_outputs_leaves_no_stranger() {
     let mut program = tree.program(&["a.wav", "--export", "txt,srt"]);
     program.env("TRANSCRIBE_MODEL", "demo");
     let mut running = Running::start_until(program, "stop write 2");
-    assert!(running.hear("probe: write"));
+    assert!(running.hear("test hook: write"));
     running.signal("KILL");
     running.end();
     assert!(tree.at("a.txt").is_file() && !tree.at("a.srt").exists());

@@ -49,7 +49,7 @@ impl Running {
         Self { child, stderr, said: String::new() }
     }
 
-    /// Starts it so that it stops at a moment; see the program's `probe`.
+    /// Starts it so that it stops at a chosen point; see `src/test_hooks.rs`.
     pub fn start_until(mut program: Command, moment: &str) -> Self {
         program.env("TRANSCRIBE_TEST_AT", moment);
         Self::start(program)

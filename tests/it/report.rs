@@ -191,7 +191,7 @@ fn two_runs_do_not_write_one_report() {
     let here = folder.path();
     let mut first =
         Running::start_until(demo(here, "talk.flac --export srt --report run.jsonl"), "stop load 1");
-    assert!(first.hear("probe: load"));
+    assert!(first.hear("test hook: load"));
     let second = output(here, "録音.wav --export srt --report run.jsonl");
     assert_eq!(second.status.code(), Some(2));
     assert!(
@@ -232,7 +232,7 @@ fn a_run_that_ends_early_says_so_and_the_next_one_makes_it_good() {
     };
 
     let mut stopped = Running::start_until(demo(here, &line("a.jsonl")), "stop chunk 2");
-    assert!(stopped.hear("probe: chunk"));
+    assert!(stopped.hear("test hook: chunk"));
     stopped.signal("INT");
     stopped.end();
     let lines_a = read(here, "a.jsonl");
@@ -243,7 +243,7 @@ fn a_run_that_ends_early_says_so_and_the_next_one_makes_it_good() {
     assert!(end["unfinished"].as_array().unwrap().contains(&"long.flac".into()), "{end}");
 
     let mut killed = Running::start_until(demo(here, &line("b.jsonl")), "hang chunk 1");
-    assert!(killed.hear("probe: chunk"));
+    assert!(killed.hear("test hook: chunk"));
     killed.signal("KILL");
     killed.end();
     let lines_b = read(here, "b.jsonl");

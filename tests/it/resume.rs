@@ -72,7 +72,7 @@ impl Place {
         let mut program = place.only_long();
         program.args(["--batch-size", "1"]);
         let mut running = Running::start_until(program, "stop encode 7");
-        assert!(running.hear("probe: "));
+        assert!(running.hear("test hook: "));
         running.signal("TERM");
         assert_eq!(running.end().status.signal(), Some(15));
         assert!(place.journal().is_file());
@@ -195,7 +195,7 @@ fn stopped_again_and_again(signal: &str, number: i32) {
         program.args(["--batch-size", ["1", "2", "4", "auto"][nth % 4]]);
         program.args(["--threads", ["1", "2"][nth % 2], "--jobs", ["2", "1", "auto"][nth % 3]]);
         let mut running = Running::start_until(program, &format!("stop {moment}"));
-        if !running.hear("probe: ") {
+        if !running.hear("test hook: ") {
             // There was not so much left to do.
             assert_eq!(running.end().status.code(), Some(0));
             break;
@@ -369,7 +369,7 @@ fn a_recording_in_one_piece_goes_on_in_the_midst_of_it() {
     assert_eq!(run(program(&whole)).status.code(), Some(0));
     for _ in 0..2 {
         let mut running = Running::start_until(program(&out), "stop chunk 1");
-        assert!(running.hear("probe: "));
+        assert!(running.hear("test hook: "));
         running.signal("KILL");
         running.end();
     }
@@ -422,7 +422,7 @@ fn a_damaged_journal_costs_its_damaged_part_only() {
 fn two_processes_do_not_make_the_same_outputs() {
     let place = Place::new();
     let mut first = Running::start_until(place.only_long(), "stop encode 2");
-    assert!(first.hear("probe: encode"));
+    assert!(first.hear("test hook: encode"));
     let ended = run(place.command());
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.said.contains("long_en.flac`: another process is transcribing it"), "{}", ended.said);

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cancel", &[]),
     ("digest", &[]),
     ("error", &[]),
-    ("probe", &[]),
+    ("test_hooks", &[]),
     ("time", &[]),
     ("audio", &[]),
     ("chunk", &["audio"]),
@@ -47,7 +47,7 @@ const ANY_BUT_CLI: [&str; 13] = [
     "whisper",
 ];
 
-const COMMON: [&str; 5] = ["cancel", "digest", "error", "probe", "time"];
+const COMMON: [&str; 5] = ["cancel", "digest", "error", "test_hooks", "time"];
 
 /// Exceptions to [`COMMON`]: the loop asks whether to stop, the network does not.
 const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel")];

@@ -206,7 +206,7 @@ fn stopped_in_between_it_gives_the_same_bytes() {
     let mut stops = 0;
     for moment in ["encode 3", "chunk 2", "encode 2", "chunk 3"] {
         let mut running = Running::start_until(command(), &format!("stop {moment}"));
-        if !running.hear("probe: ") {
+        if !running.hear("test hook: ") {
             break;
         }
         running.signal("KILL");
@@ -232,18 +232,18 @@ fn other_options_do_not_take_over_what_is_finished() {
         program
     };
     let mut running = Running::start_until(command(&["--vad"]), "stop chunk 2");
-    assert!(running.hear("probe: "));
+    assert!(running.hear("test hook: "));
     running.signal("KILL");
     running.end();
     for other in [&["--vad", "--vad-speech-pad-ms", "100"][..], &[], &["--vad", "--offset", "1"]] {
         let mut running = Running::start_until(command(other), "stop encode 1");
-        running.hear("probe: ");
+        running.hear("test hook: ");
         running.signal("KILL");
         let said = running.end().said;
         assert!(said.contains("options that change the text are others"), "{other:?}: {said}");
         // What it was stopped in is that of another command now.
         let mut running = Running::start_until(command(&["--vad"]), "stop chunk 2");
-        running.hear("probe: ");
+        running.hear("test hook: ");
         running.signal("KILL");
         running.end();
     }

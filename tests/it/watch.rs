@@ -262,7 +262,7 @@ fn a_stop_in_the_middle_keeps_what_is_finished() {
     let mut program = place.command("status.json");
     program.args(options);
     let mut running = Running::start_until(program, "stop encode 7");
-    assert!(running.hear("probe: "));
+    assert!(running.hear("test hook: "));
     let watch = Watch { status: place.at("status.json"), running };
     let status = watch.status();
     assert_eq!((&status["doing"], &status["model"]["leases"]), (&"working".into(), &1.into()), "{status:#}");

@@ -9,7 +9,7 @@ use crate::export::{self, Format, sweep_unfinished};
 use crate::job::file::File;
 use crate::job::journal::Journal;
 use crate::job::{Event, concerns_all, done, output, partial};
-use crate::probe;
+use crate::test_hooks;
 use crate::transcript::Quality;
 
 impl Conductor<'_> {
@@ -89,10 +89,10 @@ impl Conductor<'_> {
             done::note(origin, &file.model.identity.name, shape, &contents);
         }
         for (_, path, content) in &contents {
-            probe::reached("write", self.cancel);
+            test_hooks::reached("write", self.cancel);
             output::write(&file.name, path, content, self.on_event)?;
         }
-        probe::reached("written", self.cancel);
+        test_hooks::reached("written", self.cancel);
         partial::sweep(&file.item.asked);
         if let Some(journal) = file.journal.take() {
             file.item.asked.iter().for_each(|path| sweep_unfinished(path));
