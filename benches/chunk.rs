@@ -4,8 +4,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::chunk::{Cutter, VoiceActivity};
+use transcribe::chunking::Cutter;
 use transcribe::time::SAMPLE_RATE;
+use transcribe::vad::VoiceActivity;
 
 /// As much as a decoder hands over at once.
 const BLOCK: usize = 8_000;

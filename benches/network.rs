@@ -5,8 +5,8 @@
 
 use candle_core::{DType, Device};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use transcribe::backend::candle::CandleBackend;
-use transcribe::backend::{Backend, Capacity, RowInput, WindowInput};
+use transcribe::models::candle::CandleBackend;
+use transcribe::models::{Backend, Capacity, RowInput, WindowInput};
 use transcribe::whisper::{Config, random};
 
 const SIZES: [&str; 3] = ["tiny", "base", "small"];

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use serde_json::Value;
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::chunk::{Divider, Manner, Mark, Selection, VoiceActivity, VoiceOptions};
+use transcribe::chunking::{Divider, Manner, Mark, Selection};
 use transcribe::time::{HOP, SAMPLE_RATE};
+use transcribe::vad::{VoiceActivity, VoiceOptions};
 
 const SPEECH: [&str; 6] = ["long_de", "long_en", "long_en_hole", "long_es", "short_en", "short_es"];
 

@@ -1,27 +1,32 @@
 //! `transcribe`: long recordings in, subtitles out.
 //!
-//! The way of the data:
+//! The flow of the data:
 //!
 //! ```text
-//! file ─audio→ samples ─chunk→ chunks ─mel→ features ─engine→ segments ─transcript→ transcript ─export→ bytes
+//! input ─audio→ samples ─vad, chunking→ chunks ─mel→ log-mel ─engine→ segments ─transcript→ transcript ─export→ bytes
 //! ```
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! |---|---|
 //! | [`audio`] | any container and codec → blocks of 16 kHz mono samples |
-//! | [`chunk`] | samples → where to cut them |
-//! | [`mel`] | samples → chunks of log-mel frames, as a stream |
-//! | [`whisper`] | the network: weights, encoder, decoder, caches |
-//! | [`decode`] | logits → tokens → segments: tokenizer, rules, fallback, seek; knows no network |
-//! | [`engine`] | the continuous batcher: many chunks of [`decode`] side by side on one backend |
-//! | [`transcript`] | all segments of one input and where they came from; pure data |
-//! | [`export`] | transcript → bytes of one format, written atomically |
-//! | [`import`] | transcripts of this and other programs → timed text |
+//! | [`vad`] | samples → speech regions |
+//! | [`chunking`] | samples and speech regions → chunks: cuts, clips, seams |
+//! | [`mel`] | chunks → log-mel frames, as a stream |
+//! | [`whisper`] | the network: config, weights, encoder, decoder, KV cache |
+//! | [`decode`] | logits → tokens → segments: openai/whisper's algorithm without a network |
+//! | [`engine`] | continuous batching: many chunks of [`decode`] side by side on one backend |
+//! | [`models`] | name → checkpoint → backend: hub, local store, loading, pool with leases |
+//! | [`device`] | device selection, memory and kernels |
+//! | [`transcript`] | segments, words, quality: pure data below everything that uses it |
+//! | [`export`] | transcript → bytes of one format |
+//! | [`import`] | results of this and other programs → timed text |
 //! | [`score`] | transcripts compared: normalised text, error rates, times |
-//! | [`device`] | where the numbers are computed; kernels of the CPU |
-//! | [`backend`] | one loaded model on one device; finding and fetching models |
-//! | [`job`] | which input goes next, from file to outputs |
-//! | [`cli`] | the person: arguments, progress, messages, signals, exit codes |
+//! | [`plan`] | requested inputs → plan: discovery, manifests, output names, shards, what is up to date |
+//! | [`store`] | what outlives a run: journal, ledger, fingerprints, atomic files |
+//! | [`run`] | plan → outputs: scheduler, front ends, guard, events |
+//! | [`report`] | events → JSONL report, metrics, summary |
+//! | [`watch`] | folder → runs |
+//! | [`cli`] | arguments, configuration, terminal, messages, exit codes |
 //!
 //! `cancel`, `digest`, `error`, `test_hooks` and `time` are available to every module.
 
@@ -32,16 +37,21 @@ pub mod test_hooks;
 pub mod time;
 
 pub mod audio;
-pub mod backend;
-pub mod chunk;
+pub mod chunking;
 pub mod cli;
 pub mod decode;
 pub mod device;
 pub mod engine;
 pub mod export;
 pub mod import;
-pub mod job;
 pub mod mel;
+pub mod models;
+pub mod plan;
+pub mod report;
+pub mod run;
 pub mod score;
+pub mod store;
 pub mod transcript;
+pub mod vad;
+pub mod watch;
 pub mod whisper;

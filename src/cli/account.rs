@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::progress::length;
 use super::stats;
-use crate::job::Summary;
-use crate::job::report::{Failure, Tally};
+use crate::report::{Failure, Tally};
+use crate::run::Summary;
 use crate::transcript::Coverage;
 
 /// Inputs that are named for each reason; the others are counted.

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::backend::hub::Hub;
 use crate::device::{DeviceRequest, Precision};
 use crate::error::{Error, Result};
-use crate::job::{Bench, BenchModel, Figures, ModelRequest};
+use crate::models::hub::Hub;
+use crate::plan::ModelRequest;
+use crate::run::{Bench, BenchModel, Figures};
 
 /// Measure how fast this machine is: a recording through the whole program, with the same work in every half minute
 #[derive(Debug, Args)]

@@ -8,10 +8,11 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::backend::source;
 use crate::decode::Language;
 use crate::error::{Error, Result};
-use crate::export::{Format, write_file};
+use crate::export::Format;
+use crate::models::source;
+use crate::store::write_file;
 
 const NAME: &str = "transcribe";
 

@@ -10,7 +10,7 @@ use super::args::{FileArgs, SubtitleArgs};
 use super::printer::Printer;
 use crate::error::{Error, Result};
 use crate::export::CueQuality;
-use crate::job::{Conversion, check_cues};
+use crate::run::{Conversion, check_cues};
 
 /// Write transcripts that are there already in other formats, with no model: JSON of this program, openai-whisper,
 /// faster-whisper, whisperX, whisper.cpp and transformers, and subtitles

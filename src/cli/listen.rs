@@ -11,8 +11,8 @@ use super::progress::TICK;
 use super::screen::Screen;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
-use crate::job::report::{Ending, Metrics, Report, RunInfo, Tally};
-use crate::job::{Event, Summary};
+use crate::report::{Ending, Metrics, Report, RunInfo, Tally};
+use crate::run::{Event, Summary};
 
 /// What is to be written of a run.
 #[derive(Debug, Clone, Default)]

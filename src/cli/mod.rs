@@ -42,8 +42,8 @@ use self::screen::Screen;
 use crate::audio::is_catching_codec_panics;
 use crate::cancel::CancelToken;
 use crate::error::{Error, panic_message};
-use crate::job;
-use crate::job::report::RunInfo;
+use crate::report::RunInfo;
+use crate::run;
 
 /// What the command line asks for, or how to end at once: help and mistakes are told here.
 pub fn start() -> Result<(Args, Interrupt), ExitCode> {
@@ -137,7 +137,7 @@ fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
         Ok(listeners) => listeners,
         Err(error) => return failed(printer, &error),
     };
-    let outcome = listeners.attend(|tell| job::run(&job, cancel, tell));
+    let outcome = listeners.attend(|tell| run::run(&job, cancel, tell));
     if let (Ok(summary), true) = (&outcome, args.work.stats) {
         listeners.clear();
         stats::table(summary).iter().for_each(|line| printer.notice(line));
@@ -166,7 +166,7 @@ fn run_export(all: &Args, args: &ExportArgs, printer: Printer, cancel: &CancelTo
         Ok(listeners) => listeners,
         Err(error) => return failed(printer, &error),
     };
-    let outcome = listeners.attend(|tell| job::convert(&conversion, cancel, tell));
+    let outcome = listeners.attend(|tell| run::convert(&conversion, cancel, tell));
     listeners.end(&outcome)
 }
 
@@ -190,7 +190,7 @@ fn run_bench(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> ExitCo
         let bench = args.bench()?;
         let screen = Screen::new(printer, Mode::Auto, false, cancel);
         let mut listeners = Listeners::new(screen, &Wanted::default(), cancel)?;
-        let figures = listeners.attend(|tell| job::bench(&bench, cancel, tell))?;
+        let figures = listeners.attend(|tell| run::bench(&bench, cancel, tell))?;
         listeners.clear();
         let text = match args.json {
             true => serde_json::to_string(&figures).map_err(|error| Error::compute("writing JSON", error))?,

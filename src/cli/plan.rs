@@ -9,9 +9,9 @@ use super::args::DryRun;
 use super::exit::ExitCode;
 use super::printer::Printer;
 use super::progress::length;
-use crate::chunk::Clips;
+use crate::chunking::Clips;
 use crate::error::{Error, Result};
-use crate::job::{Item, Job, PlannedModel, Rehearsal, Settings, rehearse};
+use crate::plan::{Item, Job, PlannedModel, Rehearsal, Settings, rehearse};
 
 /// Columns of the widest name that the others are lined up with.
 const WIDEST: usize = 48;

@@ -11,8 +11,8 @@ use super::failed;
 use super::printer::Printer;
 use super::progress::{columns, fitted, length, shortened};
 use crate::error::{Error, Result};
-use crate::export::write_file;
-use crate::job::report::{self, Failure, Fate, Merged, Part};
+use crate::report::{self, Failure, Fate, Merged, Part};
+use crate::store::write_file;
 use crate::transcript::Coverage;
 
 /// Names of inputs take so many columns at most.

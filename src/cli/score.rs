@@ -14,10 +14,10 @@ use super::printer::Printer;
 use crate::cancel::CancelToken;
 use crate::decode::Language;
 use crate::error::{Error, Result};
-use crate::export::write_file;
 use crate::import;
 use crate::score::normalise::Basic;
 use crate::score::{self, Aligned, Figures, Gates, Normaliser, Outcome, Pair, Score, Timing, Verdict};
+use crate::store::write_file;
 
 const TEXT: &str = "Text";
 const LIMITS: &str = "Limits";

@@ -9,8 +9,8 @@ use super::progress::{Mode, Progress, length};
 use super::stats;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::error::Error;
-use crate::job::report::{Tally, warning};
-use crate::job::{Event, Summary};
+use crate::report::{Tally, warning};
+use crate::run::{Event, Summary};
 use crate::time::seconds_of_frames;
 
 /// Everything that one run shows.

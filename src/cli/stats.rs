@@ -2,7 +2,7 @@
 
 use crate::device::memory::Usage;
 use crate::engine::Footprint;
-use crate::job::Summary;
+use crate::run::Summary;
 use crate::transcript::{Coverage, Quality, Rule};
 
 /// What is held after a chunk.

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::beam::{Beam, Width};
 use super::compression::compression_ratio;
-use super::decision::{Decision, Rejected, Rule};
 use super::fallback::{WindowResult, likeliest};
 use super::language::Language;
 use super::options::{DecodeOptions, WhenAllFail};
@@ -20,12 +19,13 @@ use super::ranking::{self, Hypothesis};
 use super::rules::Rules;
 use super::sampling::SampleSeed;
 use super::seek::cut;
-use super::segment::Segment;
 use super::sequence::{Limits, Sequence};
 use super::text::strip;
 use super::tokenizer::Tokenizer;
 use super::words::{Alignment, Window, is_written_without_blanks};
 use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
+use crate::transcript::decision::{Decision, Rejected, Rule};
+use crate::transcript::segment::Segment;
 
 /// Which frames of a recording are to be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Is a window's result good enough, or is the next temperature to be tried?
 
-use super::decision::Fault;
 use super::options::DecodeOptions;
+use crate::transcript::decision::Fault;
 
 /// What one attempt at a window gave.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,6 @@
 pub mod beam;
 pub mod chunk;
 pub mod compression;
-pub mod decision;
 pub mod fallback;
 pub mod language;
 pub mod options;
@@ -15,17 +14,14 @@ pub mod ranking;
 pub mod rules;
 pub mod sampling;
 pub mod seek;
-pub mod segment;
 pub mod sequence;
 mod text;
 pub mod tokenizer;
 pub mod words;
 
 pub use chunk::{Chunk, DecodedChunk, Handover, Outcome, Search, Stretch, WindowRequest};
-pub use decision::{Decision, Fault, Rejected, Rule};
 pub use language::Language;
 pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
 pub use ranking::Hypothesis;
-pub use segment::{Segment, Word};
 pub use tokenizer::Tokenizer;
 pub use words::{AlignRequest, Alignment};

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::worker::{Worker, fail, not_short};
-use crate::backend::{AheadInput, Chosen};
 use crate::error::{Error, Result, catch_panic};
+use crate::models::{AheadInput, Chosen};
 use crate::test_hooks;
 
 /// What is asked for.

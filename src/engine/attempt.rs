@@ -2,10 +2,10 @@
 
 use super::search::{self, Needs, Searching, Stage};
 use super::seats::Seats;
-use crate::backend::{AheadInput, Backend, Chosen, RowInput};
 use crate::decode::sampling::probability;
 use crate::decode::{Chunk, Hypothesis, WindowRequest};
 use crate::error::Result;
+use crate::models::{AheadInput, Backend, Chosen, RowInput};
 
 pub struct Attempt {
     pub request: WindowRequest,

@@ -8,9 +8,9 @@ use super::language::{self, LanguageGuess};
 use super::search::Needs;
 use super::seats::Seats;
 use super::{Ear, Event, Recording, Task, WindowDone};
-use crate::backend::{AheadInput, AlignInput, Backend, Chosen, RowInput};
 use crate::decode::{AlignRequest, Alignment, Chunk, DecodedChunk, Language, Outcome, Tokenizer};
 use crate::error::{Error, Result};
+use crate::models::{AheadInput, AlignInput, Backend, Chosen, RowInput};
 use crate::time::WINDOW_FRAMES;
 
 /// Frames from a place in the recording: what is to lie in the window slot.

@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::Recording;
 use super::desk::{Desk, Window};
 use super::worker::{Worker, fail, not_short};
-use crate::backend::{Backend, WindowInput};
 use crate::cancel::CancelToken;
 use crate::error::{Result, catch_panic};
+use crate::models::{Backend, WindowInput};
 use crate::test_hooks;
 
 /// A window that the backend was given, and who waits for it.

@@ -7,8 +7,8 @@ use super::desk::{Desk, Finish};
 use super::seats::Seats;
 use super::worker::{Worker, fail};
 use super::{Event, Footprint, ReleasePolicy};
-use crate::backend::Capacity;
 use crate::error::{Error, Result};
+use crate::models::Capacity;
 
 impl Worker {
     /// A chunk is finished and all that it held is dropped: gives memory back if it is time, and tells what is held

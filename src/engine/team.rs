@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::{Engine, Stats, Task, language};
-use crate::backend::Capacity;
 use crate::decode::{DecodeOptions, Language, Tokenizer};
 use crate::error::{Error, Result};
+use crate::models::Capacity;
 
 /// See the module. Most teams have one member.
 pub struct Team {

@@ -12,10 +12,10 @@ use super::hearing::UnderWay;
 use super::search::Needs;
 use super::seats::Seats;
 use super::{ReleasePolicy, Stats, Task};
-use crate::backend::{Backend, Chosen, RowInput};
 use crate::cancel::CancelToken;
 use crate::decode::{Alignment, Tokenizer};
 use crate::error::{Error, Result, catch_panic};
+use crate::models::{Backend, Chosen, RowInput};
 use crate::test_hooks;
 
 /// What others tell the thread and read of it.

@@ -1,10 +1,9 @@
-//! Transcript → the bytes of one format, in openai/whisper's exact shapes or in those that people read, and bytes
-//! → a file, whole or not at all. A format does no input or output; [`write_file`] knows no format.
+//! Transcript → the bytes of one format, in openai/whisper's exact shapes or in those that people read.
+//! A format does no input or output; `store` writes the files.
 
 mod ass;
 mod csv;
 mod cues;
-mod file;
 mod format;
 mod html;
 mod json;
@@ -20,7 +19,6 @@ mod txt;
 mod vtt;
 
 pub use cues::{Cue, CueQuality, CueWord, cues, quality};
-pub use file::{sweep_unfinished, sync_folder, write_file, write_passing};
 pub use format::Format;
 pub use html::{Media, page};
 pub use partial::is_partial;

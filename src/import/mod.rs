@@ -6,6 +6,7 @@
 //! | json | openai/whisper and this program; its API; whisperX; faster-whisper and whisper-ctranslate2; whisper.cpp; the `chunks` of transformers |
 
 mod cues;
+pub mod from_import;
 mod json;
 mod shapes;
 mod tsv;

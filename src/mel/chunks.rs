@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::features::ChunkFeatures;
 use super::scale::SILENCE;
 use super::stream::MelStream;
-use crate::chunk::{Account, Cut, Divider, Manner, Mark, Selection};
+use crate::chunking::{Account, Cut, Divider, Manner, Mark, Selection};
 use crate::time::{HOP, WINDOW_FRAMES};
 
 /// Frames from seam to seam of a recording that is not really cut: two minutes.

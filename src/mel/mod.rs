@@ -8,16 +8,16 @@
 //! than one chunk.
 
 mod chunks;
-mod ears;
 pub mod features;
 mod filters;
+mod language_probe;
 mod scale;
 mod stft;
 mod stream;
 
 pub use chunks::{ChunkMaker, Division, MelChunk};
-pub use ears::{Ear, Ears};
 pub use features::{ChunkFeatures, Features};
 pub use filters::MelBank;
+pub use language_probe::{Ear, Ears};
 pub use scale::Scale;
 pub use stream::{Extent, MelMeter, MelStream};

@@ -1,11 +1,14 @@
 //! All segments of one input, where they came from and how much of the input they cover. Pure data: knows no
 //! network, no format and no file.
 
+pub mod decision;
 mod quality;
+pub mod segment;
 mod waveform;
 
-pub use crate::decode::{Decision, Fault, Rejected, Rule, Segment, Word};
+pub use decision::{Decision, Fault, Rejected, Rule};
 pub use quality::{Coverage, Fallback, Quality, Span, confidence, mean_confidence};
+pub use segment::{Segment, Word};
 pub use waveform::{Seam, Waveform};
 
 /// What became of one input.

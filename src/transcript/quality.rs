@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Rejected, Rule};
 use super::{Segment, SkipReason, Transcript};
-use crate::decode::{Rejected, Rule};
 use crate::time::seconds_of_frames;
 
 /// Speech without text counts as dropped from so many seconds on: neither the network nor the detector of voices
@@ -283,8 +283,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decode::{Decision, Fault, Word};
     use crate::transcript::Skipped;
+    use crate::transcript::{Decision, Fault, Word};
 
     fn transcript(duration: f64, spans: &[(f64, f64, &str)]) -> Transcript {
         let segments = spans.iter().enumerate().map(|(id, &(start, end, text))| Segment {

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::chunk::{Cut, Cutter, VoiceActivity};
+use transcribe::chunking::{Cut, Cutter};
 use transcribe::time::{HOP, SAMPLE_RATE};
+use transcribe::vad::VoiceActivity;
 
 const SPEECH: [&str; 6] = ["long_de", "long_en", "long_en_hole", "long_es", "short_en", "short_es"];
 const TARGETS: [f64; 5] = [5.0, 10.0, 20.0, 30.0, 60.0];

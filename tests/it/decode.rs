@@ -4,17 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use transcribe::backend::scripted::Scripted;
-use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::fallback::WindowResult;
-use transcribe::decode::{
-    Chunk, DecodeOptions, Language, Outcome, Segment, Stretch, Task, Tokenizer, WhenAllFail,
-};
+use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Stretch, Task, Tokenizer, WhenAllFail};
 use transcribe::engine::{Engine, ReleasePolicy, WindowDone};
 use transcribe::error::{Error, Result};
 use transcribe::mel::features::Features;
+use transcribe::models::scripted::Scripted;
+use transcribe::models::{Capacity, ModelSpec};
 use transcribe::time::WINDOW_FRAMES;
+use transcribe::transcript::Segment;
 
 use crate::recording::{Heard, Part, decode};
 

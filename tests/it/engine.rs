@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::unbounded;
 use proptest::prelude::*;
-use transcribe::backend::scripted::Scripted;
-use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::{DecodeOptions, Stretch};
 use transcribe::engine::{Engine, Event, Recording, ReleasePolicy, Task};
 use transcribe::error::Error;
+use transcribe::models::scripted::Scripted;
+use transcribe::models::{Capacity, ModelSpec};
 
 use crate::decode::{CountingFeatures, VOCAB, multilingual, scripted_logits};
 use crate::recording::{Part, decode};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use transcribe::error::Error;
-use transcribe::export::{Format, JsonStyle, Preset, Shape, write_file};
+use transcribe::export::{Format, JsonStyle, Preset, Shape};
+use transcribe::store::write_file;
 use transcribe::transcript::{ModelIdentity, Segment, Transcript};
 
 const CASES: [&str; 5] = ["empty", "numbers", "plain", "texts", "times"];

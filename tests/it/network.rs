@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device};
 use serde::Deserialize;
-use transcribe::backend::candle::CandleBackend;
-use transcribe::backend::{Backend, Capacity, RowInput, WindowInput};
+use transcribe::models::candle::CandleBackend;
+use transcribe::models::{Backend, Capacity, RowInput, WindowInput};
 use transcribe::whisper::weights::Weights;
 use transcribe::whisper::{Config, random};
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use transcribe::audio::AudioInput;
-use transcribe::backend::Capacity;
-use transcribe::backend::candle::CandleBackend;
 use transcribe::cancel::CancelToken;
 use transcribe::decode::{DecodeOptions, Tokenizer};
 use transcribe::engine::{Engine, ReleasePolicy};
+use transcribe::models::Capacity;
+use transcribe::models::candle::CandleBackend;
 use transcribe::whisper::Config;
 use transcribe::whisper::weights::Weights;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::chunk::Selection;
-use transcribe::decode::{DecodeOptions, DecodedChunk, Segment, Stretch};
+use transcribe::chunking::Selection;
+use transcribe::decode::{DecodeOptions, DecodedChunk, Stretch};
 use transcribe::engine::{Engine, Event, LanguageGuess, Recording, Task, WindowDone};
 use transcribe::error::Result;
 use transcribe::mel::{ChunkMaker, Division, Features, MelChunk, MelMeter};
+use transcribe::transcript::Segment;
 
 /// What came of all its chunks.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use serde_json::Value;
-use transcribe::backend::scripted::Scripted;
-use transcribe::backend::{Capacity, ModelSpec};
 use transcribe::cancel::CancelToken;
 use transcribe::decode::words::Attention;
 use transcribe::decode::words::dtw::first_columns;
 use transcribe::decode::{Alignment, DecodeOptions, Stretch};
 use transcribe::engine::{Engine, ReleasePolicy};
 use transcribe::error::Error;
+use transcribe::models::scripted::Scripted;
+use transcribe::models::{Capacity, ModelSpec};
 use transcribe::time::seconds_of_frames;
 
 use crate::decode::{CountingFeatures, VOCAB, mix, multilingual, options, scripted_logits};

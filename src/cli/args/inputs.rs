@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use crate::error::Result;
-use crate::job::{InputOptions, Shard, ShardRequest};
+use crate::plan::{InputOptions, Shard, ShardRequest};
 
 const INPUT: &str = "Input";
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::backend::cache::CachePolicy;
-use crate::job::GuardOptions;
+use crate::models::cache::CachePolicy;
+use crate::run::GuardOptions;
 
 const MEMORY: &str = "Memory";
 

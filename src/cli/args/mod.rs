@@ -38,8 +38,8 @@ use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::cli::watch::WatchArgs;
 use crate::error::Result;
-use crate::job::Job;
-use crate::job::report::RunInfo;
+use crate::plan::Job;
+use crate::report::RunInfo;
 
 const GENERAL: &str = "General";
 

@@ -3,10 +3,10 @@
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::backend::hub::Hub;
 use crate::device::{Devices, Precision};
 use crate::engine::ReleasePolicy;
-use crate::job::ModelRequest;
+use crate::models::hub::Hub;
+use crate::plan::ModelRequest;
 
 const MODEL: &str = "Model";
 

@@ -7,7 +7,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::error::{Error, Result};
 use crate::export::Format;
-use crate::job::{PlanOptions, Template};
+use crate::plan::{PlanOptions, Template};
 
 const OUTPUT: &str = "Output";
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{BoolishValueParser, FalseyValueParser};
 
-use crate::chunk::{Clips, Selection, VoiceOptions, seconds};
+use crate::chunking::{Clips, Selection, seconds};
 use crate::error::{Error, Result};
+use crate::vad::VoiceOptions;
 
 const PARTS: &str = "Parts of a recording";
 

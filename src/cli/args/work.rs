@@ -18,7 +18,8 @@ use super::voice::VoiceArgs;
 use super::words::WordArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
-use crate::job::{InputOptions, Job, ModelOptions, Settings};
+use crate::plan::{InputOptions, Job, Settings};
+use crate::run::ModelOptions;
 
 #[derive(Debug, Args)]
 pub struct WorkArgs {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::selftest::SelfTest;
-use crate::backend::hub::Hub;
-use crate::backend::hub::store::{self, Repository};
 use crate::cli::amounts::{bytes, table};
 use crate::device::memory::{self, Memory};
 use crate::device::survey::{self, Accelerator, Processor};
 use crate::device::{Selected, compiled};
 use crate::error::Result;
+use crate::models::hub::Hub;
+use crate::models::hub::store::{self, Repository};
 
 #[derive(Debug, Serialize)]
 pub struct Report {

@@ -5,11 +5,11 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::backend::DEMO;
 use crate::cancel::CancelToken;
 use crate::cli::args::Args;
 use crate::error::{Error, Result};
-use crate::job::{self, Event};
+use crate::models::DEMO;
+use crate::run::{self, Event};
 
 /// Ten seconds of a computer's voice.
 const CLIP: &[u8] = include_bytes!("../../../fixtures/long/short_en.flac");
@@ -67,7 +67,7 @@ fn transcribe(device: &str, cancel: &CancelToken, on_event: &mut dyn FnMut(&Even
     let line = ["transcribe", "--model", DEMO, "--language", "en", "--device", device];
     let line: Vec<OsString> = line.map(OsString::from).into_iter().chain([clip.into()]).collect();
     let job = Args::plain(line)?.job()?;
-    let summary = job::run(&job, cancel, &mut |event| on_event(&event));
+    let summary = run::run(&job, cancel, &mut |event| on_event(&event));
     let first = |errors: Vec<Error>| errors.into_iter().next();
     match summary {
         Ok(summary) => first(summary.failures).map_or(Ok(()), Err),

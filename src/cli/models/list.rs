@@ -4,12 +4,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Stage, called, json, say, short};
-use crate::backend::hub::Hub;
-use crate::backend::hub::store::{self, CachedFile, Repository, Revision};
-use crate::backend::{DEMO, describe, source};
 use crate::cancel::CancelToken;
 use crate::cli::amounts::{ago, bytes, table, timestamp};
 use crate::error::Result;
+use crate::models::hub::Hub;
+use crate::models::hub::store::{self, CachedFile, Repository, Revision};
+use crate::models::{DEMO, describe, source};
 
 /// Tell which models are on this machine, how large they are, and when they were last used
 #[derive(Debug, Args)]

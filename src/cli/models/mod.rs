@@ -14,14 +14,14 @@ use super::exit::ExitCode;
 use super::printer::Printer;
 use super::progress::Mode;
 use super::screen::Screen;
-use crate::backend::DEMO;
-use crate::backend::hub::store::{self, Repository};
-use crate::backend::hub::{Download, Hub};
-use crate::backend::source;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelProblem, Result};
-use crate::job::Event;
-use crate::job::report::Tally;
+use crate::models::DEMO;
+use crate::models::hub::store::{self, Repository};
+use crate::models::hub::{Download, Hub};
+use crate::models::source;
+use crate::report::Tally;
+use crate::run::Event;
 
 const EXAMPLES: &str = "Examples:
   transcribe models list                     what is on this machine, and how large

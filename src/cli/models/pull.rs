@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::{Stage, say};
-use crate::backend::checkpoint::{Checkpoint, Files};
-use crate::backend::hub::Hub;
-use crate::backend::source;
 use crate::cli::amounts::bytes;
 use crate::error::{Error, Result};
+use crate::models::checkpoint::{Checkpoint, Files};
+use crate::models::hub::Hub;
+use crate::models::source;
 
 /// Fetch models, or go on where that was stopped; what is there already is left as it is
 #[derive(Debug, Args)]

@@ -5,12 +5,12 @@ use std::io::{self, BufRead, IsTerminal};
 use clap::Args;
 
 use super::{Stage, cached, called, say, short};
-use crate::backend::hub::Hub;
-use crate::backend::hub::store::Repository;
 use crate::cancel::CancelToken;
 use crate::cli::amounts::bytes;
 use crate::cli::printer::ask;
 use crate::error::{Error, ModelProblem, Result};
+use crate::models::hub::Hub;
+use crate::models::hub::store::Repository;
 
 /// Delete models from the cache; asks first
 #[derive(Debug, Args)]

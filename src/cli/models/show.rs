@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::{Stage, json, say};
-use crate::backend::describe::{Description, Needed, describe};
-use crate::backend::hub::Hub;
-use crate::backend::source;
 use crate::cli::amounts::{bytes, table};
 use crate::error::{Error, ModelProblem, Result};
+use crate::models::describe::{Description, Needed, describe};
+use crate::models::hub::Hub;
+use crate::models::source;
 
 /// Tell what a model is: its layers, languages, kinds of numbers, and the memory it needs
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ fn text(model: &Description) -> String {
         true => format!("{}: {}", model.languages.len(), model.languages.join(" ")),
         false => "English only".into(),
     };
-    let stack = |stack: &crate::backend::describe::Stack| {
+    let stack = |stack: &crate::models::describe::Stack| {
         format!("{} layers, {} heads, {} wide between", stack.layers, stack.heads, stack.feed_forward)
     };
     let Needed { windows, weights, caches, work } = model.memory;

@@ -4,10 +4,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Stage, cached, called, json, say, short};
-use crate::backend::hub::Download;
-use crate::backend::hub::Hub;
-use crate::backend::hub::store::{self, Repository, Verdict};
 use crate::error::{Error, ModelProblem, Result};
+use crate::models::hub::Download;
+use crate::models::hub::Hub;
+use crate::models::hub::store::{self, Repository, Verdict};
 
 /// Read every byte of cached models and compare the checksums that the hub has told
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::pace::Pace;
 use super::text::{bar, columns, fitted, joined, length, shortened, size};
 use crate::engine::Stats;
-use crate::job::Event;
-use crate::job::report::Tally;
+use crate::report::Tally;
+use crate::run::Event;
 
 /// Inputs that are shown at most, each in a line.
 const LINES: usize = 8;

@@ -12,8 +12,8 @@ use clap::ValueEnum;
 use self::board::Board;
 use self::painter::Painter;
 use super::printer::Printer;
-use crate::job::Event;
-use crate::job::report::Tally;
+use crate::report::Tally;
+use crate::run::Event;
 
 pub use self::text::{columns, fitted, length, shortened};
 

@@ -17,8 +17,9 @@ use super::screen::Screen;
 use super::{failed, stats, use_threads};
 use crate::cancel::CancelToken;
 use crate::error::Result;
-use crate::job::watch::{WatchOptions, watch};
-use crate::job::{InputOptions, Job, Session};
+use crate::plan::{InputOptions, Job};
+use crate::run::Session;
+use crate::watch::{WatchOptions, watch};
 
 const WATCH: &str = "Watch";
 

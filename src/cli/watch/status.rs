@@ -29,8 +29,8 @@ use crate::cli::printer::Printer;
 use crate::device::Selected;
 use crate::device::memory::{Memory, Usage};
 use crate::error::{Error, Result};
-use crate::export::{sweep_unfinished, write_passing};
-use crate::job::watch::{Doing, ModelStage, Snapshot};
+use crate::store::{sweep_unfinished, write_passing};
+use crate::watch::{Doing, ModelStage, Snapshot};
 
 const VERSION: u64 = 1;
 const PROGRAM: &str = env!("CARGO_PKG_NAME");

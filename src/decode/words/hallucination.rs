@@ -1,7 +1,7 @@
 //! Text that nobody said: words that are too long, too short or too unlikely, with silence on both sides.
 
-use super::super::segment::{Segment, Word};
 use crate::time::{WINDOW_FRAMES, seconds_of_frames};
+use crate::transcript::segment::{Segment, Word};
 
 /// Marks do not count as words.
 const PUNCTUATION: &str = "\"'“¿([{-\"'.。,，!！?？:：”)]}、";

@@ -1,8 +1,8 @@
 //! Words into the segments they belong to, and what both say about each other's times.
 
-use super::super::segment::{Segment, Word};
 use super::hundredths;
 use super::timing::{Lengths, Timing};
+use crate::transcript::segment::{Segment, Word};
 
 /// A segment's own time is trusted more than a word's that lies so much outside of it.
 const TOLERANCE: f64 = 0.5;

@@ -1,11 +1,11 @@
 //! A window whose text is known: its words, and what they change about its segments and the next window.
 
 use super::super::options::DecodeOptions;
-use super::super::segment::Segment;
 use super::super::tokenizer::Tokenizer;
 use super::hallucination::{Place, Verdict, judge};
 use super::{Alignment, segments, timing};
 use crate::time::{HOP, SAMPLE_RATE, WINDOW_FRAMES, seconds_of_frames};
+use crate::transcript::segment::Segment;
 
 const FRAMES_PER_SECOND: f64 = SAMPLE_RATE as f64 / HOP as f64;
 

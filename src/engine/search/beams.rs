@@ -3,12 +3,12 @@
 //! prompt nor what was heard.
 
 use super::{Needs, Searching, Stage, not_broken};
-use crate::backend::{AheadInput, Chosen, RowInput};
 use crate::decode::Hypothesis;
 use crate::decode::beam::Beam;
 use crate::decode::sequence::Status;
 use crate::engine::seats::Seats;
 use crate::error::{Error, Result};
+use crate::models::{AheadInput, Chosen, RowInput};
 
 pub struct Beams {
     beam: Beam,

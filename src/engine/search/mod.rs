@@ -4,10 +4,10 @@ mod beams;
 mod samples;
 
 use super::seats::Seats;
-use crate::backend::{AheadInput, Backend, Chosen, RowInput};
 use crate::decode::sequence::Status;
 use crate::decode::{self, Chunk, Hypothesis, WindowRequest};
 use crate::error::{Error, Result};
+use crate::models::{AheadInput, Backend, Chosen, RowInput};
 
 /// What a search must be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

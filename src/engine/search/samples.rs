@@ -2,11 +2,11 @@
 //! soon as seats are free, or follow on the first one's seat. How many ran at a time does not show in what they say.
 
 use super::{Needs, Searching, Stage, not_broken};
-use crate::backend::{AheadInput, Chosen, RowInput};
 use crate::decode::sequence::{Sequence, Status};
 use crate::decode::{Chunk, Hypothesis, WindowRequest};
 use crate::engine::seats::Seats;
 use crate::error::Result;
+use crate::models::{AheadInput, Chosen, RowInput};
 
 pub struct Samples {
     candidates: Vec<Candidate>,

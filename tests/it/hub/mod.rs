@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicUsize;
 
 use predicates::prelude::*;
 use tempfile::TempDir;
-use transcribe::backend::checkpoint::{Checkpoint, Files};
-use transcribe::backend::hub::Download;
-use transcribe::backend::hub::Hub;
-use transcribe::backend::source;
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::error::{Error, ModelProblem, Result};
+use transcribe::models::checkpoint::{Checkpoint, Files};
+use transcribe::models::hub::Download;
+use transcribe::models::hub::Hub;
+use transcribe::models::source;
 
 use self::server::{COMMIT, Plan, Server};
 

@@ -1,0 +1,177 @@
+//! The whole network on CUDA's kernels, run on the host: what they say in each dtype beside what the CPU says.
+
+#![cfg(test)]
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use crossbeam_channel::unbounded;
+
+use super::CandleBackend;
+use crate::audio::{AudioInput, AudioOptions};
+use crate::cancel::CancelToken;
+use crate::decode::{DecodeOptions, Language, Stretch, Tokenizer};
+use crate::device::Kernels;
+use crate::device::cpu::Cpu;
+use crate::device::cuda::host;
+use crate::device::plain::Plain;
+use crate::engine::{Engine, Event, Recording, ReleasePolicy, Task};
+use crate::mel::{ChunkMaker, Division, Features, MelChunk};
+use crate::models::{Backend, Capacity, RowInput};
+use crate::time::WINDOW_FRAMES;
+use crate::whisper::weights::Weights;
+use crate::whisper::{Config, Work};
+
+fn demo(file: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo").join(file)
+}
+
+fn backend(dtype: DType, kernels: Arc<dyn Kernels>) -> CandleBackend {
+    let config = Config::from_json(&std::fs::read(demo("config.json")).unwrap()).unwrap();
+    let weights = [demo("model.safetensors")];
+    let weights = Weights::Files(&weights).open(dtype).unwrap();
+    let capacity = Capacity { windows: 2, sequences: 4 };
+    CandleBackend::with_kernels(config, weights, (&Device::Cpu, kernels), capacity).unwrap()
+}
+
+fn on_cuda(dtype: DType) -> Option<CandleBackend> {
+    Some(backend(dtype, Arc::new(host::kernels(3)?)))
+}
+
+/// The first chunk of a recording.
+fn heard(bins: usize) -> MelChunk {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
+    let mut reader = AudioInput::file(path).unwrap().open(&AudioOptions::default()).unwrap();
+    let mut maker = ChunkMaker::new(bins, Division::AtPauses { seconds: 30.0 });
+    let mut chunks = Vec::new();
+    while let Some(block) = reader.next_block().unwrap() {
+        maker.push(block, &mut chunks);
+    }
+    maker.finish(&mut chunks);
+    chunks.remove(0)
+}
+
+/// The encoder's output, and the scores after prompts of several lengths and after a step.
+fn numbers(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<f32>; 3] {
+    // Once, as the attention of a whole window takes long here.
+    let work = &mut Work::new(backend.dtype, &backend.device);
+    let encoded = backend.model.encoder.forward(&[mel], work).unwrap();
+    let heard = encoded.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1().unwrap();
+    for slot in 0..2 {
+        let places = backend.model.decoder.places(&[slot]).unwrap();
+        backend.model.decoder.listen(&encoded, &places, &backend.audio, &mut backend.work).unwrap();
+    }
+    let row = |sequence, position, tokens, logits_after| RowInput {
+        sequence,
+        window: sequence % 2,
+        position,
+        tokens,
+        logits_after,
+    };
+    let prompt: Vec<u32> = (300..500).collect();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    backend.decode(&[row(0, 0, &prompt, &[0, 199]), row(1, 0, &prompt[150..], &[49])], &mut first).unwrap();
+    backend.copy_sequence(0, 3, 0..200).unwrap();
+    let steps =
+        [row(0, 200, &[7], &[0]), row(1, 50, &[9], &[0]), row(3, 200, &[8], &[0]), row(2, 0, &[5], &[0])];
+    backend.decode(&steps, &mut second).unwrap();
+    [heard, first, second]
+}
+
+#[test]
+fn the_network_says_the_same_in_every_dtype() {
+    let mut cpu = backend(DType::F32, Arc::new(Cpu));
+    let mut mel = Vec::new();
+    heard(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
+    let expected = numbers(&mut cpu, &mel);
+    for (dtype, tolerance) in [(DType::F32, 1e-3), (DType::F16, 2e-2), (DType::BF16, 0.15)] {
+        let Some(mut cuda) = on_cuda(dtype) else { return };
+        for (part, (ours, theirs)) in numbers(&mut cuda, &mel).iter().zip(&expected).enumerate() {
+            assert_near(&format!("{dtype:?}, part {part}"), ours, theirs, tolerance);
+        }
+    }
+}
+
+/// What runs where there are no kernels of our own, on Metal.
+#[test]
+fn candles_own_operations_say_the_same_in_half_precision() {
+    let mut cpu = backend(DType::F32, Arc::new(Cpu));
+    let mut mel = Vec::new();
+    heard(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
+    let expected = numbers(&mut cpu, &mel);
+    let mut plain = backend(DType::F16, Arc::new(Plain::on(&Device::Cpu)));
+    for (ours, theirs) in numbers(&mut plain, &mel).iter().zip(&expected) {
+        // The CPU multiplies halves less exactly than any GPU.
+        assert_near("f16", ours, theirs, 6e-2);
+    }
+}
+
+fn assert_near(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
+    assert_eq!(ours.len(), theirs.len());
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let spread = theirs.iter().fold(0f32, |most, value| most.max(value.abs()));
+    println!("{what}: {worst} of {spread}");
+    assert!(worst <= tolerance * spread.max(1.0), "{what}: {worst} of {spread}");
+}
+
+/// Texts and times of a chunk, and whether tokens were chosen on the device.
+fn said(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64, String)> {
+    let tokenizer =
+        Tokenizer::from_json(&std::fs::read(demo("tokenizer.json")).unwrap(), backend.spec().n_vocab);
+    let bins = backend.spec().n_mels;
+    let engine = Engine::start(
+        Box::new(backend),
+        Arc::new(tokenizer.unwrap()),
+        ReleasePolicy::Never,
+        &CancelToken::new(),
+    );
+    let (sender, events) = unbounded();
+    let listener = move |_, event| drop(sender.send(event));
+    let recording = Arc::new(Recording::new(0, Arc::new(options.clone()), Box::new(listener)));
+    recording.settle_language(Language::ENGLISH);
+    let MelChunk { first, end, visible, limit, features, .. } = heard(bins);
+    let stretch = Stretch { first, end, visible, limit };
+    let task =
+        Task { recording, index: 0, stretch, follows: false, features: Box::new(features), permit: None };
+    let engine = engine.unwrap();
+    engine.submit(task);
+    let mut segments = Vec::new();
+    for event in events {
+        match event {
+            Event::Segments(new) => segments.extend(new.into_iter().map(|s| (s.start, s.end, s.text))),
+            Event::Failed(error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+    segments
+}
+
+#[test]
+fn a_recording_says_the_same_in_every_dtype() {
+    let greedy = DecodeOptions { temperatures: vec![0.0], ..DecodeOptions::default() };
+    let expected = said(backend(DType::F32, Arc::new(Cpu)), &greedy);
+    assert!(!expected.is_empty());
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        let Some(cuda) = on_cuda(dtype) else { return };
+        assert!(cuda.steps_ahead() > 1);
+        assert_eq!(said(cuda, &greedy), expected, "{dtype:?}");
+    }
+}
+
+#[test]
+fn beams_find_the_same() {
+    let beams = DecodeOptions { temperatures: vec![0.0], beam_size: Some(3), ..DecodeOptions::default() };
+    let expected = said(backend(DType::F32, Arc::new(Cpu)), &beams);
+    assert!(!expected.is_empty());
+    let Some(cuda) = on_cuda(DType::F32) else { return };
+    assert!(cuda.ranks() > 3);
+    assert_eq!(said(cuda, &beams), expected);
+}
+
+#[test]
+fn what_is_drawn_is_the_same() {
+    let hot = DecodeOptions { temperatures: vec![0.8], best_of: Some(3), ..DecodeOptions::default() };
+    let expected = said(backend(DType::F32, Arc::new(Cpu)), &hot);
+    let Some(cuda) = on_cuda(DType::F32) else { return };
+    assert_eq!(said(cuda, &hot), expected);
+}

@@ -1,0 +1,366 @@
+//! One file of the hub: where it is, its bytes with resumption, and the proof that they are the right ones.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use ureq::http::{HeaderMap, Response, header};
+use ureq::{Agent, Body};
+
+use super::watch::Watch;
+use super::{Hub, digest};
+use crate::cancel::CancelToken;
+use crate::error::{Cause, Error, ModelProblem, Result};
+
+/// How often a request is tried before giving up.
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A transfer that got this far after a fault earns the full number of attempts again.
+const GOOD_PROGRESS: u64 = 1 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest silence of the other side.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// What the hub says about a file before sending it.
+#[derive(Debug, Clone)]
+pub(super) struct Remote {
+    pub(super) url: String,
+    pub(super) commit: String,
+    /// The name of the blob; also its digest, on the hub itself.
+    pub(super) etag: String,
+    pub(super) size: u64,
+}
+
+/// Sends requests for one model.
+pub(super) struct Client<'a> {
+    model: &'a str,
+    cancel: &'a CancelToken,
+    authorization: Option<String>,
+    agent: Agent,
+    _watch: Watch,
+}
+
+/// Why a transfer ended early.
+enum Stop {
+    /// It may go on where it stopped.
+    Lost(Cause),
+    Fatal(Error),
+}
+
+pub(super) fn url(endpoint: &str, repository: &str, revision: &str, file: &str) -> String {
+    let endpoint = endpoint.trim_end_matches('/');
+    format!("{endpoint}/{repository}/resolve/{}/{}", escaped(revision), escaped(file))
+}
+
+fn escaped(part: &str) -> String {
+    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    part.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+impl<'a> Client<'a> {
+    pub(super) fn new(model: &'a str, hub: &Hub, cancel: &'a CancelToken) -> Self {
+        let config = Agent::config_builder()
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_per_read(Some(SILENCE))
+            .build();
+        let authorization = hub.token.as_ref().map(|token| format!("Bearer {token}"));
+        let agent = Agent::from(config);
+        Self { model, cancel, authorization, _watch: Watch::over(&agent, cancel), agent }
+    }
+
+    /// Asks where a file is; `None` if the repository has no such file.
+    pub(super) fn locate(&self, url: &str) -> Result<Option<Remote>> {
+        let mut url = url.to_owned();
+        for _redirect in 0..5 {
+            let response = self.patiently(&url)?;
+            let status = response.status().as_u16();
+            let text = |name: &str| text(response.headers(), name);
+            match status {
+                200..400 => {}
+                404 if text("x-error-code").is_none_or(|code| code == "EntryNotFound") => return Ok(None),
+                _ => return Err(self.refused(&url, status, text("x-error-code"), text("x-error-message"))),
+            }
+            // A repository that was renamed answers with another path on the same host; a redirect to the store of
+            // large files still carries what is asked here.
+            if let Some(path) = text("location").filter(|to| status >= 300 && to.starts_with('/')) {
+                url = origin(&url).to_owned() + path;
+                continue;
+            }
+            let lacks = |what: &str| self.download_fault(format!("{url}: the answer lacks {what}"));
+            let etag = text("x-linked-etag").or_else(|| text("etag")).ok_or_else(|| lacks("an ETag"))?;
+            let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
+            if etag.is_empty() || !etag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
+                return Err(lacks("a usable ETag"));
+            }
+            let commit = text("x-repo-commit").filter(|commit| super::is_commit(commit));
+            let commit = commit.ok_or_else(|| lacks("X-Repo-Commit"))?.to_owned();
+            let size =
+                text("x-linked-size").or_else(|| text("content-length")).and_then(|size| size.parse().ok());
+            let size = size.ok_or_else(|| lacks("the size"))?;
+            return Ok(Some(Remote { url, commit, etag, size }));
+        }
+        Err(self.download_fault(format!("{url}: too many redirects")))
+    }
+
+    fn head(&self, url: &str) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.head(url).config().max_redirects(0).max_redirects_will_error(false).build();
+        match &self.authorization {
+            Some(value) => request.header(header::AUTHORIZATION, value).call(),
+            None => request.call(),
+        }
+    }
+
+    /// Repeats a small request while the fault looks like a passing one.
+    fn patiently(&self, url: &str) -> Result<Response<Body>> {
+        let mut attempt = 1;
+        loop {
+            self.cancel.check()?;
+            match self.head(url) {
+                Ok(response) if attempt == ATTEMPTS || !is_passing(response.status().as_u16()) => {
+                    return Ok(response);
+                }
+                Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => {
+                    self.cancel.check()?;
+                    return Err(self.download_fault(format!("{url}: {error}")));
+                }
+                _ => self.pause(attempt)?,
+            }
+            attempt += 1;
+        }
+    }
+
+    fn pause(&self, attempt: u32) -> Result<()> {
+        const SLICE: Duration = Duration::from_millis(50);
+        let mut left = FIRST_PAUSE * 2_u32.pow(attempt - 1);
+        while !left.is_zero() {
+            self.cancel.check()?;
+            sleep(left.min(SLICE));
+            left = left.saturating_sub(SLICE);
+        }
+        Ok(())
+    }
+
+    /// Waits until no other process downloads the same blob.
+    pub(super) fn lock(&self, path: &Path) -> Result<File> {
+        let file = File::create(path).map_err(|e| self.unwritable(path, e))?;
+        loop {
+            self.cancel.check()?;
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(100)),
+                Err(TryLockError::Error(error)) => return Err(self.unwritable(path, error)),
+            }
+        }
+    }
+
+    /// Makes `blob` hold the file: kept if it is right, else gone on with or made anew.
+    pub(super) fn fetch(
+        &self,
+        file: &str,
+        remote: &Remote,
+        blob: &Path,
+        report: &mut dyn FnMut(u64),
+    ) -> Result<()> {
+        if blob.is_file() && self.fault_of(blob, remote)?.is_none() {
+            return Ok(());
+        }
+        let mut partial = blob.as_os_str().to_owned();
+        partial.push(".incomplete");
+        let partial = PathBuf::from(partial);
+        let resumed = partial.metadata().is_ok_and(|found| found.len() > 0);
+        self.transfer(remote, &partial, report)?;
+        let mut fault = self.fault_of(&partial, remote)?;
+        if fault.is_some() && resumed {
+            // What was there may have been the wrong beginning.
+            self.remove(&partial)?;
+            self.transfer(remote, &partial, report)?;
+            fault = self.fault_of(&partial, remote)?;
+        }
+        if let Some(why) = fault {
+            self.remove(&partial)?;
+            let why = format!("{why}; it was thrown away");
+            return Err(Error::model(self.model, ModelProblem::Damaged { file: file.to_owned(), why }));
+        }
+        std::fs::rename(&partial, blob).map_err(|e| self.unwritable(blob, e))
+    }
+
+    /// Appends to `path` until it has the promised length, over as many connections as it takes.
+    fn transfer(&self, remote: &Remote, path: &Path, report: &mut dyn FnMut(u64)) -> Result<()> {
+        let unwritable = |e| self.unwritable(path, e);
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(unwritable)?;
+        let mut done = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
+        if done > remote.size {
+            file.set_len(0).map_err(unwritable)?;
+            done = 0;
+        }
+        let mut attempt = 1;
+        while done < remote.size {
+            let before = done;
+            let cause = match self.receive(remote, path, &mut file, &mut done, report) {
+                Ok(()) => continue,
+                Err(Stop::Fatal(error)) => return Err(error),
+                Err(Stop::Lost(cause)) => cause,
+            };
+            if done >= before.saturating_add(GOOD_PROGRESS) {
+                attempt = 1;
+            }
+            self.cancel.check()?;
+            if attempt == ATTEMPTS {
+                return Err(Error::model(self.model, ModelProblem::Download(cause)));
+            }
+            self.pause(attempt)?;
+            attempt += 1;
+        }
+        file.sync_all().map_err(unwritable)
+    }
+
+    /// One connection's worth of bytes from `done` on.
+    fn receive(
+        &self,
+        remote: &Remote,
+        path: &Path,
+        file: &mut File,
+        done: &mut u64,
+        report: &mut dyn FnMut(u64),
+    ) -> Result<(), Stop> {
+        self.cancel.check()?;
+        let mut request = self.agent.get(&remote.url);
+        if let Some(value) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        if *done > 0 {
+            request = request.header(header::RANGE, format!("bytes={done}-"));
+        }
+        let lost = |why: &dyn std::fmt::Display| Stop::Lost(format!("{}: {why}", remote.url).into());
+        let response = request.call().map_err(|e| lost(&e))?;
+        let status = response.status().as_u16();
+        let range = text(response.headers(), "content-range");
+        let goes_on =
+            status == 206 && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")));
+        if !goes_on {
+            match status {
+                200 | 206 | 416 => {}
+                _ if is_passing(status) => {
+                    return Err(lost(&format!("status {status}")));
+                }
+                _ => return Err(Stop::Fatal(self.refused(&remote.url, status, None, None))),
+            }
+            // The other side cannot or would not go on in the middle.
+            *done = 0;
+            file.set_len(0).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
+            if status != 200 {
+                return Err(lost(&"the wrong range"));
+            }
+        }
+        file.seek(SeekFrom::Start(*done)).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
+        let mut body = response.into_body().into_reader();
+        let mut buffer = vec![0; 1 << 16];
+        report(*done);
+        loop {
+            self.cancel.check()?;
+            let read = body.read(&mut buffer).map_err(|e| lost(&e))?;
+            if read == 0 {
+                break;
+            }
+            file.write_all(&buffer[..read]).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
+            *done += read as u64;
+            if *done > remote.size {
+                break;
+            }
+            report(*done);
+        }
+        match (*done).cmp(&remote.size) {
+            std::cmp::Ordering::Less => Err(lost(&"the connection was closed")),
+            // More than promised cannot be right; the check of the whole file will say so.
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a file is not the one that the hub described, if it is not.
+    fn fault_of(&self, path: &Path, remote: &Remote) -> Result<Option<String>> {
+        let unreadable = |e| crate::models::checkpoint::unreadable(self.model, path, e);
+        let length = path.metadata().map_err(unreadable)?.len();
+        if length != remote.size {
+            return Ok(Some(format!("it has {length} bytes instead of {}", remote.size)));
+        }
+        digest::fault(self.model, path, &remote.etag, self.cancel, &mut |_| {})
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        std::fs::remove_file(path).map_err(|e| self.unwritable(path, e))
+    }
+
+    /// An answer that repeating would not change.
+    fn refused(&self, url: &str, status: u16, code: Option<&str>, message: Option<&str>) -> Error {
+        let fault = match (status, code) {
+            (401 | 403, _) => ModelProblem::NoAccess { gated: code == Some("GatedRepo") },
+            (404, Some("RevisionNotFound")) => {
+                ModelProblem::NotFound(Some("the hub has no such revision".into()))
+            }
+            (404, _) => ModelProblem::NotFound(Some("the hub has no such repository".into())),
+            _ => {
+                let message = message.map(|message| format!(", {message}")).unwrap_or_default();
+                return self.download_fault(format!("{url}: status {status}{message}"));
+            }
+        };
+        Error::model(self.model, fault)
+    }
+
+    fn download_fault(&self, cause: String) -> Error {
+        Error::model(self.model, ModelProblem::Download(cause.into()))
+    }
+
+    fn unwritable(&self, path: &Path, source: std::io::Error) -> Error {
+        Error::model(self.model, ModelProblem::CacheUnwritable { path: path.display().to_string(), source })
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Fatal(error)
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Scheme and host of a URL.
+fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
+    &url[..end]
+}
+
+fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// Faults that say "no network" rather than "a bad moment".
+fn is_unreachable(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::BadUri(_) => true,
+        ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_escaped() {
+        assert_eq!(
+            url("https://hub.example/", "o/n", "refs/pr/1", "a b.json"),
+            "https://hub.example/o/n/resolve/refs%2Fpr%2F1/a%20b.json"
+        );
+        assert_eq!(origin("https://hub.example/o/n"), "https://hub.example");
+        assert_eq!(origin("http://127.0.0.1:80"), "http://127.0.0.1:80");
+    }
+}

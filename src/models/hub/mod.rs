@@ -1,0 +1,289 @@
+//! Checkpoints of the hub: first from the cache that all hub clients share, else downloaded into it.
+//!
+//! The order of events is chosen so that a cut at any moment leaves a cache that is either without the checkpoint or
+//! with all of it. Requests and checks are in [`fetch`].
+
+mod digest;
+mod fetch;
+pub mod store;
+mod watch;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+
+use crate::cancel::CancelToken;
+use crate::error::{Error, ModelProblem, Result};
+use crate::models::checkpoint::{self, CONFIG, Checkpoint, Files, GENERATION_CONFIG, TOKENIZER};
+use crate::models::checkpoint::{WEIGHTS, WEIGHTS_INDEX};
+
+/// How far the download of one file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Download<'a> {
+    pub file: &'a str,
+    pub done: u64,
+    pub total: u64,
+}
+
+/// Where the hub and its cache are, and whether the network may be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hub {
+    pub endpoint: String,
+    pub cache: PathBuf,
+    pub token: Option<String>,
+    pub offline: bool,
+}
+
+impl Hub {
+    /// As the environment says, by the same variables and defaults as the hub's own clients.
+    pub fn from_env(offline: bool) -> Self {
+        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let home = set("HF_HOME")
+            .map(PathBuf::from)
+            .or_else(|| set("XDG_CACHE_HOME").map(|cache| Path::new(&cache).join("huggingface")))
+            .or_else(|| env::home_dir().map(|home| home.join(".cache/huggingface")))
+            .unwrap_or_else(|| env::temp_dir().join("huggingface"));
+        let cache = set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE")).map(PathBuf::from);
+        let token = set("HF_TOKEN").or_else(|| {
+            let path = set("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+            let token = std::fs::read_to_string(path).ok()?;
+            Some(token.trim().to_owned()).filter(|token| !token.is_empty())
+        });
+        let said = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+        Self {
+            endpoint: set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
+            cache: cache.unwrap_or_else(|| home.join("hub")),
+            token,
+            offline: offline || set("HF_HUB_OFFLINE").is_some_and(said),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        let endpoint = "http://127.0.0.1:1".to_owned();
+        Self { endpoint, cache: PathBuf::from("/nonexistent"), token: None, offline: true }
+    }
+}
+
+/// One revision of one repository, in the cache and on the hub.
+struct Place<'a> {
+    model: &'a str,
+    repository: &'a str,
+    revision: &'a str,
+    hub: &'a Hub,
+    repo: CacheRepo,
+}
+
+/// Finds `repository` in the cache or fetches it; nothing is asked of the network if the cache has everything.
+pub(super) fn checkpoint(
+    model: &str,
+    repository: &str,
+    revision: Option<&str>,
+    hub: &Hub,
+    cancel: &CancelToken,
+    on_progress: &mut dyn FnMut(Download<'_>),
+) -> Result<Checkpoint> {
+    let revision = revision.unwrap_or("main");
+    if !is_revision(revision) {
+        return Err(Error::usage(
+            format!("`--revision {revision}`"),
+            "not the name of a branch, tag or commit",
+        ));
+    }
+    let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
+    let repo = Cache::new(hub.cache.clone()).repo(repo);
+    let place = Place { model, repository, revision, hub, repo };
+    let cached = place.cached()?;
+    match cached {
+        Some((checkpoint, true)) => checkpoint::checked(checkpoint),
+        Some((checkpoint, false)) if hub.offline => checkpoint::checked(checkpoint),
+        None if hub.offline => Err(Error::model(model, ModelProblem::Offline)),
+        cached => match (place.download(cancel, on_progress), cached) {
+            (Ok(()), _) => match place.cached()? {
+                Some((checkpoint, _)) => checkpoint::checked(checkpoint),
+                None => Err(checkpoint::missing(model, WEIGHTS)),
+            },
+            // What another client left is enough to work with when the hub cannot be reached.
+            (Err(Error::Model { .. }), Some((checkpoint, _))) => checkpoint::checked(checkpoint),
+            (Err(error), _) => Err(error),
+        },
+    }
+}
+
+/// What git allows as far as it matters for a path and a URL.
+fn is_revision(revision: &str) -> bool {
+    !revision.is_empty()
+        && revision.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && revision.bytes().all(|b| b.is_ascii_graphic() && !b"?*[\\^~: ".contains(&b))
+}
+
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+impl Place<'_> {
+    /// The folder `models--owner--name` in the cache.
+    fn root(&self) -> PathBuf {
+        let mut root = self.repo.pointer_path("commit");
+        root.pop();
+        root.pop();
+        root
+    }
+
+    fn snapshot(&self) -> Option<PathBuf> {
+        if is_commit(self.revision) {
+            return Some(self.repo.pointer_path(self.revision));
+        }
+        let config = self.repo.get(CONFIG)?;
+        config.parent().map(Path::to_path_buf)
+    }
+
+    /// The checkpoint as the cache has it, and whether nothing more could be fetched for it.
+    fn cached(&self) -> Result<Option<(Checkpoint, bool)>> {
+        let Some(snapshot) = self.snapshot() else { return Ok(None) };
+        let present = |file: &str| Some(snapshot.join(file)).filter(|path| path.is_file());
+        let (Some(config), Some(tokenizer)) = (present(CONFIG), present(TOKENIZER)) else { return Ok(None) };
+        let weights = match (present(WEIGHTS), present(WEIGHTS_INDEX)) {
+            (Some(path), _) => Some(vec![path]),
+            (None, Some(index)) => {
+                let bytes =
+                    std::fs::read(&index).map_err(|e| checkpoint::unreadable(self.model, &index, e))?;
+                checkpoint::shards(self.model, &bytes)?.iter().map(|shard| present(shard)).collect()
+            }
+            (None, None) => None,
+        };
+        let Some(weights) = weights else { return Ok(None) };
+        let generation_config = present(GENERATION_CONFIG);
+        let commit = snapshot.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let whole = generation_config.is_some() || self.absence(&commit, GENERATION_CONFIG).exists();
+        let identity = format!("{}@{commit}", self.repository);
+        let files = Files::Folder { config, generation_config, tokenizer, weights };
+        Ok(Some((Checkpoint { name: self.model.to_owned(), identity, files }, whole)))
+    }
+
+    /// The empty file by which the cache remembers that a commit has no such file.
+    fn absence(&self, commit: &str, file: &str) -> PathBuf {
+        self.root().join(".no_exist").join(commit).join(file)
+    }
+
+    /// Fetches every file that is needed; the reference comes last, when the snapshot is whole.
+    fn download(&self, cancel: &CancelToken, on_progress: &mut dyn FnMut(Download<'_>)) -> Result<()> {
+        let client = fetch::Client::new(self.model, self.hub, cancel);
+        let at = |revision: &str, file: &str| fetch::url(&self.hub.endpoint, self.repository, revision, file);
+        let first = client.locate(&at(self.revision, CONFIG))?;
+        let Some(first) = first else { return Err(checkpoint::missing(self.model, CONFIG)) };
+        let commit = first.commit.clone();
+        // Everything else is asked for by commit, so that a push in between cannot mix two versions.
+        let locate = |file: &str| client.locate(&at(&commit, file));
+        let mut get = |file: &str, remote: &fetch::Remote| self.bring(&client, file, remote, on_progress);
+
+        is_whisper(self.model, &get(CONFIG, &first)?)?;
+        match locate(GENERATION_CONFIG)? {
+            Some(remote) => drop(get(GENERATION_CONFIG, &remote)?),
+            None => self.remember_absence(&commit, GENERATION_CONFIG)?,
+        }
+        let tokenizer = locate(TOKENIZER)?.ok_or_else(|| checkpoint::missing(self.model, TOKENIZER))?;
+        get(TOKENIZER, &tokenizer)?;
+        if let Some(remote) = locate(WEIGHTS)? {
+            get(WEIGHTS, &remote)?;
+        } else {
+            let index = locate(WEIGHTS_INDEX)?.ok_or_else(|| checkpoint::missing(self.model, WEIGHTS))?;
+            let index = get(WEIGHTS_INDEX, &index)?;
+            let bytes = std::fs::read(&index).map_err(|e| checkpoint::unreadable(self.model, &index, e))?;
+            for shard in checkpoint::shards(self.model, &bytes)? {
+                let remote = locate(&shard)?.ok_or_else(|| checkpoint::missing(self.model, &shard))?;
+                get(&shard, &remote)?;
+            }
+        }
+        if !is_commit(self.revision) {
+            self.repo.create_ref(&commit).map_err(|e| self.unwritable(&self.root(), e))?;
+        }
+        Ok(())
+    }
+
+    /// Makes one file of the snapshot present and returns its path.
+    fn bring(
+        &self,
+        client: &fetch::Client<'_>,
+        file: &str,
+        remote: &fetch::Remote,
+        on_progress: &mut dyn FnMut(Download<'_>),
+    ) -> Result<PathBuf> {
+        let pointer = self.repo.pointer_path(&remote.commit).join(file);
+        let blob = self.root().join("blobs").join(&remote.etag);
+        if pointer.metadata().is_ok_and(|found| found.len() == remote.size) {
+            return Ok(pointer);
+        }
+        let locks = self.hub.cache.join(".locks").join(self.root().file_name().unwrap_or_default());
+        for folder in [pointer.parent(), blob.parent(), Some(locks.as_path())].into_iter().flatten() {
+            std::fs::create_dir_all(folder).map_err(|e| self.unwritable(folder, e))?;
+        }
+        let lock = locks.join(format!("{}.lock", remote.etag));
+        let lock = client.lock(&lock)?;
+        let mut report = |done| on_progress(Download { file, done, total: remote.size });
+        client.fetch(file, remote, &blob, &mut report)?;
+        drop(lock);
+        link(&blob, &pointer).map_err(|e| self.unwritable(&pointer, e))?;
+        Ok(pointer)
+    }
+
+    fn remember_absence(&self, commit: &str, file: &str) -> Result<()> {
+        let marker = self.absence(commit, file);
+        let write = || {
+            std::fs::create_dir_all(marker.parent().unwrap_or(&marker))?;
+            std::fs::write(&marker, b"")
+        };
+        write().map_err(|e| self.unwritable(&marker, e))
+    }
+
+    fn unwritable(&self, path: &Path, source: std::io::Error) -> Error {
+        let path = path.display().to_string();
+        Error::model(self.model, ModelProblem::CacheUnwritable { path, source })
+    }
+}
+
+/// Looks before gigabytes of the wrong thing are fetched.
+fn is_whisper(model: &str, config: &Path) -> Result<()> {
+    let bytes = std::fs::read(config).map_err(|e| checkpoint::unreadable(model, config, e))?;
+    let config: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| {
+        Error::model(model, ModelProblem::Damaged { file: config.display().to_string(), why: e.to_string() })
+    })?;
+    match config.get("model_type").and_then(|kind| kind.as_str()) {
+        Some("whisper") => Ok(()),
+        kind => {
+            let why = format!("its config.json says `{}`", kind.unwrap_or("nothing about the kind"));
+            Err(Error::model(model, ModelProblem::NotWhisper { why }))
+        }
+    }
+}
+
+/// Puts a finished blob into the snapshot; a relative link, so that the cache can be moved.
+fn link(blob: &Path, pointer: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(pointer) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    #[cfg(unix)]
+    {
+        let name = blob.file_name().unwrap_or_default();
+        std::os::unix::fs::symlink(Path::new("../../blobs").join(name), pointer)
+    }
+    #[cfg(not(unix))]
+    std::fs::hard_link(blob, pointer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revisions_cannot_leave_the_cache() {
+        for yes in ["main", "refs/pr/1", "v1.0", "0123456789abcdef0123456789abcdef01234567"] {
+            assert!(is_revision(yes), "{yes}");
+        }
+        for no in ["", "../x", "a/../b", "/etc", "a//b", "a b", "a?b", "a\nb"] {
+            assert!(!is_revision(no), "{no}");
+        }
+    }
+}

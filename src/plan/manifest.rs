@@ -1,0 +1,229 @@
+//! A manifest: a line of JSON for each input, with what it wants otherwise than the command line says.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Source;
+use super::discovery::{Found, Wish, fault, unusable};
+use super::{ModelRequest, Settings};
+use crate::chunking::Clips;
+use crate::decode::{Language, Task};
+use crate::error::{Error, Result};
+use crate::export::Format;
+
+const KEYS: [&str; 9] =
+    ["audio", "model", "language", "task", "prompt", "clip", "outputs", "output_dir", "id"];
+
+type Line = Map<String, Value>;
+
+/// All of its lines, and all that is wrong with them. Paths are those from its folder on.
+pub fn read(
+    manifest: &Path,
+    folder: &Path,
+    content: &[u8],
+    settings: &Arc<Settings>,
+) -> (Vec<Found>, Vec<Error>) {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let mut reader =
+        Reader { folder, settings, known: HashMap::new(), ids: HashMap::new(), place: String::new() };
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        reader.place = format!("{}:{}", manifest.display(), index + 1);
+        match reader.line(line) {
+            Ok(input) => found.push(input),
+            Err(wrong) => faults.extend(wrong),
+        }
+    }
+    (found, faults)
+}
+
+struct Reader<'a> {
+    folder: &'a Path,
+    settings: &'a Arc<Settings>,
+    /// Settings of lines so far: equal ones are the same.
+    known: HashMap<String, Arc<Settings>>,
+    /// Where each id was seen first.
+    ids: HashMap<String, String>,
+    /// File and line.
+    place: String,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &[u8]) -> Result<Found, Vec<Error>> {
+        let line: Line = match serde_json::from_slice(line) {
+            Ok(Value::Object(line)) => line,
+            Ok(_) => return Err(vec![self.fault("is no JSON object", "write {\"audio\": \"talk.mp3\"}")]),
+            Err(error) => {
+                let why = format!("is not JSON: {error}");
+                return Err(vec![self.fault(&why, "each line is an object: {\"audio\": \"talk.mp3\"}")]);
+            }
+        };
+        let mut faults: Vec<Error> = line.keys().filter_map(|key| self.unknown(key)).collect();
+        let mut keep = |fault| faults.push(fault);
+        let source = self.audio(&line).map_err(&mut keep).ok();
+        let id = self.id(&line).map_err(&mut keep).unwrap_or_default();
+        let settings = self.settings(&line).map_err(&mut keep).ok();
+        let (formats, paths) = self.outputs(&line).map_err(&mut keep).unwrap_or_default();
+        let output_dir = self.text(&line, "output_dir").map_err(&mut keep).unwrap_or_default();
+        let output_dir = output_dir.map(|output_dir| self.folder.join(output_dir));
+        match source {
+            Some(source) if faults.is_empty() => {
+                let wish = Wish { id, settings, formats, paths, output_dir };
+                Ok(Found { source, below: PathBuf::new(), wish })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    fn fault(&self, why: &str, hint: &str) -> Error {
+        fault(format!("`{}`", self.place), why, hint)
+    }
+
+    /// The same fault, with its place.
+    fn placed(&self, key: &str, error: &Error) -> Error {
+        let hint = error.hint().unwrap_or_else(|| format!("correct `{key}` in that line"));
+        self.fault(&format!("`{key}`: {error}"), &hint)
+    }
+
+    fn unknown(&self, key: &str) -> Option<Error> {
+        if KEYS.contains(&key) {
+            return None;
+        }
+        let near = |known: &&str| strsim::jaro_winkler(&key.to_lowercase(), known);
+        let nearest = KEYS.into_iter().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|k| near(k) > 0.7);
+        let nearest = nearest.map(|key| format!("did you mean `{key}`? ")).unwrap_or_default();
+        let hint = format!("{nearest}known are {}", KEYS.join(", "));
+        Some(self.fault(&format!("`{key}` is no key"), &hint))
+    }
+
+    /// A text, or none if it is not there or null.
+    fn text<'l>(&self, line: &'l Line, key: &str) -> Result<Option<&'l str>> {
+        match line.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if key == "prompt" || !text.is_empty() => Ok(Some(text)),
+            Some(_) => Err(self.fault(&format!("`{key}` is no text"), "write it in quotation marks")),
+        }
+    }
+
+    fn audio(&self, line: &Line) -> Result<Source> {
+        let Some(audio) = self.text(line, "audio")? else {
+            return Err(self.fault("`audio` is missing", "it names the recording: {\"audio\": \"talk.mp3\"}"));
+        };
+        if audio == "-" {
+            return Ok(Source::Stdin);
+        }
+        let path = self.folder.join(audio);
+        let what = || format!("`{}`: `{}`", self.place, path.display());
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => {
+                Err(fault(what(), "is a folder", "a line of a manifest names one recording"))
+            }
+            Ok(_) => Ok(Source::File(path)),
+            Err(error) => Err(unusable(&what(), &error)),
+        }
+    }
+
+    fn id(&mut self, line: &Line) -> Result<Option<String>> {
+        let id = match line.get("id") {
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => self.text(line, "id")?.map(str::to_owned),
+        };
+        if let Some(id) = &id
+            && let Some(first) = self.ids.insert(id.clone(), self.place.clone())
+        {
+            let why = format!("has the id `{id}` of `{first}`");
+            return Err(self.fault(&why, "give each line an id of its own"));
+        }
+        Ok(id)
+    }
+
+    fn settings(&mut self, line: &Line) -> Result<Arc<Settings>> {
+        let mut settings = Settings::clone(self.settings);
+        if let Some(model) = self.text(line, "model")?.filter(|model| *model != settings.model.name) {
+            // A revision is one of the model that was named with it.
+            settings.model =
+                ModelRequest { name: model.to_owned(), revision: None, hub: settings.model.hub.clone() };
+        }
+        match self.text(line, "language")? {
+            Some(auto) if auto.eq_ignore_ascii_case("auto") => settings.decode.language = None,
+            Some(name) => {
+                let language = name.parse::<Language>().map_err(|error| self.placed("language", &error))?;
+                settings.decode.language = Some(language);
+            }
+            None => {}
+        }
+        if let Some(task) = self.text(line, "task")? {
+            settings.decode.task = task.parse::<Task>().map_err(|error| self.placed("task", &error))?;
+        }
+        if let Some(prompt) = self.text(line, "prompt")? {
+            settings.decode.initial_prompt = Some(prompt.to_owned()).filter(|prompt| !prompt.is_empty());
+        }
+        if let Some(clips) = self.clips(line)? {
+            settings.selection.clips = clips;
+        }
+        settings.decode.check().map_err(|error| self.placed("line", &error))?;
+        if settings == **self.settings {
+            return Ok(Arc::clone(self.settings));
+        }
+        let (model, decode, clips) = (&settings.model.name, &settings.decode, &settings.selection.clips);
+        let key = format!(
+            "{model:?} {:?} {:?} {:?} {clips:?}",
+            decode.language, decode.task, decode.initial_prompt
+        );
+        Ok(Arc::clone(self.known.entry(key).or_insert_with(|| Arc::new(settings))))
+    }
+
+    /// As `--clip-timestamps` takes them, or a list of numbers.
+    fn clips(&self, line: &Line) -> Result<Option<Clips>> {
+        let text = match line.get("clip") {
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Array(times)) => {
+                let times: Vec<String> =
+                    times.iter().map(|time| time.as_str().map_or(time.to_string(), str::to_owned)).collect();
+                times.join(",")
+            }
+            _ => match self.text(line, "clip")? {
+                Some(text) => text.to_owned(),
+                None => return Ok(None),
+            },
+        };
+        text.parse::<Clips>().map(Some).map_err(|error| self.placed("clip", &error))
+    }
+
+    /// Formats, or the very files.
+    fn outputs(&self, line: &Line) -> Result<Outputs> {
+        let hint = "write [\"srt\", \"txt\"], or {\"srt\": \"subtitles/talk.srt\"}";
+        let format = |name: &str| name.parse::<Format>().map_err(|error| self.placed("outputs", &error));
+        match line.get("outputs") {
+            None | Some(Value::Null) => Ok((None, None)),
+            Some(Value::String(names)) => {
+                let formats = Format::parse_list(names).map_err(|error| self.placed("outputs", &error))?;
+                Ok((Some(formats), None))
+            }
+            Some(Value::Array(names)) if !names.is_empty() && names.iter().all(Value::is_string) => {
+                let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+                let formats =
+                    Format::parse_list(&names.join(",")).map_err(|error| self.placed("outputs", &error))?;
+                Ok((Some(formats), None))
+            }
+            Some(Value::Object(paths)) if !paths.is_empty() => {
+                let path = |(name, path): (&String, &Value)| {
+                    let path = path.as_str().filter(|path| !path.is_empty());
+                    let path = path.ok_or_else(|| self.fault("`outputs` names no file", hint))?;
+                    Ok((format(name)?, self.folder.join(path)))
+                };
+                Ok((None, Some(paths.iter().map(path).collect::<Result<_>>()?)))
+            }
+            Some(_) => Err(self.fault("`outputs` is neither a list of formats nor files by format", hint)),
+        }
+    }
+}
+
+/// Formats, or the very files, or neither.
+type Outputs = (Option<Vec<Format>>, Option<Vec<(Format, PathBuf)>>);

@@ -1,0 +1,225 @@
+//! What the events of a run come to: the figures of its summary, of its report and of a monitor.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CodeOf, Failure};
+use crate::device::memory::Memory;
+use crate::engine::{Stats, WindowDone};
+use crate::error::Error;
+use crate::models::cache::CacheStats;
+use crate::run::Event;
+use crate::transcript::{Coverage, ModelIdentity};
+
+/// How many inputs came to which end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub planned: usize,
+    pub done: usize,
+    /// Their outputs were there.
+    pub skipped: usize,
+    pub failed: usize,
+    /// The run ended before they did.
+    pub unfinished: usize,
+    /// Of those done, how many missed a limit.
+    pub missed: usize,
+}
+
+/// See the module.
+pub struct Tally {
+    code_of: CodeOf,
+    pub done: usize,
+    pub skipped: usize,
+    pub failures: Vec<Failure>,
+    /// Done, but not as well as was asked.
+    pub missed: Vec<Failure>,
+    planned: usize,
+    /// The last failure was of an input that could not even be planned.
+    pub was_unplanned: bool,
+    /// Planned and not ended, and how often.
+    open: BTreeMap<String, usize>,
+    pub in_flight: usize,
+    /// Of the inputs that are done.
+    pub audio_seconds: f64,
+    pub coverage: Coverage,
+    pub chunks: u64,
+    /// Of the chunks, those that an earlier run had finished; and their seconds.
+    pub chunks_kept: u64,
+    pub seconds_kept: f64,
+    pub windows: u64,
+    /// Windows that did not meet the thresholds at once, by the temperature whose text was taken.
+    pub fallbacks: BTreeMap<String, u64>,
+    pub slots_reduced: u64,
+    pub loads: u64,
+    pub load_seconds: f64,
+    pub model: Option<ModelIdentity>,
+    pub device: Option<String>,
+    pub peak_host: u64,
+    pub peak_device: Option<u64>,
+    pub memory: Option<Memory>,
+    pub stats: Option<Stats>,
+    /// What the cache of models counted, once it is known.
+    pub cache: Option<CacheStats>,
+    began: Option<Instant>,
+    seconds: f64,
+}
+
+impl Tally {
+    pub fn new(code_of: CodeOf) -> Self {
+        Self {
+            code_of,
+            done: 0,
+            skipped: 0,
+            failures: Vec::new(),
+            missed: Vec::new(),
+            planned: 0,
+            was_unplanned: false,
+            open: BTreeMap::new(),
+            in_flight: 0,
+            audio_seconds: 0.0,
+            coverage: Coverage::default(),
+            chunks: 0,
+            chunks_kept: 0,
+            seconds_kept: 0.0,
+            windows: 0,
+            fallbacks: BTreeMap::new(),
+            slots_reduced: 0,
+            loads: 0,
+            load_seconds: 0.0,
+            model: None,
+            device: None,
+            peak_host: 0,
+            peak_device: None,
+            memory: None,
+            stats: None,
+            cache: None,
+            began: None,
+            seconds: 0.0,
+        }
+    }
+
+    pub fn hear(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Planned { item } => {
+                self.planned += 1;
+                *self.open.entry(item.name()).or_default() += 1;
+            }
+            Event::Skipped { input, .. } => {
+                self.skipped += 1;
+                self.close(input);
+            }
+            Event::Left { input, .. } => {
+                self.skipped += 1;
+                self.end(input);
+            }
+            Event::Loaded { identity, device, seconds } => {
+                self.loads += 1;
+                self.load_seconds += seconds;
+                self.model = Some((*identity).clone());
+                self.device = Some((*device).to_owned());
+            }
+            Event::Started { .. } => {
+                self.began.get_or_insert_with(Instant::now);
+                self.in_flight += 1;
+            }
+            Event::Window { window, .. } => self.window(window),
+            Event::ChunkDone { start, end, is_kept, .. } => {
+                self.chunks += 1;
+                if *is_kept {
+                    self.chunks_kept += 1;
+                    self.seconds_kept += end - start;
+                }
+            }
+            Event::Released { footprint, .. } => self.memory(&footprint.memory),
+            Event::SlotsReduced { .. } => self.slots_reduced += 1,
+            Event::Progress { stats, .. } => self.stats = Some(*stats),
+            Event::Finished { input, transcript, quality, .. } => {
+                self.done += 1;
+                self.audio_seconds += transcript.seconds_asked_for();
+                self.coverage.add(&quality.coverage);
+                self.end(input);
+            }
+            Event::Cache(stats) => self.cache = Some(*stats),
+            Event::Unloaded { .. } => self.stats.iter_mut().for_each(|stats| stats.taken = 0),
+            Event::Failed { input, error } => self.failed(input, error),
+            _ => {}
+        }
+    }
+
+    fn window(&mut self, window: &WindowDone) {
+        self.windows += 1;
+        if window.fallbacks > 0 {
+            *self.fallbacks.entry(format!("{:.1}", window.temperature)).or_default() += 1;
+        }
+    }
+
+    fn memory(&mut self, memory: &Memory) {
+        self.memory = Some(*memory);
+        self.peak_host = self.peak_host.max(memory.host.peak);
+        self.peak_device = self.peak_device.max(memory.device.map(|device| device.peak));
+    }
+
+    fn failed(&mut self, input: &str, error: &Error) {
+        let failure = Failure::new(Some(input), error, self.code_of);
+        let is_missed = matches!(error.unshared(), Error::QualityGate { .. });
+        self.was_unplanned = !is_missed && !self.open.contains_key(input);
+        if is_missed {
+            self.missed.push(failure);
+        } else if self.was_unplanned {
+            self.planned += 1;
+            self.failures.push(failure);
+        } else {
+            self.failures.push(failure);
+            self.end(input);
+        }
+    }
+
+    fn end(&mut self, input: &str) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.seconds = self.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
+        self.close(input);
+    }
+
+    fn close(&mut self, input: &str) {
+        if let Some(open) = self.open.get_mut(input) {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(input);
+            }
+        }
+    }
+
+    pub fn code_of(&self) -> CodeOf {
+        self.code_of
+    }
+
+    pub fn counts(&self) -> Counts {
+        Counts {
+            planned: self.planned,
+            done: self.done,
+            skipped: self.skipped,
+            failed: self.failures.len(),
+            unfinished: self.open.values().sum(),
+            missed: self.missed.len(),
+        }
+    }
+
+    /// Inputs that have come to no end.
+    pub fn unfinished(&self) -> impl Iterator<Item = &str> {
+        self.open.iter().flat_map(|(name, times)| std::iter::repeat_n(name.as_str(), *times))
+    }
+
+    /// From the start of the first input to the end of the last, or until now.
+    pub fn seconds(&self) -> f64 {
+        match self.began {
+            Some(began) if !self.open.is_empty() => began.elapsed().as_secs_f64(),
+            _ => self.seconds,
+        }
+    }
+
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks.values().sum()
+    }
+}

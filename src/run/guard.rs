@@ -1,0 +1,210 @@
+//! Whether now is the time to start an input: is there memory, is there room for its outputs, is it not too large?
+//! Others may free what is lacking, so it is waited for, longer from time to time, up to a limit.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::device::Selected;
+use crate::device::memory::{Memory, free_disk, swap};
+use crate::error::{Error, InputProblem, ScarceResource};
+use crate::plan::{Item, Source};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Bytes that must be free before an input is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardOptions {
+    pub memory: u64,
+    pub device_memory: u64,
+    pub disk: u64,
+    /// No input is larger.
+    pub largest_file: Option<u64>,
+    /// How long to wait for memory or disk.
+    pub timeout: Duration,
+}
+
+impl Default for GuardOptions {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(600);
+        Self { memory: 128 << 20, device_memory: 64 << 20, disk: 1 << 20, largest_file: None, timeout }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Guard {
+    options: GuardOptions,
+    device: Selected,
+    wait: Option<Wait>,
+}
+
+#[derive(Debug)]
+struct Wait {
+    since: Instant,
+    next: Instant,
+    pause: Duration,
+}
+
+#[derive(Debug)]
+pub enum Verdict {
+    Start,
+    /// Ask again later; the reason is given when the waiting begins.
+    Wait(Option<String>),
+    Refuse(Error),
+}
+
+impl Guard {
+    pub fn new(options: GuardOptions, device: Selected) -> Self {
+        Self { options, device, wait: None }
+    }
+
+    /// Whether it is worth asking: not while a pause lasts.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.wait.as_ref().is_none_or(|wait| now >= wait.next)
+    }
+
+    /// About the input that comes next; the same one until it is started or refused.
+    pub fn judge(&mut self, item: &Item, now: Instant) -> Verdict {
+        if let Some(error) = self.too_large(item) {
+            return Verdict::Refuse(error);
+        }
+        let Some((lack, why)) = self.lack(item) else {
+            self.wait = None;
+            return Verdict::Start;
+        };
+        let is_new = self.wait.is_none();
+        let wait = self.wait.get_or_insert(Wait { since: now, next: now, pause: FIRST_PAUSE });
+        if now.saturating_duration_since(wait.since) >= self.options.timeout {
+            self.wait = None;
+            return Verdict::Refuse(Error::InsufficientResources { input: item.name(), resource: lack, why });
+        }
+        let left = (wait.since + self.options.timeout).saturating_duration_since(now);
+        wait.next = now + wait.pause.min(left);
+        wait.pause = (wait.pause * 2).min(LONGEST_PAUSE);
+        Verdict::Wait(is_new.then_some(why))
+    }
+
+    fn too_large(&self, item: &Item) -> Option<Error> {
+        let (Source::File(path), Some(limit)) = (&item.source, self.options.largest_file) else {
+            return None;
+        };
+        let bytes = path.metadata().ok()?.len();
+        (bytes > limit).then(|| Error::input(item.name(), InputProblem::TooLarge { bytes, limit }))
+    }
+
+    fn lack(&self, item: &Item) -> Option<(ScarceResource, String)> {
+        if let Ok(Memory { host, device, .. }) = Memory::measure(&self.device.device) {
+            // Where nothing is known of the memory, nothing is lacking.
+            if host.total > 0 && host.free < self.options.memory {
+                let swap = swap();
+                let swap = format!("{} of swap are free", megabytes(swap.free));
+                let why = short("memory", host.free, self.options.memory);
+                return Some((ScarceResource::Memory, format!("{why}, {swap}")));
+            }
+            let device = device.filter(|usage| usage.free < self.options.device_memory);
+            if let Some(usage) = device {
+                let what = format!("memory on {}", self.device.name);
+                return Some((ScarceResource::Memory, short(&what, usage.free, self.options.device_memory)));
+            }
+        }
+        let folder = item.outputs.first()?.1.parent()?;
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let free = free_disk(folder).filter(|free| *free < self.options.disk)?;
+        Some((
+            ScarceResource::Disk,
+            short(&format!("disk at `{}`", folder.display()), free, self.options.disk),
+        ))
+    }
+}
+
+fn short(what: &str, free: u64, wanted: u64) -> String {
+    format!("only {} of {what} are free, and {} are wanted", megabytes(free), megabytes(wanted))
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::export::Format;
+
+    fn item(input: &Path) -> Item {
+        let output = input.with_extension("srt");
+        Item {
+            outputs: vec![(Format::Srt, output.clone())],
+            asked: vec![output],
+            ..Item::new(Source::File(input.into()))
+        }
+    }
+
+    fn guard(change: impl FnOnce(&mut GuardOptions)) -> Guard {
+        let mut options = GuardOptions { timeout: Duration::from_secs(60), ..GuardOptions::default() };
+        change(&mut options);
+        Guard::new(options, Selected::cpu())
+    }
+
+    #[test]
+    fn what_is_lacking_is_waited_for_and_then_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let item = item(&folder.path().join("talk.wav"));
+        for (lack, change) in [
+            (
+                ScarceResource::Memory,
+                (|options: &mut GuardOptions| options.memory = u64::MAX) as fn(&mut GuardOptions),
+            ),
+            (ScarceResource::Disk, |options| options.disk = u64::MAX),
+        ] {
+            let mut guard = guard(change);
+            let start = Instant::now();
+            let Verdict::Wait(Some(why)) = guard.judge(&item, start) else { panic!() };
+            assert!(why.contains("are free"), "{why}");
+            let (mut now, mut pauses) = (start, Vec::new());
+            loop {
+                assert!(!guard.is_due(now));
+                let next = guard.wait.as_ref().unwrap().next;
+                pauses.push(next - now);
+                now = next;
+                assert!(guard.is_due(now));
+                match guard.judge(&item, now) {
+                    Verdict::Wait(why) => assert!(why.is_none()),
+                    Verdict::Refuse(Error::InsufficientResources { resource: found, .. }) => {
+                        break assert_eq!(found, lack);
+                    }
+                    verdict => panic!("{verdict:?}"),
+                }
+            }
+            assert_eq!(now - start, Duration::from_secs(60));
+            assert!(pauses[1] > pauses[0] && pauses.len() < 10, "{pauses:?}");
+            // Of the next input the waiting begins anew.
+            assert!(matches!(guard.judge(&item, now), Verdict::Wait(Some(_))));
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_when_there_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let item = item(&folder.path().join("talk.wav"));
+        let mut guard = guard(|options| options.memory = u64::MAX);
+        assert!(matches!(guard.judge(&item, Instant::now()), Verdict::Wait(Some(_))));
+        guard.options.memory = 1;
+        assert!(matches!(guard.judge(&item, Instant::now()), Verdict::Start));
+        assert!(guard.is_due(Instant::now()));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path: PathBuf = folder.path().join("talk.wav");
+        std::fs::write(&path, [0; 100]).unwrap();
+        let verdict = |limit| guard(|o| o.largest_file = Some(limit)).judge(&item(&path), Instant::now());
+        assert!(matches!(verdict(100), Verdict::Start));
+        let Verdict::Refuse(error) = verdict(99) else { panic!() };
+        assert!(error.to_string().contains("talk.wav"), "{error}");
+        assert!(error.hint().unwrap().contains("--max-file-size"));
+    }
+}

@@ -1,0 +1,204 @@
+//! One output of one input: its content, and for a page where that has its recording from.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use super::Event;
+use super::waveform::Peaks;
+use crate::audio::{AudioInput, AudioOptions, AudioReader};
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
+use crate::export::{Format, HtmlAudio, Media, Shape, page};
+use crate::plan::{Item, Source};
+use crate::store::write_file;
+use crate::transcript::{Transcript, Waveform};
+
+/// Bytes of a recording that a page takes in.
+const EMBEDDED: u64 = 128 << 20;
+
+/// Whether a waveform is needed.
+pub fn is_drawn(item: &Item) -> bool {
+    item.outputs.iter().any(|(format, _)| *format == Format::Html)
+}
+
+/// What goes into a file. The source is that of the audio.
+pub fn content(
+    format: Format,
+    path: &Path,
+    transcript: &Transcript,
+    shape: &Shape,
+    source: &Source,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Vec<u8> {
+    match format {
+        Format::Html => {
+            let (media, lacks) = media(shape.html_audio, path, source);
+            if let Some(why) = lacks {
+                on_event(Event::NotEmbedded { page: path, why: &why });
+            }
+            page(transcript, media)
+        }
+        _ => format.exporter().write(transcript, shape),
+    }
+}
+
+pub fn write(input: &str, path: &Path, content: &[u8], on_event: &mut dyn FnMut(Event<'_>)) -> Result<()> {
+    write_file(path, content)?;
+    on_event(Event::Written { input, path });
+    Ok(())
+}
+
+/// What the page plays, and why that is not what was asked for.
+fn media(asked: HtmlAudio, page: &Path, source: &Source) -> (Media, Option<String>) {
+    let Source::File(recording) = source else {
+        let lacks = (asked == HtmlAudio::Embed).then(|| "there is no file to take it from".into());
+        return (Media::None, lacks);
+    };
+    match asked {
+        HtmlAudio::None => (Media::None, None),
+        HtmlAudio::Link => (linked(page, recording), None),
+        HtmlAudio::Embed => match embedded(recording) {
+            Ok(bytes) => (Media::Embedded(bytes), None),
+            Err(why) => (linked(page, recording), Some(format!("{why}; it is linked"))),
+        },
+    }
+}
+
+fn embedded(recording: &Path) -> Result<Vec<u8>, String> {
+    let unread = |error: io::Error| format!("`{}` cannot be read: {error}", recording.display());
+    let bytes = recording.metadata().map_err(unread)?.len();
+    if bytes > EMBEDDED {
+        let (has, most) = (bytes.div_ceil(1 << 20), EMBEDDED >> 20);
+        return Err(format!("`{}` has {has} MiB, and a page takes up to {most}", recording.display()));
+    }
+    std::fs::read(recording).map_err(unread)
+}
+
+/// A pipe cannot be read again.
+fn linked(page: &Path, recording: &Path) -> Media {
+    match recording.is_file() {
+        true => Media::Linked(link(page, recording)),
+        false => Media::None,
+    }
+}
+
+/// The recording as the page calls it: relative, so that both can be moved together.
+fn link(page: &Path, recording: &Path) -> String {
+    let (page, recording) = (real(page), real(recording));
+    let (mut from, mut to) = (page.parent().unwrap_or(&page).components(), recording.components());
+    let (mut left, mut right) = (from.clone(), to.clone());
+    while let (Some(a), Some(b)) = (left.next(), right.next()) {
+        if a != b {
+            break;
+        }
+        (from, to) = (left.clone(), right.clone());
+    }
+    let is_apart = to.clone().any(|part| matches!(part, Component::Prefix(_) | Component::RootDir));
+    if is_apart {
+        return absolute(&recording);
+    }
+    let names = from.map(|_| "..".to_owned()).chain(to.map(|part| encoded(part.as_os_str())));
+    names.collect::<Vec<_>>().join("/")
+}
+
+/// Of what lies on another drive.
+fn absolute(recording: &Path) -> String {
+    let names = recording.components().filter_map(|part| match part {
+        Component::Prefix(drive) => {
+            Some(drive.as_os_str().to_string_lossy().trim_start_matches(r"\\?\").to_owned())
+        }
+        Component::RootDir => None,
+        part => Some(encoded(part.as_os_str())),
+    });
+    format!("file:///{}", names.collect::<Vec<_>>().join("/"))
+}
+
+/// The same for every way to write a path; its last name may be a link's.
+fn real(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().or_else(|_| std::path::absolute(folder));
+    folder.unwrap_or_default().join(path.file_name().unwrap_or_default())
+}
+
+/// As part of a URL.
+fn encoded(name: &OsStr) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    name.as_encoded_bytes()
+        .iter()
+        .map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// The recording of a transcript that was read from a file, and how it looks: where that lies beside it.
+pub fn recording_of(
+    input: &Source,
+    transcript: &Transcript,
+    cancel: &CancelToken,
+) -> Result<Option<(Source, Waveform)>> {
+    let name = Path::new(&transcript.source);
+    let Source::File(input) = input else { return Ok(None) };
+    // Only this program says which recording it was: without its folder.
+    if name.file_name() != Some(name.as_os_str()) || input.file_name() == name.file_name() {
+        return Ok(None);
+    }
+    let path = input.with_file_name(name);
+    let opened = AudioInput::file_until(&path, cancel).and_then(|audio| audio.open(&AudioOptions::default()));
+    match opened.and_then(|reader| drawn(reader, cancel)) {
+        Ok(waveform) => Ok(Some((Source::File(path), waveform))),
+        Err(error @ Error::Cancelled(_)) => Err(error),
+        // It is gone, or something else.
+        Err(_) => Ok(None),
+    }
+}
+
+fn drawn(mut reader: AudioReader, cancel: &CancelToken) -> Result<Waveform> {
+    let mut peaks = Peaks::new();
+    while let Some(block) = reader.next_block()? {
+        cancel.check()?;
+        peaks.push(block);
+    }
+    Ok(peaks.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_from_the_page_to_the_recording() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        std::fs::create_dir_all(at("a/b")).unwrap();
+        std::fs::create_dir_all(at("c")).unwrap();
+        let cases = [
+            ("a/talk.html", "a/talk.mp3", "talk.mp3"),
+            ("a/b/talk.html", "a/talk.mp3", "../talk.mp3"),
+            ("a/talk.html", "a/b/talk.mp3", "b/talk.mp3"),
+            ("a/b/talk.html", "c/talk.mp3", "../../c/talk.mp3"),
+            ("a/b/../talk.html", "a/../c/talk.mp3", "../c/talk.mp3"),
+            ("a/x.html", "a/50% #1?: \"é\"&<.mp3", "50%25%20%231%3F%3A%20%22%C3%A9%22%26%3C.mp3"),
+        ];
+        for (page, recording, expected) in cases {
+            assert_eq!(link(&at(page), &at(recording)), expected, "{page} {recording}");
+        }
+        assert_eq!(absolute(Path::new("/a b/c.mp3")), "file:///a%20b/c.mp3");
+    }
+
+    #[test]
+    fn a_recording_too_large_is_linked_and_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("talk.mp3");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(EMBEDDED + 1).unwrap();
+        let page = folder.path().join("talk.html");
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &Source::File(path.clone()));
+        assert_eq!(found, Media::Linked("talk.mp3".into()));
+        assert!(lacks.unwrap().ends_with("has 129 MiB, and a page takes up to 128; it is linked"));
+        file.set_len(3).unwrap();
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &Source::File(path));
+        assert_eq!((found, lacks), (Media::Embedded(vec![0; 3]), None));
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &Source::Stdin);
+        assert_eq!((found, lacks.as_deref()), (Media::None, Some("there is no file to take it from")));
+    }
+}
