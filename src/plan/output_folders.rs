@@ -43,7 +43,7 @@ fn folder(path: &Path) -> &Path {
 
 fn try_out(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    tempfile::Builder::new().prefix(".crate::-").tempfile_in(folder).map(drop)
+    tempfile::Builder::new().prefix(".transcribe-").tempfile_in(folder).map(drop)
 }
 
 /// For each of the inputs that it concerns.

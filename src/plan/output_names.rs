@@ -41,7 +41,7 @@ pub fn names(
 pub fn journal(output: &Path, name: Option<&OsStr>) -> PathBuf {
     let mut hidden = OsString::from(".");
     hidden.push(name.unwrap_or_default());
-    hidden.push(".crate::");
+    hidden.push(".transcribe");
     output.with_file_name(hidden)
 }
 
@@ -125,7 +125,7 @@ impl Naming<'_> {
             Field::Date => self.date().into(),
             Field::Index => self.index.to_string().into(),
             Field::Task => match settings("task")?.decode.task {
-                Task::Transcribe => "crate::".into(),
+                Task::Transcribe => "transcribe".into(),
                 Task::Translate => "translate".into(),
             },
             Field::Model => model(&settings("model")?.model.name).into(),

@@ -419,7 +419,7 @@ mod tests {
         }
 
         fn path(&self) -> PathBuf {
-            self.0.path().join(".talk.crate::")
+            self.0.path().join(".talk.transcribe")
         }
 
         fn open(&self) -> Opened {

@@ -20,7 +20,7 @@ use crate::digest::{hex, sha256_hex};
 use crate::export::{Format, JsonStyle, Shape};
 
 /// In every folder with outputs.
-const NAME: &str = ".crate::-done";
+const NAME: &str = ".transcribe-done";
 
 /// Nothing more is read of such a file.
 const LARGEST: u64 = 1 << 30;
