@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
     let (input, options) = (AudioInput::file(&args.audio)?, AudioOptions::default());
     let mut reader = match args.ahead {
-        Some(lanes) => input.open_ahead(&options, lanes)?,
+        Some(lanes) => input.open_prefetching(&options, lanes)?,
         None => input.open(&options)?,
     };
     let mut maker = args.mel.map(|bins| ChunkMaker::new(bins, Division::AtPauses { seconds: 120.0 }));

@@ -2,7 +2,7 @@
 
 /// Where a channel is heard, as far as mixing to mono cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaker {
+pub(super) enum ChannelPosition {
     Center,
     /// Left or right of the screen.
     Front,
@@ -18,11 +18,11 @@ pub(super) enum Speaker {
 /// With `channel`, that one alone, unless there is no such channel. Otherwise all, weighted as `ffmpeg -ac 1`
 /// does for 16-bit output and scaled so that the weights add up to one: the plain mean for stereo. Channels of
 /// unknown places get the plain mean.
-pub(super) fn weights(speakers: &[Speaker], channel: Option<usize>) -> Vec<f32> {
+pub(super) fn weights(speakers: &[ChannelPosition], channel: Option<usize>) -> Vec<f32> {
     if let Some(channel) = channel.filter(|&c| c < speakers.len()) {
         return (0..speakers.len()).map(|c| if c == channel { 1.0 } else { 0.0 }).collect();
     }
-    let raw: Vec<f64> = if speakers.contains(&Speaker::Unknown) {
+    let raw: Vec<f64> = if speakers.contains(&ChannelPosition::Unknown) {
         vec![1.0; speakers.len()]
     } else {
         speakers.iter().map(|&s| raw_weight(s)).collect()
@@ -34,19 +34,19 @@ pub(super) fn weights(speakers: &[Speaker], channel: Option<usize>) -> Vec<f32> 
     raw.iter().map(|w| (w / sum) as f32).collect()
 }
 
-fn raw_weight(speaker: Speaker) -> f64 {
+fn raw_weight(speaker: ChannelPosition) -> f64 {
     match speaker {
-        Speaker::Center | Speaker::Unknown => 1.0,
-        Speaker::Front => std::f64::consts::FRAC_1_SQRT_2,
-        Speaker::Surround => 0.5,
-        Speaker::Lfe => 0.0,
+        ChannelPosition::Center | ChannelPosition::Unknown => 1.0,
+        ChannelPosition::Front => std::f64::consts::FRAC_1_SQRT_2,
+        ChannelPosition::Surround => 0.5,
+        ChannelPosition::Lfe => 0.0,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Speaker::*;
+    use ChannelPosition::*;
 
     #[test]
     fn mono_and_stereo_are_the_mean() {

@@ -5,8 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::decode::{Decoder, Media};
-use super::stream::Stream;
+use super::decode::{MediaBytes, TrackDecoder};
+use super::stream::CancellableStream;
 use super::{AudioOptions, AudioReader};
 use crate::cancel::CancelToken;
 use crate::error::{Error, InputProblem, Result};
@@ -15,11 +15,11 @@ use crate::error::{Error, InputProblem, Result};
 #[derive(Debug, Clone)]
 pub struct AudioInput {
     name: String,
-    source: Source,
+    source: ByteSource,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum ByteSource {
     File(PathBuf),
     Spool(Arc<File>),
 }
@@ -27,11 +27,11 @@ enum Source {
 impl AudioInput {
     /// A file; a pipe is read to its end first.
     pub fn file(path: impl AsRef<Path>) -> Result<Self> {
-        Self::file_until(path, &CancelToken::new())
+        Self::file_cancellable(path, &CancelToken::new())
     }
 
     /// The same, as long as nobody asks to stop.
-    pub fn file_until(path: impl AsRef<Path>, cancel: &CancelToken) -> Result<Self> {
+    pub fn file_cancellable(path: impl AsRef<Path>, cancel: &CancelToken) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
         let unreadable = |e| Error::input(&name, InputProblem::Unreadable(e));
@@ -40,17 +40,17 @@ impl AudioInput {
             return Err(Error::input(&name, InputProblem::Directory));
         }
         if !kind.is_file() {
-            return Self::reader(name.clone(), Stream::open(path, cancel).map_err(unreadable)?);
+            return Self::reader(name.clone(), CancellableStream::open(path, cancel).map_err(unreadable)?);
         }
         if kind.len() == 0 {
             return Err(Error::input(&name, InputProblem::Empty));
         }
-        Ok(Self { name, source: Source::File(path.to_owned()) })
+        Ok(Self { name, source: ByteSource::File(path.to_owned()) })
     }
 
     /// The program's standard input, read to its end as long as nobody asks to stop.
-    pub fn stdin_until(cancel: &CancelToken) -> Result<Self> {
-        let stream = Stream::stdin(cancel);
+    pub fn stdin(cancel: &CancelToken) -> Result<Self> {
+        let stream = CancellableStream::stdin(cancel);
         Self::reader("-", stream.map_err(|e| Error::input("-", InputProblem::Unreadable(e)))?)
     }
 
@@ -63,7 +63,7 @@ impl AudioInput {
         if io::copy(&mut from, &mut spool).map_err(unreadable)? == 0 {
             return Err(Error::input(&name, InputProblem::Empty));
         }
-        Ok(Self { name, source: Source::Spool(Arc::new(spool)) })
+        Ok(Self { name, source: ByteSource::Spool(Arc::new(spool)) })
     }
 
     /// What to call it in messages: the path as given, `-` for standard input.
@@ -78,31 +78,32 @@ impl AudioInput {
 
     /// The same on threads of its own, which are ahead of whoever asks for blocks. So many threads decode side by
     /// side where the codec allows it; the samples are the same however many they are.
-    pub fn open_ahead(&self, options: &AudioOptions, lanes: usize) -> Result<AudioReader> {
+    pub fn open_prefetching(&self, options: &AudioOptions, lanes: usize) -> Result<AudioReader> {
         AudioReader::ahead(&self.name, self.decoder(options)?.spread(lanes))
     }
 
-    fn decoder(&self, options: &AudioOptions) -> Result<Decoder> {
+    fn decoder(&self, options: &AudioOptions) -> Result<TrackDecoder> {
         let extension = match &self.source {
-            Source::File(path) => path.extension().and_then(|e| e.to_str()),
-            Source::Spool(_) => None,
+            ByteSource::File(path) => path.extension().and_then(|e| e.to_str()),
+            ByteSource::Spool(_) => None,
         };
-        Decoder::open(|| self.source.media(), extension, options).map_err(|why| Error::input(&self.name, why))
+        TrackDecoder::open(|| self.source.media(), extension, options)
+            .map_err(|why| Error::input(&self.name, why))
     }
 }
 
-impl Source {
+impl ByteSource {
     /// The bytes from their beginning.
-    fn media(&self) -> io::Result<Media> {
+    fn media(&self) -> io::Result<MediaBytes> {
         match self {
-            Source::File(path) => {
+            ByteSource::File(path) => {
                 let file = File::open(path)?;
                 let len = file.metadata()?.len();
-                Ok(Media::new(file, len))
+                Ok(MediaBytes::new(file, len))
             }
-            Source::Spool(file) => {
+            ByteSource::Spool(file) => {
                 let len = file.metadata()?.len();
-                Ok(Media::new(SpoolReader { file: Arc::clone(file), position: 0, len }, len))
+                Ok(MediaBytes::new(SpoolReader { file: Arc::clone(file), position: 0, len }, len))
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::error::catch_panic;
 
 /// Seconds that a file claims to have. Nothing is read of what can be read only once, and no fault is told: who
 /// reads it will find it.
-pub fn claimed_length(path: &Path, options: &AudioOptions) -> Option<f64> {
+pub fn probe_duration(path: &Path, options: &AudioOptions) -> Option<f64> {
     if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
         return None;
     }
@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn lengths_are_told_without_reading_and_faults_are_not() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-        let length = |path: &str| claimed_length(&fixtures.join(path), &AudioOptions::default());
+        let length = |path: &str| probe_duration(&fixtures.join(path), &AudioOptions::default());
         assert!((length("long/short_en.flac").unwrap() - 10.0).abs() < 5.0);
         for none in ["audio/damaged/text.mp3", "audio/damaged/empty.wav", "audio", "nowhere"] {
             assert_eq!(length(none), None, "{none}");

@@ -3,22 +3,22 @@
 //! Prints nothing: damage is counted and left to the caller to tell. Where speech is in the samples is not
 //! asked here.
 
-mod ahead;
 mod channels;
+mod codec_panic;
 mod decode;
-mod edits;
-mod guard;
+mod edit_list;
 mod input;
 mod length;
 mod ogg;
+mod prefetch;
 mod reader;
 mod resample;
 mod sniff;
 mod stream;
 
-pub use guard::is_catching_codec_panics;
+pub use codec_panic::is_catching_codec_panics;
 pub use input::AudioInput;
-pub use length::claimed_length;
+pub use length::probe_duration;
 pub use reader::AudioReader;
 pub use sniff::is_recording;
 
@@ -33,7 +33,7 @@ pub struct AudioOptions {
 
 /// What could not be read although the file was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Damage {
+pub struct AudioDamage {
     /// Packets that could not be decoded and were left out.
     pub packets: u64,
     /// Less is there than the headers claim.
@@ -42,7 +42,7 @@ pub struct Damage {
     pub first: Option<String>,
 }
 
-impl Damage {
+impl AudioDamage {
     pub fn any(&self) -> bool {
         self.packets > 0 || self.incomplete
     }

@@ -1,44 +1,44 @@
 //! One pass over one recording, on the thread that asks for it or ahead of that.
 
-use super::ahead::Ahead;
-use super::decode::Decoder;
-use super::resample::Resampling;
-use super::{BLOCK, Damage};
+use super::decode::TrackDecoder;
+use super::prefetch::Prefetcher;
+use super::resample::Resampler;
+use super::{AudioDamage, BLOCK};
 use crate::error::{Error, Result};
 use crate::time::seconds_of_samples;
 
 /// See the module.
 pub struct AudioReader {
     duration: Option<f64>,
-    way: Way,
+    way: ReaderMode,
 }
 
-enum Way {
-    Here(Box<Here>),
-    Ahead(Ahead),
+enum ReaderMode {
+    Inline(Box<InlineReader>),
+    Prefetching(Prefetcher),
 }
 
 /// Everything on one thread.
-struct Here {
+struct InlineReader {
     name: String,
-    decoder: Decoder,
-    resampling: Resampling,
+    decoder: TrackDecoder,
+    resampling: Resampler,
     block: Vec<f32>,
     ended: bool,
     samples: u64,
 }
 
 impl AudioReader {
-    pub(super) fn here(name: String, decoder: Decoder) -> Self {
+    pub(super) fn here(name: String, decoder: TrackDecoder) -> Self {
         let duration = decoder.duration_hint();
-        let resampling = Resampling::default();
-        let here = Here { name, decoder, resampling, block: Vec::new(), ended: false, samples: 0 };
-        Self { duration, way: Way::Here(Box::new(here)) }
+        let resampling = Resampler::default();
+        let here = InlineReader { name, decoder, resampling, block: Vec::new(), ended: false, samples: 0 };
+        Self { duration, way: ReaderMode::Inline(Box::new(here)) }
     }
 
-    pub(super) fn ahead(name: &str, decoder: Decoder) -> Result<Self> {
+    pub(super) fn ahead(name: &str, decoder: TrackDecoder) -> Result<Self> {
         let duration = decoder.duration_hint();
-        Ok(Self { duration, way: Way::Ahead(Ahead::start(name, decoder)?) })
+        Ok(Self { duration, way: ReaderMode::Prefetching(Prefetcher::start(name, decoder)?) })
     }
 
     /// Seconds of audio that the file claims to have.
@@ -50,21 +50,21 @@ impl AudioReader {
     /// None at the end.
     pub fn next_block(&mut self) -> Result<Option<&[f32]>> {
         match &mut self.way {
-            Way::Here(here) => here.next_block(),
-            Way::Ahead(ahead) => ahead.next_block(),
+            ReaderMode::Inline(here) => here.next_block(),
+            ReaderMode::Prefetching(ahead) => ahead.next_block(),
         }
     }
 
     /// What had to be left out so far.
-    pub fn damage(&self) -> &Damage {
+    pub fn damage(&self) -> &AudioDamage {
         match &self.way {
-            Way::Here(here) => here.decoder.damage(),
-            Way::Ahead(ahead) => ahead.damage(),
+            ReaderMode::Inline(here) => here.decoder.damage(),
+            ReaderMode::Prefetching(ahead) => ahead.damage(),
         }
     }
 }
 
-impl Here {
+impl InlineReader {
     fn next_block(&mut self) -> Result<Option<&[f32]>> {
         self.block.clear();
         while !self.ended && self.block.len() < BLOCK {

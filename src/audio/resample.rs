@@ -14,9 +14,9 @@ const BLOCK: usize = 1024;
 
 /// Resamples audio whose rate may change.
 #[derive(Default)]
-pub(super) struct Resampling(Option<Resampler>);
+pub(super) struct Resampler(Option<FixedRateResampler>);
 
-impl Resampling {
+impl Resampler {
     /// Takes samples of this rate and appends what is ready to `out`.
     pub(super) fn push(&mut self, rate: u32, samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
         match &mut self.0 {
@@ -26,7 +26,7 @@ impl Resampling {
                 if let Some(old) = stale {
                     old.finish(out)?;
                 }
-                stale.insert(Resampler::new(rate)?).push(samples, out)
+                stale.insert(FixedRateResampler::new(rate)?).push(samples, out)
             }
         }
     }
@@ -38,7 +38,7 @@ impl Resampling {
 }
 
 /// Resamples one stretch of audio whose rate does not change.
-struct Resampler {
+struct FixedRateResampler {
     rate: u32,
     /// None where the rate is right already: samples pass untouched.
     fft: Option<Box<Fft<f32>>>,
@@ -52,7 +52,7 @@ struct Resampler {
     given: u64,
 }
 
-impl Resampler {
+impl FixedRateResampler {
     fn new(rate: u32) -> Result<Self> {
         let fft = if rate == SAMPLE_RATE { None } else { Some(Box::new(plan(rate)?)) };
         let (delay, block) = fft.as_ref().map_or((0, 0), |f| (f.output_delay(), f.output_frames_max()));

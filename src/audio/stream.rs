@@ -6,12 +6,12 @@ use std::path::Path;
 
 use crate::cancel::CancelToken;
 
-pub(super) struct Stream<'a> {
+pub(super) struct CancellableStream<'a> {
     file: File,
     cancel: &'a CancelToken,
 }
 
-impl Read for Stream<'_> {
+impl Read for CancellableStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.cancel.check().map_err(io::Error::other)?;
@@ -27,7 +27,7 @@ impl Read for Stream<'_> {
 }
 
 #[cfg(unix)]
-impl<'a> Stream<'a> {
+impl<'a> CancellableStream<'a> {
     pub(super) fn stdin(cancel: &'a CancelToken) -> io::Result<Self> {
         use std::os::fd::AsFd;
         // Past the buffer of the standard library, which could hold bytes while the pipe has none.
@@ -61,7 +61,7 @@ impl<'a> Stream<'a> {
 
 /// Elsewhere a read waits as long as it takes.
 #[cfg(not(unix))]
-impl<'a> Stream<'a> {
+impl<'a> CancellableStream<'a> {
     pub(super) fn stdin(cancel: &'a CancelToken) -> io::Result<Self> {
         use std::os::windows::io::AsHandle;
         let file = File::from(io::stdin().as_handle().try_clone_to_owned()?);

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use crate::score::{Aligned, Step};
+use crate::score::{EditOp, WordAlignment};
 
 const DELETED: Style = AnsiColor::Red.on_default().strikethrough();
 const INSERTED: Style = AnsiColor::Green.on_default();
@@ -22,13 +22,13 @@ impl Marks {
     }
 
     /// Lines no wider than the screen, unless a word is.
-    pub fn show(&self, aligned: &Aligned) -> String {
+    pub fn show(&self, aligned: &WordAlignment) -> String {
         let (mut said, mut heard) = (aligned.reference.iter(), aligned.hypothesis.iter());
         let mut out = String::new();
         let mut column = 0;
         for step in &aligned.steps {
-            let said = if *step == Step::Insertion { None } else { said.next() };
-            let heard = if *step == Step::Deletion { None } else { heard.next() };
+            let said = if *step == EditOp::Insertion { None } else { said.next() };
+            let heard = if *step == EditOp::Deletion { None } else { heard.next() };
             let said = said.map(String::as_str).unwrap_or_default();
             let heard = heard.map(String::as_str).unwrap_or_default();
             let (mut text, style) = self.piece(*step, said, heard);
@@ -51,15 +51,15 @@ impl Marks {
         out
     }
 
-    fn piece(&self, step: Step, said: &str, heard: &str) -> (String, Style) {
+    fn piece(&self, step: EditOp, said: &str, heard: &str) -> (String, Style) {
         match (step, self.coloured) {
-            (Step::Hit, _) => (heard.to_owned(), Style::new()),
-            (Step::Deletion, true) => (said.to_owned(), DELETED),
-            (Step::Deletion, false) => (format!("[-{said}-]"), DELETED),
-            (Step::Insertion, true) => (heard.to_owned(), INSERTED),
-            (Step::Insertion, false) => (format!("{{+{heard}+}}"), INSERTED),
-            (Step::Substitution, true) => (format!("{said}→{heard}"), SUBSTITUTED),
-            (Step::Substitution, false) => (format!("[-{said}-]{{+{heard}+}}"), SUBSTITUTED),
+            (EditOp::Hit, _) => (heard.to_owned(), Style::new()),
+            (EditOp::Deletion, true) => (said.to_owned(), DELETED),
+            (EditOp::Deletion, false) => (format!("[-{said}-]"), DELETED),
+            (EditOp::Insertion, true) => (heard.to_owned(), INSERTED),
+            (EditOp::Insertion, false) => (format!("{{+{heard}+}}"), INSERTED),
+            (EditOp::Substitution, true) => (format!("{said}→{heard}"), SUBSTITUTED),
+            (EditOp::Substitution, false) => (format!("[-{said}-]{{+{heard}+}}"), SUBSTITUTED),
         }
     }
 }
@@ -68,10 +68,10 @@ impl Marks {
 mod tests {
     use super::*;
 
-    fn aligned() -> Aligned {
+    fn aligned() -> WordAlignment {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect();
-        let steps = vec![Step::Hit, Step::Deletion, Step::Substitution, Step::Insertion, Step::Hit];
-        Aligned { reference: words("the old door shut"), hypothesis: words("the moor was shut"), steps }
+        let steps = vec![EditOp::Hit, EditOp::Deletion, EditOp::Substitution, EditOp::Insertion, EditOp::Hit];
+        WordAlignment { reference: words("the old door shut"), hypothesis: words("the moor was shut"), steps }
     }
 
     #[test]

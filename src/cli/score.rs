@@ -15,8 +15,11 @@ use crate::cancel::CancelToken;
 use crate::decode::Language;
 use crate::error::{Error, Result};
 use crate::import;
-use crate::score::normalise::Basic;
-use crate::score::{self, Aligned, Figures, Gates, Normaliser, Outcome, Pair, Score, Timing, Verdict};
+use crate::score::normalise::BasicNormaliser;
+use crate::score::{
+    self, GateResult, Gates, Normaliser, PairResult, Score, TimingErrors, TimingStatistics, TranscriptPair,
+    WordAlignment,
+};
 use crate::store::write_file;
 
 const TEXT: &str = "Text";
@@ -138,7 +141,7 @@ impl FromStr for Seconds {
 /// One pair compared.
 struct Compared {
     score: Score,
-    aligned: Aligned,
+    aligned: WordAlignment,
     normaliser: &'static str,
 }
 
@@ -146,7 +149,7 @@ struct Compared {
 struct Scorer {
     choice: Option<Choice>,
     language: Option<Language>,
-    basic: Basic,
+    basic: BasicNormaliser,
 }
 
 impl ScoreArgs {
@@ -161,22 +164,24 @@ impl ScoreArgs {
     fn scorer(&self) -> Result<Scorer> {
         let said = self.language.as_deref().filter(|language| !language.eq_ignore_ascii_case("auto"));
         let language = said.map(str::parse).transpose()?;
-        let basic = Basic { remove_diacritics: self.remove_diacritics, split_letters: self.split_letters };
+        let basic =
+            BasicNormaliser { remove_diacritics: self.remove_diacritics, split_letters: self.split_letters };
         let other = self.normaliser.is_some_and(|choice| choice != Choice::Basic);
-        if other && basic != Basic::default() {
+        if other && basic != BasicNormaliser::default() {
             return Err(Error::usage(
                 "`--remove-diacritics` and `--split-letters`",
                 "only the basic normaliser can do that",
             ));
         }
         // Who asks for what only one can do has chosen it.
-        let choice = self.normaliser.or_else(|| (basic != Basic::default()).then_some(Choice::Basic));
+        let choice =
+            self.normaliser.or_else(|| (basic != BasicNormaliser::default()).then_some(Choice::Basic));
         Ok(Scorer { choice, language, basic })
     }
 }
 
 impl Scorer {
-    fn compare(&self, pair: &Pair, cancel: &CancelToken) -> Result<Compared> {
+    fn compare(&self, pair: &TranscriptPair, cancel: &CancelToken) -> Result<Compared> {
         cancel.check()?;
         let (reference, hypothesis) = (import::read(&pair.reference)?, import::read(&pair.hypothesis)?);
         let told = self.language.map(Language::code);
@@ -205,7 +210,7 @@ pub fn run(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> ExitCode
 /// All that is wrong in the end, which is no reason to stop before.
 fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Result<Vec<Error>> {
     let scorer = args.scorer()?;
-    let pairs = score::pairs(&args.reference, &args.hypothesis)?;
+    let pairs = score::find_pairs(&args.reference, &args.hypothesis)?;
     let compared: Vec<_> = pairs.par_iter().map(|pair| scorer.compare(pair, cancel)).collect();
     cancel.check()?;
 
@@ -216,7 +221,7 @@ fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Resu
             Ok(Compared { score, aligned, normaliser }) => {
                 total.add(&score);
                 if args.per_file {
-                    verdicts.extend(args.gates().judge(Some(&pair.name), &score));
+                    verdicts.extend(args.gates().check(Some(&pair.name), &score));
                 }
                 alignments.push(aligned);
                 Ok((score, normaliser))
@@ -224,17 +229,17 @@ fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Resu
             Err(error) => {
                 let told = error.chain();
                 errors.push(error);
-                alignments.push(Aligned::default());
+                alignments.push(WordAlignment::default());
                 Err(told)
             }
         };
-        outcomes.push(Outcome { pair, result });
+        outcomes.push(PairResult { pair, result });
     }
     if !args.per_file && errors.len() < outcomes.len() {
-        verdicts = args.gates().judge(None, &total);
+        verdicts = args.gates().check(None, &total);
     }
     let text = match args.json {
-        true => score::report(&outcomes, &total, &verdicts).to_string(),
+        true => score::json_report(&outcomes, &total, &verdicts).to_string(),
         false => {
             let marks = args.alignment.then(|| Marks::new(printer.shows_colours(), printer.width()));
             table(&outcomes, &alignments, &total, marks)
@@ -242,12 +247,12 @@ fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Resu
     };
     print(printer, &text)?;
     if let Some(path) = &args.junit {
-        write_file(path, score::junit(&outcomes, &verdicts).as_bytes())?;
+        write_file(path, score::junit_report(&outcomes, &verdicts).as_bytes())?;
     }
     let missed = verdicts.iter().filter(|verdict| !verdict.is_met());
-    errors.extend(missed.map(|verdict: &Verdict| Error::QualityGate {
+    errors.extend(missed.map(|verdict: &GateResult| Error::QualityGate {
         gate: format!("`{}`", verdict.limit()),
-        why: verdict.finding(),
+        why: verdict.message(),
     }));
     Ok(errors)
 }
@@ -266,7 +271,12 @@ fn print(printer: Printer, text: &str) -> Result<()> {
 }
 
 /// The figures for people.
-fn table(outcomes: &[Outcome], alignments: &[Aligned], total: &Score, marks: Option<Marks>) -> String {
+fn table(
+    outcomes: &[PairResult],
+    alignments: &[WordAlignment],
+    total: &Score,
+    marks: Option<Marks>,
+) -> String {
     let mut lines = Vec::new();
     for (outcome, aligned) in outcomes.iter().zip(alignments) {
         let Ok((score, _)) = &outcome.result else { continue };
@@ -302,9 +312,9 @@ fn figures(name: &str, score: &Score) -> Vec<String> {
             words.insertions
         ),
     ];
-    for Timing { level, starts, ends } in &score.timings {
+    for TimingErrors { level, starts, ends } in &score.timings {
         for (edge, errors) in [("starts", starts), ("ends", ends)] {
-            lines.extend(Figures::of(errors).map(|Figures { count, mean, median, p95, max, bias }| {
+            lines.extend(TimingStatistics::of(errors).map(|TimingStatistics { count, mean, median, p95, max, bias }| {
                 format!(
                     "  {edge} of {count} {} off by {mean:.3} s on average ({bias:+.3}), half by up to {median:.3}, \
                      95 % by up to {p95:.3}, all by up to {max:.3}",

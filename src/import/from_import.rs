@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::decode::Language;
-use crate::import::{self, Imported};
+use crate::import::{ImportedSegment, ImportedTranscript, ImportedWord};
 use crate::transcript::{ModelIdentity, Quality, Segment, SkipReason, Skipped, Transcript, Word};
 
 /// Seconds of silence after which words that stand alone are another sentence.
@@ -75,8 +75,8 @@ struct Model {
 }
 
 /// A transcript of this source.
-pub fn transcript(source: String, imported: Imported) -> Transcript {
-    let Imported { language, text, segments } = imported;
+pub fn transcript(source: String, imported: ImportedTranscript) -> Transcript {
+    let ImportedTranscript { language, text, segments } = imported;
     // Some write its name.
     let language = language.map(|name| match name.parse::<Language>() {
         Ok(known) => known.code().to_owned(),
@@ -95,15 +95,15 @@ pub fn transcript(source: String, imported: Imported) -> Transcript {
 }
 
 /// Whether the segments are words, each for itself.
-fn are_words(segments: &[import::Segment]) -> bool {
+fn are_words(segments: &[ImportedSegment]) -> bool {
     let is_word =
-        |segment: &import::Segment| segment.words.len() == 1 && segment.words[0].text == segment.text;
+        |segment: &ImportedSegment| segment.words.len() == 1 && segment.words[0].text == segment.text;
     segments.len() > 1 && segments.iter().all(is_word)
 }
 
 /// Words that stand alone, as sentences.
-fn sentences(words: Vec<import::Segment>) -> Vec<import::Segment> {
-    let mut made: Vec<import::Segment> = Vec::new();
+fn sentences(words: Vec<ImportedSegment>) -> Vec<ImportedSegment> {
+    let mut made: Vec<ImportedSegment> = Vec::new();
     let mut is_open = false;
     for word in words {
         let ends = word.text.trim_end().ends_with(['.', '!', '?', '。', '！', '？', '…']);
@@ -120,12 +120,12 @@ fn sentences(words: Vec<import::Segment>) -> Vec<import::Segment> {
     made
 }
 
-fn pauses(before: &import::Segment, word: &import::Segment) -> bool {
+fn pauses(before: &ImportedSegment, word: &ImportedSegment) -> bool {
     before.end.zip(word.start).is_some_and(|(end, start)| start - end >= PAUSE)
 }
 
 /// Gives a time to all that has none: that of what is beside it.
-fn timed(segments: Vec<import::Segment>) -> Vec<Segment> {
+fn timed(segments: Vec<ImportedSegment>) -> Vec<Segment> {
     let starts: Vec<Option<f64>> = segments.iter().map(begins).collect();
     let mut now = 0.0;
     let mut made = Vec::with_capacity(segments.len());
@@ -142,12 +142,12 @@ fn timed(segments: Vec<import::Segment>) -> Vec<Segment> {
     made
 }
 
-fn begins(segment: &import::Segment) -> Option<f64> {
+fn begins(segment: &ImportedSegment) -> Option<f64> {
     segment.start.or_else(|| segment.words.iter().find_map(|word| word.start))
 }
 
 /// Words without times, numbers for example, share the time between their neighbours.
-fn words(words: &[import::Word], start: f64, end: f64) -> Vec<Word> {
+fn words(words: &[ImportedWord], start: f64, end: f64) -> Vec<Word> {
     let mut made: Vec<Word> = Vec::with_capacity(words.len());
     let mut at = 0;
     while at < words.len() {
@@ -169,7 +169,7 @@ fn words(words: &[import::Word], start: f64, end: f64) -> Vec<Word> {
     made
 }
 
-fn timed_word(word: &import::Word, start: f64, end: f64) -> Word {
+fn timed_word(word: &ImportedWord, start: f64, end: f64) -> Word {
     Word { word: word.text.clone(), start, end, probability: word.probability.unwrap_or_default() }
 }
 
@@ -208,10 +208,10 @@ fn found_in(words: &[Word], text: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::{Kind, parse};
+    use crate::import::{ImportFormat, parse};
 
     fn read(json: &str) -> Transcript {
-        transcript("talk.json".into(), parse(Kind::Json, json.as_bytes()).unwrap())
+        transcript("talk.json".into(), parse(ImportFormat::Json, json.as_bytes()).unwrap())
     }
 
     fn words(transcript: &Transcript) -> Vec<(&str, f64, f64)> {

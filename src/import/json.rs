@@ -3,10 +3,10 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::shapes::{Chunked, Cpp, Plain, PlainSegment};
-use super::{Fault, Imported, Segment, Word, utf8};
+use super::shapes::{OpenaiJson, OpenaiSegment, TransformersJson, WhisperCppJson};
+use super::{ImportError, ImportedSegment, ImportedTranscript, ImportedWord, utf8};
 
-pub fn parse(bytes: &[u8]) -> Result<Imported, Fault> {
+pub fn parse(bytes: &[u8]) -> Result<ImportedTranscript, ImportError> {
     // whisper.cpp cuts letters in two where its tokens do; only there are bad bytes usual and harmless.
     let lenient = String::from_utf8_lossy(bytes);
     let lenient = lenient.strip_prefix('\u{feff}').unwrap_or(&lenient);
@@ -21,44 +21,45 @@ pub fn parse(bytes: &[u8]) -> Result<Imported, Fault> {
     } else if has("segments") || has("text") {
         Ok(of_plain(read(text)?))
     } else if value.is_array() {
-        let segments: Vec<PlainSegment> = read(text)?;
-        Ok(Imported::of_segments(segments.into_iter().map(Segment::from).collect()))
+        let segments: Vec<OpenaiSegment> = read(text)?;
+        Ok(ImportedTranscript::of_segments(segments.into_iter().map(ImportedSegment::from).collect()))
     } else {
         let why = "has neither `segments`, `chunks`, `transcription` nor `text`";
-        Err(Fault { line: None, why: why.into() })
+        Err(ImportError { line: None, why: why.into() })
     }
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, ImportError> {
     serde_json::from_str(text).map_err(|error| {
         let said = error.to_string();
         let why = said.split(" at line ").next().unwrap_or_default();
-        Fault { line: Some(error.line()).filter(|line| *line > 0), why: why.into() }
+        ImportError { line: Some(error.line()).filter(|line| *line > 0), why: why.into() }
     })
 }
 
-fn of_plain(plain: Plain) -> Imported {
-    let Plain { text, language, segments, words } = plain;
-    let segments = segments.unwrap_or_default().into_iter().map(Segment::from).collect();
-    let mut found = Imported { language, ..Imported::of_segments(segments) };
+fn of_plain(plain: OpenaiJson) -> ImportedTranscript {
+    let OpenaiJson { text, language, segments, words } = plain;
+    let segments = segments.unwrap_or_default().into_iter().map(ImportedSegment::from).collect();
+    let mut found = ImportedTranscript { language, ..ImportedTranscript::of_segments(segments) };
     if let Some(text) = text {
         found.text = text;
     }
     if found.segments.is_empty() && !found.text.is_empty() {
-        found.segments.push(Segment { text: found.text.clone(), ..Segment::default() });
+        found.segments.push(ImportedSegment { text: found.text.clone(), ..ImportedSegment::default() });
     }
     if !found.has_words() {
-        spread(words.unwrap_or_default().into_iter().map(Word::from), &mut found.segments);
+        spread(words.unwrap_or_default().into_iter().map(ImportedWord::from), &mut found.segments);
     }
     found
 }
 
 /// Gives words that stand apart to the segments in which they start.
-fn spread(words: impl Iterator<Item = Word>, segments: &mut [Segment]) {
+fn spread(words: impl Iterator<Item = ImportedWord>, segments: &mut [ImportedSegment]) {
     let mut at = 0;
     for word in words {
-        let later =
-            |segment: &Segment| segment.start.zip(word.start).is_some_and(|(start, time)| start <= time);
+        let later = |segment: &ImportedSegment| {
+            segment.start.zip(word.start).is_some_and(|(start, time)| start <= time)
+        };
         while segments.get(at + 1).is_some_and(later) {
             at += 1;
         }
@@ -68,24 +69,24 @@ fn spread(words: impl Iterator<Item = Word>, segments: &mut [Segment]) {
     }
 }
 
-fn of_chunks(chunked: Chunked) -> Imported {
-    let mut segments: Vec<Segment> = chunked.chunks.into_iter().map(Segment::from).collect();
+fn of_chunks(chunked: TransformersJson) -> ImportedTranscript {
+    let mut segments: Vec<ImportedSegment> = chunked.chunks.into_iter().map(ImportedSegment::from).collect();
     // Single words look like segments.
     if segments.len() > 1 && segments.iter().all(|segment| segment.text.split_whitespace().count() <= 1) {
         for segment in &mut segments {
-            let Segment { start, end, ref text, .. } = *segment;
-            segment.words = vec![Word { start, end, text: text.clone(), probability: None }];
+            let ImportedSegment { start, end, ref text, .. } = *segment;
+            segment.words = vec![ImportedWord { start, end, text: text.clone(), probability: None }];
         }
     }
-    let mut found = Imported::of_segments(segments);
+    let mut found = ImportedTranscript::of_segments(segments);
     if let Some(text) = chunked.text {
         found.text = text;
     }
     found
 }
 
-fn of_cpp(cpp: Cpp) -> Imported {
-    let segments = cpp.transcription.into_iter().map(Segment::from).collect();
+fn of_cpp(cpp: WhisperCppJson) -> ImportedTranscript {
+    let segments = cpp.transcription.into_iter().map(ImportedSegment::from).collect();
     let language = cpp.result.and_then(|result| result.language);
-    Imported { language, ..Imported::of_segments(segments) }
+    ImportedTranscript { language, ..ImportedTranscript::of_segments(segments) }
 }

@@ -5,10 +5,10 @@
 //! | txt, srt, vtt, tsv | anybody's |
 //! | json | openai/whisper and this program; its API; whisperX; faster-whisper and whisper-ctranslate2; whisper.cpp; the `chunks` of transformers |
 
-mod cues;
 pub mod from_import;
 mod json;
 mod shapes;
+mod subtitles;
 mod tsv;
 
 use std::fs;
@@ -19,27 +19,27 @@ use crate::error::{Error, InputProblem, Result};
 
 /// What one file says.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Imported {
+pub struct ImportedTranscript {
     /// As the file names it: a code or an English name.
     pub language: Option<String>,
     /// Everything said.
     pub text: String,
     /// In the order of the file. A text without times is one segment.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<ImportedSegment>,
 }
 
 /// Times are seconds, and missing where the file has none.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Segment {
+pub struct ImportedSegment {
     pub start: Option<f64>,
     pub end: Option<f64>,
     pub text: String,
     pub speaker: Option<String>,
-    pub words: Vec<Word>,
+    pub words: Vec<ImportedWord>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Word {
+pub struct ImportedWord {
     pub start: Option<f64>,
     pub end: Option<f64>,
     pub text: String,
@@ -48,7 +48,7 @@ pub struct Word {
 
 /// What files can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ImportFormat {
     Json,
     Vtt,
     Srt,
@@ -58,28 +58,29 @@ pub enum Kind {
 
 /// Why a file is no transcript, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct ImportError {
     pub line: Option<usize>,
     pub why: String,
 }
 
-impl Fault {
+impl ImportError {
     fn at(line: usize, why: impl Into<String>) -> Self {
         Self { line: Some(line), why: why.into() }
     }
 }
 
-impl Kind {
+impl ImportFormat {
     /// What tells most first.
-    pub const ALL: [Kind; 5] = [Kind::Json, Kind::Vtt, Kind::Srt, Kind::Tsv, Kind::Txt];
+    pub const ALL: [ImportFormat; 5] =
+        [ImportFormat::Json, ImportFormat::Vtt, ImportFormat::Srt, ImportFormat::Tsv, ImportFormat::Txt];
 
     pub fn extension(self) -> &'static str {
         match self {
-            Kind::Json => "json",
-            Kind::Vtt => "vtt",
-            Kind::Srt => "srt",
-            Kind::Tsv => "tsv",
-            Kind::Txt => "txt",
+            ImportFormat::Json => "json",
+            ImportFormat::Vtt => "vtt",
+            ImportFormat::Srt => "srt",
+            ImportFormat::Tsv => "tsv",
+            ImportFormat::Txt => "txt",
         }
     }
 
@@ -90,7 +91,7 @@ impl Kind {
     }
 }
 
-impl Imported {
+impl ImportedTranscript {
     /// Whether anything in it has a time.
     pub fn is_timed(&self) -> bool {
         self.segments.iter().any(|segment| segment.start.or(segment.end).is_some()) || self.has_words()
@@ -101,7 +102,7 @@ impl Imported {
         self.segments.iter().flat_map(|segment| &segment.words).any(|word| word.start.or(word.end).is_some())
     }
 
-    fn of_segments(segments: Vec<Segment>) -> Self {
+    fn of_segments(segments: Vec<ImportedSegment>) -> Self {
         let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
         // Texts that bring their own blanks also know where none belongs.
         let spaced = texts.iter().any(|text| text.starts_with(char::is_whitespace));
@@ -111,38 +112,39 @@ impl Imported {
 }
 
 /// Reads a file whose name says what it is.
-pub fn read(path: &Path) -> Result<Imported> {
+pub fn read(path: &Path) -> Result<ImportedTranscript> {
     let fault = |why| Error::input(path.display().to_string(), why);
-    let kind = Kind::of(path).ok_or_else(|| fault(InputProblem::UnknownTranscriptFormat))?;
+    let kind = ImportFormat::of(path).ok_or_else(|| fault(InputProblem::UnknownTranscriptFormat))?;
     let bytes = fs::read(path).map_err(|error| {
         fault(match error.kind() {
             io::ErrorKind::IsADirectory => InputProblem::Directory,
             _ => InputProblem::Unreadable(error),
         })
     })?;
-    parse(kind, &bytes).map_err(|Fault { line, why }| fault(InputProblem::MalformedTranscript { line, why }))
+    parse(kind, &bytes)
+        .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))
 }
 
 /// Any bytes are read or refused.
-pub fn parse(kind: Kind, bytes: &[u8]) -> Result<Imported, Fault> {
+pub fn parse(kind: ImportFormat, bytes: &[u8]) -> Result<ImportedTranscript, ImportError> {
     match kind {
-        Kind::Json => json::parse(bytes),
-        Kind::Srt => cues::srt(utf8(bytes)?),
-        Kind::Vtt => cues::vtt(utf8(bytes)?),
-        Kind::Tsv => tsv::parse(utf8(bytes)?),
-        Kind::Txt => {
+        ImportFormat::Json => json::parse(bytes),
+        ImportFormat::Srt => subtitles::srt(utf8(bytes)?),
+        ImportFormat::Vtt => subtitles::vtt(utf8(bytes)?),
+        ImportFormat::Tsv => tsv::parse(utf8(bytes)?),
+        ImportFormat::Txt => {
             let text = utf8(bytes)?.to_owned();
-            let segments = vec![Segment { text: text.clone(), ..Segment::default() }];
-            Ok(Imported { language: None, text, segments })
+            let segments = vec![ImportedSegment { text: text.clone(), ..ImportedSegment::default() }];
+            Ok(ImportedTranscript { language: None, text, segments })
         }
     }
 }
 
 /// The text, without the mark that some editors put before it.
-fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
+fn utf8(bytes: &[u8]) -> Result<&str, ImportError> {
     let text = str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        Fault::at(line, "not UTF-8")
+        ImportError::at(line, "not UTF-8")
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
@@ -153,11 +155,11 @@ mod tests {
 
     use super::*;
 
-    fn parsed(kind: Kind, text: &str) -> Imported {
+    fn parsed(kind: ImportFormat, text: &str) -> ImportedTranscript {
         parse(kind, text.as_bytes()).unwrap()
     }
 
-    fn spans(imported: &Imported) -> Vec<(Option<f64>, Option<f64>, &str)> {
+    fn spans(imported: &ImportedTranscript) -> Vec<(Option<f64>, Option<f64>, &str)> {
         imported.segments.iter().map(|segment| (segment.start, segment.end, segment.text.as_str())).collect()
     }
 
@@ -165,7 +167,7 @@ mod tests {
     fn subtitles_in_the_wild() {
         let srt = "\u{feff}1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hi</i> there,\r\nyou & I\r\n\r\n\r\n\
                    00:00:03.5 --> 100:00:04,000 X1:40 X2:600\r\n{\\an8}a < b\r\n\r\n3\r\n0:05 --> 0:06\r\n";
-        let found = parsed(Kind::Srt, srt);
+        let found = parsed(ImportFormat::Srt, srt);
         let expected = [
             (Some(1.0), Some(2.5), "Hi there,\nyou & I"),
             (Some(3.5), Some(360_004.0), "a < b"),
@@ -176,46 +178,47 @@ mod tests {
 
         let vtt = "WEBVTT - title\nKind: captions\n\nNOTE\nnot\nthis\n\nSTYLE\n::cue {}\n\nintro\n\
                    00:01.000 --> 00:02.000 align:start\n<v Ann Lee>Hi <00:01.500><c>you</c> &amp; &lt;me&gt;\n";
-        let found = parsed(Kind::Vtt, vtt);
+        let found = parsed(ImportFormat::Vtt, vtt);
         assert_eq!(spans(&found), [(Some(1.0), Some(2.0), "Hi you & <me>")]);
         assert_eq!(found.segments[0].speaker.as_deref(), Some("Ann Lee"));
 
-        let tsv = parsed(Kind::Tsv, "start\tend\ttext\n0\t1500\tHi\tthere\n1500\t2000\t\n");
+        let tsv = parsed(ImportFormat::Tsv, "start\tend\ttext\n0\t1500\tHi\tthere\n1500\t2000\t\n");
         assert_eq!(spans(&tsv), [(Some(0.0), Some(1.5), "Hi\tthere"), (Some(1.5), Some(2.0), "")]);
     }
 
     #[test]
     fn a_fault_names_its_line() {
-        let cases: [(Kind, &[u8], Option<usize>, &str); 12] = [
-            (Kind::Txt, b"a\nb\n\xff", Some(3), "not UTF-8"),
-            (Kind::Srt, b"1\n00:00:01,000 --> x\na", Some(2), "`x` is no time"),
-            (Kind::Srt, b"1\n\n2\n", Some(1), "no times of a subtitle follow on `1`"),
-            (Kind::Srt, b"0:02 --> 0:01\na", Some(1), "ends before it starts"),
-            (Kind::Srt, b"0:99 --> 1:01\na", Some(1), "`0:99` is no time"),
-            (Kind::Vtt, b"hello\n", Some(1), "does not start with `WEBVTT`"),
-            (Kind::Tsv, b"start\tend\ttext\n1\tx\ta", Some(2), "`x` is no number of milliseconds"),
-            (Kind::Tsv, b"1\t2", Some(1), "not a start, an end and a text between tabs"),
-            (Kind::Json, b"{\n\"a\" 1}", Some(2), "expected `:`"),
+        let cases: [(ImportFormat, &[u8], Option<usize>, &str); 12] = [
+            (ImportFormat::Txt, b"a\nb\n\xff", Some(3), "not UTF-8"),
+            (ImportFormat::Srt, b"1\n00:00:01,000 --> x\na", Some(2), "`x` is no time"),
+            (ImportFormat::Srt, b"1\n\n2\n", Some(1), "no times of a subtitle follow on `1`"),
+            (ImportFormat::Srt, b"0:02 --> 0:01\na", Some(1), "ends before it starts"),
+            (ImportFormat::Srt, b"0:99 --> 1:01\na", Some(1), "`0:99` is no time"),
+            (ImportFormat::Vtt, b"hello\n", Some(1), "does not start with `WEBVTT`"),
+            (ImportFormat::Tsv, b"start\tend\ttext\n1\tx\ta", Some(2), "`x` is no number of milliseconds"),
+            (ImportFormat::Tsv, b"1\t2", Some(1), "not a start, an end and a text between tabs"),
+            (ImportFormat::Json, b"{\n\"a\" 1}", Some(2), "expected `:`"),
             (
-                Kind::Json,
+                ImportFormat::Json,
                 b"{\"segments\": [\n{\"text\": 1}]}",
                 Some(2),
                 "invalid type: integer `1`, expected a string",
             ),
-            (Kind::Json, b"7", None, "has neither `segments`, `chunks`, `transcription` nor `text`"),
-            (Kind::Json, b"{\"text\": \"\xff\"}", Some(1), "not UTF-8"),
+            (ImportFormat::Json, b"7", None, "has neither `segments`, `chunks`, `transcription` nor `text`"),
+            (ImportFormat::Json, b"{\"text\": \"\xff\"}", Some(1), "not UTF-8"),
         ];
         for (kind, bytes, line, why) in cases {
-            assert_eq!(parse(kind, bytes), Err(Fault { line, why: why.into() }), "{kind:?}");
+            assert_eq!(parse(kind, bytes), Err(ImportError { line, why: why.into() }), "{kind:?}");
         }
     }
 
     #[test]
     fn every_programs_json() {
-        let word = |start, end, text: &str, probability| Word { start, end, text: text.into(), probability };
+        let word =
+            |start, end, text: &str, probability| ImportedWord { start, end, text: text.into(), probability };
         let openai = r#"{"text": " Hi you.", "language": "en", "segments": [{"id": 0, "start": 0.5, "end": 1, "text": " Hi you.",
             "words": [{"word": " Hi", "start": 0.5, "end": 0.7, "probability": 0.9}, {"word": " you.", "start": 0.7, "end": 1, "probability": 0.8}]}]}"#;
-        let found = parsed(Kind::Json, openai);
+        let found = parsed(ImportFormat::Json, openai);
         assert_eq!((found.text.as_str(), found.language.as_deref()), (" Hi you.", Some("en")));
         assert_eq!(spans(&found), [(Some(0.5), Some(1.0), " Hi you.")]);
         let words =
@@ -223,11 +226,11 @@ mod tests {
         assert_eq!(found.segments[0].words, words);
 
         let faster = r#"[{"id": 1, "start": 0.5, "end": 1.0, "text": " Hi", "words": null}, {"start": 1, "end": 2, "text": " you"}]"#;
-        assert_eq!(parsed(Kind::Json, faster).text, " Hi you");
+        assert_eq!(parsed(ImportFormat::Json, faster).text, " Hi you");
 
         let whisperx = r#"{"segments": [{"start": 0.5, "end": 1, "text": "Hi 5", "speaker": "SPEAKER_00",
             "words": [{"word": "Hi", "start": 0.5, "end": 0.7, "score": 0.9, "speaker": "SPEAKER_00"}, {"word": "5"}]}], "word_segments": [], "language": "en"}"#;
-        let found = parsed(Kind::Json, whisperx);
+        let found = parsed(ImportFormat::Json, whisperx);
         assert_eq!(
             found.segments[0].words,
             [word(Some(0.5), Some(0.7), "Hi", Some(0.9)), word(None, None, "5", None)]
@@ -240,31 +243,31 @@ mod tests {
             {"text": "lo", "offsets": {"from": 300, "to": 600}, "p": 0.7}, {"text": " W@", "offsets": {"from": 600, "to": 1200}, "p": 0.9}]}]}"#;
         // The first half of a letter.
         let cpp: Vec<u8> = cpp.bytes().map(|byte| if byte == b'@' { 0xc3 } else { byte }).collect();
-        let found = parse(Kind::Json, &cpp).unwrap();
+        let found = parse(ImportFormat::Json, &cpp).unwrap();
         assert_eq!(spans(&found), [(Some(0.0), Some(1.2), " Hallo Welt")]);
         assert_eq!(found.language.as_deref(), Some("de"));
         assert_eq!(found.segments[0].words[0], word(Some(0.01), Some(0.6), " Hallo", Some(0.6)));
         assert_eq!(found.segments[0].words.len(), 2);
 
         let hf = r#"{"text": " Hi you", "chunks": [{"timestamp": [0.0, 0.5], "text": " Hi"}, {"timestamp": [0.5, null], "text": " you"}]}"#;
-        let found = parsed(Kind::Json, hf);
+        let found = parsed(ImportFormat::Json, hf);
         assert_eq!(spans(&found), [(Some(0.0), Some(0.5), " Hi"), (Some(0.5), None, " you")]);
         assert!(found.has_words());
 
         let api = r#"{"text": "Hi you. Bye.", "language": "english", "segments": [{"start": 0, "end": 1, "text": "Hi you."}, {"start": 1, "end": 2, "text": "Bye."}],
             "words": [{"word": "Hi", "start": 0, "end": 0.4}, {"word": "you", "start": 0.4, "end": 1}, {"word": "Bye", "start": 1, "end": 2}]}"#;
-        let found = parsed(Kind::Json, api);
+        let found = parsed(ImportFormat::Json, api);
         let counts: Vec<usize> = found.segments.iter().map(|segment| segment.words.len()).collect();
         assert_eq!(counts, [2, 1]);
 
-        let found = parsed(Kind::Json, r#"{"text": "Hi"}"#);
+        let found = parsed(ImportFormat::Json, r#"{"text": "Hi"}"#);
         assert_eq!((spans(&found), found.is_timed()), (vec![(None, None, "Hi")], false));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            for kind in Kind::ALL {
+            for kind in ImportFormat::ALL {
                 let _ = parse(kind, &bytes);
             }
         }
@@ -274,7 +277,7 @@ mod tests {
             "WEBVTT", "\n", "\n\n", "1", "00:00:01,000", " --> ", "00:02.5", "-->", "<", ">", "<v A", "&amp;", "&", "{\\", "}", ":", ",",
             "99999999999999999999", "\t", "start", "é", "{", "\"segments\":", "[", "]", "\"text\":", "\"a\"", "\"chunks\":", "null", "\r",
         ]), 0..40)) {
-            for kind in Kind::ALL {
+            for kind in ImportFormat::ALL {
                 let _ = parse(kind, parts.concat().as_bytes());
             }
         }

@@ -2,28 +2,28 @@
 
 use serde::Deserialize;
 
-use super::{Segment, Word};
+use super::{ImportedSegment, ImportedWord};
 
 /// openai/whisper, its API, whisperX, faster-whisper.
 #[derive(Deserialize)]
-pub struct Plain {
+pub struct OpenaiJson {
     pub text: Option<String>,
     pub language: Option<String>,
-    pub segments: Option<Vec<PlainSegment>>,
-    pub words: Option<Vec<PlainWord>>,
+    pub segments: Option<Vec<OpenaiSegment>>,
+    pub words: Option<Vec<OpenaiWord>>,
 }
 
 #[derive(Deserialize)]
-pub struct PlainSegment {
+pub struct OpenaiSegment {
     start: Option<f64>,
     end: Option<f64>,
     text: String,
     speaker: Option<String>,
-    words: Option<Vec<PlainWord>>,
+    words: Option<Vec<OpenaiWord>>,
 }
 
 #[derive(Deserialize)]
-pub struct PlainWord {
+pub struct OpenaiWord {
     start: Option<f64>,
     end: Option<f64>,
     #[serde(alias = "text")]
@@ -34,52 +34,52 @@ pub struct PlainWord {
 
 /// transformers.
 #[derive(Deserialize)]
-pub struct Chunked {
+pub struct TransformersJson {
     pub text: Option<String>,
-    pub chunks: Vec<Chunk>,
+    pub chunks: Vec<TransformersChunk>,
 }
 
 #[derive(Deserialize)]
-pub struct Chunk {
+pub struct TransformersChunk {
     timestamp: Option<(Option<f64>, Option<f64>)>,
     text: String,
 }
 
 /// whisper.cpp.
 #[derive(Deserialize)]
-pub struct Cpp {
-    pub result: Option<CppResult>,
-    pub transcription: Vec<CppSegment>,
+pub struct WhisperCppJson {
+    pub result: Option<WhisperCppResult>,
+    pub transcription: Vec<WhisperCppSegment>,
 }
 
 #[derive(Deserialize)]
-pub struct CppResult {
+pub struct WhisperCppResult {
     pub language: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub struct CppSegment {
-    offsets: Option<Offsets>,
+pub struct WhisperCppSegment {
+    offsets: Option<WhisperCppOffsets>,
     text: String,
     #[serde(default)]
-    tokens: Vec<CppToken>,
+    tokens: Vec<WhisperCppToken>,
 }
 
 #[derive(Deserialize)]
-struct CppToken {
+struct WhisperCppToken {
     text: String,
-    offsets: Option<Offsets>,
+    offsets: Option<WhisperCppOffsets>,
     p: Option<f64>,
 }
 
 /// Milliseconds.
 #[derive(Deserialize, Clone, Copy)]
-struct Offsets {
+struct WhisperCppOffsets {
     from: i64,
     to: i64,
 }
 
-impl Offsets {
+impl WhisperCppOffsets {
     fn start(self) -> f64 {
         self.from as f64 / 1e3
     }
@@ -89,48 +89,48 @@ impl Offsets {
     }
 }
 
-impl From<PlainWord> for Word {
-    fn from(word: PlainWord) -> Self {
-        let PlainWord { start, end, word: text, probability } = word;
+impl From<OpenaiWord> for ImportedWord {
+    fn from(word: OpenaiWord) -> Self {
+        let OpenaiWord { start, end, word: text, probability } = word;
         Self { start, end, text, probability }
     }
 }
 
-impl From<PlainSegment> for Segment {
-    fn from(segment: PlainSegment) -> Self {
-        let PlainSegment { start, end, text, speaker, words } = segment;
-        let words = words.unwrap_or_default().into_iter().map(Word::from).collect();
+impl From<OpenaiSegment> for ImportedSegment {
+    fn from(segment: OpenaiSegment) -> Self {
+        let OpenaiSegment { start, end, text, speaker, words } = segment;
+        let words = words.unwrap_or_default().into_iter().map(ImportedWord::from).collect();
         Self { start, end, text, speaker, words }
     }
 }
 
-impl From<Chunk> for Segment {
-    fn from(chunk: Chunk) -> Self {
+impl From<TransformersChunk> for ImportedSegment {
+    fn from(chunk: TransformersChunk) -> Self {
         let (start, end) = chunk.timestamp.unwrap_or_default();
         Self { start, end, text: chunk.text, ..Self::default() }
     }
 }
 
-impl From<CppSegment> for Segment {
-    fn from(segment: CppSegment) -> Self {
-        let CppSegment { offsets, text, tokens } = segment;
+impl From<WhisperCppSegment> for ImportedSegment {
+    fn from(segment: WhisperCppSegment) -> Self {
+        let WhisperCppSegment { offsets, text, tokens } = segment;
         let words = words_of_tokens(tokens);
-        let (start, end) = (offsets.map(Offsets::start), offsets.map(Offsets::end));
+        let (start, end) = (offsets.map(WhisperCppOffsets::start), offsets.map(WhisperCppOffsets::end));
         Self { start, end, text, speaker: None, words }
     }
 }
 
 /// A word starts with a blank; its probability is the mean of its tokens'.
-fn words_of_tokens(tokens: Vec<CppToken>) -> Vec<Word> {
-    let mut words: Vec<(Word, f64, f64)> = Vec::new();
+fn words_of_tokens(tokens: Vec<WhisperCppToken>) -> Vec<ImportedWord> {
+    let mut words: Vec<(ImportedWord, f64, f64)> = Vec::new();
     for token in tokens.into_iter().filter(|token| !token.text.starts_with("[_")) {
         if words.is_empty() || token.text.starts_with(' ') {
-            let start = token.offsets.map(Offsets::start);
-            words.push((Word { start, ..Word::default() }, 0.0, 0.0));
+            let start = token.offsets.map(WhisperCppOffsets::start);
+            words.push((ImportedWord { start, ..ImportedWord::default() }, 0.0, 0.0));
         }
         if let Some((word, sum, count)) = words.last_mut() {
             word.text.push_str(&token.text);
-            word.end = token.offsets.map(Offsets::end).or(word.end);
+            word.end = token.offsets.map(WhisperCppOffsets::end).or(word.end);
             *sum += token.p.unwrap_or_default();
             *count += 1.0;
             word.probability = token.p.map(|_| *sum / *count);

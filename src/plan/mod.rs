@@ -31,7 +31,7 @@ pub use self::up_to_date::ModelNames;
 pub use self::walk::{Walk, files};
 
 use self::discovery::{Finds, Found, Wish};
-use crate::audio::{AudioOptions, claimed_length};
+use crate::audio::{AudioOptions, probe_duration};
 use crate::error::{Error, Result};
 use crate::export::Format;
 
@@ -124,7 +124,7 @@ impl Item {
 
     fn probe(&mut self, audio: &AudioOptions) {
         if let Source::File(path) = &self.source {
-            self.length = claimed_length(path, audio);
+            self.length = probe_duration(path, audio);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What deserves a look although the work goes on.
 
-use crate::audio::Damage;
+use crate::audio::AudioDamage;
 use crate::run::Event;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub fn warning(event: &Event<'_>) -> Vec<Warning> {
     }
 }
 
-fn damaged(damage: &Damage) -> String {
+fn damaged(damage: &AudioDamage) -> String {
     let mut what = Vec::new();
     match damage.packets {
         0 => {}

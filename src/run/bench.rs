@@ -216,7 +216,7 @@ fn front_end(
     cancel: &CancelToken,
 ) -> Result<(f64, f64)> {
     let started = Instant::now();
-    let mut reader = AudioInput::file(audio)?.open_ahead(&AudioOptions::default(), lanes)?;
+    let mut reader = AudioInput::file(audio)?.open_prefetching(&AudioOptions::default(), lanes)?;
     let division = match chunk_length {
         0.0 => Division::Seamless { loudest: 0.0 },
         seconds => Division::AtPauses { seconds },

@@ -11,7 +11,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, InputProblem, Result};
 use crate::export::{Cue, CueQuality, Format, Shape, quality};
 use crate::import::from_import;
-use crate::import::{self, Fault, Kind};
+use crate::import::{self, ImportError, ImportFormat, ImportedSegment};
 use crate::plan::{Item, Plan, PlanOptions, Source, plan_files};
 use crate::transcript::Transcript;
 
@@ -111,7 +111,9 @@ fn read(item: &Item) -> Result<(Transcript, bool)> {
             bytes
         }
         // Why it cannot be read is told below.
-        Source::File(path) if Kind::of(path) == Some(Kind::Json) => std::fs::read(path).unwrap_or_default(),
+        Source::File(path) if ImportFormat::of(path) == Some(ImportFormat::Json) => {
+            std::fs::read(path).unwrap_or_default()
+        }
         Source::File(_) => Vec::new(),
     };
     if let Some(transcript) = from_import::openais(&name, &json) {
@@ -119,8 +121,8 @@ fn read(item: &Item) -> Result<(Transcript, bool)> {
     }
     let imported = match &item.source {
         Source::File(path) => import::read(path)?,
-        Source::Stdin => import::parse(Kind::Json, &json)
-            .map_err(|Fault { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
+        Source::Stdin => import::parse(ImportFormat::Json, &json)
+            .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
     };
     let is_timed = imported.is_timed();
     Ok((from_import::transcript(name, imported), is_timed))
@@ -131,6 +133,6 @@ pub fn check_cues(path: &Path, shape: &Shape) -> Result<CueQuality> {
     let ms = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1000.0).round() as i64;
     let imported = import::read(path)?;
     let cue =
-        |segment: &import::Segment| Cue::plain(ms(segment.start), ms(segment.end), segment.text.as_str());
+        |segment: &ImportedSegment| Cue::plain(ms(segment.start), ms(segment.end), segment.text.as_str());
     Ok(quality(&imported.segments.iter().map(cue).collect::<Vec<_>>(), shape))
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::backpressure::Permits;
 use super::waveform::Peaks;
-use crate::audio::{AudioInput, AudioOptions, Damage};
+use crate::audio::{AudioDamage, AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
 use crate::chunking::{Account, Clip, Selection};
 use crate::decode::Stretch;
@@ -82,7 +82,7 @@ pub struct Reading {
     pub account: Account,
     /// The frame behind which nothing was asked for.
     pub clips_end: Option<u64>,
-    pub damage: Damage,
+    pub damage: AudioDamage,
     pub waveform: Option<Waveform>,
 }
 
@@ -106,7 +106,7 @@ impl FrontEnd {
         let audio = self.open()?;
         let mut kept = self.take_hold(tell)?;
         let (division, measured) = self.division(&audio)?;
-        let mut reader = audio.open_ahead(&self.audio, self.lanes)?;
+        let mut reader = audio.open_prefetching(&self.audio, self.lanes)?;
         let claimed = reader.duration_hint();
         let mut maker = ChunkMaker::of(self.engine.n_mels(), division, &self.selection);
         let mut ears = self.ears(division);
@@ -176,8 +176,8 @@ impl FrontEnd {
 
     fn open(&self) -> Result<AudioInput> {
         match &self.source {
-            Source::File(path) => AudioInput::file_until(path, &self.cancel),
-            Source::Stdin => AudioInput::stdin_until(&self.cancel),
+            Source::File(path) => AudioInput::file_cancellable(path, &self.cancel),
+            Source::Stdin => AudioInput::stdin(&self.cancel),
         }
     }
 
@@ -230,7 +230,7 @@ impl FrontEnd {
         if self.chunk_length > 0.0 {
             return Ok((Division::AtPauses { seconds: self.chunk_length }, None));
         }
-        let mut reader = audio.open_ahead(&self.audio, self.lanes)?;
+        let mut reader = audio.open_prefetching(&self.audio, self.lanes)?;
         let mut meter = MelMeter::new(self.engine.n_mels());
         while let Some(block) = reader.next_block()? {
             self.cancel.check()?;

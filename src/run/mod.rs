@@ -26,7 +26,7 @@ pub use self::guard::GuardOptions;
 pub use self::models::ModelOptions;
 pub use self::session::{Known, Session, Summary, run};
 
-use crate::audio::Damage;
+use crate::audio::AudioDamage;
 use crate::chunking::Clip;
 use crate::decode::DecodedChunk;
 use crate::engine::{Footprint, LanguageGuess, Stats, WindowDone};
@@ -166,7 +166,7 @@ pub enum Event<'a> {
     /// Some of the input could not be heard.
     Damaged {
         input: &'a str,
-        damage: &'a Damage,
+        damage: &'a AudioDamage,
     },
     /// The input is shorter than what was asked for: in these clips there is nothing.
     Missed {

@@ -143,7 +143,8 @@ pub fn recording_of(
         return Ok(None);
     }
     let path = input.with_file_name(name);
-    let opened = AudioInput::file_until(&path, cancel).and_then(|audio| audio.open(&AudioOptions::default()));
+    let opened =
+        AudioInput::file_cancellable(&path, cancel).and_then(|audio| audio.open(&AudioOptions::default()));
     match opened.and_then(|reader| drawn(reader, cancel)) {
         Ok(waveform) => Ok(Some((Source::File(path), waveform))),
         Err(error @ Error::Cancelled(_)) => Err(error),

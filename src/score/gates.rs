@@ -22,7 +22,7 @@ pub struct Gates {
 
 /// What came out at one limit.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Verdict {
+pub struct GateResult {
     pub gate: Gate,
     /// Whose score it is; none for all together.
     pub pair: Option<String>,
@@ -73,8 +73,8 @@ impl Gates {
     }
 
     /// Holds a score against every limit.
-    pub fn judge(&self, pair: Option<&str>, score: &Score) -> Vec<Verdict> {
-        let verdict = |(gate, limit): (Gate, f64)| Verdict {
+    pub fn check(&self, pair: Option<&str>, score: &Score) -> Vec<GateResult> {
+        let verdict = |(gate, limit): (Gate, f64)| GateResult {
             gate,
             pair: pair.map(str::to_owned),
             limit,
@@ -84,7 +84,7 @@ impl Gates {
     }
 }
 
-impl Verdict {
+impl GateResult {
     pub fn is_met(&self) -> bool {
         self.value.is_some_and(|value| value <= self.limit)
     }
@@ -95,7 +95,7 @@ impl Verdict {
     }
 
     /// What came out.
-    pub fn finding(&self) -> String {
+    pub fn message(&self) -> String {
         let of = self.pair.as_deref().map(|pair| format!(" in `{pair}`")).unwrap_or_default();
         match (self.value, self.gate) {
             (None, _) => format!("there are no times to compare{of}"),

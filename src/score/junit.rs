@@ -1,9 +1,9 @@
 //! Scores for continuous integration, as JUnit's XML: a case for each pair, and one for each limit.
 
-use super::{Outcome, Score, Verdict};
+use super::{GateResult, PairResult, Score};
 
 /// One `<testcase>`.
-struct Case {
+struct JunitCase {
     class: &'static str,
     name: String,
     /// What it found.
@@ -12,9 +12,12 @@ struct Case {
     wrong: Option<(&'static str, String)>,
 }
 
-pub fn junit(outcomes: &[Outcome], verdicts: &[Verdict]) -> String {
-    let cases: Vec<Case> =
-        outcomes.iter().map(Case::of_outcome).chain(verdicts.iter().map(Case::of_verdict)).collect();
+pub fn junit_report(outcomes: &[PairResult], verdicts: &[GateResult]) -> String {
+    let cases: Vec<JunitCase> = outcomes
+        .iter()
+        .map(JunitCase::of_outcome)
+        .chain(verdicts.iter().map(JunitCase::of_verdict))
+        .collect();
     let wrong =
         |kind| cases.iter().filter(|case| case.wrong.as_ref().is_some_and(|(k, _)| *k == kind)).count();
     let counts =
@@ -27,8 +30,8 @@ pub fn junit(outcomes: &[Outcome], verdicts: &[Verdict]) -> String {
     out + "  </testsuite>\n</testsuites>\n"
 }
 
-impl Case {
-    fn of_outcome(outcome: &Outcome) -> Self {
+impl JunitCase {
+    fn of_outcome(outcome: &PairResult) -> Self {
         let name = outcome.pair.name.clone();
         let (out, wrong) = match &outcome.result {
             Ok((score, _)) => (Some(figures(score)), None),
@@ -37,13 +40,13 @@ impl Case {
         Self { class: "transcribe.score", name, out, wrong }
     }
 
-    fn of_verdict(verdict: &Verdict) -> Self {
+    fn of_verdict(verdict: &GateResult) -> Self {
         let of = verdict.pair.as_deref().map(|pair| format!(" {pair}")).unwrap_or_default();
         Self {
             class: "transcribe.score.limits",
             name: format!("{}{of}", verdict.limit()),
-            out: Some(verdict.finding()),
-            wrong: (!verdict.is_met()).then(|| ("failure", verdict.finding())),
+            out: Some(verdict.message()),
+            wrong: (!verdict.is_met()).then(|| ("failure", verdict.message())),
         }
     }
 

@@ -6,11 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, InputProblem, Result};
-use crate::import::Kind;
+use crate::import::ImportFormat;
 
 /// A truth, and what is to be compared with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
+pub struct TranscriptPair {
     pub name: String,
     pub reference: PathBuf,
     pub hypothesis: PathBuf,
@@ -20,11 +20,11 @@ pub struct Pair {
 const NAMED: usize = 3;
 
 /// Two files are a pair; in two folders, files of one name are, whatever their kind.
-pub fn pairs(reference: &Path, hypothesis: &Path) -> Result<Vec<Pair>> {
+pub fn find_pairs(reference: &Path, hypothesis: &Path) -> Result<Vec<TranscriptPair>> {
     match (is_folder(reference)?, is_folder(hypothesis)?) {
         (false, false) => {
             let name = hypothesis.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(vec![Pair { name, reference: reference.into(), hypothesis: hypothesis.into() }])
+            Ok(vec![TranscriptPair { name, reference: reference.into(), hypothesis: hypothesis.into() }])
         }
         (true, true) => of_folders(reference, hypothesis),
         _ => Err(Error::Usage {
@@ -43,13 +43,13 @@ fn is_folder(path: &Path) -> Result<bool> {
     fs::metadata(path).map(|found| found.is_dir()).map_err(|error| unreadable(path, error))
 }
 
-fn of_folders(reference: &Path, hypothesis: &Path) -> Result<Vec<Pair>> {
+fn of_folders(reference: &Path, hypothesis: &Path) -> Result<Vec<TranscriptPair>> {
     let (truths, mut others) = (transcripts(reference)?, transcripts(hypothesis)?);
     let mut pairs = Vec::new();
     let mut alone = Vec::new();
     for (name, truth) in truths {
         match others.remove(&name) {
-            Some(other) => pairs.push(Pair { name, reference: truth, hypothesis: other }),
+            Some(other) => pairs.push(TranscriptPair { name, reference: truth, hypothesis: other }),
             None => alone.push(truth),
         }
     }
@@ -96,11 +96,11 @@ fn transcripts(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
                 folders.push(path);
                 continue;
             }
-            let Some(kind) = Kind::of(&path) else { continue };
+            let Some(kind) = ImportFormat::of(&path) else { continue };
             let name =
                 path.strip_prefix(folder).unwrap_or(&path).with_extension("").to_string_lossy().into_owned();
-            let rank = |kind: Kind| Kind::ALL.iter().position(|known| *known == kind);
-            match found.get(&name).and_then(|known| Kind::of(known)) {
+            let rank = |kind: ImportFormat| ImportFormat::ALL.iter().position(|known| *known == kind);
+            match found.get(&name).and_then(|known| ImportFormat::of(known)) {
                 Some(known) if rank(known) <= rank(kind) => {}
                 _ => drop(found.insert(name, path)),
             }

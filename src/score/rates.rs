@@ -2,26 +2,26 @@
 
 use std::ops::AddAssign;
 
-use super::align::Step;
+use super::edit_distance::EditOp;
 
 /// How many words or characters went which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct ErrorCounts {
     pub hits: u64,
     pub substitutions: u64,
     pub insertions: u64,
     pub deletions: u64,
 }
 
-impl Counts {
-    pub fn of(steps: &[Step]) -> Self {
+impl ErrorCounts {
+    pub fn of(steps: &[EditOp]) -> Self {
         let mut counts = Self::default();
         for step in steps {
             *match step {
-                Step::Hit => &mut counts.hits,
-                Step::Substitution => &mut counts.substitutions,
-                Step::Insertion => &mut counts.insertions,
-                Step::Deletion => &mut counts.deletions,
+                EditOp::Hit => &mut counts.hits,
+                EditOp::Substitution => &mut counts.substitutions,
+                EditOp::Insertion => &mut counts.insertions,
+                EditOp::Deletion => &mut counts.deletions,
             } += 1;
         }
         counts
@@ -67,7 +67,7 @@ impl Counts {
     }
 }
 
-impl AddAssign for Counts {
+impl AddAssign for ErrorCounts {
     fn add_assign(&mut self, more: Self) {
         self.hits += more.hits;
         self.substitutions += more.substitutions;

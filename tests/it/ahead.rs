@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use transcribe::audio::{AudioInput, AudioOptions, AudioReader, Damage};
+use transcribe::audio::{AudioDamage, AudioInput, AudioOptions, AudioReader};
 use transcribe::error::Error;
 
 fn folder() -> PathBuf {
@@ -14,7 +14,7 @@ fn folder() -> PathBuf {
 }
 
 /// The bits of all samples, what was damaged, and how it ended.
-type Outcome = (Vec<u32>, Option<Damage>, Option<String>);
+type Outcome = (Vec<u32>, Option<AudioDamage>, Option<String>);
 
 fn read(reader: Result<AudioReader, Error>) -> Outcome {
     let mut samples: Vec<u32> = Vec::new();
@@ -37,7 +37,7 @@ fn read(reader: Result<AudioReader, Error>) -> Outcome {
 fn check(input: &AudioInput, options: &AudioOptions) -> Outcome {
     let here = read(input.open(options));
     for lanes in [1, 2, 5] {
-        let ahead = read(input.open_ahead(options, lanes));
+        let ahead = read(input.open_prefetching(options, lanes));
         assert_eq!(ahead.0.len(), here.0.len(), "{} in {lanes} lanes", input.name());
         assert!(ahead == here, "{} in {lanes} lanes: {:?} for {:?}", input.name(), ahead.1, here.1);
     }
@@ -86,7 +86,7 @@ fn mp3_of_every_kind_is_decoded_side_by_side_to_the_same_bits() {
 fn who_stops_early_is_not_waited_for() {
     for lanes in [1, 4] {
         let input = input("long", repeated("cbr.mp3", 100));
-        let mut reader = input.open_ahead(&AudioOptions::default(), lanes).unwrap();
+        let mut reader = input.open_prefetching(&AudioOptions::default(), lanes).unwrap();
         assert!(reader.next_block().unwrap().is_some());
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use proptest::prelude::*;
-use transcribe::audio::{AudioInput, AudioOptions, Damage};
+use transcribe::audio::{AudioDamage, AudioInput, AudioOptions};
 use transcribe::error::{Error, InputProblem};
 
 fn folder() -> PathBuf {
@@ -20,7 +20,7 @@ fn expected() -> BTreeMap<String, usize> {
     serde_json::from_str(&fs::read_to_string(folder().join("expected.json")).unwrap()).unwrap()
 }
 
-type Outcome = Result<(Vec<f32>, Damage), InputProblem>;
+type Outcome = Result<(Vec<f32>, AudioDamage), InputProblem>;
 
 fn fault(error: Error) -> InputProblem {
     match error {
@@ -45,7 +45,7 @@ fn read_file(name: &str, options: &AudioOptions) -> Outcome {
 
 fn sound(name: &str) -> Vec<f32> {
     let (samples, damage) = read_file(name, &AudioOptions::default()).unwrap();
-    assert_eq!(damage, Damage::default(), "{name}");
+    assert_eq!(damage, AudioDamage::default(), "{name}");
     samples
 }
 
@@ -282,7 +282,7 @@ fn a_stream_without_a_length_is_read_to_its_end() {
     bytes[4..8].fill(0xFF);
     bytes[data + 4..data + 8].fill(0xFF);
     let got = read(AudioInput::reader("-", Cursor::new(bytes)), &AudioOptions::default()).unwrap();
-    assert_eq!(got, (wav_samples("s16-16k-mono.wav"), Damage::default()));
+    assert_eq!(got, (wav_samples("s16-16k-mono.wav"), AudioDamage::default()));
 }
 
 /// Nobody may trust the length in an MP3: it may be that of the first half only.

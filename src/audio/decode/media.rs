@@ -4,17 +4,17 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use symphonia::core::io::MediaSource;
 
-trait Source: Read + Seek + Send + Sync {}
-impl<T: Read + Seek + Send + Sync> Source for T {}
+trait ReadSeek: Read + Seek + Send + Sync {}
+impl<T: Read + Seek + Send + Sync> ReadSeek for T {}
 
 /// A readable thing of known length.
-pub(in crate::audio) struct Media {
-    source: Box<dyn Source>,
+pub(in crate::audio) struct MediaBytes {
+    source: Box<dyn ReadSeek>,
     len: u64,
     streamed: bool,
 }
 
-impl Media {
+impl MediaBytes {
     pub(in crate::audio) fn new(source: impl Read + Seek + Send + Sync + 'static, len: u64) -> Self {
         Self { source: Box::new(source), len, streamed: false }
     }
@@ -25,19 +25,19 @@ impl Media {
     }
 }
 
-impl Read for Media {
+impl Read for MediaBytes {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.source.read(buf)
     }
 }
 
-impl Seek for Media {
+impl Seek for MediaBytes {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.source.seek(to)
     }
 }
 
-impl MediaSource for Media {
+impl MediaSource for MediaBytes {
     fn is_seekable(&self) -> bool {
         !self.streamed
     }

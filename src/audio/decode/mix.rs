@@ -8,7 +8,7 @@ use symphonia::core::audio::{
     Audio, AudioBuffer, AudioSpec, ChannelLabel, Channels, GenericAudioBufferRef, Position,
 };
 
-use crate::audio::channels::{Speaker, weights};
+use crate::audio::channels::{ChannelPosition, weights};
 
 /// Rates outside are headers gone wrong, not recordings.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
@@ -78,7 +78,7 @@ impl Mixer {
         if !(1..=MAX_CHANNELS).contains(&count) {
             return Err(format!("{count} channels make no sense"));
         }
-        self.weights = weights(&speakers(spec.channels()), self.channel);
+        self.weights = weights(&channel_positions(spec.channels()), self.channel);
         self.spec = Some(spec.clone());
         Ok(())
     }
@@ -109,27 +109,27 @@ fn sound(sample: f32) -> f32 {
     if sample.abs() <= BEYOND_ALL_SOUND { sample } else { 0.0 }
 }
 
-fn speakers(channels: &Channels) -> Vec<Speaker> {
+fn channel_positions(channels: &Channels) -> Vec<ChannelPosition> {
     match channels {
-        Channels::Positioned(positions) => positions.iter().map(speaker).collect(),
+        Channels::Positioned(positions) => positions.iter().map(channel_position).collect(),
         Channels::Custom(labels) => labels
             .iter()
             .map(|label| match label {
-                ChannelLabel::Positioned(position) => speaker(*position),
-                _ => Speaker::Unknown,
+                ChannelLabel::Positioned(position) => channel_position(*position),
+                _ => ChannelPosition::Unknown,
             })
             .collect(),
         // The first component of an ambisonic set is the sound from everywhere.
         Channels::Ambisonic(_) => {
-            let mut all = vec![Speaker::Lfe; channels.count()];
-            all[0] = Speaker::Center;
+            let mut all = vec![ChannelPosition::Lfe; channels.count()];
+            all[0] = ChannelPosition::Center;
             all
         }
-        _ => vec![Speaker::Unknown; channels.count()],
+        _ => vec![ChannelPosition::Unknown; channels.count()],
     }
 }
 
-fn speaker(position: Position) -> Speaker {
+fn channel_position(position: Position) -> ChannelPosition {
     const FRONT: Position = Position::FRONT_LEFT
         .union(Position::FRONT_RIGHT)
         .union(Position::FRONT_LEFT_CENTER)
@@ -141,14 +141,14 @@ fn speaker(position: Position) -> Speaker {
         .union(Position::SIDE_RIGHT);
     const LFE: Position = Position::LFE1.union(Position::LFE2);
     if position == Position::FRONT_CENTER {
-        Speaker::Center
+        ChannelPosition::Center
     } else if FRONT.contains(position) {
-        Speaker::Front
+        ChannelPosition::Front
     } else if SURROUND.contains(position) {
-        Speaker::Surround
+        ChannelPosition::Surround
     } else if LFE.contains(position) {
-        Speaker::Lfe
+        ChannelPosition::Lfe
     } else {
-        Speaker::Unknown
+        ChannelPosition::Unknown
     }
 }

@@ -7,7 +7,7 @@ mod claims;
 mod media;
 mod mix;
 mod opus;
-mod spread;
+mod parallel;
 mod track;
 mod trim;
 
@@ -24,13 +24,13 @@ use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
 
-use super::guard::guarded;
-use super::{AudioOptions, Damage, edits, ogg};
+use super::codec_panic::catch_codec_panic;
+use super::{AudioDamage, AudioOptions, edit_list, ogg};
 use crate::error::InputProblem;
 use claims::{claimed, file_duration, promised};
-pub(super) use media::Media;
+pub(super) use media::MediaBytes;
 use mix::Mixer;
-use spread::Spread;
+use parallel::ParallelDecoding;
 use track::{audio, choose, make_codec};
 use trim::Trim;
 
@@ -38,13 +38,13 @@ use trim::Trim;
 const MAX_FAILURES: u32 = 1_000;
 
 /// Mono samples and their rate.
-pub(super) struct Chunk<'a> {
+pub(super) struct DecodedBlock<'a> {
     pub rate: u32,
     pub samples: &'a [f32],
 }
 
 /// One audio track of one file, being read.
-pub(super) struct Decoder {
+pub(super) struct TrackDecoder {
     format: Box<dyn FormatReader>,
     codec: Box<dyn AudioDecoder>,
     track: u32,
@@ -55,7 +55,7 @@ pub(super) struct Decoder {
     claimed: Option<f64>,
     /// The same, where it is no guess.
     promised: Option<f64>,
-    damage: Damage,
+    damage: AudioDamage,
     /// When the next packet is due.
     next_pts: Timestamp,
     failures: u32,
@@ -63,14 +63,14 @@ pub(super) struct Decoder {
     heard: bool,
     ended: bool,
     /// Several packets are decoded side by side.
-    spread: Option<Spread>,
+    spread: Option<ParallelDecoding>,
 }
 
 /// What the demuxer gave: a packet, the end or a fault; or its panic.
-type Pulled = Result<Result<Option<Packet>, Fault>, String>;
+type NextPacket = Result<Result<Option<Packet>, Fault>, String>;
 
 /// What decoding a packet came to.
-enum Outcome {
+enum PacketOutcome {
     Done,
     /// The codec refuses it.
     Refused(String),
@@ -78,21 +78,21 @@ enum Outcome {
 }
 
 /// Where the next samples are.
-enum Place {
+enum SampleLocation {
     /// One packet, in the mixer.
     Mixer,
     /// Many, in the spread.
-    Spread,
+    Parallel,
 }
 
-impl Decoder {
+impl TrackDecoder {
     pub(super) fn open(
-        media: impl Fn() -> io::Result<Media>,
+        media: impl Fn() -> io::Result<MediaBytes>,
         extension: Option<&str>,
         options: &AudioOptions,
     ) -> Result<Self, InputProblem> {
         let mut file = media().map_err(InputProblem::Unreadable)?;
-        let (edits, last) = (edits::read(&mut file), ogg::last_position(&mut file));
+        let (edits, last) = (edit_list::read(&mut file), ogg::last_position(&mut file));
         let mut format = probe(&media, extension, edits.cut_off)?;
         let (codec, track) = choose(&*format, options)?;
         let trim = Trim::new(&mut *format, &track, edits.by_track.get(&track.id).copied());
@@ -102,7 +102,7 @@ impl Decoder {
             track: track.id,
             mixer: Mixer::new(options.channel),
             options: options.clone(),
-            damage: Damage::default(),
+            damage: AudioDamage::default(),
             next_pts: Timestamp::ZERO,
             failures: 0,
             heard: false,
@@ -122,10 +122,10 @@ impl Decoder {
 
     /// Lets so many threads decode side by side, where the codec can.
     pub(super) fn spread(self, lanes: usize) -> Self {
-        Self { spread: Spread::new(lanes), ..self }
+        Self { spread: ParallelDecoding::new(lanes), ..self }
     }
 
-    pub(super) fn damage(&self) -> &Damage {
+    pub(super) fn damage(&self) -> &AudioDamage {
         &self.damage
     }
 
@@ -139,7 +139,7 @@ impl Decoder {
     }
 
     /// The next samples; None at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Chunk<'_>>, InputProblem> {
+    pub(super) fn next(&mut self) -> Result<Option<DecodedBlock<'_>>, InputProblem> {
         let place = match self.spread.take() {
             Some(mut spread) => {
                 let place = self.advance_spread(&mut spread);
@@ -149,29 +149,29 @@ impl Decoder {
             None => self.advance()?,
         };
         Ok(place.map(|place| match (place, &self.spread) {
-            (Place::Spread, Some(spread)) => spread.chunk(),
-            _ => Chunk { rate: self.mixer.rate(), samples: self.mixer.samples() },
+            (SampleLocation::Parallel, Some(spread)) => spread.chunk(),
+            _ => DecodedBlock { rate: self.mixer.rate(), samples: self.mixer.samples() },
         }))
     }
 
     /// To the next packet that gives samples.
-    fn advance(&mut self) -> Result<Option<Place>, InputProblem> {
+    fn advance(&mut self) -> Result<Option<SampleLocation>, InputProblem> {
         while !self.ended {
             let pulled = self.pull();
             let Some(packet) = self.settle(pulled)? else { continue };
             if packet.track_id == self.track && self.decode(&packet)? {
-                return Ok(Some(Place::Mixer));
+                return Ok(Some(SampleLocation::Mixer));
             }
         }
         Ok(None)
     }
 
-    fn pull(&mut self) -> Pulled {
-        guarded(|| self.format.next_packet())
+    fn pull(&mut self) -> NextPacket {
+        catch_codec_panic(|| self.format.next_packet())
     }
 
     /// Draws the consequences, if it is no packet.
-    fn settle(&mut self, pulled: Pulled) -> Result<Option<Packet>, InputProblem> {
+    fn settle(&mut self, pulled: NextPacket) -> Result<Option<Packet>, InputProblem> {
         match pulled {
             Ok(Ok(Some(packet))) => return Ok(Some(packet)),
             Ok(Ok(None)) => self.ended = true,
@@ -231,20 +231,20 @@ impl Decoder {
     }
 
     /// Draws the consequences of a packet's outcome; whether it is a good one.
-    fn judge(&mut self, outcome: Outcome) -> bool {
+    fn judge(&mut self, outcome: PacketOutcome) -> bool {
         match outcome {
-            Outcome::Done => {
+            PacketOutcome::Done => {
                 self.failures = 0;
                 return true;
             }
-            Outcome::Refused(message) => {
+            PacketOutcome::Refused(message) => {
                 self.skip(message);
                 // Two in a row: perhaps the sound has changed its rate or channels, which few codecs follow.
                 if self.failures.is_multiple_of(2) {
                     self.renew();
                 }
             }
-            Outcome::Panicked(message) => {
+            PacketOutcome::Panicked(message) => {
                 self.skip(message);
                 self.renew();
             }
@@ -286,21 +286,21 @@ fn decode_one(
     packet: &Packet,
     mixer: &mut Mixer,
     keep: impl FnOnce(usize, u32) -> Range<usize>,
-) -> Outcome {
-    let outcome = guarded(|| {
+) -> PacketOutcome {
+    let outcome = catch_codec_panic(|| {
         let buffer = codec.decode(packet).map_err(|fault| fault.to_string())?;
         mixer.mix(&buffer, keep(buffer.frames(), buffer.spec().rate()))
     });
     match outcome {
-        Ok(Ok(())) => Outcome::Done,
-        Ok(Err(message)) => Outcome::Refused(message),
-        Err(panic) => Outcome::Panicked(panic),
+        Ok(Ok(())) => PacketOutcome::Done,
+        Ok(Err(message)) => PacketOutcome::Refused(message),
+        Err(panic) => PacketOutcome::Panicked(panic),
     }
 }
 
 /// Finds out what the file is and reads its headers.
 fn probe(
-    media: &impl Fn() -> io::Result<Media>,
+    media: &impl Fn() -> io::Result<MediaBytes>,
     extension: Option<&str>,
     cut_off: bool,
 ) -> Result<Box<dyn FormatReader>, InputProblem> {
@@ -315,13 +315,13 @@ fn probe(
     }
 }
 
-fn attempt(media: Media, extension: Option<&str>) -> Result<Box<dyn FormatReader>, InputProblem> {
+fn attempt(media: MediaBytes, extension: Option<&str>) -> Result<Box<dyn FormatReader>, InputProblem> {
     let mut hint = Hint::new();
     if let Some(extension) = extension {
         hint.with_extension(extension);
     }
     let stream = MediaSourceStream::new(Box::new(media), Default::default());
-    let found = guarded(|| {
+    let found = catch_codec_panic(|| {
         let (format, meta) = (FormatOptions::default(), MetadataOptions::default());
         symphonia::default::get_probe().probe(&hint, stream, format, meta)
     });

@@ -23,7 +23,7 @@ const MAX_FRAMES: usize = 5_760;
 
 /// The identification header: what precedes the packets in every container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct OpusHeader {
     /// Frames at 48 kHz before the first heard one.
     pub pre_skip: u16,
     channels: u8,
@@ -34,7 +34,7 @@ pub(super) struct Header {
     mapping: Vec<u8>,
 }
 
-impl Header {
+impl OpusHeader {
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let body = bytes.strip_prefix(b"OpusHead")?;
         let pair = |at: usize| body.get(at..at + 2)?.try_into().ok();
@@ -51,7 +51,7 @@ impl Header {
     }
 }
 
-enum Engine {
+enum OpusEngine {
     Plain(Box<OpusDecoder>),
     Surround(Box<OpusMSDecoder>),
 }
@@ -59,7 +59,7 @@ enum Engine {
 /// One Opus track being decoded.
 pub(super) struct OpusCodec {
     params: AudioCodecParameters,
-    engine: Engine,
+    engine: OpusEngine,
     channels: usize,
     pcm: Vec<f32>,
     buffer: AudioBuffer<f32>,
@@ -68,7 +68,7 @@ pub(super) struct OpusCodec {
 impl OpusCodec {
     fn try_new(params: &AudioCodecParameters) -> Result<Self> {
         // A Matroska file may lack the header: then it is the plainest one.
-        let header = params.extra_data.as_deref().and_then(Header::parse);
+        let header = params.extra_data.as_deref().and_then(OpusHeader::parse);
         let wanted = params.channels.as_ref().map_or(2, Channels::count);
         let (engine, layout) = match header {
             Some(header) if header.family != 0 => surround(&header)?,
@@ -86,7 +86,7 @@ impl OpusCodec {
 }
 
 /// Mono and stereo; the codec itself turns the one into the other, whatever the packets are.
-fn plain(gain: i16, channels: usize) -> Result<(Engine, Channels)> {
+fn plain(gain: i16, channels: usize) -> Result<(OpusEngine, Channels)> {
     let layout = match channels {
         1 => Channels::Positioned(Position::FRONT_CENTER),
         2 => Channels::Positioned(Position::FRONT_LEFT | Position::FRONT_RIGHT),
@@ -96,11 +96,11 @@ fn plain(gain: i16, channels: usize) -> Result<(Engine, Channels)> {
         return unsupported_error("opus: the decoder refuses the header");
     };
     decoder.gain_q8 = i32::from(gain);
-    Ok((Engine::Plain(Box::new(decoder)), layout))
+    Ok((OpusEngine::Plain(Box::new(decoder)), layout))
 }
 
 /// Up to eight channels in the order of Vorbis.
-fn surround(header: &Header) -> Result<(Engine, Channels)> {
+fn surround(header: &OpusHeader) -> Result<(OpusEngine, Channels)> {
     let channels = usize::from(header.channels);
     let Ok(mut decoder) = OpusMSDecoder::new(RATE as i32, channels, header.family) else {
         return unsupported_error("opus: the mapping of channels is not supported");
@@ -119,7 +119,7 @@ fn surround(header: &Header) -> Result<(Engine, Channels)> {
         stream.gain_q8 = i32::from(header.gain);
     }
     let labels: Vec<ChannelLabel> = vorbis_order(channels).iter().map(|&p| p.into()).collect();
-    Ok((Engine::Surround(Box::new(decoder)), labels.into()))
+    Ok((OpusEngine::Surround(Box::new(decoder)), labels.into()))
 }
 
 fn vorbis_order(channels: usize) -> &'static [Position] {
@@ -168,8 +168,8 @@ impl AudioDecoder for OpusCodec {
         let mut pcm = mem::take(&mut self.pcm);
         pcm.resize(MAX_FRAMES * self.channels, 0.0);
         let made = match &mut self.engine {
-            Engine::Plain(decoder) => decoder.decode(packet.data, MAX_FRAMES, &mut pcm),
-            Engine::Surround(decoder) => decoder.decode(packet.data, MAX_FRAMES, &mut pcm),
+            OpusEngine::Plain(decoder) => decoder.decode(packet.data, MAX_FRAMES, &mut pcm),
+            OpusEngine::Surround(decoder) => decoder.decode(packet.data, MAX_FRAMES, &mut pcm),
         };
         self.pcm = pcm;
         let Some(made) = made.ok().filter(|&made| made <= MAX_FRAMES) else {
@@ -215,10 +215,10 @@ mod tests {
     fn both_headers_say_the_same() {
         let ogg = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\x10\0\0";
         let mp4 = b"OpusHead\x00\x02\x01\x38\0\0\xbb\x80\0\x10\0";
-        let expected = Header { pre_skip: 312, channels: 2, gain: 16, family: 0, mapping: vec![] };
-        assert_eq!(Header::parse(ogg), Some(expected.clone()));
-        assert_eq!(Header::parse(mp4), Some(expected));
-        assert_eq!(Header::parse(&ogg[..15]), None);
-        assert_eq!(Header::parse(b"OggHead"), None);
+        let expected = OpusHeader { pre_skip: 312, channels: 2, gain: 16, family: 0, mapping: vec![] };
+        assert_eq!(OpusHeader::parse(ogg), Some(expected.clone()));
+        assert_eq!(OpusHeader::parse(mp4), Some(expected));
+        assert_eq!(OpusHeader::parse(&ogg[..15]), None);
+        assert_eq!(OpusHeader::parse(b"OggHead"), None);
     }
 }

@@ -12,7 +12,7 @@ use symphonia::core::formats::{FormatReader, Track, TrackType};
 
 use super::opus;
 use crate::audio::AudioOptions;
-use crate::audio::guard::guarded;
+use crate::audio::codec_panic::catch_codec_panic;
 use crate::error::InputProblem;
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
@@ -61,12 +61,12 @@ pub(super) fn make_codec(
     // The demuxer of MP3 would have all cut off that is beyond a length which it often only guesses.
     let gapless = format.format_info().format != FORMAT_ID_MP3;
     let decoding = AudioDecoderOptions::default().gapless(gapless);
-    guarded(|| CODECS.make_audio_decoder(params, &decoding)).map_err(InputProblem::Undecodable)?.map_err(
-        |fault| match fault {
+    catch_codec_panic(|| CODECS.make_audio_decoder(params, &decoding))
+        .map_err(InputProblem::Undecodable)?
+        .map_err(|fault| match fault {
             Fault::Unsupported(_) => InputProblem::UnsupportedCodec(codec_name(params)),
             other => InputProblem::Undecodable(other.to_string()),
-        },
-    )
+        })
 }
 
 pub(super) fn audio(track: &Track) -> Option<&AudioCodecParameters> {

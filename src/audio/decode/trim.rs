@@ -11,8 +11,8 @@ use symphonia::core::meta::RawValue;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{TimeBase, Timestamp};
 
-use super::opus::Header;
-use crate::audio::edits::Edit;
+use super::opus::OpusHeader;
+use crate::audio::edit_list::KeptSpan;
 
 /// Edit lists count in the movie's ticks, often milliseconds: differences below this are rounding.
 const ROUNDING: f64 = 0.002;
@@ -32,7 +32,7 @@ pub(super) struct Trim {
 }
 
 impl Trim {
-    pub(super) fn new(format: &mut dyn FormatReader, track: &Track, edit: Option<Edit>) -> Self {
+    pub(super) fn new(format: &mut dyn FormatReader, track: &Track, edit: Option<KeptSpan>) -> Self {
         let container = format.format_info().format;
         let Some(params) = track.codec_params.as_ref().and_then(|p| p.audio()) else {
             return Self::default();
@@ -41,7 +41,7 @@ impl Trim {
         let mut trim = Self::default();
         if container == FORMAT_ID_ISOMP4 {
             let opus =
-                (params.codec == CODEC_ID_OPUS).then(|| Edit { start: opus_start(params), length: None });
+                (params.codec == CODEC_ID_OPUS).then(|| KeptSpan { start: opus_start(params), length: None });
             trim.by_edit(track, edit.or(opus).or_else(|| itunes_edit(format, rate?)));
         } else if params.codec == CODEC_ID_OPUS {
             trim.start = opus_start(params);
@@ -62,7 +62,7 @@ impl Trim {
         trim
     }
 
-    fn by_edit(&mut self, track: &Track, edit: Option<Edit>) {
+    fn by_edit(&mut self, track: &Track, edit: Option<KeptSpan>) {
         let Some(edit) = edit else { return };
         self.start = edit.start;
         let whole = track.time_base.zip(track.duration);
@@ -106,12 +106,12 @@ impl Trim {
 
 /// Seconds before the first heard sample of an Opus stream, from its header.
 fn opus_start(params: &AudioCodecParameters) -> f64 {
-    let header = params.extra_data.as_deref().and_then(Header::parse);
+    let header = params.extra_data.as_deref().and_then(OpusHeader::parse);
     header.map_or(0.0, |header| f64::from(header.pre_skip) / 48_000.0)
 }
 
 /// The older way of Apple's encoders: a comment with the counts of frames in hexadecimal.
-fn itunes_edit(format: &mut dyn FormatReader, rate: f64) -> Option<Edit> {
+fn itunes_edit(format: &mut dyn FormatReader, rate: f64) -> Option<KeptSpan> {
     let mut metadata = format.metadata();
     let revision = metadata.skip_to_latest()?;
     let tag = revision.media.tags.iter().find(|tag| tag.raw.key.ends_with("iTunSMPB"))?;
@@ -119,5 +119,5 @@ fn itunes_edit(format: &mut dyn FormatReader, rate: f64) -> Option<Edit> {
     let mut numbers = text.split_whitespace().map(|n| u64::from_str_radix(n, 16).ok());
     let (_, delay, _padding, length) =
         (numbers.next()?, numbers.next()??, numbers.next()??, numbers.next()??);
-    Some(Edit { start: delay as f64 / rate, length: Some(length as f64 / rate).filter(|&l| l > 0.0) })
+    Some(KeptSpan { start: delay as f64 / rate, length: Some(length as f64 / rate).filter(|&l| l > 0.0) })
 }

@@ -6,14 +6,14 @@ use super::symbols::{squeeze_blanks, without_symbols, without_symbols_and_diacri
 use super::without_brackets;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Basic {
+pub struct BasicNormaliser {
     /// `é` counts as `e`.
     pub remove_diacritics: bool,
     /// Every letter is a word, for scripts that put no blanks between words.
     pub split_letters: bool,
 }
 
-impl Basic {
+impl BasicNormaliser {
     pub fn normalise(self, text: &str) -> String {
         let text = without_brackets(&text.to_lowercase());
         let text = match self.remove_diacritics {

@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-pub use basic::Basic;
+pub use basic::BasicNormaliser;
 
 /// How texts are made comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Normaliser {
     /// Contractions, numbers, titles and spelling of English, and no diacritics.
     English,
     /// Any language: small letters, no punctuation.
-    Basic(Basic),
+    Basic(BasicNormaliser),
     /// As it is written.
     None,
 }
@@ -36,7 +36,7 @@ impl Normaliser {
     pub fn for_language(language: Option<&str>) -> Self {
         let english =
             language.is_some_and(|name| ["en", "english"].iter().any(|en| en.eq_ignore_ascii_case(name)));
-        if english { Normaliser::English } else { Normaliser::Basic(Basic::default()) }
+        if english { Normaliser::English } else { Normaliser::Basic(BasicNormaliser::default()) }
     }
 
     pub fn name(&self) -> &'static str {

@@ -16,7 +16,7 @@ const SIGNS: [char; 6] = ['-', '+', '£', '€', '$', '¢'];
 pub fn as_digits(text: &str) -> String {
     let text = apart(&with_halves(text));
     let words: Vec<&str> = words(&text).collect();
-    let mut reader = Reader::default();
+    let mut reader = NumberReader::default();
     let mut at = 0;
     while at < words.len() {
         let before = at.checked_sub(1).map(|i| words[i]);
@@ -66,14 +66,14 @@ fn apart(text: &str) -> String {
 
 /// Reads word by word, and writes a number when it is over.
 #[derive(Default)]
-struct Reader {
+struct NumberReader {
     /// To be written before whatever is written next.
     sign: Option<char>,
     number: Option<Number>,
     out: Vec<String>,
 }
 
-impl Reader {
+impl NumberReader {
     fn write(&mut self, text: &str) {
         let sign = self.sign.take().map(String::from).unwrap_or_default();
         self.out.push(sign + text);
@@ -108,7 +108,7 @@ impl Reader {
             return false;
         };
         let before = before.and_then(NumberWord::of);
-        let next = Next::new(next);
+        let next = NextWord::new(next);
         match kind {
             NumberWord::Zero => self.append("0"),
             NumberWord::Unit(digits) => self.number = Some(self.with_unit(digits, before)),
@@ -159,7 +159,7 @@ impl Reader {
     }
 
     /// A word that joins others to one number. Whether the next one is done with, too.
-    fn joint(&mut self, kind: NumberWord, before: Option<NumberWord>, word: &str, next: &Next) -> bool {
+    fn joint(&mut self, kind: NumberWord, before: Option<NumberWord>, word: &str, next: &NextWord) -> bool {
         match (kind, next.kind) {
             _ if !next.may_count() => self.plain(word),
             (NumberWord::Times(times), Some(NumberWord::Zero)) => {
@@ -229,13 +229,13 @@ impl Reader {
 }
 
 /// The word to come.
-struct Next<'t> {
+struct NextWord<'t> {
     word: Option<&'t str>,
     kind: Option<NumberWord>,
     is_numeral: bool,
 }
 
-impl<'t> Next<'t> {
+impl<'t> NextWord<'t> {
     fn new(word: Option<&'t str>) -> Self {
         let is_numeral = word.is_some_and(|word| Number::parse(word).is_some());
         Self { word, kind: word.and_then(NumberWord::of), is_numeral }

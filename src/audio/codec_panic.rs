@@ -6,20 +6,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::error::panic_message;
 
 thread_local! {
-    static CAUGHT_HERE: Cell<bool> = const { Cell::new(false) };
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether a panic on this thread would be caught and counted as damage: a panic hook need not report it.
 pub fn is_catching_codec_panics() -> bool {
-    CAUGHT_HERE.get()
+    CATCHING.get()
 }
 
 /// Runs foreign code on foreign bytes; the message of its panic if it panics. What `body` touched must then be
 /// dropped or reset.
-pub(super) fn guarded<T>(body: impl FnOnce() -> T) -> Result<T, String> {
-    let before = CAUGHT_HERE.replace(true);
+pub(super) fn catch_codec_panic<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    let before = CATCHING.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(body));
-    CAUGHT_HERE.set(before);
+    CATCHING.set(before);
     outcome.map_err(|panic| format!("the decoder failed: {}", panic_message(&*panic)))
 }
 
@@ -29,8 +29,8 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_a_message() {
-        assert_eq!(guarded(|| 7), Ok(7));
-        let caught = guarded(|| {
+        assert_eq!(catch_codec_panic(|| 7), Ok(7));
+        let caught = catch_codec_panic(|| {
             assert!(is_catching_codec_panics());
             std::panic::resume_unwind(Box::new("index out of bounds"));
         });

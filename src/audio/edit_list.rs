@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// The heard part of a track.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Edit {
+pub(super) struct KeptSpan {
     /// Seconds of the track's own time before the first heard sample.
     pub start: f64,
     /// Seconds that are heard, where told.
@@ -21,22 +21,22 @@ const MAX_BOXES: usize = 10_000;
 
 /// What is known of a file's edits; empty for anything that is no MP4.
 #[derive(Debug, Default)]
-pub(super) struct Edits {
+pub(super) struct EditLists {
     /// The edit of every track that has one, by track id.
-    pub by_track: HashMap<u32, Edit>,
+    pub by_track: HashMap<u32, KeptSpan>,
     /// The file ends inside a box.
     pub cut_off: bool,
 }
 
 /// The position of `file` is left anywhere.
-pub(super) fn read(file: &mut (impl Read + Seek)) -> Edits {
-    let mut edits = Edits::default();
+pub(super) fn read(file: &mut (impl Read + Seek)) -> EditLists {
+    let mut edits = EditLists::default();
     // What cannot be read here cannot be read by the demuxer either, which then says so.
     let _ = read_movie(file, &mut edits);
     edits
 }
 
-fn read_movie(file: &mut (impl Read + Seek), edits: &mut Edits) -> io::Result<()> {
+fn read_movie(file: &mut (impl Read + Seek), edits: &mut EditLists) -> io::Result<()> {
     let end = file.seek(SeekFrom::End(0))?;
     let top = boxes(file, 0, end)?;
     if top.first().is_none_or(|b| &b.kind != b"ftyp") {
@@ -62,9 +62,9 @@ fn read_movie(file: &mut (impl Read + Seek), edits: &mut Edits) -> io::Result<()
 
 fn read_track(
     file: &mut (impl Read + Seek),
-    track: &Box,
+    track: &Mp4Box,
     movie_scale: Option<u32>,
-) -> io::Result<Option<(u32, Edit)>> {
+) -> io::Result<Option<(u32, KeptSpan)>> {
     let parts = boxes(file, track.start, track.end)?;
     let (mut id, mut scale, mut list) = (None, None, None);
     for part in &parts {
@@ -92,7 +92,7 @@ fn read_track(
 }
 
 /// The one stretch that an edit list keeps. Lists that cut and paste are rare and not followed: None.
-fn edit(list: &[u8], scale: u32, movie_scale: Option<u32>) -> Option<Edit> {
+fn edit(list: &[u8], scale: u32, movie_scale: Option<u32>) -> Option<KeptSpan> {
     let wide = *list.first()? == 1;
     let count = u32_at(list, 4)? as usize;
     let size = if wide { 20 } else { 12 };
@@ -111,12 +111,12 @@ fn edit(list: &[u8], scale: u32, movie_scale: Option<u32>) -> Option<Edit> {
             return None;
         }
         let length = movie_scale.filter(|_| length > 0).map(|s| length as f64 / f64::from(s));
-        kept = Some(Edit { start: start as f64 / f64::from(scale), length });
+        kept = Some(KeptSpan { start: start as f64 / f64::from(scale), length });
     }
     kept
 }
 
-struct Box {
+struct Mp4Box {
     kind: [u8; 4],
     /// Where its content starts and ends.
     start: u64,
@@ -124,7 +124,7 @@ struct Box {
 }
 
 /// The boxes between two positions; a box that does not fit ends them.
-fn boxes(file: &mut (impl Read + Seek), mut at: u64, end: u64) -> io::Result<Vec<Box>> {
+fn boxes(file: &mut (impl Read + Seek), mut at: u64, end: u64) -> io::Result<Vec<Mp4Box>> {
     let mut found = Vec::new();
     while end.saturating_sub(at) >= 8 && found.len() < MAX_BOXES {
         file.seek(SeekFrom::Start(at))?;
@@ -143,13 +143,13 @@ fn boxes(file: &mut (impl Read + Seek), mut at: u64, end: u64) -> io::Result<Vec
         if size < head || size > end - at {
             break;
         }
-        found.push(Box { kind, start: at + head, end: at + size });
+        found.push(Mp4Box { kind, start: at + head, end: at + size });
         at += size;
     }
     Ok(found)
 }
 
-fn content(file: &mut (impl Read + Seek), of: &Box) -> io::Result<Vec<u8>> {
+fn content(file: &mut (impl Read + Seek), of: &Mp4Box) -> io::Result<Vec<u8>> {
     let size = of.end - of.start;
     if size > MAX_BOX {
         return Err(io::ErrorKind::InvalidData.into());

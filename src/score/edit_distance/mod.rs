@@ -14,7 +14,7 @@ use band::Band;
 
 /// What became of a piece of the reference, or came in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum EditOp {
     Hit,
     Substitution,
     Insertion,
@@ -25,11 +25,11 @@ pub enum Step {
 const MEMORY: usize = 32 << 20;
 
 /// The steps from a reference to a hypothesis, in order.
-pub fn align<T: Eq + Hash>(reference: &[T], hypothesis: &[T]) -> Vec<Step> {
+pub fn align<T: Eq + Hash>(reference: &[T], hypothesis: &[T]) -> Vec<EditOp> {
     align_within(reference, hypothesis, MEMORY)
 }
 
-fn align_within<T: Eq + Hash>(reference: &[T], hypothesis: &[T], memory: usize) -> Vec<Step> {
+fn align_within<T: Eq + Hash>(reference: &[T], hypothesis: &[T], memory: usize) -> Vec<EditOp> {
     let mut numbers = HashMap::new();
     let mut number = |item| {
         let next = numbers.len() as u32;
@@ -48,7 +48,7 @@ fn solve(
     hypothesis: &[u32],
     distance: Option<usize>,
     memory: usize,
-    steps: &mut Vec<Step>,
+    steps: &mut Vec<EditOp>,
 ) {
     let same = |(a, b): &(&u32, &u32)| a == b;
     let before = reference.iter().zip(hypothesis).take_while(same).count();
@@ -57,14 +57,14 @@ fn solve(
     let reference = &reference[..reference.len() - after];
     let hypothesis = &hypothesis[..hypothesis.len() - after];
 
-    steps.extend(std::iter::repeat_n(Step::Hit, before));
+    steps.extend(std::iter::repeat_n(EditOp::Hit, before));
     if reference.is_empty() || hypothesis.is_empty() {
-        steps.extend(reference.iter().map(|_| Step::Deletion));
-        steps.extend(hypothesis.iter().map(|_| Step::Insertion));
+        steps.extend(reference.iter().map(|_| EditOp::Deletion));
+        steps.extend(hypothesis.iter().map(|_| EditOp::Insertion));
     } else {
         between(reference, hypothesis, distance, memory, steps);
     }
-    steps.extend(std::iter::repeat_n(Step::Hit, after));
+    steps.extend(std::iter::repeat_n(EditOp::Hit, after));
 }
 
 /// The same for two sequences that share neither their first nor their last piece, and of which none is empty.
@@ -73,7 +73,7 @@ fn between(
     hypothesis: &[u32],
     distance: Option<usize>,
     memory: usize,
-    steps: &mut Vec<Step>,
+    steps: &mut Vec<EditOp>,
 ) {
     let (rows, columns) = (reference.len(), hypothesis.len());
     let band = Band::new(rows, columns, distance.unwrap_or(rows.max(columns)));
@@ -100,8 +100,8 @@ mod tests {
 
     use super::*;
 
-    fn errors(steps: &[Step]) -> usize {
-        steps.iter().filter(|step| **step != Step::Hit).count()
+    fn errors(steps: &[EditOp]) -> usize {
+        steps.iter().filter(|step| **step != EditOp::Hit).count()
     }
 
     /// By the textbook.
@@ -119,19 +119,19 @@ mod tests {
     }
 
     /// Whether the steps lead from one to the other.
-    fn lead(steps: &[Step], a: &[u8], b: &[u8]) -> bool {
+    fn lead(steps: &[EditOp], a: &[u8], b: &[u8]) -> bool {
         let (mut i, mut j) = (0, 0);
         for step in steps {
             let fits = match step {
-                Step::Hit => a.get(i).is_some() && a.get(i) == b.get(j),
-                Step::Substitution => i < a.len() && j < b.len() && a[i] != b[j],
-                Step::Insertion | Step::Deletion => true,
+                EditOp::Hit => a.get(i).is_some() && a.get(i) == b.get(j),
+                EditOp::Substitution => i < a.len() && j < b.len() && a[i] != b[j],
+                EditOp::Insertion | EditOp::Deletion => true,
             };
             if !fits {
                 return false;
             }
-            i += usize::from(*step != Step::Insertion);
-            j += usize::from(*step != Step::Deletion);
+            i += usize::from(*step != EditOp::Insertion);
+            j += usize::from(*step != EditOp::Deletion);
         }
         (i, j) == (a.len(), b.len())
     }

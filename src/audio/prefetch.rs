@@ -5,9 +5,9 @@ use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::decode::Decoder;
-use super::resample::Resampling;
-use super::{BLOCK, Damage};
+use super::decode::TrackDecoder;
+use super::resample::Resampler;
+use super::{AudioDamage, BLOCK};
 use crate::error::{Error, Result, catch_panic};
 use crate::time::seconds_of_samples;
 
@@ -18,29 +18,29 @@ const PIECES_PER_SECOND: usize = 2;
 
 /// Samples at the file's own rate.
 #[derive(Default)]
-struct Piece {
+struct SourceBlock {
     rate: u32,
     samples: Vec<f32>,
     /// What was damaged so far, if that is news.
-    damage: Option<Damage>,
+    damage: Option<AudioDamage>,
 }
 
-enum Decoded {
-    Piece(Piece),
-    End(Box<Decoder>),
+enum DecodeMessage {
+    Block(SourceBlock),
+    End(Box<TrackDecoder>),
 }
 
 /// Samples at ours.
-enum Ready {
+enum PrefetchMessage {
     Block {
         samples: Vec<f32>,
-        damage: Option<Damage>,
+        damage: Option<AudioDamage>,
     },
     /// With the reason, if it is a failure that there is no more.
-    End(Damage, Option<Error>),
+    End(AudioDamage, Option<Error>),
 }
 
-impl Piece {
+impl SourceBlock {
     /// What is there; the next samples come behind it.
     fn take(&mut self) -> Self {
         let room = Vec::with_capacity(self.samples.capacity());
@@ -49,20 +49,24 @@ impl Piece {
 }
 
 /// See the module. Dropping it ends the threads.
-pub(super) struct Ahead {
+pub(super) struct Prefetcher {
     /// None when all has come.
-    ready: Option<Receiver<Result<Ready>>>,
+    ready: Option<Receiver<Result<PrefetchMessage>>>,
     threads: Vec<JoinHandle<()>>,
     block: Vec<f32>,
-    damage: Damage,
+    damage: AudioDamage,
 }
 
-impl Ahead {
-    pub(super) fn start(name: &str, decoder: Decoder) -> Result<Self> {
+impl Prefetcher {
+    pub(super) fn start(name: &str, decoder: TrackDecoder) -> Result<Self> {
         let (to_resampler, decoded) = sync_channel(QUEUE);
         let (to_listener, ready) = sync_channel(QUEUE);
-        let mut ahead =
-            Self { ready: Some(ready), threads: Vec::new(), block: Vec::new(), damage: Damage::default() };
+        let mut ahead = Self {
+            ready: Some(ready),
+            threads: Vec::new(),
+            block: Vec::new(),
+            damage: AudioDamage::default(),
+        };
         let input = name.to_owned();
         ahead.spawn("decoding", move || pass_on(&to_resampler, |to| decode(&input, decoder, to)))?;
         let input = name.to_owned();
@@ -81,12 +85,12 @@ impl Ahead {
         // Both threads tell when they end, so that the queue is never found abandoned.
         let next = ready.recv().map_err(|error| Error::compute("reading the audio", error));
         match next.and_then(|ready| ready) {
-            Ok(Ready::Block { samples, damage }) => {
+            Ok(PrefetchMessage::Block { samples, damage }) => {
                 self.block = samples;
                 self.damage = damage.unwrap_or_else(|| mem::take(&mut self.damage));
                 Ok(Some(&self.block))
             }
-            Ok(Ready::End(damage, why)) => {
+            Ok(PrefetchMessage::End(damage, why)) => {
                 self.damage = damage;
                 self.ready = None;
                 why.map_or(Ok(None), Err)
@@ -98,12 +102,12 @@ impl Ahead {
         }
     }
 
-    pub(super) fn damage(&self) -> &Damage {
+    pub(super) fn damage(&self) -> &AudioDamage {
         &self.damage
     }
 }
 
-impl Drop for Ahead {
+impl Drop for Prefetcher {
     fn drop(&mut self) {
         // Who has nobody to give to ends.
         self.ready = None;
@@ -113,27 +117,27 @@ impl Drop for Ahead {
 }
 
 /// Nobody takes what comes.
-struct Abandoned;
+struct ReceiverDropped;
 
 /// Who takes what one of the threads makes.
-struct To<'a, T>(&'a SyncSender<Result<T>>);
+struct MessageSender<'a, T>(&'a SyncSender<Result<T>>);
 
-impl<T> To<'_, T> {
-    fn give(&self, made: T) -> Result<(), Abandoned> {
-        self.0.send(Ok(made)).map_err(|_| Abandoned)
+impl<T> MessageSender<'_, T> {
+    fn give(&self, made: T) -> Result<(), ReceiverDropped> {
+        self.0.send(Ok(made)).map_err(|_| ReceiverDropped)
     }
 }
 
 /// Does the work, and tells why it could not be done.
-fn pass_on<T>(to: &SyncSender<Result<T>>, work: impl FnOnce(&To<'_, T>) -> Result<()>) {
-    if let Err(error) = catch_panic("reading the audio", || work(&To(to))) {
+fn pass_on<T>(to: &SyncSender<Result<T>>, work: impl FnOnce(&MessageSender<'_, T>) -> Result<()>) {
+    if let Err(error) = catch_panic("reading the audio", || work(&MessageSender(to))) {
         // Nobody listens any more: then nobody needs to know.
         let _ = to.send(Err(error));
     }
 }
 
-fn decode(name: &str, mut decoder: Decoder, to: &To<'_, Decoded>) -> Result<()> {
-    let (mut piece, mut told) = (Piece::default(), 0);
+fn decode(name: &str, mut decoder: TrackDecoder, to: &MessageSender<'_, DecodeMessage>) -> Result<()> {
+    let (mut piece, mut told) = (SourceBlock::default(), 0);
     loop {
         let over = match decoder.next().map_err(|fault| Error::input(name, fault))? {
             Some(chunk) if chunk.rate == piece.rate => {
@@ -142,12 +146,13 @@ fn decode(name: &str, mut decoder: Decoder, to: &To<'_, Decoded>) -> Result<()> 
                 is_enough.then(|| piece.take())
             }
             Some(chunk) => {
-                let other = Piece { rate: chunk.rate, samples: chunk.samples.to_vec(), damage: None };
+                let other = SourceBlock { rate: chunk.rate, samples: chunk.samples.to_vec(), damage: None };
                 Some(mem::replace(&mut piece, other))
             }
             None => {
-                let _ =
-                    to.give(Decoded::Piece(piece)).and_then(|()| to.give(Decoded::End(Box::new(decoder))));
+                let _ = to
+                    .give(DecodeMessage::Block(piece))
+                    .and_then(|()| to.give(DecodeMessage::End(Box::new(decoder))));
                 return Ok(());
             }
         };
@@ -155,18 +160,22 @@ fn decode(name: &str, mut decoder: Decoder, to: &To<'_, Decoded>) -> Result<()> 
             let damage = decoder.damage();
             let is_news = mem::replace(&mut told, damage.packets) < damage.packets;
             let damage = is_news.then(|| damage.clone());
-            if to.give(Decoded::Piece(Piece { damage, ..piece })).is_err() {
+            if to.give(DecodeMessage::Block(SourceBlock { damage, ..piece })).is_err() {
                 return Ok(());
             }
         }
     }
 }
 
-fn resample(name: &str, from: &Receiver<Result<Decoded>>, to: &To<'_, Ready>) -> Result<()> {
-    let (mut resampling, mut block, mut news, mut given) = (Resampling::default(), Vec::new(), None, 0);
+fn resample(
+    name: &str,
+    from: &Receiver<Result<DecodeMessage>>,
+    to: &MessageSender<'_, PrefetchMessage>,
+) -> Result<()> {
+    let (mut resampling, mut block, mut news, mut given) = (Resampler::default(), Vec::new(), None, 0);
     for decoded in from {
         match decoded? {
-            Decoded::Piece(Piece { rate, samples, damage }) => {
+            DecodeMessage::Block(SourceBlock { rate, samples, damage }) => {
                 news = damage.or(news);
                 if !samples.is_empty() {
                     resampling.push(rate, &samples, &mut block)?;
@@ -176,18 +185,20 @@ fn resample(name: &str, from: &Receiver<Result<Decoded>>, to: &To<'_, Ready>) ->
                 }
                 given += block.len() as u64;
                 let samples = mem::take(&mut block);
-                if to.give(Ready::Block { samples, damage: news.take() }).is_err() {
+                if to.give(PrefetchMessage::Block { samples, damage: news.take() }).is_err() {
                     return Ok(());
                 }
             }
-            Decoded::End(mut decoder) => {
+            DecodeMessage::End(mut decoder) => {
                 resampling.finish(&mut block)?;
                 given += block.len() as u64;
-                if !block.is_empty() && to.give(Ready::Block { samples: block, damage: None }).is_err() {
+                if !block.is_empty()
+                    && to.give(PrefetchMessage::Block { samples: block, damage: None }).is_err()
+                {
                     return Ok(());
                 }
                 let why = decoder.verdict(seconds_of_samples(given)).map(|why| Error::input(name, why));
-                let _ = to.give(Ready::End(decoder.damage().clone(), why));
+                let _ = to.give(PrefetchMessage::End(decoder.damage().clone(), why));
                 return Ok(());
             }
         }

@@ -15,7 +15,7 @@ use symphonia::core::packet::Packet;
 
 use super::mix::Mixer;
 use super::track::{audio, make_codec};
-use super::{Chunk, Decoder, Outcome, Place, Pulled, decode_one};
+use super::{DecodedBlock, NextPacket, PacketOutcome, SampleLocation, TrackDecoder, decode_one};
 use crate::error::InputProblem;
 
 /// Bytes that an MP3 frame may take from those before it.
@@ -29,19 +29,19 @@ const COMPARED: usize = 2;
 
 /// How much a codec remembers.
 #[derive(Clone, Copy)]
-enum Memory {
+enum CodecMemory {
     /// Nothing.
     None,
     /// The last frames of an MP3.
     Frames,
 }
 
-impl Memory {
+impl CodecMemory {
     /// None where it is not known, or endless.
     fn of(codec: AudioCodecId) -> Option<Self> {
         match codec {
-            CODEC_ID_FLAC => Some(Memory::None),
-            CODEC_ID_MP3 => Some(Memory::Frames),
+            CODEC_ID_FLAC => Some(CodecMemory::None),
+            CODEC_ID_MP3 => Some(CodecMemory::Frames),
             _ => None,
         }
     }
@@ -49,14 +49,14 @@ impl Memory {
     /// Packets in a lane: some 3 s.
     fn lane(self) -> usize {
         match self {
-            Memory::None => 32,
-            Memory::Frames => 128,
+            CodecMemory::None => 32,
+            CodecMemory::Frames => 128,
         }
     }
 
     /// How many of the packets before `start` a codec must be told; None if they are too few.
     fn run_up(self, packets: &[Packet], start: usize) -> Option<usize> {
-        let Memory::Frames = self else { return Some(0) };
+        let CodecMemory::Frames = self else { return Some(0) };
         let settled = start.checked_sub(SETTLING + COMPARED)?;
         let mut bytes = 0;
         let stored = packets[..settled].iter().rev().position(|packet| {
@@ -68,43 +68,43 @@ impl Memory {
 }
 
 /// What lies between the demuxer and whoever wants samples.
-pub(super) struct Spread {
+pub(super) struct ParallelDecoding {
     lanes: usize,
     /// Packets that are to be decoded one by one.
     one_by_one: VecDeque<Packet>,
     /// What came behind them, if it was no packet.
-    behind: Option<Pulled>,
+    behind: Option<NextPacket>,
     rate: u32,
     samples: Vec<f32>,
 }
 
-impl Spread {
+impl ParallelDecoding {
     pub(super) fn new(lanes: usize) -> Option<Self> {
         let spread = Self { lanes, one_by_one: VecDeque::new(), behind: None, rate: 0, samples: Vec::new() };
         (lanes > 1).then_some(spread)
     }
 
-    pub(super) fn chunk(&self) -> Chunk<'_> {
-        Chunk { rate: self.rate, samples: &self.samples }
+    pub(super) fn chunk(&self) -> DecodedBlock<'_> {
+        DecodedBlock { rate: self.rate, samples: &self.samples }
     }
 }
 
 /// What one codec made of its packets.
 #[derive(Default)]
-struct Lane {
+struct DecodedPackets {
     rate: u32,
     samples: Vec<f32>,
     /// How many samples each packet gave.
     frames: Vec<usize>,
     /// Where it ended before its time.
-    fault: Option<Outcome>,
+    fault: Option<PacketOutcome>,
 }
 
-impl Lane {
+impl DecodedPackets {
     fn decode(&mut self, codec: &mut dyn AudioDecoder, mixer: &mut Mixer, packets: &[Packet]) {
         for packet in packets {
             let outcome = decode_one(codec, packet, mixer, |frames, _| 0..frames);
-            let Outcome::Done = outcome else {
+            let PacketOutcome::Done = outcome else {
                 self.fault = Some(outcome);
                 return;
             };
@@ -117,7 +117,7 @@ impl Lane {
     }
 
     /// Whether the last packets gave the very same as all of the other's.
-    fn ends_with(&self, other: &Lane) -> bool {
+    fn ends_with(&self, other: &DecodedPackets) -> bool {
         let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
         let last = self.samples.iter().rev().zip(other.samples.iter().rev());
         self.frames.ends_with(&other.frames)
@@ -127,54 +127,57 @@ impl Lane {
 }
 
 /// Which packets are decoded in a lane, and from where on its codec is told what comes before them.
-struct Stretch {
+struct PacketRun {
     told: usize,
     packets: Range<usize>,
 }
 
-impl Stretch {
-    fn decode(&self, codec: &mut dyn AudioDecoder, channel: Option<usize>, all: &[Packet]) -> Decoded {
+impl PacketRun {
+    fn decode(&self, codec: &mut dyn AudioDecoder, channel: Option<usize>, all: &[Packet]) -> DecodedRun {
         let (mut mixer, seam) = (Mixer::new(channel), self.packets.start);
         let compared = self.told.max(seam.saturating_sub(COMPARED));
         let mut decode = |packets: Range<usize>| {
-            let mut lane = Lane::default();
+            let mut lane = DecodedPackets::default();
             lane.decode(codec, &mut mixer, &all[packets]);
             lane
         };
         let (told, before) = (decode(self.told..compared), decode(compared..seam));
         let is_told = told.fault.is_none() && before.fault.is_none();
-        Decoded {
+        DecodedRun {
             is_told,
             before,
-            lane: if is_told { decode(self.packets.clone()) } else { Lane::default() },
+            lane: if is_told { decode(self.packets.clone()) } else { DecodedPackets::default() },
         }
     }
 }
 
 /// What came of a stretch.
-struct Decoded {
+struct DecodedRun {
     /// The codec has taken all that came before.
     is_told: bool,
     /// What it gave for the last of that.
-    before: Lane,
-    lane: Lane,
+    before: DecodedPackets,
+    lane: DecodedPackets,
 }
 
-impl Decoded {
+impl DecodedRun {
     /// The codec had the state that it has behind the other lane, and went on at the same rate.
-    fn follows(&self, other: &Lane) -> bool {
+    fn follows(&self, other: &DecodedPackets) -> bool {
         let is_same = self.lane.frames.is_empty() || self.lane.rate == other.rate;
         self.is_told && is_same && other.fault.is_none() && other.ends_with(&self.before)
     }
 }
 
-impl Decoder {
+impl TrackDecoder {
     /// To the next samples: those of many packets, if it can be.
-    pub(super) fn advance_spread(&mut self, spread: &mut Spread) -> Result<Option<Place>, InputProblem> {
+    pub(super) fn advance_spread(
+        &mut self,
+        spread: &mut ParallelDecoding,
+    ) -> Result<Option<SampleLocation>, InputProblem> {
         while !self.ended {
             if let Some(packet) = spread.one_by_one.pop_front() {
                 if self.decode(&packet)? {
-                    return Ok(Some(Place::Mixer));
+                    return Ok(Some(SampleLocation::Mixer));
                 }
             } else if let Some(behind) = spread.behind.take() {
                 spread.one_by_one.extend(self.settle(behind)?);
@@ -185,19 +188,19 @@ impl Decoder {
                 let packets = self.collect(wanted, spread);
                 let memory = memory.filter(|memory| packets.len() > memory.lane());
                 if self.decode_in_lanes(memory, packets, spread) {
-                    return Ok(Some(Place::Spread));
+                    return Ok(Some(SampleLocation::Parallel));
                 }
             }
         }
         Ok(None)
     }
 
-    fn memory(&self) -> Option<Memory> {
-        Memory::of(self.codec.codec_params().codec)
+    fn memory(&self) -> Option<CodecMemory> {
+        CodecMemory::of(self.codec.codec_params().codec)
     }
 
     /// So many packets, or fewer if something else comes.
-    fn collect(&mut self, wanted: usize, spread: &mut Spread) -> Vec<Packet> {
+    fn collect(&mut self, wanted: usize, spread: &mut ParallelDecoding) -> Vec<Packet> {
         let mut packets = Vec::with_capacity(wanted);
         while packets.len() < wanted {
             match self.pull() {
@@ -213,7 +216,12 @@ impl Decoder {
     }
 
     /// Decodes as many packets as the codecs agree on; the others go one by one. Whether there are samples.
-    fn decode_in_lanes(&mut self, memory: Option<Memory>, packets: Vec<Packet>, spread: &mut Spread) -> bool {
+    fn decode_in_lanes(
+        &mut self,
+        memory: Option<CodecMemory>,
+        packets: Vec<Packet>,
+        spread: &mut ParallelDecoding,
+    ) -> bool {
         spread.samples.clear();
         let stretches = memory.map_or(Vec::new(), |memory| plan(memory, &packets));
         let mut done = 0;
@@ -237,16 +245,16 @@ impl Decoder {
     /// with fresh ones, which are returned.
     fn decode_stretches(
         &mut self,
-        stretches: &[Stretch],
+        stretches: &[PacketRun],
         packets: &[Packet],
-    ) -> (Vec<Decoded>, Vec<Box<dyn AudioDecoder>>) {
+    ) -> (Vec<DecodedRun>, Vec<Box<dyn AudioDecoder>>) {
         let track = self.format.tracks().iter().find(|track| track.id == self.track).and_then(audio);
         let make = |_| make_codec(&*self.format, track?, &self.options).ok();
         let mut fresh: Vec<_> = stretches[1..].iter().map_while(make).collect();
         let codecs = std::iter::once(&mut self.codec).chain(&mut fresh);
         let work: Vec<_> = stretches.iter().zip(codecs).collect();
         let channel = self.options.channel;
-        let decode = |(stretch, codec): (&Stretch, &mut Box<dyn AudioDecoder>)| {
+        let decode = |(stretch, codec): (&PacketRun, &mut Box<dyn AudioDecoder>)| {
             stretch.decode(&mut **codec, channel, packets)
         };
         (work.into_par_iter().map(decode).collect(), fresh)
@@ -254,7 +262,12 @@ impl Decoder {
 
     /// Appends what is to be heard of a lane, and draws the consequences of where it ended. How many of the packets
     /// are done.
-    fn take_over(&mut self, lane: Lane, packets: &[Packet], spread: &mut Spread) -> usize {
+    fn take_over(
+        &mut self,
+        lane: DecodedPackets,
+        packets: &[Packet],
+        spread: &mut ParallelDecoding,
+    ) -> usize {
         let (mut at, done) = (0, lane.frames.len());
         for (packet, frames) in packets.iter().zip(&lane.frames) {
             self.note_gap(packet);
@@ -275,11 +288,11 @@ impl Decoder {
 }
 
 /// Deals the packets out, as long as enough is known of what comes before them.
-fn plan(memory: Memory, packets: &[Packet]) -> Vec<Stretch> {
+fn plan(memory: CodecMemory, packets: &[Packet]) -> Vec<PacketRun> {
     let lane = memory.lane();
     let stretch = |start: usize| {
         let run_up = if start == 0 { 0 } else { memory.run_up(packets, start)? };
-        Some(Stretch { told: start - run_up, packets: start..packets.len().min(start + lane) })
+        Some(PacketRun { told: start - run_up, packets: start..packets.len().min(start + lane) })
     };
     (0..packets.len()).step_by(lane).map_while(stretch).collect()
 }
@@ -291,14 +304,14 @@ mod tests {
 
     use super::*;
     use crate::audio::AudioOptions;
-    use crate::audio::decode::Media;
+    use crate::audio::decode::MediaBytes;
 
     /// Samples of each piece that comes.
     fn pieces(name: &str, times: usize, lanes: usize) -> Vec<usize> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
         let bytes = std::fs::read(path).unwrap().repeat(times);
-        let media = || Ok(Media::new(Cursor::new(bytes.clone()), bytes.len() as u64));
-        let decoder = Decoder::open(media, None, &AudioOptions::default()).unwrap();
+        let media = || Ok(MediaBytes::new(Cursor::new(bytes.clone()), bytes.len() as u64));
+        let decoder = TrackDecoder::open(media, None, &AudioOptions::default()).unwrap();
         let (mut decoder, mut pieces) = (decoder.spread(lanes), Vec::new());
         while let Some(chunk) = decoder.next().unwrap() {
             pieces.push(chunk.samples.len());

@@ -1,23 +1,28 @@
 //! SubRip and WebVTT: pieces of text, each after a line with its times.
 
-use super::{Fault, Imported, Segment};
+use super::{ImportError, ImportedSegment, ImportedTranscript};
 
-pub fn srt(text: &str) -> Result<Imported, Fault> {
+pub fn srt(text: &str) -> Result<ImportedTranscript, ImportError> {
     let mut segments = Vec::new();
-    for block in Blocks::new(text) {
+    for block in CueBlocks::new(text) {
         let (start, end, lines) = block.timed()?;
         let text = without_tags(&without_braces(&lines.join("\n"))).0;
-        segments.push(Segment { start: Some(start), end: Some(end), text, ..Segment::default() });
+        segments.push(ImportedSegment {
+            start: Some(start),
+            end: Some(end),
+            text,
+            ..ImportedSegment::default()
+        });
     }
-    Ok(Imported::of_segments(segments))
+    Ok(ImportedTranscript::of_segments(segments))
 }
 
-pub fn vtt(text: &str) -> Result<Imported, Fault> {
+pub fn vtt(text: &str) -> Result<ImportedTranscript, ImportError> {
     if !text.starts_with("WEBVTT") {
-        return Err(Fault::at(1, "does not start with `WEBVTT`"));
+        return Err(ImportError::at(1, "does not start with `WEBVTT`"));
     }
     let mut segments = Vec::new();
-    for block in Blocks::new(text).skip(1) {
+    for block in CueBlocks::new(text).skip(1) {
         let first = block.lines[0];
         let kind = first.split([' ', '\t']).next().unwrap_or_default();
         if ["NOTE", "STYLE", "REGION"].contains(&kind) && !first.contains("-->") {
@@ -26,32 +31,38 @@ pub fn vtt(text: &str) -> Result<Imported, Fault> {
         let (start, end, lines) = block.timed()?;
         let (text, speaker) = without_tags(&lines.join("\n"));
         let text = unescaped(&text);
-        segments.push(Segment { start: Some(start), end: Some(end), text, speaker, words: Vec::new() });
+        segments.push(ImportedSegment {
+            start: Some(start),
+            end: Some(end),
+            text,
+            speaker,
+            words: Vec::new(),
+        });
     }
-    Ok(Imported::of_segments(segments))
+    Ok(ImportedTranscript::of_segments(segments))
 }
 
 /// Lines between blank ones.
-struct Block<'t> {
+struct CueBlock<'t> {
     /// From 1.
     number: usize,
     lines: Vec<&'t str>,
 }
 
-struct Blocks<'t> {
+struct CueBlocks<'t> {
     lines: std::iter::Peekable<std::iter::Enumerate<std::str::Lines<'t>>>,
 }
 
-impl<'t> Blocks<'t> {
+impl<'t> CueBlocks<'t> {
     fn new(text: &'t str) -> Self {
         Self { lines: text.lines().enumerate().peekable() }
     }
 }
 
-impl<'t> Iterator for Blocks<'t> {
-    type Item = Block<'t>;
+impl<'t> Iterator for CueBlocks<'t> {
+    type Item = CueBlock<'t>;
 
-    fn next(&mut self) -> Option<Block<'t>> {
+    fn next(&mut self) -> Option<CueBlock<'t>> {
         let is_blank = |line: &str| line.trim().is_empty();
         while self.lines.next_if(|(_, line)| is_blank(line)).is_some() {}
         let number = self.lines.peek()?.0 + 1;
@@ -59,29 +70,29 @@ impl<'t> Iterator for Blocks<'t> {
         while let Some((_, line)) = self.lines.next_if(|(_, line)| !is_blank(line)) {
             lines.push(line);
         }
-        Some(Block { number, lines })
+        Some(CueBlock { number, lines })
     }
 }
 
-impl<'t> Block<'t> {
+impl<'t> CueBlock<'t> {
     /// Start and end, and the lines after them.
-    fn timed(&self) -> Result<(f64, f64, &[&'t str]), Fault> {
+    fn timed(&self) -> Result<(f64, f64, &[&'t str]), ImportError> {
         // A number or a name may come first.
         let at = self.lines.iter().take(2).position(|line| line.contains("-->"));
         let Some(at) = at else {
             let first = self.lines[0].trim().chars().take(40).collect::<String>();
-            return Err(Fault::at(self.number, format!("no times of a subtitle follow on `{first}`")));
+            return Err(ImportError::at(self.number, format!("no times of a subtitle follow on `{first}`")));
         };
         let line = self.number + at;
         let (start, end) = self.lines[at].split_once("-->").unwrap_or_default();
         let end = end.split_whitespace().next().unwrap_or_default();
         let seconds = |text: &str| {
             let text = text.trim();
-            time(text).ok_or_else(|| Fault::at(line, format!("`{text}` is no time")))
+            time(text).ok_or_else(|| ImportError::at(line, format!("`{text}` is no time")))
         };
         let (start, end) = (seconds(start)?, seconds(end)?);
         if end < start {
-            return Err(Fault::at(line, "ends before it starts"));
+            return Err(ImportError::at(line, "ends before it starts"));
         }
         Ok((start, end, &self.lines[at + 1..]))
     }

@@ -8,20 +8,20 @@ const ROWS: usize = 64;
 
 /// The differences of 64 distances to the one above each: `more` by one, `less` by one.
 #[derive(Debug, Clone, Copy)]
-pub struct Block {
+pub struct BitBlock {
     pub more: u64,
     pub less: u64,
 }
 
 /// To the right of nothing: one deletion more with every row.
-const FRESH: Block = Block { more: u64::MAX, less: 0 };
+const FRESH: BitBlock = BitBlock { more: u64::MAX, less: 0 };
 
-impl Block {
+impl BitBlock {
     /// The next column: `equal` are the rows that match; `over` tells whether the distance over the block grows by one
     /// or falls by one. Returns the same of the one at its bottom.
     #[inline]
     fn advance(&mut self, equal: u64, over: [u64; 2]) -> [u64; 2] {
-        let Block { more, less } = *self;
+        let BitBlock { more, less } = *self;
         let [grows, falls] = over;
         let vertical = equal | less;
         let equal = equal | falls;
@@ -71,9 +71,9 @@ impl Band {
 }
 
 /// For each symbol of the reference, in which rows it stands: blocks that have it, in order.
-struct Places(HashMap<u32, Vec<(usize, u64)>>);
+struct SymbolPositions(HashMap<u32, Vec<(usize, u64)>>);
 
-impl Places {
+impl SymbolPositions {
     fn new(reference: impl Iterator<Item = u32>) -> Self {
         let mut places: HashMap<u32, Vec<(usize, u64)>> = HashMap::new();
         for (row, symbol) in reference.enumerate() {
@@ -94,22 +94,29 @@ impl Places {
 }
 
 /// One column of the table.
-pub struct Column<'b> {
+pub struct BandColumn<'b> {
     band: &'b Band,
-    places: Places,
-    blocks: Vec<Block>,
+    places: SymbolPositions,
+    blocks: Vec<BitBlock>,
     number: usize,
     last: usize,
     /// The distance at the bottom of the last block.
     bottom: usize,
 }
 
-impl<'b> Column<'b> {
+impl<'b> BandColumn<'b> {
     /// Left of all.
     pub fn new(reference: impl Iterator<Item = u32>, band: &'b Band) -> Self {
         let last = band.last(0);
         let blocks = vec![FRESH; band.rows.div_ceil(ROWS)];
-        Self { band, places: Places::new(reference), blocks, number: 0, last, bottom: (last + 1) * ROWS }
+        Self {
+            band,
+            places: SymbolPositions::new(reference),
+            blocks,
+            number: 0,
+            last,
+            bottom: (last + 1) * ROWS,
+        }
     }
 
     /// Right of these symbols.
@@ -129,7 +136,7 @@ impl<'b> Column<'b> {
     ///
     /// What lies outside is taken for as bad as it can be, so no distance is too small, and those of the ways inside
     /// are right.
-    pub fn advance(&mut self, symbol: u32) -> &[Block] {
+    pub fn advance(&mut self, symbol: u32) -> &[BitBlock] {
         self.number += 1;
         let last = self.band.last(self.number);
         // Never reached before, these are fresh.
@@ -181,8 +188,8 @@ pub fn meet_unknown(reference: &[u32], hypothesis: &[u32], middle: usize) -> (us
 pub fn meet(reference: &[u32], hypothesis: &[u32], middle: usize, band: &Band) -> (usize, usize, usize) {
     // The second half from its end, where the same band is as wide.
     let (before, after) = rayon::join(
-        || Column::after(reference.iter().copied(), hypothesis[..middle].iter(), band),
-        || Column::after(reference.iter().rev().copied(), hypothesis[middle..].iter().rev(), band),
+        || BandColumn::after(reference.iter().copied(), hypothesis[..middle].iter(), band),
+        || BandColumn::after(reference.iter().rev().copied(), hypothesis[middle..].iter().rev(), band),
     );
     let mut left = vec![usize::MAX; band.rows + 1];
     before.each(|row, distance| left[row] = distance);

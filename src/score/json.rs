@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Counts, Figures, Pair, Score, Timing, Verdict};
+use super::{ErrorCounts, GateResult, Score, TimingErrors, TimingStatistics, TranscriptPair};
 
 /// What became of one pair.
-pub struct Outcome {
-    pub pair: Pair,
+pub struct PairResult {
+    pub pair: TranscriptPair,
     /// The score and its normaliser's name, or why there is none.
     pub result: Result<(Score, &'static str), String>,
 }
 
-pub fn report(outcomes: &[Outcome], total: &Score, verdicts: &[Verdict]) -> Value {
+pub fn json_report(outcomes: &[PairResult], total: &Score, verdicts: &[GateResult]) -> Value {
     json!({
         "pairs": outcomes.iter().map(of_outcome).collect::<Vec<_>>(),
         "total": of_score(total),
@@ -19,8 +19,8 @@ pub fn report(outcomes: &[Outcome], total: &Score, verdicts: &[Verdict]) -> Valu
     })
 }
 
-fn of_outcome(outcome: &Outcome) -> Value {
-    let Pair { name, reference, hypothesis } = &outcome.pair;
+fn of_outcome(outcome: &PairResult) -> Value {
+    let TranscriptPair { name, reference, hypothesis } = &outcome.pair;
     let mut value = json!({
         "name": name,
         "reference": reference.to_string_lossy(),
@@ -41,7 +41,7 @@ fn of_outcome(outcome: &Outcome) -> Value {
 }
 
 fn of_score(score: &Score) -> Value {
-    let timing = |level: &Timing| {
+    let timing = |level: &TimingErrors| {
         let value = json!({ "starts": of_figures(&level.starts), "ends": of_figures(&level.ends) });
         (level.level.name().to_owned(), value)
     };
@@ -56,7 +56,7 @@ fn of_score(score: &Score) -> Value {
     })
 }
 
-fn of_counts(counts: &Counts) -> Value {
+fn of_counts(counts: &ErrorCounts) -> Value {
     json!({
         "hits": counts.hits,
         "substitutions": counts.substitutions,
@@ -68,7 +68,7 @@ fn of_counts(counts: &Counts) -> Value {
 }
 
 fn of_figures(errors: &[f64]) -> Value {
-    Figures::of(errors).map_or(json!({ "count": 0 }), |figures| {
+    TimingStatistics::of(errors).map_or(json!({ "count": 0 }), |figures| {
         // To a microsecond: what comes after is only what subtraction leaves.
         let round = |seconds: f64| (seconds * 1e6).round() / 1e6;
         json!({
@@ -82,7 +82,7 @@ fn of_figures(errors: &[f64]) -> Value {
     })
 }
 
-fn of_verdict(verdict: &Verdict) -> Value {
+fn of_verdict(verdict: &GateResult) -> Value {
     json!({
         "limit": verdict.gate.option(),
         "pair": verdict.pair,

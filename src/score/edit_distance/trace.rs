@@ -1,23 +1,23 @@
 //! The way back through a table of which every column is remembered.
 
-use super::Step;
-use super::band::{Band, Block, Column};
+use super::EditOp;
+use super::band::{Band, BandColumn, BitBlock};
 
 const BITS: usize = u64::BITS as usize;
 
 /// Bytes that remembering takes.
 pub fn bytes(band: &Band) -> usize {
-    band.columns.saturating_mul(band.width()).saturating_mul(size_of::<Block>())
+    band.columns.saturating_mul(band.width()).saturating_mul(size_of::<BitBlock>())
 }
 
 /// Appends the steps of a shortest way, which must lie inside the band.
-pub fn trace(reference: &[u32], hypothesis: &[u32], band: &Band, steps: &mut Vec<Step>) {
+pub fn trace(reference: &[u32], hypothesis: &[u32], band: &Band, steps: &mut Vec<EditOp>) {
     let width = band.width();
     let mut table = Vec::with_capacity(width * hypothesis.len());
-    let mut column = Column::new(reference.iter().copied(), band);
+    let mut column = BandColumn::new(reference.iter().copied(), band);
     for (number, symbol) in hypothesis.iter().enumerate() {
         table.extend_from_slice(column.advance(*symbol));
-        table.resize(width * (number + 1), Block { more: 0, less: 0 });
+        table.resize(width * (number + 1), BitBlock { more: 0, less: 0 });
     }
     let block = |row: usize, column: usize| {
         let at = ((row - 1) / BITS).checked_sub(band.first(column)).filter(|at| *at < width)?;
@@ -30,19 +30,19 @@ pub fn trace(reference: &[u32], hypothesis: &[u32], band: &Band, steps: &mut Vec
     while row > 0 && column > 0 {
         if block(row, column).is_some_and(|block| block.more & bit(row) != 0) {
             row -= 1;
-            steps.push(Step::Deletion);
+            steps.push(EditOp::Deletion);
             continue;
         }
         column -= 1;
         if column > 0 && block(row, column).is_some_and(|block| block.less & bit(row) != 0) {
-            steps.push(Step::Insertion);
+            steps.push(EditOp::Insertion);
         } else {
             row -= 1;
             let same = reference[row] == hypothesis[column];
-            steps.push(if same { Step::Hit } else { Step::Substitution });
+            steps.push(if same { EditOp::Hit } else { EditOp::Substitution });
         }
     }
-    steps.extend(std::iter::repeat_n(Step::Deletion, row));
-    steps.extend(std::iter::repeat_n(Step::Insertion, column));
+    steps.extend(std::iter::repeat_n(EditOp::Deletion, row));
+    steps.extend(std::iter::repeat_n(EditOp::Insertion, column));
     steps[start..].reverse();
 }
