@@ -13,19 +13,19 @@ cuda *ARGS:
     if [ -z "${CUDA_HOME:-}" ] && [ -d .cuda ]; then eval "$(deploy/cuda/toolkit.sh .cuda)"; fi
     cargo build --release --features cuda --target-dir target/cuda {{ARGS}}
 
-# Lay out NVIDIA's compiler in .cuda: some 100 MB from PyPI; needs neither root nor a GPU
+# Install NVIDIA's compiler into .cuda: about 100 MB from PyPI; needs neither root nor a GPU
 toolkit:
     deploy/cuda/toolkit.sh .cuda
 
-# Run every test; needs no network, no GPU and no model but the demo
+# Run every test; needs no network, no GPU, and no model but the demo
 test *ARGS:
     cargo test --release {{ARGS}}
 
-# Run the tests of one theme, for example `just only hub`
+# Run the black-box tests of one theme, for example `just only hub`
 only NAME:
     cargo test --release --test it {{NAME}}
 
-# Kill the program at fifty random moments and let it go on
+# Kill the program at fifty random moments, and resume each time
 kill:
     cargo test --release --test it fifty_random -- --ignored --nocapture
 
@@ -38,7 +38,7 @@ lint:
 fmt:
     cargo fmt
 
-# Everything that the continuous integration checks
+# Run everything that continuous integration checks
 ci:
     .ci/run
 
@@ -46,38 +46,42 @@ ci:
 demo:
     cargo run --release --quiet -- fixtures/long/short_en.flac --model demo
 
-# Measure speed beside ffmpeg, openai-whisper, faster-whisper and whisper.cpp, where they are installed
+# Measure speed beside ffmpeg, openai-whisper, faster-whisper and whisper.cpp where they are installed
 bench *ARGS:
     python3 benches/compare.py front-end {{ARGS}}
     python3 benches/compare.py end-to-end {{ARGS}}
 
-# Measure how full the batch is, how time grows with files, and peak memory: some ten minutes
+# Measure batch occupancy, how time grows with the number of files, and peak memory: about ten minutes
 engine *ARGS:
     python3 benches/engine.py occupancy {{ARGS}}
     python3 benches/engine.py memory {{ARGS}}
 
-# A hundred transcriptions in one process: memory, threads and open files, as CSV and a plot
+# Run a hundred transcriptions in one process: memory, threads and open files, as CSV and a plot
 soak *ARGS:
     cargo build --release
     python3 benches/soak.py {{ARGS}}
 
-# What releasing memory between chunks costs
+# Measure what releasing memory between chunks costs
 release-cost *ARGS:
     cargo build --release
     python3 benches/soak.py --cost {{ARGS}}
 
-# Measure the parts: audio, mel, encoder and decoder step, for example `just parts network base`
+# Measure single parts: audio, mel, encoder, decoder step, for example `just parts network base`
 parts BENCH *FILTER:
     cargo bench --bench {{BENCH}} -- {{FILTER}}
 
-# Build and pack the check of a GPU into .gpu, and name the one command to run on a machine that has one
+# Draw docs/images/speed.svg from benches/results/speed.csv (`--check`: fail if it is out of date)
+charts *ARGS:
+    python3 benches/charts.py {{ARGS}}
+
+# Build and pack the GPU check into .gpu, and print the one command to run on a machine with a GPU
 gpu-check:
     benches/gpu/pack.sh
 
-# Make the reference numbers again that depend on models/demo (needs Python and ffmpeg)
+# Regenerate the reference numbers that depend on models/demo (needs Python and ffmpeg)
 fixtures:
     fixtures/make.sh
 
-# Open the crate's documentation, which starts with a map of the rooms
+# Open the crate's documentation, which starts with a map of the modules
 doc:
     cargo doc --no-deps --open

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Proves the array script on a real Slurm: one node, started in a temporary folder, with nothing of the system's.
-# Twelve recordings in an array of four; one task is killed in its work and requeued; the outputs must be complete and
+# Tests the array script on a real Slurm: one node, started in a temporary folder, independent of the system's.
+# Twelve recordings in an array of four; one task is killed while it works and requeued. The outputs must be complete and
 # equal to those of a single run, byte for byte. Needs slurmctld, slurmd and munged (Debian: slurm-wlm), and
 # a program with the test hooks: `cargo build --release --features testing`.
 #
@@ -19,7 +19,7 @@ work=$(mktemp -d)
 chmod 755 "$work"
 pids=()
 finish() {
-    # Only what was started here, the last one first.
+    # Only the processes started here, the last one first.
     for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill "${pids[i]}" 2> /dev/null || true; done
     wait 2> /dev/null || true
     rm -rf "$work"
@@ -83,7 +83,7 @@ wait_for() { # seconds, what, command
         eval "$3" > /dev/null 2>&1 && return
         sleep 0.2
     done
-    echo "waited in vain for $2" >&2
+    echo "timed out waiting for $2" >&2
     tail -n 20 "$work"/*.log >&2 || true
     exit 1
 }
@@ -111,9 +111,10 @@ cd "$work"
 "$program" in "${line[@]}" --output-dir single --quiet
 echo "single run: $recordings recordings, $(find single -name '*.srt' | wc -l) subtitles"
 
-# The second task stops in the midst of its work for the test's sake, where it is killed; requeued it does not.
+# The second task hangs at its third chunk, where it is killed; when requeued it does not hang.
 cat > "$work/program" << PROGRAM
 #!/bin/bash
+export TRANSCRIBE_REPORT=$work/\$SLURM_ARRAY_TASK_ID.jsonl
 if [ "\$SLURM_ARRAY_TASK_ID" = 2 ] && [ "\${SLURM_RESTART_COUNT:-0}" = 0 ]; then
     export TRANSCRIBE_TEST_AT='hang chunk 3'
 fi
@@ -124,15 +125,16 @@ export TRANSCRIBE=$work/program
 job=$(sbatch --parsable --array=1-4 --cpus-per-task=1 --mem=0 --output="$work/%a.log" \
     "$root/deploy/slurm/transcribe.sbatch" in "${line[@]}" --output-dir array)
 echo "array:      job $job, tasks 1 to 4"
-wait_for 120 "task 2 to be in its work" "grep -q 'test hook: chunk' '$work/2.log'"
-echo "task 2:     killed and requeued in the midst of its work; kept so far: $(cd array && find . -name '.*.transcribe' | tr '\n' ' ')"
+wait_for 120 "task 2 to start working" "grep -q 'test hook: chunk' '$work/2.log'"
+echo "task 2:     killed and requeued while working; journals so far: $(cd array && find . -name '.*.transcribe' | tr '\n' ' ')"
 scontrol requeue "${job}_2"
 wait_for 240 "the array to end" "! squeue -h -j $job -t pending,running,completing,configuring | grep -q ."
 for task in 1 2 3 4; do
     state=$(scontrol show job "${job}_$task" | grep -oE 'JobState=[A-Z]+|Restarts=[0-9]+|ExitCode=[0-9:]+' | tr '\n' ' ')
     echo "task $task:     $state $(grep -h -- '--shard' "$task.log" | tail -n 1)"
 done
-grep -h "goes on where" 2.log || { echo "task 2 did not go on where it was" >&2; cat 2.log >&2; exit 1; }
+grep -q '"event":"file_resumed"' 2.jsonl || { echo "task 2 did not resume" >&2; cat 2.log >&2; exit 1; }
+echo "task 2:     resumed its journals"
 
 failed=0
 diff -r --exclude='.transcribe-done' single array || failed=1
