@@ -2,9 +2,7 @@
 //!
 //! Nothing but this room prints or ends the program; what happens comes as events of the job.
 
-mod account;
 mod alignment;
-mod amounts;
 mod args;
 mod bench;
 mod completions;
@@ -12,18 +10,20 @@ mod config;
 mod doctor;
 mod exit;
 mod export;
+mod human;
 mod interrupt;
 mod listen;
 mod log;
-mod mistake;
 mod models;
 mod plan;
 mod printer;
 mod progress;
 mod report;
+mod run_summary;
 mod score;
 mod screen;
 mod stats;
+mod usage_error;
 mod watch;
 
 pub use self::args::Args;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::account;
 use super::exit::ExitCode;
 use super::failed;
 use super::printer::Printer;
 use super::progress::{columns, fitted, length, shortened};
+use super::run_summary as account;
 use crate::error::{Error, Result};
 use crate::report::{self, Failure, Fate, Merged, Part};
 use crate::store::write_file;

@@ -1,11 +1,11 @@
 //! What a run shows on the terminal, event by event, and how it ended.
 
-use super::account;
 use super::exit::ExitCode;
 use super::failed;
 use super::log::Level;
 use super::printer::Printer;
 use super::progress::{Mode, Progress, length};
+use super::run_summary as account;
 use super::stats;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::error::Error;

@@ -1,9 +1,22 @@
 //! The names of the formats.
 
+mod ass;
+mod csv;
+mod html;
+mod json;
+mod json_styles;
+mod lrc;
+mod srt;
+mod tsv;
+mod txt;
+mod vtt;
+
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Exporter, ass, csv, html, json, lrc, srt, tsv, txt, vtt};
+pub use html::{Media, page};
+
+use super::Exporter;
 use crate::error::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

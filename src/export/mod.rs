@@ -1,28 +1,17 @@
 //! Transcript → the bytes of one format, in openai/whisper's exact shapes or in those that people read.
 //! A format does no input or output; `store` writes the files.
 
-mod ass;
-mod csv;
 mod cues;
 mod format;
-mod html;
-mod json;
-mod lrc;
+mod options;
 mod partial;
 mod python;
-mod shape;
-mod srt;
-mod styles;
-mod subtitles;
-mod tsv;
-mod txt;
-mod vtt;
+mod timestamps;
 
 pub use cues::{Cue, CueQuality, CueWord, cues, quality};
-pub use format::Format;
-pub use html::{Media, page};
+pub use format::{Format, Media, page};
+pub use options::{HtmlAudio, JsonStyle, Limits, Preset, Shape};
 pub use partial::is_partial;
-pub use shape::{HtmlAudio, JsonStyle, Limits, Preset, Shape};
 
 use crate::transcript::Transcript;
 

@@ -68,7 +68,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rubato", &["audio/resample.rs"]),
     ("console", &["cli/progress/"]),
     ("indicatif", &["cli/progress/"]),
-    ("toml", &["cli/config/file.rs"]),
+    ("toml", &["cli/config/document.rs"]),
     ("ctrlc", &["cli/interrupt.rs"]),
     ("earshot", &["vad/detector.rs"]),
     ("anyhow", &["cli/", "main.rs"]),

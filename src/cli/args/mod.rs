@@ -2,18 +2,18 @@
 
 mod config;
 mod decoding;
+mod explicit;
 mod inputs;
+mod load;
 mod memory;
 mod model;
 mod output;
-mod read;
-mod said;
+mod parts;
+mod reporting;
 mod speech;
 mod subtitles;
-mod talk;
-mod voice;
+mod transcription;
 mod words;
-mod work;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
@@ -23,11 +23,11 @@ pub use self::model::Release;
 pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
-pub use self::work::WorkArgs;
+pub use self::transcription::WorkArgs;
 
 use self::config::ConfigArgs;
 use self::inputs::InputArgs;
-use self::read::Source;
+use self::load::Source;
 use crate::cli::bench::BenchArgs;
 use crate::cli::completions::{CompletionsArgs, ManArgs};
 use crate::cli::doctor::DoctorArgs;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{Settings, setting::Setting, usual_place};
+use super::{Settings, resolve::Setting, usual_place};
 
 /// Columns before the comments.
 const WIDTH: usize = 44;

@@ -3,9 +3,9 @@
 //! A value of the file becomes the default of its option, so clap reads it as it reads one from the command line.
 
 mod blame;
-mod file;
+mod document;
 mod listing;
-mod setting;
+mod resolve;
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use etcetera::BaseStrategy;
 
-use self::file::File;
-use self::setting::Setting;
+use self::document::File;
+use self::resolve::Setting;
 use crate::error::Error;
 
 pub use self::blame::blame;
@@ -58,14 +58,14 @@ impl Settings {
         let one = |error| vec![error];
         let Some((path, named)) = place(said).map_err(one)? else { return Ok(Self::default()) };
         let Some(file) = File::read(&path, named).map_err(one)? else { return Ok(Self::default()) };
-        let settings = setting::resolve(command, &file)?;
-        setting::check_pairs(command, &file, &settings)?;
+        let settings = resolve::resolve(command, &file)?;
+        resolve::check_pairs(command, &file, &settings)?;
         Ok(Self { path: Some(path), settings })
     }
 
     /// The command with the file's values as defaults, but for those that contradict what was said.
     pub fn apply(&self, command: Command, said: &ArgMatches) -> Command {
-        setting::apply(command, said, &[], &self.settings)
+        resolve::apply(command, said, &[], &self.settings)
     }
 
     /// Whether an option has its value from here, if nobody else gave it one.

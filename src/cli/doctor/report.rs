@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::selftest::SelfTest;
-use crate::cli::amounts::{bytes, table};
+use crate::cli::human::{bytes, table};
 use crate::device::memory::{self, Memory};
 use crate::device::survey::{self, Accelerator, Processor};
 use crate::device::{Selected, compiled};

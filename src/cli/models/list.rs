@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Stage, called, json, say, short};
 use crate::cancel::CancelToken;
-use crate::cli::amounts::{ago, bytes, table, timestamp};
+use crate::cli::human::{ago, bytes, table, timestamp};
 use crate::error::Result;
 use crate::models::hub::Hub;
 use crate::models::hub::store::{self, CachedFile, Repository, Revision};

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Stage, say};
-use crate::cli::amounts::bytes;
+use crate::cli::human::bytes;
 use crate::error::{Error, Result};
 use crate::models::checkpoint::{Checkpoint, Files};
 use crate::models::hub::Hub;

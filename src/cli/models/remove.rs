@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Stage, cached, called, say, short};
 use crate::cancel::CancelToken;
-use crate::cli::amounts::bytes;
+use crate::cli::human::bytes;
 use crate::cli::printer::ask;
 use crate::error::{Error, ModelProblem, Result};
 use crate::models::hub::Hub;

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Stage, json, say};
-use crate::cli::amounts::{bytes, table};
+use crate::cli::human::{bytes, table};
 use crate::error::{Error, ModelProblem, Result};
 use crate::models::describe::{Description, Needed, describe};
 use crate::models::hub::Hub;

@@ -10,9 +10,9 @@ mod units;
 
 pub use quality::{CueQuality, quality};
 
+use super::options::{Preset, Shape};
 use super::partial::mark;
 use super::python;
-use super::shape::{Preset, Shape};
 use crate::transcript::Transcript;
 
 /// One box of text.

@@ -1,8 +1,8 @@
 //! The cues of openai/whisper's writers: segments as they are, or lines filled with words as its options ask.
 
 use super::{Cue, CueWord};
+use crate::export::options::Shape;
 use crate::export::python::{self, milliseconds};
-use crate::export::shape::Shape;
 use crate::transcript::{Transcript, Word};
 
 /// A line, or the words in it, that are not limited.

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::Cue;
 use super::units::columns;
+use crate::export::options::Shape;
 use crate::export::python;
-use crate::export::shape::Shape;
 
 /// How many cues break which rule, and a mark for all of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

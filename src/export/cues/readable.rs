@@ -8,7 +8,7 @@ use super::lines::{Filled, Room, split};
 use super::timing::{Wish, place};
 use super::units::{Unit, columns, units};
 use super::{Cue, CueWord};
-use crate::export::shape::{Limits, Shape};
+use crate::export::options::{Limits, Shape};
 use crate::transcript::Transcript;
 
 /// What every cue costs: fewer are better.

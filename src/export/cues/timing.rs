@@ -1,7 +1,7 @@
 //! When cues appear and vanish.
 
 use super::readable::reading_time;
-use crate::export::shape::Limits;
+use crate::export::options::Limits;
 
 /// Shorter, a cue is not seen at all: the next one waits.
 const SEEN: i64 = 100;

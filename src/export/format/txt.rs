@@ -1,8 +1,8 @@
 //! Plain text, a line per segment.
 
-use super::partial::mark;
-use super::shape::Shape;
-use super::{Exporter, python};
+use crate::export::options::Shape;
+use crate::export::partial::mark;
+use crate::export::{Exporter, python};
 use crate::transcript::Transcript;
 
 pub struct Txt;

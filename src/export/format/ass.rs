@@ -1,8 +1,8 @@
 //! Advanced SubStation Alpha: subtitles with a style, and with the words of karaoke.
 
-use super::Exporter;
-use super::cues::{Cue, cues};
-use super::shape::Shape;
+use crate::export::Exporter;
+use crate::export::cues::{Cue, cues};
+use crate::export::options::Shape;
 use crate::transcript::Transcript;
 
 pub struct Ass;

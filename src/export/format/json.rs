@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::partial::JSON_MARK;
-use super::shape::{JsonStyle, Shape};
-use super::{CueQuality, Exporter, cues, python, quality, styles};
+use super::json_styles as styles;
+use crate::export::options::{JsonStyle, Shape};
+use crate::export::partial::JSON_MARK;
+use crate::export::{CueQuality, Exporter, cues, python, quality};
 use crate::transcript::{Quality, Segment, Skipped, Transcript, Word};
 
 pub struct Json;

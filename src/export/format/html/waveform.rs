@@ -1,8 +1,8 @@
 //! The strip at the top of a page: the waveform, where it was cut, what was left out of it and what is in doubt.
 
 use super::Page;
-use super::lists::{Kind, spans};
-use super::spell::{escaped, number, percent};
+use super::escape::{escaped, number, percent};
+use super::findings::{Kind, spans};
 use super::text::LEVELS;
 use crate::time::seconds_of_samples;
 use crate::transcript::{SkipReason, Waveform};

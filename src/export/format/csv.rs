@@ -1,9 +1,9 @@
 //! Comma-separated: start and end in milliseconds, text in quotes, as whisper.cpp writes it.
 
-use super::Exporter;
-use super::partial::mark;
-use super::python::milliseconds;
-use super::shape::Shape;
+use crate::export::Exporter;
+use crate::export::options::Shape;
+use crate::export::partial::mark;
+use crate::export::python::milliseconds;
 use crate::transcript::{Segment, Transcript};
 
 pub struct Csv;

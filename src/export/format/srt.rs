@@ -1,9 +1,9 @@
 //! SubRip subtitles.
 
-use super::Exporter;
-use super::cues::cues;
-use super::shape::Shape;
-use super::subtitles::Clock;
+use crate::export::Exporter;
+use crate::export::cues::cues;
+use crate::export::options::Shape;
+use crate::export::timestamps::Clock;
 use crate::transcript::Transcript;
 
 pub struct Srt;

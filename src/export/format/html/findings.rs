@@ -1,7 +1,7 @@
 //! What a reader should check: the stretches that the quality account names, each to be clicked.
 
 use super::Page;
-use super::spell::{clock, escaped, number, percent};
+use super::escape::{clock, escaped, number, percent};
 use crate::transcript::{Fallback, Fault, Rule, SkipReason, Span};
 
 /// Characters of a stretch that are shown.

@@ -1,7 +1,7 @@
 //! The text of a page: a row for each segment, an element for each word.
 
 use super::Page;
-use super::spell::{clock, escaped, number};
+use super::escape::{clock, escaped, number};
 use crate::transcript::{Segment, confidence};
 
 /// Below these a text is shaded, the less likely the darker.

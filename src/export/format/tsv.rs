@@ -1,9 +1,9 @@
 //! Tab-separated: start and end in milliseconds, text.
 
-use super::Exporter;
-use super::partial::mark;
-use super::python::{milliseconds, strip};
-use super::shape::Shape;
+use crate::export::Exporter;
+use crate::export::options::Shape;
+use crate::export::partial::mark;
+use crate::export::python::{milliseconds, strip};
 use crate::transcript::{Segment, Transcript};
 
 pub struct Tsv;

@@ -1,9 +1,9 @@
 //! WebVTT subtitles.
 
-use super::Exporter;
-use super::cues::{Cue, cues};
-use super::shape::{Preset, Shape};
-use super::subtitles::Clock;
+use crate::export::Exporter;
+use crate::export::cues::{Cue, cues};
+use crate::export::options::{Preset, Shape};
+use crate::export::timestamps::Clock;
 use crate::transcript::Transcript;
 
 pub struct Vtt;
@@ -48,7 +48,7 @@ fn marked(text: &str, spell: fn(&str) -> String) -> String {
 /// The words with their beginnings, which must lie inside the cue and increase; the first needs none.
 fn timed_words(cue: &Cue, spell: fn(&str) -> String) -> String {
     let mut last = cue.start;
-    let word = |word: &super::CueWord| {
+    let word = |word: &crate::export::CueWord| {
         let text = spell(&word.text);
         if word.start <= last || word.start >= cue.end {
             return text;

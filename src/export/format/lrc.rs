@@ -1,9 +1,9 @@
 //! Lyrics: a time and a line of text, in whisper.cpp's shape; with words, a time before each of them.
 
-use super::Exporter;
-use super::partial::mark;
-use super::python::milliseconds;
-use super::shape::Shape;
+use crate::export::Exporter;
+use crate::export::options::Shape;
+use crate::export::partial::mark;
+use crate::export::python::milliseconds;
 use crate::transcript::{Segment, Transcript};
 
 pub struct Lrc;

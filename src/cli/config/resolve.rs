@@ -7,8 +7,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 
 use super::at;
-use super::file::{Entry, File, Value};
-use crate::cli::mistake::{help, nearest, reason};
+use super::document::{Entry, File, Value};
+use crate::cli::usage_error::{help, nearest, reason};
 use crate::error::Error;
 
 /// Options that take several values between commas as one text; of others clap knows it.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::json::members;
-use super::python::{milliseconds, strip};
-use super::subtitles::Clock;
+use crate::export::python::{milliseconds, strip};
+use crate::export::timestamps::Clock;
 use crate::transcript::{Segment, Transcript, Word};
 
 fn open<T: Serialize>(object: &T) -> String {

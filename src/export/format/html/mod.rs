@@ -1,18 +1,18 @@
 //! One page with all that is known of one input: its text to be listened to, searched and checked. It needs nothing
 //! but itself and, if that is linked, the recording; what may run in it are its own script and styles alone.
 
-mod lists;
-mod spell;
+mod escape;
+mod findings;
 mod text;
-mod wave;
+mod waveform;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use sha2::{Digest, Sha256};
 
-use self::spell::{clock, escaped, number, percent};
-use super::Exporter;
-use super::partial::HTML_MARK;
-use super::shape::Shape;
+use self::escape::{clock, escaped, number, percent};
+use crate::export::Exporter;
+use crate::export::options::Shape;
+use crate::export::partial::HTML_MARK;
 use crate::transcript::{Quality, SkipReason, Transcript};
 
 pub struct Html;
@@ -91,13 +91,13 @@ pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
         "audio" => audio.clone(),
         // Too much to be held twice.
         "embedded" => std::mem::take(&mut embedded),
-        "wave" => wave::drawn(&page),
-        "shades" => wave::shades(),
-        "legend" => wave::legend(&page),
+        "wave" => waveform::drawn(&page),
+        "shades" => waveform::shades(),
+        "legend" => waveform::legend(&page),
         "rated" => if page.is_rated { "yes" } else { "no" }.into(),
         "language" => escaped(&transcript.language),
         "text" => text::rows(&page),
-        "lists" => lists::all(&page),
+        "lists" => findings::all(&page),
         _ => String::new(),
     };
     let mut out = filled(&plain(TEMPLATE), room, fill);

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use super::{Args, Command, said};
+use super::{Args, Command, explicit};
 use crate::cli::config::{self, Refusal, Settings};
-use crate::cli::{doctor, mistake};
+use crate::cli::{doctor, usage_error};
 use crate::error::{Error, Result};
 
 /// Where the values come from.
@@ -25,13 +25,14 @@ impl Args {
     pub fn read() -> Result<Self, Refusal> {
         let line: Vec<OsString> = std::env::args_os().collect();
         let command = Self::described_for(&line);
-        let said = command.clone().try_get_matches_from(&line).map_err(|error| {
-            match mistake::explain(&error, &command, &line) {
-                Some(error) => Refusal::Told(vec![error]),
-                None => Refusal::CommandLine(error),
-            }
-        })?;
-        if let Some(error) = mistake::mistyped_command(&command, &said, &line) {
+        let said =
+            command.clone().try_get_matches_from(&line).map_err(|error| {
+                match usage_error::explain(&error, &command, &line) {
+                    Some(error) => Refusal::Told(vec![error]),
+                    None => Refusal::CommandLine(error),
+                }
+            })?;
+        if let Some(error) = usage_error::mistyped_command(&command, &said, &line) {
             return Err(Refusal::Told(vec![error]));
         }
         let (settings, faults) = match Settings::load(&command, &said) {
@@ -60,9 +61,9 @@ impl Args {
         let listing = args.config.print_config.then(|| config::listing(&command, &matches, &settings));
         args.said = match (&args.command, matches.subcommand()) {
             (Some(Command::Watch(_)), Some((name, inner))) => {
-                command.find_subcommand(name).map(|command| said::options(command, inner, &settings))
+                command.find_subcommand(name).map(|command| explicit::options(command, inner, &settings))
             }
-            _ => Some(said::options(&command, &matches, &settings)),
+            _ => Some(explicit::options(&command, &matches, &settings)),
         }
         .unwrap_or_default();
         args.source = Source { line, settings, listing, faults: Vec::new() };
