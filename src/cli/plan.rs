@@ -5,19 +5,19 @@ use std::io;
 use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use super::args::DryRun;
+use super::args::DryRunFormat;
 use super::exit::ExitCode;
 use super::printer::Printer;
 use super::progress::length;
 use crate::chunking::Clips;
 use crate::error::{Error, Result};
-use crate::plan::{Item, Job, PlannedModel, Rehearsal, Settings, rehearse};
+use crate::plan::{DryRun, Job, PlannedInput, PlannedModel, Settings, rehearse};
 
 /// Columns of the widest name that the others are lined up with.
 const WIDEST: usize = 48;
 
 /// Tells it on stdout, and what is wrong on stderr.
-pub fn run(job: &Job, how: DryRun, printer: Printer) -> ExitCode {
+pub fn run(job: &Job, how: DryRunFormat, printer: Printer) -> ExitCode {
     let rehearsal = match rehearse(job) {
         Ok(rehearsal) => rehearsal,
         Err(errors) => {
@@ -27,8 +27,8 @@ pub fn run(job: &Job, how: DryRun, printer: Printer) -> ExitCode {
     };
     rehearsal.plan.failures.iter().for_each(|error| printer.error(error));
     let text = match how {
-        DryRun::Json => as_json(&rehearsal, job).to_string(),
-        DryRun::Table | DryRun::No => table(&rehearsal, job),
+        DryRunFormat::Json => as_json(&rehearsal, job).to_string(),
+        DryRunFormat::Table | DryRunFormat::No => table(&rehearsal, job),
     };
     match told(printer.text(&text)) {
         Err(error) => {
@@ -51,7 +51,7 @@ fn told(printed: io::Result<()>) -> Result<()> {
 }
 
 /// Seconds of those that would be done, and of how many the length is not known.
-fn audio(items: &[Item]) -> (f64, usize) {
+fn audio(items: &[PlannedInput]) -> (f64, usize) {
     let todo = items.iter().filter(|item| !item.is_done);
     todo.fold((0.0, 0), |(sum, unknown), item| match item.length {
         Some(length) => (sum + length, unknown),
@@ -59,9 +59,9 @@ fn audio(items: &[Item]) -> (f64, usize) {
     })
 }
 
-fn table(rehearsal: &Rehearsal, job: &Job) -> String {
+fn table(rehearsal: &DryRun, job: &Job) -> String {
     let items = &rehearsal.plan.items;
-    let name = |item: &Item| shown(&item.name());
+    let name = |item: &PlannedInput| shown(&item.name());
     let width = items.iter().map(|item| name(item).width()).max().unwrap_or(0).min(WIDEST);
     let mut lines = Vec::new();
     for item in items {
@@ -90,7 +90,7 @@ fn shown(name: &str) -> String {
 }
 
 /// What becomes of the input.
-fn what(item: &Item, job: &Job) -> String {
+fn what(item: &PlannedInput, job: &Job) -> String {
     if item.is_done {
         return format!("skipped: {}", item.why_done);
     }
@@ -144,7 +144,7 @@ fn clips(clips: &Clips) -> String {
     clips.iter().map(|clip| clip.to_string()).collect::<Vec<_>>().join(",")
 }
 
-fn as_json(rehearsal: &Rehearsal, job: &Job) -> Value {
+fn as_json(rehearsal: &DryRun, job: &Job) -> Value {
     let (seconds, unknown) = audio(&rehearsal.plan.items);
     let inputs: Vec<Value> = rehearsal.plan.items.iter().map(|item| input(item, job)).collect();
     let model = |model: &PlannedModel| {
@@ -169,7 +169,7 @@ fn as_json(rehearsal: &Rehearsal, job: &Job) -> Value {
     })
 }
 
-fn input(item: &Item, job: &Job) -> Value {
+fn input(item: &PlannedInput, job: &Job) -> Value {
     let outputs: Map<String, Value> = item
         .outputs
         .iter()

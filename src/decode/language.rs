@@ -83,6 +83,22 @@ impl fmt::Debug for Language {
     }
 }
 
+/// The detected language, and how likely each language is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LanguageGuess {
+    pub language: Language,
+    /// In the order of the table of languages; the probabilities sum to 1.
+    pub probabilities: Vec<(Language, f32)>,
+}
+
+impl LanguageGuess {
+    /// Returns the probability of the detected language.
+    pub fn probability(&self) -> f32 {
+        let own = self.probabilities.iter().find(|(language, _)| *language == self.language);
+        own.map_or(0.0, |(_, probability)| *probability)
+    }
+}
+
 #[rustfmt::skip]
 const LANGUAGES: [(&str, &str); 100] = [
     ("en", "english"), ("zh", "chinese"), ("de", "german"), ("es", "spanish"), ("ru", "russian"),

@@ -20,7 +20,7 @@ pub mod tokenizer;
 pub mod words;
 
 pub use chunk::{Chunk, DecodedChunk, Handover, Outcome, Search, Stretch, WindowRequest};
-pub use language::Language;
+pub use language::{Language, LanguageGuess};
 pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
 pub use ranking::Hypothesis;
 pub use tokenizer::Tokenizer;

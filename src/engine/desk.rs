@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::attempt::{Attempt, Finished};
-use super::language::{self, LanguageGuess};
+use super::language;
 use super::search::Needs;
 use super::seats::Seats;
 use super::{Ear, Event, Recording, Task, WindowDone};
-use crate::decode::{AlignRequest, Alignment, Chunk, DecodedChunk, Language, Outcome, Tokenizer};
+use crate::decode::{
+    AlignRequest, Alignment, Chunk, DecodedChunk, Language, LanguageGuess, Outcome, Tokenizer,
+};
 use crate::error::{Error, Result};
 use crate::models::{AheadInput, AlignInput, Backend, Chosen, RowInput};
 use crate::time::WINDOW_FRAMES;

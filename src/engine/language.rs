@@ -1,24 +1,8 @@
 //! Which language is spoken: as asked for, or one step of the decoder after the start token.
 
 use crate::decode::sampling::{Distribution, Peak};
-use crate::decode::{DecodeOptions, Language, Task, Tokenizer};
+use crate::decode::{DecodeOptions, Language, LanguageGuess, Task, Tokenizer};
 use crate::error::{Error, Result};
-
-/// The language that the model hears, and how likely each one is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LanguageGuess {
-    pub language: Language,
-    /// In the order of the table of languages; they sum to 1.
-    pub probabilities: Vec<(Language, f32)>,
-}
-
-impl LanguageGuess {
-    /// How likely the language is.
-    pub fn probability(&self) -> f32 {
-        let own = self.probabilities.iter().find(|(language, _)| *language == self.language);
-        own.map_or(0.0, |(_, probability)| *probability)
-    }
-}
 
 /// The language that was asked for; none if the model is to find out.
 pub fn asked_for(tokenizer: &Tokenizer, options: &DecodeOptions) -> Result<Option<Language>> {

@@ -28,14 +28,13 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::cancel::CancelToken;
-use crate::decode::{DecodeOptions, DecodedChunk, Language, Stretch, Tokenizer};
+use crate::decode::{DecodeOptions, DecodedChunk, Language, LanguageGuess, Stretch, Tokenizer};
 use crate::device::memory::{Memory, Released};
 use crate::error::{Error, Result, catch_panic};
 use crate::mel::Features;
 use crate::models::{Backend, Capacity};
 use crate::transcript::{Rejected, Segment};
 
-pub use language::LanguageGuess;
 pub use recording::{Ear, Listener, Recording};
 pub use stats::Stats;
 pub use team::Team;

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Item, Source};
+use super::{InputSource, PlannedInput};
 use crate::error::Error;
 
-pub fn clashes(items: &[Item]) -> Vec<Error> {
+pub fn clashes(items: &[PlannedInput]) -> Vec<Error> {
     let mut places = Places::default();
-    let mut inputs: HashMap<PathBuf, &Item> = HashMap::new();
+    let mut inputs: HashMap<PathBuf, &PlannedInput> = HashMap::new();
     for item in items {
-        if let Source::File(path) = &item.source {
+        if let InputSource::File(path) = &item.source {
             inputs.insert(places.real(path), item);
         }
     }
-    let mut writers: HashMap<PathBuf, &Item> = HashMap::new();
+    let mut writers: HashMap<PathBuf, &PlannedInput> = HashMap::new();
     let mut faults = Vec::new();
     for item in items {
         for path in item.outputs.iter().map(|(_, path)| path).chain(&item.journal) {
@@ -45,7 +45,7 @@ fn overwritten(path: &Path) -> Error {
     }
 }
 
-fn clash(path: &Path, other: &Item, item: &Item) -> Error {
+fn clash(path: &Path, other: &PlannedInput, item: &PlannedInput) -> Error {
     let (one, two) = (other.name(), item.name());
     let (why, hint) = if other == item {
         (
@@ -71,10 +71,10 @@ fn clash(path: &Path, other: &Item, item: &Item) -> Error {
     Error::Usage { what: format!("`{}`", path.display()), why, hint: Some(hint.into()) }
 }
 
-fn folder(item: &Item) -> Option<&Path> {
+fn folder(item: &PlannedInput) -> Option<&Path> {
     match &item.source {
-        Source::Stdin => None,
-        Source::File(path) => path.parent(),
+        InputSource::Stdin => None,
+        InputSource::File(path) => path.parent(),
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::filter::{Filter, bad_pattern};
-use super::walk::{self, Walk};
-use super::{Source, list, manifest};
+use super::walk::{self, FileListing};
+use super::{InputSource, list, manifest};
 use crate::error::{Error, InputProblem};
 use crate::export::Format;
 
@@ -30,7 +30,7 @@ pub struct InputOptions {
 /// One input, and what it wants otherwise than the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    pub source: Source,
+    pub source: InputSource,
     /// The folders between the one that was named and the file.
     pub below: PathBuf,
     pub wish: Wish,
@@ -66,7 +66,7 @@ pub fn find(inputs: &[PathBuf], options: &InputOptions, settings: Option<&Arc<Se
         Err(faults) => return Finds { faults, ..Finds::default() },
     };
     inputs.iter().for_each(|input| finder.argument(input));
-    options.known.iter().for_each(|(path, below)| finder.add(Source::File(path.clone()), below.clone()));
+    options.known.iter().for_each(|(path, below)| finder.add(InputSource::File(path.clone()), below.clone()));
     for path in settings.iter().flat_map(|_| &options.manifests) {
         finder.manifest(path, settings);
     }
@@ -108,24 +108,24 @@ impl Finder {
         };
         if input == Path::new("-") {
             if self.takes_stdin("`-`") {
-                self.add(Source::Stdin, PathBuf::new());
+                self.add(InputSource::Stdin, PathBuf::new());
             }
             return;
         }
         match input.metadata() {
             Ok(metadata) if metadata.is_dir() => self.folder(input, &what),
-            Ok(_) => self.add(Source::File(input.to_owned()), PathBuf::new()),
+            Ok(_) => self.add(InputSource::File(input.to_owned()), PathBuf::new()),
             Err(error) if missing(&error) && walk::is_pattern(input) => self.pattern(input, &what),
             Err(error) => self.finds.faults.push(unusable(&what, &error)),
         }
     }
 
-    fn add(&mut self, source: Source, below: PathBuf) {
+    fn add(&mut self, source: InputSource, below: PathBuf) {
         self.finds.found.push(Found { source, below, wish: Wish::default() });
     }
 
     fn folder(&mut self, folder: &Path, what: &str) {
-        let Walk { files, failures, has_folders } = walk::folder(folder, self.deep, &self.filter);
+        let FileListing { files, failures, has_folders } = walk::folder(folder, self.deep, &self.filter);
         if files.is_empty() && failures.is_empty() {
             let (why, hint) = match has_folders && !self.deep {
                 true => (
@@ -162,7 +162,7 @@ impl Finder {
     }
 
     fn take(&mut self, files: Vec<(PathBuf, PathBuf)>, failures: Vec<Error>) {
-        files.into_iter().for_each(|(path, below)| self.add(Source::File(path), below));
+        files.into_iter().for_each(|(path, below)| self.add(InputSource::File(path), below));
         self.finds.failures.extend(failures);
     }
 
@@ -182,7 +182,7 @@ impl Finder {
         if let Some(content) = self.read(path, &what) {
             let folder = path.parent().unwrap_or(Path::new(""));
             let (found, faults) = manifest::read(path, folder, &content, settings);
-            let stdins = found.iter().filter(|found| found.source == Source::Stdin).count();
+            let stdins = found.iter().filter(|found| found.source == InputSource::Stdin).count();
             for _ in 0..stdins {
                 self.takes_stdin(&what);
             }
@@ -241,7 +241,7 @@ fn leave_out_doubles(finds: &mut Finds) {
     let mut first: HashMap<PathBuf, Vec<Found>> = HashMap::new();
     let mut kept = Vec::with_capacity(finds.found.len());
     for found in finds.found.drain(..) {
-        let Source::File(path) = &found.source else {
+        let InputSource::File(path) = &found.source else {
             kept.push(found);
             continue;
         };

@@ -1,14 +1,14 @@
 //! What would be done, without doing any of it.
 
-use super::{Item, ModelNames, Plan, plan};
 use super::{Job, Settings};
+use super::{ModelNames, Plan, PlannedInput, plan};
 use crate::device;
 use crate::error::Error;
 use crate::models::{Estimate, Slots, estimate};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct DryRun {
     pub plan: Plan,
     /// As the person would name it.
     pub device: String,
@@ -24,7 +24,7 @@ pub struct PlannedModel {
 }
 
 /// Starts nothing, downloads nothing, writes nothing. All that is wrong is told at once.
-pub fn rehearse(job: &Job) -> Result<Rehearsal, Vec<Error>> {
+pub fn rehearse(job: &Job) -> Result<DryRun, Vec<Error>> {
     let plan = plan(job, true)?;
     let device = device::select(job.device).and_then(|device| device.computing_in(job.models.precision));
     let device = device.map_err(|error| vec![error])?;
@@ -47,9 +47,9 @@ pub fn rehearse(job: &Job) -> Result<Rehearsal, Vec<Error>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Rehearsal { plan, device: device.label(), models })
+    Ok(DryRun { plan, device: device.label(), models })
 }
 
-fn settings_of<'a>(item: &'a Item, job: &'a Job) -> &'a Settings {
+fn settings_of<'a>(item: &'a PlannedInput, job: &'a Job) -> &'a Settings {
     item.settings.as_deref().unwrap_or(&job.settings)
 }

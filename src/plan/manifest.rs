@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Source;
+use super::InputSource;
 use super::discovery::{Found, Wish, fault, unusable};
 use super::{ModelRequest, Settings};
 use crate::chunking::Clips;
@@ -111,12 +111,12 @@ impl Reader<'_> {
         }
     }
 
-    fn audio(&self, line: &Line) -> Result<Source> {
+    fn audio(&self, line: &Line) -> Result<InputSource> {
         let Some(audio) = self.text(line, "audio")? else {
             return Err(self.fault("`audio` is missing", "it names the recording: {\"audio\": \"talk.mp3\"}"));
         };
         if audio == "-" {
-            return Ok(Source::Stdin);
+            return Ok(InputSource::Stdin);
         }
         let path = self.folder.join(audio);
         let what = || format!("`{}`: `{}`", self.place, path.display());
@@ -124,7 +124,7 @@ impl Reader<'_> {
             Ok(metadata) if metadata.is_dir() => {
                 Err(fault(what(), "is a folder", "a line of a manifest names one recording"))
             }
-            Ok(_) => Ok(Source::File(path)),
+            Ok(_) => Ok(InputSource::File(path)),
             Err(error) => Err(unusable(&what(), &error)),
         }
     }

@@ -22,13 +22,13 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 pub use self::discovery::InputOptions;
-pub use self::dry_run::{PlannedModel, Rehearsal, rehearse};
+pub use self::dry_run::{DryRun, PlannedModel, rehearse};
 pub use self::filter::Filter;
 pub use self::request::{Job, ModelRequest, Settings};
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
 pub use self::up_to_date::ModelNames;
-pub use self::walk::{Walk, files};
+pub use self::walk::{FileListing, files};
 
 use self::discovery::{Finds, Found, Wish};
 use crate::audio::{AudioOptions, probe_duration};
@@ -37,7 +37,7 @@ use crate::export::Format;
 
 /// What to do with the results.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlanOptions {
+pub struct OutputOptions {
     /// None: no files.
     pub formats: Vec<Format>,
     /// Beside each input if not given.
@@ -51,25 +51,25 @@ pub struct PlanOptions {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum InputSource {
     Stdin,
     File(PathBuf),
 }
 
-impl Source {
+impl InputSource {
     /// What to call it in messages: as the person did.
     pub fn name(&self) -> String {
         match self {
-            Source::Stdin => "-".into(),
-            Source::File(path) => path.display().to_string(),
+            InputSource::Stdin => "-".into(),
+            InputSource::File(path) => path.display().to_string(),
         }
     }
 }
 
 /// One input and what becomes of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Item {
-    pub source: Source,
+pub struct PlannedInput {
+    pub source: InputSource,
     /// What a manifest calls it.
     pub id: Option<String>,
     /// How to do it, if not as the job says.
@@ -93,17 +93,17 @@ pub struct Item {
 #[derive(Debug, Default)]
 pub struct Plan {
     /// In the order in which they were named.
-    pub items: Vec<Item>,
+    pub items: Vec<PlannedInput>,
     /// Of what cannot be done, while the rest can.
     pub failures: Vec<Error>,
     /// What a person should know of it: of which input, and what.
     pub notes: Vec<(String, String)>,
 }
 
-impl Item {
+impl PlannedInput {
     /// Text of it is printed and nothing written.
-    pub fn new(source: Source) -> Self {
-        Item {
+    pub fn new(source: InputSource) -> Self {
+        PlannedInput {
             source,
             id: None,
             settings: None,
@@ -123,7 +123,7 @@ impl Item {
     }
 
     fn probe(&mut self, audio: &AudioOptions) {
-        if let Source::File(path) = &self.source {
+        if let InputSource::File(path) = &self.source {
             self.length = probe_duration(path, audio);
         }
     }
@@ -151,7 +151,7 @@ pub fn plan(job: &Job, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
         }
     }
     let todo = items.iter_mut().filter(|item| item.length.is_none() && (is_rehearsal || !item.is_done));
-    let mut todo: Vec<&mut Item> = todo.collect();
+    let mut todo: Vec<&mut PlannedInput> = todo.collect();
     // What is alone needs no order.
     if todo.len() > 1 || is_rehearsal {
         probe(&mut todo, job);
@@ -160,7 +160,7 @@ pub fn plan(job: &Job, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
 }
 
 /// The same for inputs that are no recordings.
-pub fn plan_files(inputs: &[PathBuf], options: &PlanOptions) -> Result<Plan, Vec<Error>> {
+pub fn plan_files(inputs: &[PathBuf], options: &OutputOptions) -> Result<Plan, Vec<Error>> {
     let mut plan = named(discovery::find(inputs, &InputOptions::default(), None), options, None)?;
     if !options.overwrite {
         up_to_date::leave_out_files(&mut plan.items);
@@ -172,7 +172,7 @@ pub fn plan_files(inputs: &[PathBuf], options: &PlanOptions) -> Result<Plan, Vec
 /// The files that would be asked for of each of these recordings.
 pub fn asked(known: &[(PathBuf, PathBuf)], job: &Job) -> Result<Vec<Vec<PathBuf>>> {
     let found = |(path, below): &(PathBuf, PathBuf)| Found {
-        source: Source::File(path.clone()),
+        source: InputSource::File(path.clone()),
         below: below.clone(),
         wish: Wish::default(),
     };
@@ -180,12 +180,16 @@ pub fn asked(known: &[(PathBuf, PathBuf)], job: &Job) -> Result<Vec<Vec<PathBuf>
     items.map(|item| Ok(item?.asked)).collect()
 }
 
-fn probe(items: &mut [&mut Item], job: &Job) {
+fn probe(items: &mut [&mut PlannedInput], job: &Job) {
     items.par_iter_mut().for_each(|item| item.probe(&job.audio));
 }
 
 /// Every input with its outputs, whatever is there of them.
-fn named(finds: Finds, options: &PlanOptions, settings: Option<&Arc<Settings>>) -> Result<Plan, Vec<Error>> {
+fn named(
+    finds: Finds,
+    options: &OutputOptions,
+    settings: Option<&Arc<Settings>>,
+) -> Result<Plan, Vec<Error>> {
     let Finds { found, mut faults, failures, notes } = finds;
     let mut items = Vec::with_capacity(found.len());
     for (index, found) in found.into_iter().enumerate() {
@@ -201,7 +205,7 @@ fn named(finds: Finds, options: &PlanOptions, settings: Option<&Arc<Settings>>) 
 }
 
 /// Of one recording in two languages, each has its own: called as a file of it instead.
-fn own_journals(items: &mut [Item]) {
+fn own_journals(items: &mut [PlannedInput]) {
     let mut users: HashMap<PathBuf, usize> = HashMap::new();
     for journal in items.iter().filter_map(|item| item.journal.as_ref()) {
         *users.entry(journal.clone()).or_default() += 1;
@@ -214,18 +218,23 @@ fn own_journals(items: &mut [Item]) {
     }
 }
 
-fn item(found: Found, index: usize, options: &PlanOptions, settings: Option<&Arc<Settings>>) -> Result<Item> {
+fn item(
+    found: Found,
+    index: usize,
+    options: &OutputOptions,
+    settings: Option<&Arc<Settings>>,
+) -> Result<PlannedInput> {
     let names = output_names::names(&found, index, options, settings.map(|settings| &**settings))?;
     let asked: Vec<PathBuf> = names.outputs.iter().map(|(_, path)| path.clone()).collect();
     let before = asked.iter().map(|path| (path.clone(), changed(path))).collect();
-    Ok(Item {
+    Ok(PlannedInput {
         id: found.wish.id,
         settings: found.wish.settings,
         outputs: names.outputs,
         asked,
         before,
         journal: names.journal,
-        ..Item::new(found.source)
+        ..PlannedInput::new(found.source)
     })
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Item;
+use super::PlannedInput;
 use crate::error::Error;
 
 /// Makes the folders that are missing, and tries whether something can be written there. Inputs whose folder is of no
 /// use are taken out and their failures told, unless there never were others: then all of it is pointless.
-pub fn check(items: &mut Vec<Item>) -> Result<Vec<Error>, Vec<Error>> {
+pub fn check(items: &mut Vec<PlannedInput>) -> Result<Vec<Error>, Vec<Error>> {
     let mut folders: BTreeMap<PathBuf, Option<io::Error>> = BTreeMap::new();
     for item in items.iter().filter(|item| !item.is_done) {
         for (_, path) in &item.outputs {

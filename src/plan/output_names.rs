@@ -9,7 +9,7 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use super::Settings;
 use super::discovery::{Found, fault};
 use super::template::{Field, Template};
-use super::{PlanOptions, Source};
+use super::{InputSource, OutputOptions};
 use crate::decode::Task;
 use crate::error::{Error, Result};
 use crate::export::Format;
@@ -24,14 +24,14 @@ pub struct Names {
 pub fn names(
     found: &Found,
     index: usize,
-    options: &PlanOptions,
+    options: &OutputOptions,
     settings: Option<&Settings>,
 ) -> Result<Names> {
     let outputs = match &found.wish.paths {
         Some(paths) => paths.clone(),
         None => Naming { found, index, options, settings }.outputs()?,
     };
-    let is_regular = matches!(&found.source, Source::File(path) if path.is_file());
+    let is_regular = matches!(&found.source, InputSource::File(path) if path.is_file());
     let first = outputs.first().map(|(_, path)| path).filter(|_| is_regular);
     let journal = first.map(|path| journal(path, path.file_stem()));
     Ok(Names { outputs, journal })
@@ -48,7 +48,7 @@ pub fn journal(output: &Path, name: Option<&OsStr>) -> PathBuf {
 struct Naming<'a> {
     found: &'a Found,
     index: usize,
-    options: &'a PlanOptions,
+    options: &'a OutputOptions,
     settings: Option<&'a Settings>,
 }
 
@@ -82,8 +82,8 @@ impl Naming<'_> {
 
     fn file(&self) -> Option<&Path> {
         match &self.found.source {
-            Source::Stdin => None,
-            Source::File(path) => Some(path),
+            InputSource::Stdin => None,
+            InputSource::File(path) => Some(path),
         }
     }
 

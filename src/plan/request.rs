@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{InputOptions, PlanOptions, Shard};
+use super::{InputOptions, OutputOptions, Shard};
 use crate::audio::AudioOptions;
 use crate::chunking::Selection;
 use crate::decode::DecodeOptions;
@@ -20,7 +20,7 @@ pub struct Job {
     pub finding: InputOptions,
     /// Only this part of them.
     pub shard: Option<Shard>,
-    pub plan: PlanOptions,
+    pub plan: OutputOptions,
     /// How the outputs look; their text does not depend on it.
     pub shape: Shape,
     pub audio: AudioOptions,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use super::{Item, Source};
+use super::{InputSource, PlannedInput};
 use crate::error::{Error, Result};
 
 /// Bytes of a recording that count for a second where it does not tell its length.
@@ -170,7 +170,7 @@ impl Shard {
 
     /// Leaves the inputs of this part, in their order. Each goes, longest first, to the part that has least to do, so
     /// that every machine comes to the same result, in whatever order its files are listed.
-    pub fn take(self, items: Vec<Item>) -> Vec<Item> {
+    pub fn take(self, items: Vec<PlannedInput>) -> Vec<PlannedInput> {
         let mut order: Vec<(f64, String, usize)> =
             items.iter().enumerate().map(|(nth, item)| (weight(item), item.name(), nth)).collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
@@ -186,11 +186,11 @@ impl Shard {
 }
 
 /// Seconds that it will count for; everything costs a little.
-fn weight(item: &Item) -> f64 {
+fn weight(item: &PlannedInput) -> f64 {
     let bytes = |path: &Path| path.metadata().map_or(0.0, |metadata| metadata.len() as f64);
     let guess = || match &item.source {
-        Source::Stdin => 0.0,
-        Source::File(path) => bytes(path) / BYTES_PER_SECOND,
+        InputSource::Stdin => 0.0,
+        InputSource::File(path) => bytes(path) / BYTES_PER_SECOND,
     };
     item.length.unwrap_or_else(guess) + 1.0
 }
@@ -199,10 +199,10 @@ fn weight(item: &Item) -> f64 {
 mod tests {
     use super::*;
 
-    fn items(lengths: &[f64]) -> Vec<Item> {
-        let item = |(nth, length): (usize, &f64)| Item {
+    fn items(lengths: &[f64]) -> Vec<PlannedInput> {
+        let item = |(nth, length): (usize, &f64)| PlannedInput {
             length: Some(*length),
-            ..Item::new(Source::File(format!("/nowhere/{nth:03}").into()))
+            ..PlannedInput::new(InputSource::File(format!("/nowhere/{nth:03}").into()))
         };
         lengths.iter().enumerate().map(item).collect()
     }
@@ -219,14 +219,15 @@ mod tests {
             for number in 1..=count {
                 let shard = Shard::nth(number, 1, count).unwrap();
                 let part = shard.take(all.clone());
-                let mut again: Vec<String> = shard.take(backwards.clone()).iter().map(Item::name).collect();
+                let mut again: Vec<String> =
+                    shard.take(backwards.clone()).iter().map(PlannedInput::name).collect();
                 again.reverse();
-                assert_eq!(part.iter().map(Item::name).collect::<Vec<_>>(), again);
+                assert_eq!(part.iter().map(PlannedInput::name).collect::<Vec<_>>(), again);
                 loads.push(part.iter().filter_map(|item| item.length).sum::<f64>());
                 names.extend(again);
             }
             names.sort();
-            assert_eq!(names, all.iter().map(Item::name).collect::<Vec<_>>());
+            assert_eq!(names, all.iter().map(PlannedInput::name).collect::<Vec<_>>());
             let (most, least) =
                 (loads.iter().copied().fold(0.0, f64::max), loads.iter().copied().fold(f64::MAX, f64::min));
             assert!(count > 4 || most - least < 60.0 * 37.0, "{loads:?}");

@@ -19,14 +19,14 @@ impl Place {
         self.0.path().join(file)
     }
 
-    fn plan(&self, inputs: &[&str], options: &PlanOptions) -> Result<Plan, Vec<Error>> {
+    fn plan(&self, inputs: &[&str], options: &OutputOptions) -> Result<Plan, Vec<Error>> {
         let at = |input: &&str| if *input == "-" { "-".into() } else { self.at(input) };
         plan_files(&inputs.iter().map(at).collect::<Vec<_>>(), options)
     }
 }
 
-fn formats(formats: &[Format]) -> PlanOptions {
-    PlanOptions { formats: formats.to_vec(), ..PlanOptions::default() }
+fn formats(formats: &[Format]) -> OutputOptions {
+    OutputOptions { formats: formats.to_vec(), ..OutputOptions::default() }
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn outputs_lie_beside_the_input_or_in_the_folder() {
         [&place.at("a/talk.v2.srt"), &place.at("a/talk.v2.txt"), &place.at("b/x.srt"), &place.at("b/x.txt")]
     );
 
-    let out = PlanOptions { output_dir: Some(place.at("new/out")), ..options };
+    let out = OutputOptions { output_dir: Some(place.at("new/out")), ..options };
     let planned = place.plan(&["b/x", "-"], &out).unwrap();
     assert_eq!(planned.items[0].outputs[0].1, place.at("new/out/x.srt"));
     assert_eq!(planned.items[1].outputs[0].1, place.at("new/out/stdin.srt"));
@@ -56,7 +56,7 @@ fn what_is_there_is_not_done_again_unless_asked() {
     assert_eq!(planned.items[0].outputs, [(Format::Txt, place.at("talk.txt"))]);
     assert!(!planned.items[0].is_done);
     assert!(place.plan(&["talk.mp3"], &formats(&[Format::Srt])).unwrap().items[0].is_done);
-    let again = PlanOptions { overwrite: true, ..both };
+    let again = OutputOptions { overwrite: true, ..both };
     assert_eq!(place.plan(&["talk.mp3"], &again).unwrap().items[0].outputs.len(), 2);
     // Without files there is nothing that could be there.
     assert!(!place.plan(&["talk.mp3"], &formats(&[])).unwrap().items[0].is_done);
@@ -66,7 +66,7 @@ fn what_is_there_is_not_done_again_unless_asked() {
 fn two_inputs_do_not_write_one_file() {
     let place = Place::new(&["a/talk.mp3", "a/talk.wav", "b/talk.mp3"]);
     let srt = formats(&[Format::Srt]);
-    let clash = |inputs: &[&str], options: &PlanOptions| {
+    let clash = |inputs: &[&str], options: &OutputOptions| {
         let faults = place.plan(inputs, options).unwrap_err();
         assert!(faults.iter().all(|fault| matches!(fault, Error::Usage { .. })), "{faults:?}");
         faults[0].to_string()
@@ -76,16 +76,16 @@ fn two_inputs_do_not_write_one_file() {
     assert_eq!((twice.items.len(), twice.notes.len()), (1, 1));
     assert!(twice.notes[0].1.starts_with("the same file as `"), "{:?}", twice.notes);
     assert!(place.plan(&["a/talk.mp3", "b/talk.mp3"], &srt).is_ok());
-    let out = PlanOptions { output_dir: Some(place.at("out")), ..srt };
+    let out = OutputOptions { output_dir: Some(place.at("out")), ..srt };
     assert!(clash(&["a/talk.mp3", "b/talk.mp3"], &out).contains("talk.srt"));
     assert!(!place.at("out").exists());
-    assert!(clash(&["-", "-"], &PlanOptions::default()).contains("only once"));
+    assert!(clash(&["-", "-"], &OutputOptions::default()).contains("only once"));
 }
 
 #[test]
 fn an_input_is_not_written_over() {
     let place = Place::new(&["talk.mp3", "talk.json"]);
-    let again = PlanOptions { overwrite: true, ..formats(&[Format::Json]) };
+    let again = OutputOptions { overwrite: true, ..formats(&[Format::Json]) };
     let faults = place.plan(&["talk.json"], &again).unwrap_err();
     assert!(faults[0].to_string().contains("is an input"), "{faults:?}");
     assert!(place.plan(&["talk.mp3", "talk.json"], &again).is_err());
@@ -107,7 +107,7 @@ fn all_faults_of_the_inputs_are_told_at_once() {
 #[test]
 fn a_folder_that_cannot_be_is_found_before_the_work() {
     let place = Place::new(&["talk.mp3", "file"]);
-    let options = PlanOptions { output_dir: Some(place.at("file/out")), ..formats(&[Format::Srt]) };
+    let options = OutputOptions { output_dir: Some(place.at("file/out")), ..formats(&[Format::Srt]) };
     let faults = place.plan(&["talk.mp3"], &options).unwrap_err();
     assert!(
         matches!(&faults[..], [Error::Output { path, .. }] if *path == place.at("file/out")),

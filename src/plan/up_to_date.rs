@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Item, Source};
+use super::{InputSource, PlannedInput};
 use super::{Job, ModelRequest, Settings};
 use crate::cancel::CancelToken;
 use crate::device::{self, DeviceRequest};
 use crate::export::{Format, Shape};
 use crate::models::source;
-use crate::store::fingerprint::Basis;
-use crate::store::ledger::{Now, Records, State};
+use crate::store::fingerprint::RunFingerprint;
+use crate::store::ledger::{CurrentProvenance, LedgerReader, OutputState};
 use crate::transcript::ModelIdentity;
 
 /// Why an input is skipped whose outputs are all as they should be.
@@ -20,10 +20,15 @@ const DONE: &str = "already done; `--overwrite` does it again";
 
 /// Looks at the outputs that are there, and leaves in each input those that are to be written. Told are the inputs of
 /// which some are made again or left alone, and why.
-pub fn leave_out(items: &mut [Item], job: &Job) -> Vec<(String, String)> {
+pub fn leave_out(items: &mut [PlannedInput], job: &Job) -> Vec<(String, String)> {
     let names = ModelNames::new(job.device);
-    let mut knowledge =
-        Knowledge { job, names, records: Records::default(), models: HashMap::new(), known: HashMap::new() };
+    let mut knowledge = Knowledge {
+        job,
+        names,
+        records: LedgerReader::default(),
+        models: HashMap::new(),
+        known: HashMap::new(),
+    };
     let mut notes = Vec::new();
     for item in items.iter_mut().filter(|item| !item.outputs.is_empty()) {
         knowledge.look_at(item, &mut notes);
@@ -32,7 +37,7 @@ pub fn leave_out(items: &mut [Item], job: &Job) -> Vec<(String, String)> {
 }
 
 /// The same where nothing tells how outputs were made: what is there is left alone.
-pub fn leave_out_files(items: &mut [Item]) {
+pub fn leave_out_files(items: &mut [PlannedInput]) {
     for item in items.iter_mut().filter(|item| !item.outputs.is_empty()) {
         item.outputs.retain(|(_, path)| !path.is_file());
         item.is_done = item.outputs.is_empty();
@@ -43,7 +48,7 @@ pub fn leave_out_files(items: &mut [Item]) {
 struct Knowledge<'a> {
     job: &'a Job,
     names: ModelNames,
-    records: Records,
+    records: LedgerReader,
     /// By the settings.
     models: HashMap<*const Settings, Model>,
     /// What names and revisions of models stand for on this machine.
@@ -59,21 +64,22 @@ struct Model {
 }
 
 impl Knowledge<'_> {
-    fn look_at(&mut self, item: &mut Item, notes: &mut Vec<(String, String)>) {
+    fn look_at(&mut self, item: &mut PlannedInput, notes: &mut Vec<(String, String)>) {
         // Most often there is nothing yet.
         if !item.outputs.iter().any(|(_, path)| path.is_file()) {
             return;
         }
         let states = self.states(item);
         let mut todo = states.iter();
-        item.outputs.retain(|_| matches!(todo.next(), Some((_, State::Missing | State::Outdated(_)))));
+        item.outputs
+            .retain(|_| matches!(todo.next(), Some((_, OutputState::Missing | OutputState::Outdated(_)))));
         item.is_done = item.outputs.is_empty();
         let outdated = states.iter().find_map(|(path, state)| match state {
-            State::Outdated(why) => Some((path, *why)),
+            OutputState::Outdated(why) => Some((path, *why)),
             _ => None,
         });
         let foreign = states.iter().find_map(|(path, state)| match state {
-            State::Foreign(why) => Some((path, *why)),
+            OutputState::Foreign(why) => Some((path, *why)),
             _ => None,
         });
         let kept = foreign
@@ -86,15 +92,17 @@ impl Knowledge<'_> {
         notes.extend(kept.into_iter().chain(again).map(|text| (item.name(), text)));
     }
 
-    fn states(&mut self, item: &Item) -> Vec<(String, State)> {
+    fn states(&mut self, item: &PlannedInput) -> Vec<(String, OutputState)> {
         let shape = &self.job.shape;
         let settings = item.settings.as_ref().unwrap_or(&self.job.settings);
         let model = self.model(settings);
         let state = |(format, path): &(Format, std::path::PathBuf)| {
             let state = match &item.source {
-                Source::Stdin if path.is_file() => State::Foreign("standard input is not looked into"),
-                Source::Stdin => State::Missing,
-                Source::File(input) => state(&mut self.records, path, *format, shape, &model, input),
+                InputSource::Stdin if path.is_file() => {
+                    OutputState::Foreign("standard input is not looked into")
+                }
+                InputSource::Stdin => OutputState::Missing,
+                InputSource::File(input) => state(&mut self.records, path, *format, shape, &model, input),
             };
             (path.display().to_string(), state)
         };
@@ -109,7 +117,7 @@ impl Knowledge<'_> {
             let key = (name.clone(), request.revision.clone());
             let identity = known.entry(key).or_insert_with(|| cached(request, &name)).clone();
             let unknown = ModelIdentity { name: name.clone(), revision: None };
-            let options = Basis::new(job, settings, &unknown, "").options().to_owned();
+            let options = RunFingerprint::new(job, settings, &unknown, "").options().to_owned();
             Model { name, identity, options }
         });
         model.clone()
@@ -117,15 +125,20 @@ impl Knowledge<'_> {
 }
 
 fn state(
-    records: &mut Records,
+    records: &mut LedgerReader,
     path: &Path,
     format: Format,
     shape: &Shape,
     model: &Model,
     input: &Path,
-) -> State {
+) -> OutputState {
     let Model { name, identity, options } = model;
-    records.state(path, format, shape, &Now { name, model: identity.as_deref(), options, input })
+    records.state(
+        path,
+        format,
+        shape,
+        &CurrentProvenance { name, model: identity.as_deref(), options, input },
+    )
 }
 
 /// What names of models stand for on a device, which is looked at once and only if it matters.

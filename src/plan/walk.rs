@@ -14,7 +14,7 @@ use crate::error::{Error, InputProblem};
 
 /// What was found, in the order of names.
 #[derive(Debug, Default)]
-pub struct Walk {
+pub struct FileListing {
     /// Files, and the folders between the one that was named and each of them.
     pub files: Vec<(PathBuf, PathBuf)>,
     /// What could not be looked into.
@@ -24,15 +24,15 @@ pub struct Walk {
 }
 
 /// The recordings in a folder; with `deep`, in those below it too. Hidden files and folders are left alone.
-pub fn folder(folder: &Path, deep: bool, filter: &Filter) -> Walk {
+pub fn folder(folder: &Path, deep: bool, filter: &Filter) -> FileListing {
     let walk = files(folder, deep, filter);
     let recordings = walk.files.into_par_iter().filter(|(path, _)| is_recording(path)).collect();
-    Walk { files: recordings, ..walk }
+    FileListing { files: recordings, ..walk }
 }
 
 /// The same, whatever the files are.
-pub fn files(folder: &Path, deep: bool, filter: &Filter) -> Walk {
-    let mut walk = Walk::default();
+pub fn files(folder: &Path, deep: bool, filter: &Filter) -> FileListing {
+    let mut walk = FileListing::default();
     let depth = if deep { usize::MAX } else { 1 };
     let below = |entry: &DirEntry| below(folder, entry.path());
     let entries = WalkDir::new(folder).follow_links(true).max_depth(depth).sort_by_file_name().into_iter();
@@ -80,7 +80,7 @@ pub fn is_pattern(argument: &Path) -> bool {
 }
 
 /// The files that a pattern stands for, as a shell would find them.
-pub fn matching(pattern: &str) -> Result<Walk, globset::Error> {
+pub fn matching(pattern: &str) -> Result<FileListing, globset::Error> {
     let pattern = if cfg!(windows) { pattern.replace('\\', "/") } else { pattern.to_owned() };
     let parts: Vec<&str> = pattern.split('/').collect();
     let first = parts.iter().position(|part| is_pattern(Path::new(part))).unwrap_or(parts.len());
@@ -94,7 +94,7 @@ pub fn matching(pattern: &str) -> Result<Walk, globset::Error> {
     };
     let depth = if magic.contains("**") { usize::MAX } else { parts.len() - first };
     let takes_hidden = parts[first..].iter().any(|part| part.starts_with('.'));
-    let mut walk = Walk::default();
+    let mut walk = FileListing::default();
     let entries = WalkDir::new(&root).follow_links(true).max_depth(depth).sort_by_file_name().into_iter();
     for entry in entries.filter_entry(|e| e.depth() == 0 || takes_hidden || !is_hidden(e.file_name())) {
         match entry {

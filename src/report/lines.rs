@@ -11,7 +11,7 @@ use crate::device::memory::Usage;
 use crate::engine::Footprint;
 use crate::export::CueQuality;
 use crate::models::cache::CacheStats;
-use crate::plan::Item;
+use crate::plan::PlannedInput;
 use crate::run::Event;
 use crate::time::seconds_of_frames;
 use crate::transcript::Rejected;
@@ -205,7 +205,7 @@ pub fn summary(tally: &Tally, ending: &Ending<'_>) -> Line {
     ("summary", fields)
 }
 
-fn planned(item: &Item) -> Value {
+fn planned(item: &PlannedInput) -> Value {
     let outputs: Vec<String> = item.asked.iter().map(|path| text(path)).collect();
     json!({"input": item.name(), "outputs": outputs, "audio_seconds": item.length.map(rounded)})
 }

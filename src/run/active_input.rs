@@ -11,16 +11,17 @@ use super::front_end::Reading;
 use super::models::InUse;
 use crate::chunking::Gap;
 use crate::decode::DecodedChunk;
-use crate::engine::{LanguageGuess, Recording};
-use crate::plan::Item;
-use crate::store::journal::{Finished, Journal, Place};
-use crate::store::ledger::Origin;
+use crate::decode::LanguageGuess;
+use crate::engine::Recording;
+use crate::plan::PlannedInput;
+use crate::store::journal::{Journal, JournaledChunk, Place};
+use crate::store::ledger::InputSnapshot;
 use crate::time::seconds_of_frames;
 use crate::transcript::Segment;
 use crate::transcript::{Damage, Seam, SkipReason, Skipped, Transcript};
 
 pub struct File {
-    pub item: Item,
+    pub item: PlannedInput,
     pub name: String,
     pub model: InUse,
     pub recording: Arc<Recording>,
@@ -43,7 +44,7 @@ pub struct File {
     /// Chunks that an earlier run has finished.
     kept: usize,
     /// What the input was when it was begun.
-    pub origin: Option<Origin>,
+    pub origin: Option<InputSnapshot>,
     /// Keeps what is finished, and others away.
     pub journal: Option<Journal>,
     /// Segments that were not told yet, by chunk.
@@ -55,7 +56,7 @@ pub struct File {
 }
 
 impl File {
-    pub fn new(item: Item, model: InUse, recording: Arc<Recording>, thread: JoinHandle<()>) -> Self {
+    pub fn new(item: PlannedInput, model: InUse, recording: Arc<Recording>, thread: JoinHandle<()>) -> Self {
         Self {
             name: item.name(),
             item,
@@ -122,14 +123,14 @@ impl File {
             self.decoded.insert(index, decoded);
             return Ok(());
         };
-        let finished = Finished { index, place, decoded };
+        let finished = JournaledChunk { index, place, decoded };
         let outcome = journal.add_finished(&finished);
         self.decoded.insert(index, finished.decoded);
         outcome
     }
 
     /// A chunk that an earlier run has finished.
-    pub fn add_kept(&mut self, Finished { index, place, decoded }: Finished) {
+    pub fn add_kept(&mut self, JournaledChunk { index, place, decoded }: JournaledChunk) {
         self.kept += 1;
         self.add_place(index, place);
         self.add_segments(index, decoded.segments.clone());

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::export::Shape;
 use crate::mel::{ChunkMaker, Division};
 use crate::models::{Model, Room, Slots, load, load_random};
-use crate::plan::{InputOptions, Item, PlanOptions, Source};
+use crate::plan::{InputOptions, InputSource, OutputOptions, PlannedInput};
 use crate::plan::{Job, ModelRequest, Settings};
 use crate::time::{SAMPLE_RATE, seconds_of_samples};
 use crate::transcript::ModelIdentity;
@@ -107,7 +107,7 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
         front_end(&audio, (engine.n_mels(), lanes), bench.chunk_length, cancel)?;
 
     let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
-    let item = Item::new(Source::File(audio));
+    let item = PlannedInput::new(InputSource::File(audio));
     let mut models = Models::new((device.clone(), Vec::new()), false, job.models, (1, 1));
     let which = models.adopt(&job.settings.model, Arc::clone(&engine), identity, bytes)?;
     let started = Instant::now();
@@ -191,7 +191,7 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         inputs: vec![audio.to_owned()],
         finding: InputOptions::default(),
         shard: None,
-        plan: PlanOptions::default(),
+        plan: OutputOptions::default(),
         shape: Shape::default(),
         audio: AudioOptions::default(),
         settings: Arc::new(Settings { model, decode, selection: Selection::default() }),

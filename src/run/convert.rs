@@ -12,7 +12,7 @@ use crate::error::{Error, InputProblem, Result};
 use crate::export::{Cue, CueQuality, Format, Shape, quality};
 use crate::import::from_import;
 use crate::import::{self, ImportError, ImportFormat, ImportedSegment};
-use crate::plan::{Item, Plan, PlanOptions, Source, plan_files};
+use crate::plan::{InputSource, OutputOptions, Plan, PlannedInput, plan_files};
 use crate::transcript::Transcript;
 
 /// Everything that one call of the program is to convert.
@@ -20,7 +20,7 @@ use crate::transcript::Transcript;
 pub struct Conversion {
     /// Files with transcripts; `-` is standard input.
     pub inputs: Vec<PathBuf>,
-    pub plan: PlanOptions,
+    pub plan: OutputOptions,
     pub shape: Shape,
 }
 
@@ -62,7 +62,7 @@ pub fn convert(
 }
 
 fn convert_one(
-    item: &Item,
+    item: &PlannedInput,
     shape: &Shape,
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
@@ -83,7 +83,7 @@ fn convert_one(
     if item.asked.is_empty() {
         on_event(Event::Segments(&transcript.segments));
     }
-    let mut recording = Source::Stdin;
+    let mut recording = InputSource::Stdin;
     if output::is_drawn(item)
         && let Some((found, waveform)) = output::recording_of(&item.source, &transcript, cancel)?
     {
@@ -98,11 +98,11 @@ fn convert_one(
 }
 
 /// The transcript, and whether it knows when something was said.
-fn read(item: &Item) -> Result<(Transcript, bool)> {
+fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
     let name = item.name();
     let fault = |why| Error::input(&name, why);
     let json = match &item.source {
-        Source::Stdin => {
+        InputSource::Stdin => {
             let mut bytes = Vec::new();
             io::stdin()
                 .lock()
@@ -111,17 +111,17 @@ fn read(item: &Item) -> Result<(Transcript, bool)> {
             bytes
         }
         // Why it cannot be read is told below.
-        Source::File(path) if ImportFormat::of(path) == Some(ImportFormat::Json) => {
+        InputSource::File(path) if ImportFormat::of(path) == Some(ImportFormat::Json) => {
             std::fs::read(path).unwrap_or_default()
         }
-        Source::File(_) => Vec::new(),
+        InputSource::File(_) => Vec::new(),
     };
     if let Some(transcript) = from_import::openais(&name, &json) {
         return Ok((transcript, true));
     }
     let imported = match &item.source {
-        Source::File(path) => import::read(path)?,
-        Source::Stdin => import::parse(ImportFormat::Json, &json)
+        InputSource::File(path) => import::read(path)?,
+        InputSource::Stdin => import::parse(ImportFormat::Json, &json)
             .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
     };
     let is_timed = imported.is_timed();

@@ -11,14 +11,15 @@ use super::waveform::Peaks;
 use crate::audio::{AudioDamage, AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
 use crate::chunking::{Account, Clip, Selection};
+use crate::decode::LanguageGuess;
 use crate::decode::Stretch;
-use crate::engine::{Ear, LanguageGuess, Recording, Task, Team};
+use crate::engine::{Ear, Recording, Task, Team};
 use crate::error::{Error, InputProblem, Result, catch_panic};
 use crate::mel::{ChunkMaker, Division, Ears, Extent, MelChunk, MelMeter};
-use crate::plan::{Source, changed};
-use crate::store::fingerprint::{Basis, Content, Work};
-use crate::store::journal::{Finished, Journal, Kept, Opened, Place, Refusal};
-use crate::store::ledger::{self, Origin};
+use crate::plan::{InputSource, changed};
+use crate::store::fingerprint::{Fingerprint, InputDigest, RunFingerprint};
+use crate::store::journal::{Journal, JournaledChunk, LockError, OpenedJournal, Place, ResumedChunks};
+use crate::store::ledger::{self, InputSnapshot};
 use crate::test_hooks;
 use crate::time::{HOP, seconds_of_samples};
 use crate::transcript::Waveform;
@@ -28,7 +29,7 @@ const FOLLOWERS: usize = 2;
 
 /// What the thread does, and for whom.
 pub struct FrontEnd {
-    pub source: Source,
+    pub source: InputSource,
     pub audio: AudioOptions,
     /// Threads that may decode side by side.
     pub lanes: usize,
@@ -47,7 +48,7 @@ pub struct FrontEnd {
 /// Where and for which work a journal is kept.
 pub struct Keeping {
     pub path: Option<PathBuf>,
-    pub basis: Arc<Basis>,
+    pub basis: Arc<RunFingerprint>,
     /// What an earlier run has finished is taken over.
     pub resume: bool,
     /// Outputs that nobody may have made meanwhile, and when they were last changed.
@@ -61,13 +62,13 @@ pub enum Told {
     /// How an earlier run found out the language.
     Language(Box<LanguageGuess>),
     /// What the input is, as it is begun.
-    Origin(Box<Origin>),
+    Origin(Box<InputSnapshot>),
     /// A journal is held, or why there is none. Comes before any chunk.
-    Journal(io::Result<Box<Opened>>),
+    Journal(io::Result<Box<OpenedJournal>>),
     /// A chunk was made and goes to the engine.
     Made(usize, Place),
     /// A chunk that an earlier run has finished.
-    Kept(Box<Finished>),
+    Kept(Box<JournaledChunk>),
     /// Chunks from this one on are not what an earlier run has finished.
     Discarded(usize),
 }
@@ -176,21 +177,22 @@ impl FrontEnd {
 
     fn open(&self) -> Result<AudioInput> {
         match &self.source {
-            Source::File(path) => AudioInput::file_cancellable(path, &self.cancel),
-            Source::Stdin => AudioInput::stdin(&self.cancel),
+            InputSource::File(path) => AudioInput::file_cancellable(path, &self.cancel),
+            InputSource::Stdin => AudioInput::stdin(&self.cancel),
         }
     }
 
     /// Keeps others away from the outputs, and finds out what an earlier run has finished.
-    fn take_hold(&self, tell: &dyn Fn(Told)) -> Result<Kept> {
-        let (Some(journal), Source::File(path)) = (&self.keeping.path, &self.source) else {
-            return Ok(Kept::default());
+    fn take_hold(&self, tell: &dyn Fn(Told)) -> Result<ResumedChunks> {
+        let (Some(journal), InputSource::File(path)) = (&self.keeping.path, &self.source) else {
+            return Ok(ResumedChunks::default());
         };
         let input = || path.display().to_string();
         let modified = ledger::modified(path);
-        let content = Content::of(path).map_err(|e| Error::input(input(), InputProblem::Unreadable(e)))?;
-        let work = Work { basis: Basis::clone(&self.keeping.basis), input: content };
-        tell(Told::Origin(Box::new(Origin::new(work.clone(), modified))));
+        let content =
+            InputDigest::of(path).map_err(|e| Error::input(input(), InputProblem::Unreadable(e)))?;
+        let work = Fingerprint { basis: RunFingerprint::clone(&self.keeping.basis), input: content };
+        tell(Told::Origin(Box::new(InputSnapshot::new(work.clone(), modified))));
         match Journal::open(journal, &work, self.keeping.resume) {
             // Whoever held it has made them since.
             Ok(_) if self.keeping.before.iter().any(|(path, time)| changed(path) != *time) => {
@@ -201,16 +203,16 @@ impl FrontEnd {
                 tell(Told::Journal(Ok(Box::new(opened))));
                 Ok(kept)
             }
-            Err(Refusal::Held) => Err(Error::InputLocked { input: input(), journal: journal.clone() }),
-            Err(Refusal::Fault(error)) => {
+            Err(LockError::Locked) => Err(Error::InputLocked { input: input(), journal: journal.clone() }),
+            Err(LockError::Io(error)) => {
                 tell(Told::Journal(Err(error)));
-                Ok(Kept::default())
+                Ok(ResumedChunks::default())
             }
         }
     }
 
     /// Takes over a chunk that an earlier run has finished.
-    fn take_over(&self, index: usize, place: &Place, kept: &mut Kept, tell: &dyn Fn(Told)) -> bool {
+    fn take_over(&self, index: usize, place: &Place, kept: &mut ResumedChunks, tell: &dyn Fn(Told)) -> bool {
         let found = kept.take(index, place);
         if found.is_err() {
             tell(Told::Discarded(index));
@@ -245,7 +247,7 @@ impl FrontEnd {
         &self,
         chunks: &mut Vec<MelChunk>,
         followers: &Permits,
-        kept: &mut Kept,
+        kept: &mut ResumedChunks,
         tell: &dyn Fn(Told),
     ) -> Result<()> {
         let stop = || self.cancel.reason().is_some() || self.recording.is_given_up();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::device::Selected;
 use crate::device::memory::{Memory, free_disk, swap};
 use crate::error::{Error, InputProblem, ScarceResource};
-use crate::plan::{Item, Source};
+use crate::plan::{InputSource, PlannedInput};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -65,7 +65,7 @@ impl Guard {
     }
 
     /// About the input that comes next; the same one until it is started or refused.
-    pub fn judge(&mut self, item: &Item, now: Instant) -> Verdict {
+    pub fn judge(&mut self, item: &PlannedInput, now: Instant) -> Verdict {
         if let Some(error) = self.too_large(item) {
             return Verdict::Refuse(error);
         }
@@ -85,15 +85,15 @@ impl Guard {
         Verdict::Wait(is_new.then_some(why))
     }
 
-    fn too_large(&self, item: &Item) -> Option<Error> {
-        let (Source::File(path), Some(limit)) = (&item.source, self.options.largest_file) else {
+    fn too_large(&self, item: &PlannedInput) -> Option<Error> {
+        let (InputSource::File(path), Some(limit)) = (&item.source, self.options.largest_file) else {
             return None;
         };
         let bytes = path.metadata().ok()?.len();
         (bytes > limit).then(|| Error::input(item.name(), InputProblem::TooLarge { bytes, limit }))
     }
 
-    fn lack(&self, item: &Item) -> Option<(ScarceResource, String)> {
+    fn lack(&self, item: &PlannedInput) -> Option<(ScarceResource, String)> {
         if let Ok(Memory { host, device, .. }) = Memory::measure(&self.device.device) {
             // Where nothing is known of the memory, nothing is lacking.
             if host.total > 0 && host.free < self.options.memory {
@@ -133,12 +133,12 @@ mod tests {
     use super::*;
     use crate::export::Format;
 
-    fn item(input: &Path) -> Item {
+    fn item(input: &Path) -> PlannedInput {
         let output = input.with_extension("srt");
-        Item {
+        PlannedInput {
             outputs: vec![(Format::Srt, output.clone())],
             asked: vec![output],
-            ..Item::new(Source::File(input.into()))
+            ..PlannedInput::new(InputSource::File(input.into()))
         }
     }
 

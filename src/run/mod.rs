@@ -29,12 +29,13 @@ pub use self::session::{Known, Session, Summary, run};
 use crate::audio::AudioDamage;
 use crate::chunking::Clip;
 use crate::decode::DecodedChunk;
-use crate::engine::{Footprint, LanguageGuess, Stats, WindowDone};
+use crate::decode::LanguageGuess;
+use crate::engine::{Footprint, Stats, WindowDone};
 use crate::error::Error;
 use crate::export::CueQuality;
 use crate::models::cache::CacheStats;
 use crate::models::hub::Download;
-use crate::plan::Item;
+use crate::plan::PlannedInput;
 use crate::transcript::{ModelIdentity, Quality, Segment, Transcript};
 
 /// What happens, as it happens.
@@ -42,7 +43,7 @@ use crate::transcript::{ModelIdentity, Quality, Segment, Transcript};
 pub enum Event<'a> {
     /// One of the inputs, before anything else is done.
     Planned {
-        item: &'a Item,
+        item: &'a PlannedInput,
     },
     /// Everything asked for is already there.
     Skipped {

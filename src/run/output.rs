@@ -10,7 +10,7 @@ use crate::audio::{AudioInput, AudioOptions, AudioReader};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::export::{Format, HtmlAudio, Media, Shape, page};
-use crate::plan::{Item, Source};
+use crate::plan::{InputSource, PlannedInput};
 use crate::store::write_file;
 use crate::transcript::{Transcript, Waveform};
 
@@ -18,7 +18,7 @@ use crate::transcript::{Transcript, Waveform};
 const EMBEDDED: u64 = 128 << 20;
 
 /// Whether a waveform is needed.
-pub fn is_drawn(item: &Item) -> bool {
+pub fn is_drawn(item: &PlannedInput) -> bool {
     item.outputs.iter().any(|(format, _)| *format == Format::Html)
 }
 
@@ -28,7 +28,7 @@ pub fn content(
     path: &Path,
     transcript: &Transcript,
     shape: &Shape,
-    source: &Source,
+    source: &InputSource,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Vec<u8> {
     match format {
@@ -50,8 +50,8 @@ pub fn write(input: &str, path: &Path, content: &[u8], on_event: &mut dyn FnMut(
 }
 
 /// What the page plays, and why that is not what was asked for.
-fn media(asked: HtmlAudio, page: &Path, source: &Source) -> (Media, Option<String>) {
-    let Source::File(recording) = source else {
+fn media(asked: HtmlAudio, page: &Path, source: &InputSource) -> (Media, Option<String>) {
+    let InputSource::File(recording) = source else {
         let lacks = (asked == HtmlAudio::Embed).then(|| "there is no file to take it from".into());
         return (Media::None, lacks);
     };
@@ -132,12 +132,12 @@ fn encoded(name: &OsStr) -> String {
 
 /// The recording of a transcript that was read from a file, and how it looks: where that lies beside it.
 pub fn recording_of(
-    input: &Source,
+    input: &InputSource,
     transcript: &Transcript,
     cancel: &CancelToken,
-) -> Result<Option<(Source, Waveform)>> {
+) -> Result<Option<(InputSource, Waveform)>> {
     let name = Path::new(&transcript.source);
-    let Source::File(input) = input else { return Ok(None) };
+    let InputSource::File(input) = input else { return Ok(None) };
     // Only this program says which recording it was: without its folder.
     if name.file_name() != Some(name.as_os_str()) || input.file_name() == name.file_name() {
         return Ok(None);
@@ -146,7 +146,7 @@ pub fn recording_of(
     let opened =
         AudioInput::file_cancellable(&path, cancel).and_then(|audio| audio.open(&AudioOptions::default()));
     match opened.and_then(|reader| drawn(reader, cancel)) {
-        Ok(waveform) => Ok(Some((Source::File(path), waveform))),
+        Ok(waveform) => Ok(Some((InputSource::File(path), waveform))),
         Err(error @ Error::Cancelled(_)) => Err(error),
         // It is gone, or something else.
         Err(_) => Ok(None),
@@ -193,13 +193,13 @@ mod tests {
         let file = std::fs::File::create(&path).unwrap();
         file.set_len(EMBEDDED + 1).unwrap();
         let page = folder.path().join("talk.html");
-        let (found, lacks) = media(HtmlAudio::Embed, &page, &Source::File(path.clone()));
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::File(path.clone()));
         assert_eq!(found, Media::Linked("talk.mp3".into()));
         assert!(lacks.unwrap().ends_with("has 129 MiB, and a page takes up to 128; it is linked"));
         file.set_len(3).unwrap();
-        let (found, lacks) = media(HtmlAudio::Embed, &page, &Source::File(path));
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::File(path));
         assert_eq!((found, lacks), (Media::Embedded(vec![0; 3]), None));
-        let (found, lacks) = media(HtmlAudio::Embed, &page, &Source::Stdin);
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::Stdin);
         assert_eq!((found, lacks.as_deref()), (Media::None, Some("there is no file to take it from")));
     }
 }

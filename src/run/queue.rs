@@ -1,14 +1,14 @@
 //! Who goes next: inputs that wait for their start, and the choice among them.
 
 use super::models::Which;
-use crate::plan::Item;
+use crate::plan::PlannedInput;
 
 /// One input before its start.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     /// Its place in the order that was given.
     pub index: usize,
-    pub item: Item,
+    pub item: PlannedInput,
     pub model: Which,
 }
 

@@ -24,9 +24,9 @@ use super::{Event, Summary};
 use crate::cancel::CancelToken;
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::plan::Item;
 use crate::plan::Job;
-use crate::store::journal::Opened;
+use crate::plan::PlannedInput;
+use crate::store::journal::OpenedJournal;
 use crate::test_hooks;
 use crate::transcript::Segment;
 
@@ -117,7 +117,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Does all of them; the error is what ended the work before its time.
-    pub fn run(mut self, items: Vec<(Item, Which)>) -> Result<()> {
+    pub fn run(mut self, items: Vec<(PlannedInput, Which)>) -> Result<()> {
         self.count = items.len();
         let waiting = items.into_iter().enumerate();
         let waiting = waiting.map(|(index, (item, model))| Waiting { index, item, model });
@@ -202,7 +202,7 @@ impl<'a> Conductor<'a> {
             Told::Origin(origin) => file.origin = Some(*origin),
             Told::Journal(Err(error)) => self.warn(index, &error),
             Told::Journal(Ok(opened)) => {
-                let Opened { journal, why, fault, .. } = *opened;
+                let OpenedJournal { journal, why, fault, .. } = *opened;
                 let (input, kept) = (&file.name, journal.is_useful());
                 why.into_iter().for_each(|why| (self.on_event)(Event::Renewed { input, why, kept }));
                 file.journal = Some(journal);

@@ -17,7 +17,7 @@ use crate::engine::Stats;
 use crate::error::{Error, Result};
 use crate::models::cache::CacheStats;
 use crate::plan::Job;
-use crate::plan::{Item, Plan, plan};
+use crate::plan::{Plan, PlannedInput, plan};
 use crate::store::journal::Journal;
 use crate::transcript::Coverage;
 
@@ -68,7 +68,7 @@ pub fn run(
 }
 
 /// Tells of a plan, and returns what is to be done of it.
-pub fn announce(plan: Plan, summary: &mut Summary, on_event: &mut dyn FnMut(Event<'_>)) -> Vec<Item> {
+pub fn announce(plan: Plan, summary: &mut Summary, on_event: &mut dyn FnMut(Event<'_>)) -> Vec<PlannedInput> {
     let Plan { items, failures, notes } = plan;
     items.iter().for_each(|item| on_event(Event::Planned { item }));
     notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
@@ -76,7 +76,8 @@ pub fn announce(plan: Plan, summary: &mut Summary, on_event: &mut dyn FnMut(Even
         on_event(Event::Failed { input: error.input_name().unwrap_or_default(), error });
     }
     summary.failures.extend(failures);
-    let (done, todo): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_done);
+    let (done, todo): (Vec<PlannedInput>, Vec<PlannedInput>) =
+        items.into_iter().partition(|item| item.is_done);
     for item in &done {
         partial::sweep(&item.asked);
         item.journal.iter().for_each(|path| Journal::sweep(path));
@@ -105,7 +106,7 @@ impl Session {
         Self::of(job, &[])
     }
 
-    fn of(job: &Job, items: &[Item]) -> Result<Self> {
+    fn of(job: &Job, items: &[PlannedInput]) -> Result<Self> {
         let report = job.voice_report.as_deref().map(VoiceReport::create).transpose()?;
         Ok(Self { models: models(job, items)?, report })
     }
@@ -128,7 +129,7 @@ impl Session {
     fn work(
         &mut self,
         job: &Job,
-        todo: Vec<Item>,
+        todo: Vec<PlannedInput>,
         summary: &mut Summary,
         cancel: &CancelToken,
         on_event: &mut dyn FnMut(Event<'_>),
@@ -169,7 +170,7 @@ impl Session {
 }
 
 /// None is loaded yet, but there will be places for what the inputs ask for.
-fn models(job: &Job, items: &[Item]) -> Result<Models> {
+fn models(job: &Job, items: &[PlannedInput]) -> Result<Models> {
     let settings = items.iter().map(|item| item.settings.as_ref().unwrap_or(&job.settings));
     let settings = settings.chain(items.is_empty().then_some(&job.settings));
     let most = settings.fold((1, 1), |(candidates, beams), settings| {
@@ -185,12 +186,12 @@ fn models(job: &Job, items: &[Item]) -> Result<Models> {
 /// Each input with its model, before any is loaded.
 fn find_all(
     job: &Job,
-    items: Vec<Item>,
+    items: Vec<PlannedInput>,
     models: &mut Models,
     cancel: &CancelToken,
     on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<Vec<(Item, Which)>> {
-    let find = |item: Item| {
+) -> Result<Vec<(PlannedInput, Which)>> {
+    let find = |item: PlannedInput| {
         let settings = item.settings.as_ref().unwrap_or(&job.settings);
         let which = models.find(&settings.model, cancel, on_event)?;
         Ok((item, which))

@@ -16,7 +16,7 @@ pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 /// The same for what is written again and again, and need not outlast a failure of the power.
-pub fn write_passing(path: &Path, content: &[u8]) -> Result<()> {
+pub fn write_file_unsynced(path: &Path, content: &[u8]) -> Result<()> {
     replace(path, content, false).map_err(|source| Error::Output { path: path.into(), source })
 }
 
@@ -72,11 +72,11 @@ fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>, lasts:
         temporary.as_file().sync_all()?;
     }
     temporary.persist(path).map_err(|error| error.error)?;
-    if lasts { sync_folder(path) } else { Ok(()) }
+    if lasts { sync_parent_folder(path) } else { Ok(()) }
 }
 
 /// Removes what is left of attempts to write `path` that were killed. Only for one who alone may write it.
-pub fn sweep_unfinished(path: &Path) {
+pub fn remove_temporary_files(path: &Path) {
     let (Some(name), Ok(entries)) = (path.file_name(), fs::read_dir(folder(path))) else { return };
     let prefix = format!(".{}.", name.to_string_lossy());
     for entry in entries.flatten() {
@@ -109,7 +109,7 @@ fn builder<'p>(prefix: &'p std::ffi::OsStr) -> tempfile::Builder<'p, 'static> {
 /// Makes a new name last. Some file systems cannot, and some folders may be written but not read: the file
 /// is whole all the same.
 #[cfg(unix)]
-pub fn sync_folder(path: &Path) -> io::Result<()> {
+pub fn sync_parent_folder(path: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     match File::open(folder(path)).and_then(|folder| folder.sync_all()) {
         Err(error) if !matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Err(error),
@@ -118,6 +118,6 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-pub fn sync_folder(_: &Path) -> io::Result<()> {
+pub fn sync_parent_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }

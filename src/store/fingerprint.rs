@@ -23,7 +23,7 @@ const PIECES: u64 = 16;
 
 /// What is the same for all inputs of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Basis {
+pub struct RunFingerprint {
     format: u32,
     program: String,
     model: String,
@@ -35,15 +35,15 @@ pub struct Basis {
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Work {
+pub struct Fingerprint {
     #[serde(flatten)]
-    pub basis: Basis,
-    pub input: Content,
+    pub basis: RunFingerprint,
+    pub input: InputDigest,
 }
 
 /// What tells one input from another, and from the same one after a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
+pub struct InputDigest {
     bytes: u64,
     sha256: String,
     /// When it was last changed, in nanoseconds; only if not all of it was read.
@@ -51,7 +51,7 @@ pub struct Content {
     modified: Option<u64>,
 }
 
-impl Basis {
+impl RunFingerprint {
     pub fn new(job: &Job, settings: &Settings, model: &ModelIdentity, device: &str) -> Self {
         Self {
             format: FORMAT,
@@ -80,7 +80,7 @@ fn kind_of(device: &str) -> String {
     }
 }
 
-impl Basis {
+impl RunFingerprint {
     pub fn program(&self) -> &str {
         &self.program
     }
@@ -94,9 +94,9 @@ impl Basis {
     }
 }
 
-impl Work {
+impl Fingerprint {
     /// What is no longer as it was when `before` was written, if something is not.
-    pub fn change_since(&self, before: &Work) -> Option<&'static str> {
+    pub fn change_since(&self, before: &Fingerprint) -> Option<&'static str> {
         let (now, then) = (&self.basis, &before.basis);
         let changes = [
             (now.format != then.format || now.program != then.program, "it is of another version"),
@@ -109,7 +109,7 @@ impl Work {
     }
 }
 
-impl Content {
+impl InputDigest {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -185,7 +185,7 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             let file = File::options().write(true).open(&path).unwrap();
             file.set_modified(UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
-            Content::of(&path).unwrap()
+            InputDigest::of(&path).unwrap()
         };
         let mut bytes = vec![7; (PIECES * PIECE + 1_000) as usize];
         let first = content(&bytes, 1);

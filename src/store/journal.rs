@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::fingerprint::Work;
-use super::sync_folder;
-use crate::decode::{DecodedChunk, Language, Stretch};
-use crate::engine::LanguageGuess;
+use super::fingerprint::Fingerprint;
+use super::sync_parent_folder;
+use crate::decode::{DecodedChunk, Language, LanguageGuess, Stretch};
 
 /// No journal is larger: ten hours need a few megabytes.
 const LARGEST: u64 = 1 << 30;
@@ -33,7 +32,7 @@ pub struct Place {
 
 /// A chunk that needs no more work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Finished {
+pub struct JournaledChunk {
     pub index: usize,
     pub place: Place,
     pub decoded: DecodedChunk,
@@ -42,8 +41,9 @@ pub struct Finished {
 /// `W` and `F` are what they say, or references to it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Record<W, F> {
-    Work(W),
+enum JournalRecord<W, F> {
+    #[serde(rename = "work")]
+    Fingerprint(W),
     /// Found out by listening, and how likely each one was.
     Language {
         code: String,
@@ -62,16 +62,16 @@ enum Record<W, F> {
 
 /// What an earlier run left.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct ResumedChunks {
     pub language: Option<LanguageGuess>,
-    pub chunks: BTreeMap<usize, Finished>,
+    pub chunks: BTreeMap<usize, JournaledChunk>,
 }
 
 /// A journal that is held, and what came to light when it was opened.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedJournal {
     pub journal: Journal,
-    pub kept: Kept,
+    pub kept: ResumedChunks,
     /// Why less was kept than was there.
     pub why: Option<&'static str>,
     /// Why nothing can be added; the journal still keeps others away.
@@ -79,15 +79,15 @@ pub struct Opened {
 }
 
 #[derive(Debug)]
-pub enum Refusal {
+pub enum LockError {
     /// Another process holds it.
-    Held,
-    Fault(io::Error),
+    Locked,
+    Io(io::Error),
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for LockError {
     fn from(error: io::Error) -> Self {
-        Refusal::Fault(error)
+        LockError::Io(error)
     }
 }
 
@@ -106,9 +106,9 @@ pub struct Journal {
     is_mute: bool,
 }
 
-impl Kept {
+impl ResumedChunks {
     /// Takes chunk `index`, unless it lay elsewhere: then nothing from there on can be true.
-    pub fn take(&mut self, index: usize, place: &Place) -> Result<Option<Finished>, Discarded> {
+    pub fn take(&mut self, index: usize, place: &Place) -> Result<Option<JournaledChunk>, Discarded> {
         match self.chunks.remove(&index) {
             Some(finished) if finished.place != *place => {
                 self.discard(index);
@@ -126,23 +126,23 @@ impl Kept {
     }
 }
 
-/// See [`Kept::take`].
+/// See [`ResumedChunks::take`].
 #[derive(Debug)]
 pub struct Discarded;
 
 impl Journal {
     /// Takes hold of a journal. What is in it is kept if it is of the same work and wanted; else it is begun anew.
-    pub fn open(path: &Path, work: &Work, resume: bool) -> Result<Opened, Refusal> {
+    pub fn open(path: &Path, work: &Fingerprint, resume: bool) -> Result<OpenedJournal, LockError> {
         let file = hold(path)?;
         let mut journal =
             Journal { path: path.into(), file, len: 0, is_useful: false, is_safe: false, is_mute: false };
         let content = journal.content()?;
-        let (mut kept, mut why) = (Kept::default(), None);
+        let (mut kept, mut why) = (ResumedChunks::default(), None);
         if !content.is_empty() {
-            let (records, good) = records::<Work, Finished>(&content);
+            let (records, good) = records::<Fingerprint, JournaledChunk>(&content);
             why = match (resume, records.first()) {
                 (false, _) => Some("`--no-resume` asks for it"),
-                (true, Some(Record::Work(before))) => work.change_since(before),
+                (true, Some(JournalRecord::Fingerprint(before))) => work.change_since(before),
                 (true, _) => Some("it is damaged"),
             };
             if why.is_none() {
@@ -153,7 +153,7 @@ impl Journal {
             }
         }
         let fault = journal.begin(work).err();
-        Ok(Opened { journal, kept, why, fault })
+        Ok(OpenedJournal { journal, kept, why, fault })
     }
 
     /// Removes a journal whose outputs are all there: its owner was stopped before it could.
@@ -165,7 +165,9 @@ impl Journal {
         let mut journal =
             Journal { path: path.into(), file, len: 0, is_useful: true, is_safe: true, is_mute: true };
         let content = journal.content().unwrap_or_default();
-        if let Some(Record::Writing { outputs }) = records::<Work, Finished>(&content).0.pop() {
+        if let Some(JournalRecord::Writing { outputs }) =
+            records::<Fingerprint, JournaledChunk>(&content).0.pop()
+        {
             journal.is_useful = !outputs.iter().all(|output| output.is_file());
         }
     }
@@ -173,10 +175,10 @@ impl Journal {
     pub fn add_language(&mut self, guess: &LanguageGuess) -> io::Result<()> {
         let probabilities = guess.probabilities.iter();
         let probabilities = probabilities.map(|(language, p)| (language.code().to_owned(), *p)).collect();
-        self.add(&Record::Language { code: guess.language.code().into(), probabilities })
+        self.add(&JournalRecord::Language { code: guess.language.code().into(), probabilities })
     }
 
-    pub fn add_finished(&mut self, finished: &Finished) -> io::Result<()> {
+    pub fn add_finished(&mut self, finished: &JournaledChunk) -> io::Result<()> {
         let measures = |s: &crate::transcript::Segment| {
             [s.start, s.end, s.temperature, s.avg_logprob, s.compression_ratio, s.no_speech_prob]
         };
@@ -184,16 +186,16 @@ impl Journal {
         if !finished.decoded.segments.iter().flat_map(measures).all(f64::is_finite) {
             return Ok(());
         }
-        self.add(&Record::Finished(finished))
+        self.add(&JournalRecord::Finished(finished))
     }
 
     pub fn discard(&mut self, from: usize) -> io::Result<()> {
-        self.add(&Record::Discard { from })
+        self.add(&JournalRecord::Discard { from })
     }
 
     /// To be said before the first output is written.
     pub fn add_writing(&mut self, outputs: Vec<PathBuf>) -> io::Result<()> {
-        self.add(&Record::Writing { outputs })
+        self.add(&JournalRecord::Writing { outputs })
     }
 
     /// Whether there is something to go on with.
@@ -213,31 +215,32 @@ impl Journal {
     }
 
     /// Cuts off what is not good, and says what the work is where that is not said yet.
-    fn begin(&mut self, work: &Work) -> io::Result<()> {
+    fn begin(&mut self, work: &Fingerprint) -> io::Result<()> {
         use io::Seek;
         let begun = self.file.set_len(self.len).and_then(|()| self.file.seek(io::SeekFrom::End(0)));
         if let Err(error) = begun {
             self.is_mute = true;
             return Err(error);
         }
-        if self.len == 0 { self.add(&Record::Work(work)) } else { Ok(()) }
+        if self.len == 0 { self.add(&JournalRecord::Fingerprint(work)) } else { Ok(()) }
     }
 
     /// Appends a line. The first failure is the last one told.
-    fn add(&mut self, record: &Record<&Work, &Finished>) -> io::Result<()> {
+    fn add(&mut self, record: &JournalRecord<&Fingerprint, &JournaledChunk>) -> io::Result<()> {
         if self.is_mute {
             return Ok(());
         }
         let line = line(record)?;
         let written = self.file.write_all(&line).and_then(|()| match record {
             // Whatever stands before it is made safe with it; nothing else is worth the time.
-            Record::Finished(_) => self.make_safe(),
+            JournalRecord::Finished(_) => self.make_safe(),
             _ => Ok(()),
         });
         match written {
             Ok(()) => {
                 self.len += line.len() as u64;
-                self.is_useful |= matches!(record, Record::Language { .. } | Record::Finished(_));
+                self.is_useful |=
+                    matches!(record, JournalRecord::Language { .. } | JournalRecord::Finished(_));
             }
             Err(_) => {
                 self.is_mute = true;
@@ -252,7 +255,7 @@ impl Journal {
     fn make_safe(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         if !std::mem::replace(&mut self.is_safe, true) {
-            sync_folder(&self.path)?;
+            sync_parent_folder(&self.path)?;
         }
         Ok(())
     }
@@ -268,7 +271,7 @@ impl Drop for Journal {
 }
 
 /// Opens the file and locks it; a file that nobody else can have, and that is found under its name.
-fn hold(path: &Path) -> Result<File, Refusal> {
+fn hold(path: &Path) -> Result<File, LockError> {
     for _ in 0..ATTEMPTS {
         // A link could lead to somebody else's file.
         if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
@@ -279,7 +282,7 @@ fn hold(path: &Path) -> Result<File, Refusal> {
             Ok(()) if is_at(&file, path)? => return Ok(file),
             // Whoever had it has removed it between the two steps.
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Refusal::Held),
+            Err(TryLockError::WouldBlock) => return Err(LockError::Locked),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
     }
@@ -310,7 +313,7 @@ fn line(record: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 /// The records of whole and undamaged lines from the first on, and where they end.
-fn records<W: DeserializeOwned, F: DeserializeOwned>(content: &[u8]) -> (Vec<Record<W, F>>, usize) {
+fn records<W: DeserializeOwned, F: DeserializeOwned>(content: &[u8]) -> (Vec<JournalRecord<W, F>>, usize) {
     let (mut records, mut good) = (Vec::new(), 0);
     for line in content.split_inclusive(|byte| *byte == b'\n') {
         let Some(record) = record(line) else { break };
@@ -327,14 +330,14 @@ fn record<R: DeserializeOwned>(line: &[u8]) -> Option<R> {
     serde_json::from_str(record).ok().filter(|_| is_right)
 }
 
-fn keep(records: Vec<Record<Work, Finished>>) -> Kept {
-    let mut kept = Kept::default();
+fn keep(records: Vec<JournalRecord<Fingerprint, JournaledChunk>>) -> ResumedChunks {
+    let mut kept = ResumedChunks::default();
     for record in records {
         match record {
-            Record::Work(_) | Record::Writing { .. } => {}
-            Record::Language { code, probabilities } => kept.language = guess(&code, probabilities),
-            Record::Finished(finished) => drop(kept.chunks.insert(finished.index, finished)),
-            Record::Discard { from } => kept.discard(from),
+            JournalRecord::Fingerprint(_) | JournalRecord::Writing { .. } => {}
+            JournalRecord::Language { code, probabilities } => kept.language = guess(&code, probabilities),
+            JournalRecord::Finished(finished) => drop(kept.chunks.insert(finished.index, finished)),
+            JournalRecord::Discard { from } => kept.discard(from),
         }
     }
     kept
@@ -352,7 +355,7 @@ mod tests {
     use crate::decode::Handover;
     use crate::transcript::{Decision, Fault, Rejected, Rule, Segment, Word};
 
-    fn work(model: &str) -> Work {
+    fn work(model: &str) -> Fingerprint {
         serde_json::from_value(serde_json::json!({
             "format": 1, "program": "1.0.0", "model": model, "device": "cpu", "options": "none",
             "input": {"bytes": 7, "sha256": "00"},
@@ -361,7 +364,7 @@ mod tests {
     }
 
     /// Numbers that few digits do not tell.
-    fn finished(index: usize) -> Finished {
+    fn finished(index: usize) -> JournaledChunk {
         let third = (index + 1) as f64 / 3.0;
         let segment = Segment {
             id: 0,
@@ -388,7 +391,7 @@ mod tests {
         let first = index * 1_000;
         let stretch = Stretch { first, end: first + 1_000, visible: first + 1_000, limit: Some(first) };
         let place = Place { stretch, follows: index % 2 == 1 };
-        Finished {
+        JournaledChunk {
             index,
             place,
             decoded: DecodedChunk {
@@ -422,7 +425,7 @@ mod tests {
             self.0.path().join(".talk.transcribe")
         }
 
-        fn open(&self) -> Opened {
+        fn open(&self) -> OpenedJournal {
             let opened = Journal::open(&self.path(), &work("tiny"), true).unwrap();
             assert!(opened.fault.is_none());
             opened
@@ -509,7 +512,7 @@ mod tests {
             assert!(opened.kept.chunks.is_empty() && opened.why.is_some());
         }
         fs::create_dir(folder.path()).unwrap();
-        assert!(matches!(Journal::open(&folder.path(), &work("tiny"), true), Err(Refusal::Fault(_))));
+        assert!(matches!(Journal::open(&folder.path(), &work("tiny"), true), Err(LockError::Io(_))));
     }
 
     #[test]
@@ -522,7 +525,7 @@ mod tests {
         for target in [&other, &folder.0.path().join("none")] {
             let _ = fs::remove_file(folder.path());
             std::os::unix::fs::symlink(target, folder.path()).unwrap();
-            assert!(matches!(Journal::open(&folder.path(), &work("tiny"), false), Err(Refusal::Fault(_))));
+            assert!(matches!(Journal::open(&folder.path(), &work("tiny"), false), Err(LockError::Io(_))));
         }
         assert_eq!(fs::read_to_string(other).unwrap(), "precious");
         assert!(!folder.0.path().join("none").exists());
@@ -530,7 +533,7 @@ mod tests {
 
     #[test]
     fn another_work_begins_anew() {
-        let change = |work: &mut Work, field: &str| {
+        let change = |work: &mut Fingerprint, field: &str| {
             let mut value = serde_json::to_value(&*work).unwrap();
             match field {
                 "input" => value["input"]["bytes"] = 8.into(),
@@ -577,7 +580,7 @@ mod tests {
     fn only_one_can_hold_it() {
         let folder = Folder::new();
         let held = folder.open();
-        assert!(matches!(Journal::open(&folder.path(), &work("tiny"), true), Err(Refusal::Held)));
+        assert!(matches!(Journal::open(&folder.path(), &work("tiny"), true), Err(LockError::Locked)));
         drop(held);
         assert_eq!(folder.kept(), [0, 1, 2]);
     }
@@ -600,8 +603,8 @@ mod tests {
                                 times.fetch_add(1, Ordering::SeqCst);
                                 opened.journal.remove();
                             }
-                            Err(Refusal::Held) => std::thread::yield_now(),
-                            Err(Refusal::Fault(error)) => panic!("{error}"),
+                            Err(LockError::Locked) => std::thread::yield_now(),
+                            Err(LockError::Io(error)) => panic!("{error}"),
                         }
                     }
                 });

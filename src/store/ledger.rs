@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::fingerprint::{Content, Work};
+use super::fingerprint::{Fingerprint, InputDigest};
 use crate::digest::{hex, sha256_hex};
 use crate::export::{Format, JsonStyle, Shape};
 
@@ -27,35 +27,35 @@ const LARGEST: u64 = 1 << 30;
 
 /// What an input was when it was begun.
 #[derive(Debug, Clone)]
-pub struct Origin {
-    pub work: Work,
+pub struct InputSnapshot {
+    pub work: Fingerprint,
     /// When it was last changed, in nanoseconds.
     pub modified: Option<u64>,
 }
 
 /// A line: what an input was made into, and by what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Record {
+struct LedgerEntry {
     #[serde(flatten)]
-    mark: Mark,
-    outputs: Vec<Output>,
+    mark: Provenance,
+    outputs: Vec<LedgerOutput>,
 }
 
 /// What outputs depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct Provenance {
     program: String,
     /// As it was asked for, and what that was.
     name: String,
     model: String,
     /// A digest: they are only compared.
     options: String,
-    input: Content,
+    input: InputDigest,
     modified: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Output {
+struct LedgerOutput {
     name: String,
     bytes: u64,
     sha256: String,
@@ -65,7 +65,7 @@ struct Output {
 
 /// What an input would be made of now.
 #[derive(Debug, Clone)]
-pub struct Now<'a> {
+pub struct CurrentProvenance<'a> {
     /// As it is asked for.
     pub name: &'a str,
     /// What that is; none if nothing on this machine knows.
@@ -77,7 +77,7 @@ pub struct Now<'a> {
 
 /// What is known of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum OutputState {
     Missing,
     /// It would be made just so.
     Done,
@@ -87,9 +87,9 @@ pub enum State {
     Foreign(&'static str),
 }
 
-impl Origin {
+impl InputSnapshot {
     /// Of an input whose content is known already.
-    pub fn new(work: Work, modified: Option<u64>) -> Self {
+    pub fn new(work: Fingerprint, modified: Option<u64>) -> Self {
         Self { work, modified }
     }
 }
@@ -124,9 +124,9 @@ fn key(name: &OsStr) -> String {
 }
 
 /// Notes what is about to be written. What goes wrong costs only the knowledge.
-pub fn note(origin: &Origin, model: &str, shape: &Shape, outputs: &[(Format, &Path, Vec<u8>)]) {
-    let Origin { work, modified } = origin;
-    let mark = Mark {
+pub fn note(origin: &InputSnapshot, model: &str, shape: &Shape, outputs: &[(Format, &Path, Vec<u8>)]) {
+    let InputSnapshot { work, modified } = origin;
+    let mark = Provenance {
         program: work.basis.program().into(),
         name: model.into(),
         model: work.basis.model().into(),
@@ -134,10 +134,10 @@ pub fn note(origin: &Origin, model: &str, shape: &Shape, outputs: &[(Format, &Pa
         input: work.input.clone(),
         modified: *modified,
     };
-    let mut folders: BTreeMap<&Path, Vec<Output>> = BTreeMap::new();
+    let mut folders: BTreeMap<&Path, Vec<LedgerOutput>> = BTreeMap::new();
     for (format, path, content) in outputs {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { continue };
-        folders.entry(folder).or_default().push(Output {
+        folders.entry(folder).or_default().push(LedgerOutput {
             name: key(name),
             bytes: content.len() as u64,
             sha256: sha256_hex(content),
@@ -145,12 +145,12 @@ pub fn note(origin: &Origin, model: &str, shape: &Shape, outputs: &[(Format, &Pa
         });
     }
     for (folder, outputs) in folders {
-        let _ = append(&folder.join(NAME), &Record { mark: mark.clone(), outputs });
+        let _ = append(&folder.join(NAME), &LedgerEntry { mark: mark.clone(), outputs });
     }
 }
 
 /// Adds a line, also behind one that was cut off.
-fn append(path: &Path, record: &Record) -> io::Result<()> {
+fn append(path: &Path, record: &LedgerEntry) -> io::Result<()> {
     // A link could lead to somebody else's file.
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
@@ -179,23 +179,31 @@ fn append(path: &Path, record: &Record) -> io::Result<()> {
 
 /// The records of the folders that were asked about.
 #[derive(Debug, Default)]
-pub struct Records {
+pub struct LedgerReader {
     folders: HashMap<PathBuf, Folder>,
 }
 
 /// By the names of outputs, in the order of time.
-type Folder = HashMap<String, Vec<(Arc<Mark>, Output)>>;
+type Folder = HashMap<String, Vec<(Arc<Provenance>, LedgerOutput)>>;
 
-impl Records {
+impl LedgerReader {
     /// What is known of an output of this input.
-    pub fn state(&mut self, path: &Path, format: Format, shape: &Shape, now: &Now<'_>) -> State {
+    pub fn state(
+        &mut self,
+        path: &Path,
+        format: Format,
+        shape: &Shape,
+        now: &CurrentProvenance<'_>,
+    ) -> OutputState {
         if !path.is_file() {
-            return State::Missing;
+            return OutputState::Missing;
         }
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return State::Missing };
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return OutputState::Missing;
+        };
         let records = self.folders.entry(folder.to_owned()).or_insert_with(|| read(&folder.join(NAME)));
         let Some(records) = records.get(&key(name)) else {
-            return State::Foreign("nothing tells how it was made");
+            return OutputState::Foreign("nothing tells how it was made");
         };
         let content = fs::read(path).unwrap_or_default();
         let found = sha256_hex(&content);
@@ -203,14 +211,14 @@ impl Records {
         let mut changes = Vec::new();
         for (mark, output) in same {
             match mark.change(now, &output.look, &look(format, shape)) {
-                None => return State::Done,
+                None => return OutputState::Done,
                 Some(change) => changes.push(change),
             }
         }
         // Of several runs that made it, the one to tell is the one most like this.
         let nearest = changes.into_iter().max();
-        nearest.map_or(State::Foreign("somebody has changed it since it was made"), |change| {
-            State::Outdated(change.text())
+        nearest.map_or(OutputState::Foreign("somebody has changed it since it was made"), |change| {
+            OutputState::Outdated(change.text())
         })
     }
 }
@@ -235,8 +243,8 @@ impl Change {
     }
 }
 
-impl Mark {
-    fn change(&self, now: &Now<'_>, look_then: &str, look_now: &str) -> Option<Change> {
+impl Provenance {
+    fn change(&self, now: &CurrentProvenance<'_>, look_then: &str, look_now: &str) -> Option<Change> {
         let is_other_model = match now.model {
             Some(model) => model != self.model,
             // Nothing here knows what the name stands for: let it be the same.
@@ -258,7 +266,8 @@ impl Mark {
             && self.modified == modified(now.input)
             && now.input.metadata().is_ok_and(|metadata| metadata.len() == self.input.bytes());
         // What cannot be read now will be told by whoever needs it.
-        let is_same = is_untouched || Content::of(now.input).map_or(true, |content| content == self.input);
+        let is_same =
+            is_untouched || InputDigest::of(now.input).map_or(true, |content| content == self.input);
         (!is_same).then_some(Change::Input)
     }
 }
@@ -270,7 +279,7 @@ fn read(path: &Path) -> Folder {
     if read.is_err() {
         return folder;
     }
-    for Record { mark, outputs } in content.split(|byte| *byte == b'\n').filter_map(record) {
+    for LedgerEntry { mark, outputs } in content.split(|byte| *byte == b'\n').filter_map(record) {
         let mark = Arc::new(mark);
         for output in outputs {
             folder.entry(output.name.clone()).or_default().push((Arc::clone(&mark), output));
@@ -279,7 +288,7 @@ fn read(path: &Path) -> Folder {
     folder
 }
 
-fn record(line: &[u8]) -> Option<Record> {
+fn record(line: &[u8]) -> Option<LedgerEntry> {
     let (checksum, record) = std::str::from_utf8(line).ok()?.split_once(' ')?;
     let is_right = checksum == format!("{:08x}", crc32fast::hash(record.as_bytes()));
     serde_json::from_str(record).ok().filter(|_| is_right)
@@ -308,9 +317,9 @@ mod tests {
             let input = self.at("talk.mp3");
             let work = serde_json::json!({
                 "format": 1, "program": env!("CARGO_PKG_VERSION"), "model": "demo@1", "device": "cpu",
-                "options": options, "input": Content::of(&input).unwrap(),
+                "options": options, "input": InputDigest::of(&input).unwrap(),
             });
-            let origin = Origin::new(serde_json::from_value(work).unwrap(), modified(&input));
+            let origin = InputSnapshot::new(serde_json::from_value(work).unwrap(), modified(&input));
             let (srt, txt) = (self.at("talk.srt"), self.at("talk.txt"));
             let outputs = [(Format::Srt, &*srt, content.to_vec()), (Format::Txt, &*txt, content.to_vec())];
             note(&origin, "demo", shape, &outputs);
@@ -322,15 +331,15 @@ mod tests {
             fs::write(self.at("talk.txt"), content).unwrap();
         }
 
-        fn states(&self, model: Option<&str>, options: &str, shape: &Shape) -> [State; 2] {
+        fn states(&self, model: Option<&str>, options: &str, shape: &Shape) -> [OutputState; 2] {
             let input = self.at("talk.mp3");
-            let now = Now { name: "demo", model, options, input: &input };
-            let mut records = Records::default();
+            let now = CurrentProvenance { name: "demo", model, options, input: &input };
+            let mut records = LedgerReader::default();
             [("talk.srt", Format::Srt), ("talk.txt", Format::Txt)]
                 .map(|(name, format)| records.state(&self.at(name), format, shape, &now))
         }
 
-        fn state(&self) -> State {
+        fn state(&self) -> OutputState {
             self.states(Some("demo@1"), "options", &Shape::default())[0]
         }
     }
@@ -339,17 +348,20 @@ mod tests {
     fn what_would_be_made_just_so_is_done_and_anything_else_is_not() {
         let place = Place::new();
         let (plain, wide) = (Shape::default(), Shape { max_line_width: Some(30), ..Shape::default() });
-        assert_eq!(place.states(Some("demo@1"), "options", &plain), [State::Done; 2]);
-        assert_eq!(place.states(None, "options", &plain), [State::Done; 2]);
-        let other = State::Outdated("the model is another one");
+        assert_eq!(place.states(Some("demo@1"), "options", &plain), [OutputState::Done; 2]);
+        assert_eq!(place.states(None, "options", &plain), [OutputState::Done; 2]);
+        let other = OutputState::Outdated("the model is another one");
         assert_eq!(place.states(Some("demo@2"), "options", &plain), [other; 2]);
-        let other = State::Outdated("options that change the text are others");
+        let other = OutputState::Outdated("options that change the text are others");
         assert_eq!(place.states(Some("demo@1"), "more", &plain), [other; 2]);
         // Plain text has no lines to be made longer.
-        let other = State::Outdated("options that change its look are others");
-        assert_eq!(place.states(Some("demo@1"), "options", &wide), [other, State::Done]);
+        let other = OutputState::Outdated("options that change its look are others");
+        assert_eq!(place.states(Some("demo@1"), "options", &wide), [other, OutputState::Done]);
         fs::remove_file(place.at("talk.srt")).unwrap();
-        assert_eq!(place.states(Some("demo@1"), "options", &plain), [State::Missing, State::Done]);
+        assert_eq!(
+            place.states(Some("demo@1"), "options", &plain),
+            [OutputState::Missing, OutputState::Done]
+        );
     }
 
     #[test]
@@ -358,18 +370,18 @@ mod tests {
         // A copy with another time.
         let file = File::options().write(true).open(place.at("talk.mp3")).unwrap();
         file.set_modified(UNIX_EPOCH).unwrap();
-        assert_eq!(place.state(), State::Done);
+        assert_eq!(place.state(), OutputState::Done);
         fs::write(place.at("talk.mp3"), b"noise").unwrap();
-        assert_eq!(place.state(), State::Outdated("the input has changed"));
+        assert_eq!(place.state(), OutputState::Outdated("the input has changed"));
     }
 
     #[test]
     fn what_a_person_has_changed_is_theirs() {
         let place = Place::new();
         fs::write(place.at("talk.srt"), b"better").unwrap();
-        assert_eq!(place.state(), State::Foreign("somebody has changed it since it was made"));
+        assert_eq!(place.state(), OutputState::Foreign("somebody has changed it since it was made"));
         fs::remove_file(place.at(NAME)).unwrap();
-        assert_eq!(place.state(), State::Foreign("nothing tells how it was made"));
+        assert_eq!(place.state(), OutputState::Foreign("nothing tells how it was made"));
     }
 
     #[test]
@@ -377,12 +389,15 @@ mod tests {
         let place = Place::new();
         place.note("others", &Shape::default(), b"other text");
         // The old files are still there, and known as such.
-        assert_eq!(place.state(), State::Done);
+        assert_eq!(place.state(), OutputState::Done);
         let others = place.states(Some("demo@1"), "others", &Shape::default());
-        assert_eq!(others, [State::Outdated("options that change the text are others"); 2]);
+        assert_eq!(others, [OutputState::Outdated("options that change the text are others"); 2]);
         fs::write(place.at("talk.srt"), b"other text").unwrap();
         let [srt, txt] = place.states(Some("demo@1"), "others", &Shape::default());
-        assert_eq!((srt, txt), (State::Done, State::Outdated("options that change the text are others")));
+        assert_eq!(
+            (srt, txt),
+            (OutputState::Done, OutputState::Outdated("options that change the text are others"))
+        );
     }
 
     #[test]
@@ -393,15 +408,15 @@ mod tests {
         for length in [1, 9, whole.len() / 2, whole.len() - 1] {
             fs::write(place.at(NAME), &whole[..length]).unwrap();
             if length < whole.len() - 1 {
-                assert!(matches!(place.state(), State::Foreign(_)), "{length}");
+                assert!(matches!(place.state(), OutputState::Foreign(_)), "{length}");
             }
             place.note("options", &Shape::default(), b"text");
-            assert_eq!(place.state(), State::Done, "{length}");
+            assert_eq!(place.state(), OutputState::Done, "{length}");
         }
         let mut flipped = whole.clone();
         flipped[20] ^= 1;
         fs::write(place.at(NAME), [&flipped[..], b"\xff\xfe rubbish\n", &whole].concat()).unwrap();
-        assert_eq!(place.state(), State::Done);
+        assert_eq!(place.state(), OutputState::Done);
     }
 
     #[test]
@@ -434,7 +449,7 @@ mod tests {
         fs::remove_file(place.at(NAME)).unwrap();
         fs::create_dir(place.at(NAME)).unwrap();
         place.note("options", &Shape::default(), b"text");
-        assert!(matches!(place.state(), State::Foreign(_)));
+        assert!(matches!(place.state(), OutputState::Foreign(_)));
     }
 
     #[test]

@@ -6,4 +6,4 @@ pub mod fingerprint;
 pub mod journal;
 pub mod ledger;
 
-pub use atomic_file::{sweep_unfinished, sync_folder, write_file, write_passing};
+pub use atomic_file::{remove_temporary_files, sync_parent_folder, write_file, write_file_unsynced};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::seen::{Look, Sight};
 use crate::error::Error;
-use crate::plan::{Filter, Walk, files};
+use crate::plan::{FileListing, Filter, files};
 
 /// What programs call a file that they have not finished, or lay beside one while they write it.
 const UNFINISHED: [&str; 12] = [
@@ -51,7 +51,7 @@ impl Inbox {
     pub fn look(&self) -> io::Result<View> {
         // Also asks a share that was away.
         std::fs::read_dir(&self.folder)?;
-        let Walk { files: found, failures, .. } = files(&self.folder, self.deep, &self.filter);
+        let FileListing { files: found, failures, .. } = files(&self.folder, self.deep, &self.filter);
         let names: HashSet<&Path> = found.iter().map(|(path, _)| path.as_path()).collect();
         let sights = found.iter().filter(|(path, _)| self.is_inside(path)).filter_map(|(path, below)| {
             // One that has gone meanwhile is not there.

@@ -42,26 +42,26 @@ pub struct InputArgs {
     /// Tell what would be done, and do nothing: as a table, or as json
     #[arg(long, env = "TRANSCRIBE_DRY_RUN", value_name = "HOW", num_args = 0..=1, require_equals = true,
         default_missing_value = "table", help_heading = INPUT)]
-    pub dry_run: Option<DryRun>,
+    pub dry_run: Option<DryRunFormat>,
 }
 
 /// How to tell of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DryRun {
+pub enum DryRunFormat {
     No,
     Table,
     Json,
 }
 
-impl std::str::FromStr for DryRun {
+impl std::str::FromStr for DryRunFormat {
     type Err = String;
 
     /// The environment says it as other switches are said there.
     fn from_str(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
-            "table" | "1" | "true" | "yes" | "on" => Ok(DryRun::Table),
-            "json" => Ok(DryRun::Json),
-            "" | "0" | "false" | "no" | "off" => Ok(DryRun::No),
+            "table" | "1" | "true" | "yes" | "on" => Ok(DryRunFormat::Table),
+            "json" => Ok(DryRunFormat::Json),
+            "" | "0" | "false" | "no" | "off" => Ok(DryRunFormat::No),
             _ => Err("must be `table` or `json`".into()),
         }
     }

@@ -17,7 +17,7 @@ mod words;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
-pub use self::inputs::DryRun;
+pub use self::inputs::DryRunFormat;
 pub use self::memory::Time;
 pub use self::model::Release;
 pub use self::output::FileArgs;
@@ -154,8 +154,8 @@ impl Args {
     }
 
     /// How to tell what would be done, if nothing is to be done.
-    pub fn dry_run(&self) -> Option<DryRun> {
-        self.input.dry_run.filter(|how| *how != DryRun::No)
+    pub fn dry_run(&self) -> Option<DryRunFormat> {
+        self.input.dry_run.filter(|how| *how != DryRunFormat::No)
     }
 
     /// What the library is to do.

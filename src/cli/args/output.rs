@@ -7,7 +7,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::error::{Error, Result};
 use crate::export::Format;
-use crate::plan::{PlanOptions, Template};
+use crate::plan::{OutputOptions, Template};
 
 const OUTPUT: &str = "Output";
 
@@ -52,13 +52,13 @@ pub struct FileArgs {
 
 impl OutputArgs {
     /// Inputs with formats of their own need none for all.
-    pub fn plan(&self, needs_formats: bool) -> Result<PlanOptions> {
+    pub fn plan(&self, needs_formats: bool) -> Result<OutputOptions> {
         self.files.plan(needs_formats)
     }
 }
 
 impl FileArgs {
-    pub fn plan(&self, needs_formats: bool) -> Result<PlanOptions> {
+    pub fn plan(&self, needs_formats: bool) -> Result<OutputOptions> {
         let formats = self.export.as_deref().map(Format::parse_list).transpose()?.unwrap_or_default();
         let idle = [
             (self.output_dir.is_some(), "`--output-dir`"),
@@ -74,7 +74,7 @@ impl FileArgs {
             });
         }
         let template = self.output_template.as_deref().map(str::parse::<Template>).transpose()?;
-        Ok(PlanOptions {
+        Ok(OutputOptions {
             formats,
             template,
             output_dir: self.output_dir.clone(),

@@ -29,7 +29,7 @@ use crate::cli::printer::Printer;
 use crate::device::Selected;
 use crate::device::memory::{Memory, Usage};
 use crate::error::{Error, Result};
-use crate::store::{sweep_unfinished, write_passing};
+use crate::store::{remove_temporary_files, write_file_unsynced};
 use crate::watch::{Doing, ModelStage, Snapshot};
 
 const VERSION: u64 = 1;
@@ -72,7 +72,7 @@ impl StatusFile {
                 hint: Some("choose another name".into()),
             });
         }
-        sweep_unfinished(path);
+        remove_temporary_files(path);
         let status = Self {
             path: path.to_owned(),
             device: device.clone(),
@@ -103,7 +103,7 @@ impl StatusFile {
 
     fn write(&self, ended: Option<ExitCode>) -> Result<()> {
         let text = format!("{:#}\n", self.object(ended));
-        write_passing(&self.path, text.as_bytes())
+        write_file_unsynced(&self.path, text.as_bytes())
     }
 
     fn object(&self, ended: Option<ExitCode>) -> Value {

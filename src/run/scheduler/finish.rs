@@ -10,7 +10,7 @@ use crate::run::active_input::File;
 use crate::run::{Event, concerns_all, output, partial};
 use crate::store::journal::Journal;
 use crate::store::ledger;
-use crate::store::sweep_unfinished;
+use crate::store::remove_temporary_files;
 use crate::test_hooks;
 use crate::transcript::Quality;
 
@@ -97,7 +97,7 @@ impl Conductor<'_> {
         test_hooks::reached("written", self.cancel);
         partial::sweep(&file.item.asked);
         if let Some(journal) = file.journal.take() {
-            file.item.asked.iter().for_each(|path| sweep_unfinished(path));
+            file.item.asked.iter().for_each(|path| remove_temporary_files(path));
             journal.remove();
         }
         if let Some(report) = &mut self.voice_report {

@@ -8,7 +8,7 @@ use crate::decode::DecodeOptions;
 use crate::device::Selected;
 use crate::engine::{Recording, Team};
 use crate::error::{Error, InputProblem, Result};
-use crate::plan::Item;
+use crate::plan::PlannedInput;
 use crate::run::Event;
 use crate::run::active_input::File;
 use crate::run::front_end::{FrontEnd, Keeping};
@@ -16,7 +16,7 @@ use crate::run::guard::Verdict;
 use crate::run::models::{InUse, Which, is_shortage};
 use crate::run::output;
 use crate::run::queue::Waiting;
-use crate::store::fingerprint::Basis;
+use crate::store::fingerprint::RunFingerprint;
 
 /// More threads than this decode no faster than the rest of the front end works.
 const MOST_LANES: usize = 4;
@@ -117,9 +117,15 @@ impl Conductor<'_> {
         Arc::new(Recording::new(index, options, Box::new(listener)))
     }
 
-    fn start(&self, index: usize, item: Item, model: InUse, recording: Arc<Recording>) -> Result<File> {
+    fn start(
+        &self,
+        index: usize,
+        item: PlannedInput,
+        model: InUse,
+        recording: Arc<Recording>,
+    ) -> Result<File> {
         let settings = item.settings.as_ref().unwrap_or(&self.job.settings);
-        let basis = Basis::new(self.job, settings, &model.identity, &model.device);
+        let basis = RunFingerprint::new(self.job, settings, &model.identity, &model.device);
         let front_end = FrontEnd {
             source: item.source.clone(),
             audio: self.job.audio.clone(),
