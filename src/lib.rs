@@ -28,9 +28,10 @@
 //! | [`watch`] | folder → runs |
 //! | [`cli`] | arguments, configuration, terminal, messages, exit codes |
 //!
-//! `cancel`, `digest`, `error`, `test_hooks` and `time` are available to every module.
+//! `cancel`, `context`, `digest`, `error`, `test_hooks` and `time` are available to every module.
 
 pub mod cancel;
+pub mod context;
 pub mod digest;
 pub mod error;
 pub mod test_hooks;

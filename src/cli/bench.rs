@@ -8,7 +8,7 @@ use crate::device::{DeviceRequest, Precision};
 use crate::error::{Error, Result};
 use crate::models::hub::Hub;
 use crate::plan::ModelRequest;
-use crate::run::{Bench, BenchModel, Figures};
+use crate::run::{BenchModel, BenchRequest, BenchResult};
 
 /// Measure how fast this machine is: a recording through the whole program, with the same work in every half minute
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ pub struct BenchArgs {
 }
 
 impl BenchArgs {
-    pub fn bench(&self) -> Result<Bench> {
+    pub fn bench(&self) -> Result<BenchRequest> {
         if !(1.0..=36_000.0).contains(&self.seconds) {
             return Err(Error::usage(
                 format!("`--seconds {}`", self.seconds),
@@ -90,7 +90,7 @@ impl BenchArgs {
                 hub: Hub::from_env(self.offline),
             }),
         };
-        Ok(Bench {
+        Ok(BenchRequest {
             audio: self.audio.clone(),
             seconds: self.seconds,
             model,
@@ -107,8 +107,8 @@ impl BenchArgs {
 }
 
 /// The figures for people.
-pub fn table(figures: &Figures) -> String {
-    let Figures { seconds, audio_seconds, windows, .. } = *figures;
+pub fn table(figures: &BenchResult) -> String {
+    let BenchResult { seconds, audio_seconds, windows, .. } = *figures;
     let share = |part: f64| format!("{part:8.2} s  {:3.0} %", part / seconds * 100.0);
     let per = |whole: f64, parts: u64| whole / parts.max(1) as f64 * 1e3;
     let lines = [

@@ -35,6 +35,11 @@ impl ExitCode {
         ExitCode::Terminated,
     ];
 
+    /// Returns the code with this number; an unknown number means a failed input.
+    pub fn from_number(number: u8) -> Self {
+        Self::ALL.into_iter().find(|code| *code as u8 == number).unwrap_or(ExitCode::SomeFailed)
+    }
+
     fn meaning(self) -> &'static str {
         match self {
             ExitCode::Done => "every input is done",

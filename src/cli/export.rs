@@ -44,7 +44,7 @@ pub struct ExportArgs {
 impl ExportArgs {
     pub fn conversion(&self) -> Result<Conversion> {
         let shape = self.subtitles.shape()?;
-        Ok(Conversion { inputs: self.inputs.clone(), plan: self.files.plan(true)?, shape })
+        Ok(Conversion { inputs: self.inputs.clone(), outputs: self.files.plan(true)?, shape })
     }
 }
 

@@ -7,12 +7,14 @@ use std::thread;
 use crossbeam_channel::RecvTimeoutError;
 
 use super::exit::ExitCode;
+use super::printer::Printer;
 use super::progress::TICK;
 use super::screen::Screen;
+use super::stats;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::report::{Ending, Metrics, Report, RunInfo, Tally};
-use crate::run::{Event, Summary};
+use crate::run::{RunContext, RunEvent};
 
 /// What is to be written of a run.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +45,9 @@ impl<'a> Listeners<'a> {
     }
 
     /// Does the work with everybody listening. Meanwhile time passes for them, too.
-    pub fn attend<T>(&mut self, work: impl FnOnce(&mut dyn FnMut(Event<'_>)) -> T) -> T {
+    pub fn attend<T>(&mut self, work: impl FnOnce(RunContext<'_>) -> T) -> T {
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+        let cancel = self.cancel;
         let listeners = Mutex::new(self);
         thread::scope(|scope| {
             // Let go of here, also in a panic: the thread ends by it.
@@ -56,14 +59,14 @@ impl<'a> Listeners<'a> {
             };
             // Without it nothing moves, but nothing is lost.
             let _ = thread::Builder::new().name("progress".into()).spawn_scoped(scope, tick);
-            let outcome = work(&mut |event| lock(&listeners).hear(&event));
+            let outcome = work(RunContext::new(cancel, &|event| lock(&listeners).record(&event)));
             drop(stop);
             outcome
         })
     }
 
     /// Tells how it ended, and ends what is written.
-    pub fn end(mut self, outcome: &Result<Summary, Vec<Error>>) -> ExitCode {
+    pub fn end(mut self, outcome: &Result<(), Vec<Error>>) -> ExitCode {
         let code = self.screen.end(outcome, &self.tally);
         let errors = outcome.as_ref().err().map_or(&[][..], Vec::as_slice);
         // Which is told as what stopped it.
@@ -77,11 +80,17 @@ impl<'a> Listeners<'a> {
         self.screen.clear();
     }
 
-    fn hear(&mut self, event: &Event<'_>) {
-        self.tally.hear(event);
+    fn record(&mut self, event: &RunEvent) {
+        self.tally.record(event);
         self.screen.show(event, &self.tally);
-        let failed = self.report.as_mut().and_then(|report| report.hear(event, &self.tally));
+        let failed = self.report.as_mut().and_then(|report| report.record(event, &self.tally));
         self.tell(failed);
+    }
+
+    /// Prints the figures that `--stats` asks for.
+    pub fn print_stats(&mut self, printer: Printer) {
+        self.clear();
+        stats::table(&self.tally).iter().for_each(|line| printer.notice(line));
     }
 
     fn tick(&mut self) {

@@ -120,27 +120,28 @@ pub fn run(args: &Args, cancel: &CancelToken) -> ExitCode {
 }
 
 fn run_job(args: &Args, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let job = match args.job().and_then(|job| use_threads(args.work.threads()).map(|()| job)) {
-        Ok(job) => job,
+    let request = match args.request().and_then(|request| use_threads(args.work.threads()).map(|()| request))
+    {
+        Ok(request) => request,
         Err(error) => return failed(printer, &error),
     };
     if let Some(how) = args.dry_run() {
-        return plan::run(&job, how, printer);
+        return plan::run(&request.plan, how, printer);
     }
-    let screen = Screen::new(printer, args.work.talk.progress, job.plan.formats.is_empty(), cancel);
+    let screen =
+        Screen::new(printer, args.work.talk.progress, request.plan.outputs.formats.is_empty(), cancel);
     let wanted = Wanted {
         report: args.work.talk.report.clone(),
         metrics: args.work.talk.metrics_file.clone(),
-        info: RunInfo { shard: job.shard.map(|shard| shard.to_string()), ..args.info() },
+        info: RunInfo { shard: request.plan.shard.map(|shard| shard.to_string()), ..args.info() },
     };
     let mut listeners = match Listeners::new(screen, &wanted, cancel) {
         Ok(listeners) => listeners,
         Err(error) => return failed(printer, &error),
     };
-    let outcome = listeners.attend(|tell| run::run(&job, cancel, tell));
-    if let (Ok(summary), true) = (&outcome, args.work.stats) {
-        listeners.clear();
-        stats::table(summary).iter().for_each(|line| printer.notice(line));
+    let outcome = listeners.attend(|context| run::run(&request, context));
+    if outcome.is_ok() && args.work.stats {
+        listeners.print_stats(printer);
     }
     listeners.end(&outcome)
 }
@@ -161,12 +162,12 @@ fn run_export(all: &Args, args: &ExportArgs, printer: Printer, cancel: &CancelTo
             return failed(printer, &all.blame(error, again));
         }
     };
-    let screen = Screen::new(printer, Mode::None, conversion.plan.formats.is_empty(), cancel);
+    let screen = Screen::new(printer, Mode::None, conversion.outputs.formats.is_empty(), cancel);
     let mut listeners = match Listeners::new(screen, &Wanted::default(), cancel) {
         Ok(listeners) => listeners,
         Err(error) => return failed(printer, &error),
     };
-    let outcome = listeners.attend(|tell| run::convert(&conversion, cancel, tell));
+    let outcome = listeners.attend(|context| run::convert(&conversion, context));
     listeners.end(&outcome)
 }
 
@@ -190,7 +191,7 @@ fn run_bench(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> ExitCo
         let bench = args.bench()?;
         let screen = Screen::new(printer, Mode::Auto, false, cancel);
         let mut listeners = Listeners::new(screen, &Wanted::default(), cancel)?;
-        let figures = listeners.attend(|tell| run::bench(&bench, cancel, tell))?;
+        let figures = listeners.attend(|context| run::bench(&bench, context))?;
         listeners.clear();
         let text = match args.json {
             true => serde_json::to_string(&figures).map_err(|error| Error::compute("writing JSON", error))?,

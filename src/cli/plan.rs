@@ -11,14 +11,14 @@ use super::printer::Printer;
 use super::progress::length;
 use crate::chunking::Clips;
 use crate::error::{Error, Result};
-use crate::plan::{DryRun, Job, PlannedInput, PlannedModel, Settings, rehearse};
+use crate::plan::{DryRun, PlanRequest, PlannedInput, PlannedModel, Settings, rehearse};
 
 /// Columns of the widest name that the others are lined up with.
 const WIDEST: usize = 48;
 
 /// Tells it on stdout, and what is wrong on stderr.
-pub fn run(job: &Job, how: DryRunFormat, printer: Printer) -> ExitCode {
-    let rehearsal = match rehearse(job) {
+pub fn run(request: &PlanRequest, how: DryRunFormat, printer: Printer) -> ExitCode {
+    let rehearsal = match rehearse(request) {
         Ok(rehearsal) => rehearsal,
         Err(errors) => {
             errors.iter().for_each(|error| printer.error(error));
@@ -27,8 +27,8 @@ pub fn run(job: &Job, how: DryRunFormat, printer: Printer) -> ExitCode {
     };
     rehearsal.plan.failures.iter().for_each(|error| printer.error(error));
     let text = match how {
-        DryRunFormat::Json => as_json(&rehearsal, job).to_string(),
-        DryRunFormat::Table | DryRunFormat::No => table(&rehearsal, job),
+        DryRunFormat::Json => as_json(&rehearsal, request).to_string(),
+        DryRunFormat::Table | DryRunFormat::No => table(&rehearsal, request),
     };
     match told(printer.text(&text)) {
         Err(error) => {
@@ -59,7 +59,7 @@ fn audio(items: &[PlannedInput]) -> (f64, usize) {
     })
 }
 
-fn table(rehearsal: &DryRun, job: &Job) -> String {
+fn table(rehearsal: &DryRun, request: &PlanRequest) -> String {
     let items = &rehearsal.plan.items;
     let name = |item: &PlannedInput| shown(&item.name());
     let width = items.iter().map(|item| name(item).width()).max().unwrap_or(0).min(WIDEST);
@@ -67,7 +67,7 @@ fn table(rehearsal: &DryRun, job: &Job) -> String {
     for item in items {
         let (name, long) = (name(item), item.length.map_or_else(|| "?".into(), length));
         let blanks = " ".repeat(width.saturating_sub(name.width()));
-        lines.push(format!("{name}{blanks}  {long:>8}  {}", what(item, job)));
+        lines.push(format!("{name}{blanks}  {long:>8}  {}", what(item, request)));
     }
     for (input, text) in &rehearsal.plan.notes {
         lines.push(format!("note    {}: {text}", shown(input)));
@@ -90,7 +90,7 @@ fn shown(name: &str) -> String {
 }
 
 /// What becomes of the input.
-fn what(item: &PlannedInput, job: &Job) -> String {
+fn what(item: &PlannedInput, request: &PlanRequest) -> String {
     if item.is_done {
         return format!("skipped: {}", item.why_done);
     }
@@ -98,7 +98,7 @@ fn what(item: &PlannedInput, job: &Job) -> String {
         item.outputs.iter().map(|(_, path)| shown(&path.display().to_string())).collect();
     let mut what = if paths.is_empty() { "text on standard output".into() } else { paths.join(", ") };
     if let Some(settings) = &item.settings {
-        for (key, value) in differences(settings, &job.settings) {
+        for (key, value) in differences(settings, &request.settings) {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             what.push_str(&format!("; {key} {}", shown(&value)));
         }
@@ -122,7 +122,7 @@ fn describe(model: &PlannedModel) -> String {
     format!("{}{identity}{memory}", model.name)
 }
 
-/// What one input has otherwise than the job, in the words of a manifest.
+/// What one input has otherwise than the request, in the words of a manifest.
 fn differences(own: &Settings, all: &Settings) -> Map<String, Value> {
     let mut found = Map::new();
     let mut note = |key: &str, differs: bool, value: Value| {
@@ -144,9 +144,9 @@ fn clips(clips: &Clips) -> String {
     clips.iter().map(|clip| clip.to_string()).collect::<Vec<_>>().join(",")
 }
 
-fn as_json(rehearsal: &DryRun, job: &Job) -> Value {
+fn as_json(rehearsal: &DryRun, request: &PlanRequest) -> Value {
     let (seconds, unknown) = audio(&rehearsal.plan.items);
-    let inputs: Vec<Value> = rehearsal.plan.items.iter().map(|item| input(item, job)).collect();
+    let inputs: Vec<Value> = rehearsal.plan.items.iter().map(|item| input(item, request)).collect();
     let model = |model: &PlannedModel| {
         let estimate = &model.estimate;
         json!({
@@ -169,13 +169,13 @@ fn as_json(rehearsal: &DryRun, job: &Job) -> Value {
     })
 }
 
-fn input(item: &PlannedInput, job: &Job) -> Value {
+fn input(item: &PlannedInput, request: &PlanRequest) -> Value {
     let outputs: Map<String, Value> = item
         .outputs
         .iter()
         .map(|(format, path)| (format.name().to_owned(), json!(path.display().to_string())))
         .collect();
-    let settings = item.settings.as_ref().map(|own| differences(own, &job.settings)).unwrap_or_default();
+    let settings = item.settings.as_ref().map(|own| differences(own, &request.settings)).unwrap_or_default();
     json!({
         "input": item.name(),
         "id": item.id,

@@ -5,20 +5,14 @@ use std::collections::BTreeMap;
 use super::progress::length;
 use super::stats;
 use crate::report::{Failure, Tally};
-use crate::run::Summary;
 use crate::transcript::Coverage;
 
 /// Inputs that are named for each reason; the others are counted.
 const NAMED: usize = 3;
 
 /// What several inputs came to; none of a single one, whose end was told already.
-pub fn lines(tally: &Tally, summary: Option<&Summary>) -> Vec<String> {
-    let mut counts = tally.counts();
-    if let Some(summary) = summary {
-        // Of conversions nothing is told but their failures.
-        counts.done = summary.done;
-        counts.unfinished = 0;
-    }
+pub fn lines(tally: &Tally) -> Vec<String> {
+    let counts = tally.counts();
     if counts.planned < 2 || counts.planned == counts.unfinished {
         return Vec::new();
     }

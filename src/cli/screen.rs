@@ -10,7 +10,7 @@ use super::stats;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::error::Error;
 use crate::report::{Tally, warning};
-use crate::run::{Event, Summary};
+use crate::run::RunEvent;
 use crate::time::seconds_of_frames;
 
 /// Everything that one run shows.
@@ -40,17 +40,17 @@ impl<'a> Screen<'a> {
     }
 
     /// Tells how it ended.
-    pub fn end(&mut self, outcome: &Result<Summary, Vec<Error>>, tally: &Tally) -> ExitCode {
+    pub fn end(&mut self, outcome: &Result<(), Vec<Error>>, tally: &Tally) -> ExitCode {
         self.progress.clear();
         if let Some(source) = self.unprinted.take() {
             return failed(self.printer, &Error::Output { path: "standard output".into(), source });
         }
         if self.cancel.reason() != Some(CancelReason::OutputClosed) {
-            let lines = account::lines(tally, outcome.as_ref().ok());
+            let lines = account::lines(tally);
             lines.iter().for_each(|line| self.printer.notice(line));
         }
         match outcome {
-            Ok(summary) => ended(summary, self.cancel),
+            Ok(()) => ended(tally, self.cancel),
             Err(errors) => {
                 // Only a plan has several faults, and they end alike or with the gravest, which comes last.
                 let told = errors.iter().filter(|error| !matches!(error, Error::Cancelled(_)));
@@ -61,68 +61,68 @@ impl<'a> Screen<'a> {
     }
 
     /// Shows an event that the tally has heard of.
-    pub fn show(&mut self, event: &Event<'_>, tally: &Tally) {
-        self.progress.hear(event, tally);
+    pub fn show(&mut self, event: &RunEvent, tally: &Tally) {
+        self.progress.record(event, tally);
         for warning in warning(event) {
             let input = warning.input.as_deref();
             let named = input.map(|input| format!("`{input}`: ")).unwrap_or_default();
             self.tell(Level::Warn, input, &format!("{named}{}", warning.message));
         }
         match event {
-            Event::Skipped { input, why } => {
+            RunEvent::Skipped { input, why } => {
                 self.tell(Level::Info, Some(input), &format!("`{input}`: {why}"));
             }
-            Event::Left { input, why } => self.detail(Some(input), why),
-            Event::Loaded { identity, device, seconds } => {
+            RunEvent::HeldElsewhere { input, why } => self.detail(Some(input), why),
+            RunEvent::ModelLoaded { identity, device, seconds } => {
                 let identity = identity.revision.as_deref().unwrap_or(&identity.name);
                 self.detail(None, &format!("model {identity} on {device}, loaded in {seconds:.1} s"));
             }
-            Event::Unloaded { device, .. } => {
+            RunEvent::ModelUnloaded { device, .. } => {
                 self.tell(Level::Trace, None, &format!("unloaded from {device}"))
             }
-            Event::Started { input, number, count } if *count > 1 => {
+            RunEvent::Started { input, number, count } if *count > 1 => {
                 self.note(Some(input), &format!("`{input}` ({number} of {count})"));
             }
-            Event::Language { input, guess } => {
+            RunEvent::LanguageDetected { input, guess } => {
                 let percent = guess.probability() * 100.0;
                 let text = format!("`{input}`: language {} ({percent:.0} %)", guess.language.name());
                 self.detail(Some(input), &text);
             }
-            Event::Segments(segments) if self.prints_text => {
+            RunEvent::Segments(segments) if self.prints_text => {
                 segments.iter().map(|segment| segment.text.trim()).for_each(|text| self.text(text));
             }
-            Event::Window { input, window } => {
+            RunEvent::WindowDone { input, window } => {
                 let at = length(seconds_of_frames(window.seek as u64));
                 let (tries, hot) = (window.fallbacks + 1, window.temperature);
                 let text = format!("`{input}`: from {at} took {tries} attempts, temperature {hot}");
                 self.tell(if tries > 1 { Level::Debug } else { Level::Trace }, Some(input), &text);
             }
-            Event::ChunkDone { input, chunk, start, end, .. } => {
+            RunEvent::ChunkDone { input, chunk, start, end, .. } => {
                 let (start, end) = (length(*start), length(*end));
                 let text = format!("`{input}`: chunk {} from {start} to {end} is done", chunk + 1);
                 self.tell(Level::Trace, Some(input), &text);
             }
-            Event::Released { input, chunk, footprint } => {
+            RunEvent::MemoryReleased { input, chunk, footprint } => {
                 let text = format!("`{input}`: chunk {}: {}", chunk + 1, stats::footprint(footprint));
                 self.detail(Some(input), &text);
             }
-            Event::Resumed { input } => {
+            RunEvent::Resumed { input } => {
                 let text = format!("`{input}`: goes on where an earlier run was stopped");
                 self.tell(Level::Info, Some(input), &text);
             }
-            Event::Renewed { input, why, kept } => {
-                let which = if *kept { "some" } else { "none" };
+            RunEvent::ResumeDiscarded { input, why, keeps_some } => {
+                let which = if *keeps_some { "some" } else { "none" };
                 let text = format!("`{input}`: {which} of an earlier run's work is of use: {why}");
                 self.detail(Some(input), &text);
             }
             // Whoever prints text has nothing to go on with.
-            Event::Stopped { kept } if *kept > 0 => {
+            RunEvent::Stopped { resumable } if *resumable > 0 => {
                 self.tell(Level::Info, None, "stopped; the same command goes on from here");
             }
-            Event::Written { input, path } => {
+            RunEvent::OutputWritten { input, path } => {
                 self.note(Some(input), &format!("wrote `{}`", path.display()));
             }
-            Event::Finished { input, transcript, quality, cues, seconds } => {
+            RunEvent::Finished { input, transcript, quality, cues, seconds } => {
                 let asked_for = transcript.seconds_asked_for();
                 let (audio, speed) = (length(asked_for), asked_for / seconds.max(1e-3));
                 let quality = stats::quality(quality);
@@ -131,27 +131,29 @@ impl<'a> Screen<'a> {
                 let text = format!("`{input}`: {audio} of audio in {} ({speed:.1}x)", length(*seconds));
                 self.note(Some(input), &text);
             }
-            Event::Failed { input, error } => self.failure(Some(input), error),
-            Event::Noted { input, text } => {
+            RunEvent::Failed { input, error } => self.failure(Some(input), error),
+            RunEvent::Note { input, text } => {
                 self.tell(Level::Info, Some(input), &format!("`{input}`: {text}"));
             }
-            Event::Planned { .. }
-            | Event::Cache(_)
-            | Event::PassedOver { .. }
-            | Event::Moved { .. }
-            | Event::NotClosed { .. }
-            | Event::NotEmbedded { .. }
-            | Event::Waiting { .. }
-            | Event::Download(_)
-            | Event::Loading { .. }
-            | Event::Started { .. }
-            | Event::Segments(_)
-            | Event::Progress { .. }
-            | Event::SlotsReduced { .. }
-            | Event::NotKept { .. }
-            | Event::Damaged { .. }
-            | Event::Missed { .. }
-            | Event::Stopped { .. } => {}
+            RunEvent::Planned { .. }
+            | RunEvent::PoolClosed(_)
+            | RunEvent::AcceleratorUnavailable { .. }
+            | RunEvent::ModelMoved { .. }
+            | RunEvent::UnloadFailed { .. }
+            | RunEvent::AudioNotEmbedded { .. }
+            | RunEvent::Waiting { .. }
+            | RunEvent::Downloading { .. }
+            | RunEvent::Converted { .. }
+            | RunEvent::EngineStats(_)
+            | RunEvent::ModelLoading { .. }
+            | RunEvent::Started { .. }
+            | RunEvent::Segments(_)
+            | RunEvent::Progress { .. }
+            | RunEvent::SlotsReduced { .. }
+            | RunEvent::JournalUnavailable { .. }
+            | RunEvent::Damaged { .. }
+            | RunEvent::ClipsOutOfRange { .. }
+            | RunEvent::Stopped { .. } => {}
         }
     }
 
@@ -194,17 +196,17 @@ impl<'a> Screen<'a> {
     }
 }
 
-fn ended(summary: &Summary, cancel: &CancelToken) -> ExitCode {
+fn ended(tally: &Tally, cancel: &CancelToken) -> ExitCode {
     // A request that came when everything was done changes nothing but what the sender expects to see.
     if let Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) = cancel.reason() {
         return ExitCode::from(&Error::Cancelled(reason));
     }
     // One cause is told by its own code, several by that of failed inputs.
-    let mut codes = summary.failures.iter().map(ExitCode::from);
-    let failed = codes.next().map(|first| match codes.all(|code| code as u8 == first as u8) {
-        true => first,
+    let mut codes = tally.failures.iter().map(|failure| failure.exit_code);
+    let failed = codes.next().map(|first| match codes.all(|code| code == first) {
+        true => ExitCode::from_number(first),
         false => ExitCode::SomeFailed,
     });
-    let missed = summary.missed.first().map(ExitCode::from);
+    let missed = tally.missed.first().map(|failure| ExitCode::from_number(failure.exit_code));
     failed.or(missed).unwrap_or(ExitCode::Done)
 }

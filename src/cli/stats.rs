@@ -2,7 +2,7 @@
 
 use crate::device::memory::Usage;
 use crate::engine::Footprint;
-use crate::run::Summary;
+use crate::report::Tally;
 use crate::transcript::{Coverage, Quality, Rule};
 
 /// What is held after a chunk.
@@ -62,18 +62,18 @@ pub fn coverage_parts(coverage: &Coverage) -> String {
 }
 
 /// The account of a whole run, a line per figure.
-pub fn table(summary: &Summary) -> Vec<String> {
-    let Some(stats) = summary.stats else { return vec!["nothing was computed".into()] };
-    let seconds = summary.seconds.max(1e-3);
+pub fn table(tally: &Tally) -> Vec<String> {
+    let Some(stats) = tally.stats else { return vec!["nothing was computed".into()] };
+    let seconds = tally.seconds().max(1e-3);
     let share = |part: f64| format!("{part:.2} s ({:.0} %)", part / seconds * 100.0);
     let rows = stats.rows as f64 / stats.steps.max(1) as f64;
     vec![
         format!(
             "audio            {:.1} s in {seconds:.2} s: {:.1} times real time",
-            summary.audio_seconds,
-            summary.audio_seconds / seconds
+            tally.audio_seconds,
+            tally.audio_seconds / seconds
         ),
-        coverage(&summary.coverage),
+        coverage(&tally.coverage),
         format!("tokens           {}: {:.0} per second", stats.tokens, stats.tokens as f64 / seconds),
         format!("windows          {}, {} of them tried again", stats.windows, stats.fallbacks),
         format!("encoder          {}", share(stats.encoding)),
@@ -83,8 +83,8 @@ pub fn table(summary: &Summary) -> Vec<String> {
         format!("waited for audio {}", share(stats.starved)),
         format!(
             "memory           {:.0} MB at most on the host, {:.0} on the device",
-            megabytes(summary.peak_host),
-            megabytes(summary.peak_device)
+            megabytes(tally.peak_host),
+            megabytes(tally.peak_device.unwrap_or_default())
         ),
         format!(
             "given back       {:.0} MB after {} chunks, in {}",

@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::desk::{Desk, Finish};
 use super::seats::Seats;
 use super::worker::{Worker, fail};
-use super::{Event, Footprint, ReleasePolicy};
+use super::{Event, Footprint};
+use crate::device::memory::ReleasePolicy;
 use crate::error::{Error, Result};
 use crate::models::Capacity;
 

@@ -19,7 +19,6 @@ mod stats;
 mod team;
 mod worker;
 
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -29,7 +28,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::cancel::CancelToken;
 use crate::decode::{DecodeOptions, DecodedChunk, Language, LanguageGuess, Stretch, Tokenizer};
-use crate::device::memory::{Memory, Released};
+use crate::device::memory::{Memory, ReleasePolicy, Released};
 use crate::error::{Error, Result, catch_panic};
 use crate::mel::Features;
 use crate::models::{Backend, Capacity};
@@ -70,20 +69,6 @@ pub struct WindowDone {
     /// Why the others were not.
     pub rejected: Vec<Rejected>,
     pub is_silence: bool,
-}
-
-/// When memory that was freed is given back to the device and to the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReleasePolicy {
-    /// After every so many chunks.
-    Every(NonZeroUsize),
-    Never,
-}
-
-impl Default for ReleasePolicy {
-    fn default() -> Self {
-        ReleasePolicy::Every(NonZeroUsize::MIN)
-    }
 }
 
 /// What a chunk took, and the memory held after it.

@@ -11,6 +11,7 @@ pub mod hub;
 pub mod lifecycle;
 mod load;
 mod needs;
+mod options;
 #[cfg(feature = "testing")]
 pub mod scripted;
 mod slots;
@@ -22,6 +23,7 @@ pub use demo::DEMO;
 pub use estimate::{Estimate, estimate};
 pub use load::{Model, Room, load, load_random};
 pub use needs::Needs;
+pub use options::ModelOptions;
 pub use slots::Slots;
 
 use std::ops::Range;

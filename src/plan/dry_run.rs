@@ -1,7 +1,7 @@
 //! What would be done, without doing any of it.
 
-use super::{Job, Settings};
 use super::{ModelNames, Plan, PlannedInput, plan};
+use super::{PlanRequest, Settings};
 use crate::device;
 use crate::error::Error;
 use crate::models::{Estimate, Slots, estimate};
@@ -24,22 +24,23 @@ pub struct PlannedModel {
 }
 
 /// Starts nothing, downloads nothing, writes nothing. All that is wrong is told at once.
-pub fn rehearse(job: &Job) -> Result<DryRun, Vec<Error>> {
-    let plan = plan(job, true)?;
-    let device = device::select(job.device).and_then(|device| device.computing_in(job.models.precision));
+pub fn rehearse(request: &PlanRequest) -> Result<DryRun, Vec<Error>> {
+    let plan = plan(request, true)?;
+    let device =
+        device::select(request.device).and_then(|device| device.computing_in(request.models.precision));
     let device = device.map_err(|error| vec![error])?;
     let (mut models, mut faults): (Vec<PlannedModel>, Vec<Error>) = Default::default();
-    let (asked_for, mut names) = (ModelNames::new(job.device), Vec::new());
-    for settings in plan.items.iter().filter(|item| !item.is_done).map(|item| settings_of(item, job)) {
-        let (request, decode) = (&settings.model, &settings.decode);
-        let name = asked_for.of(request);
+    let (asked_for, mut names) = (ModelNames::new(request.device), Vec::new());
+    for settings in plan.items.iter().filter(|item| !item.is_done).map(|item| settings_of(item, request)) {
+        let (model, decode) = (&settings.model, &settings.decode);
+        let name = asked_for.of(model);
         if names.contains(&name) {
             continue;
         }
         names.push(name.clone());
         let (candidates, beams) = (decode.candidates(), decode.beams_at_once());
-        let slots = Slots { windows: job.models.batch_size, candidates, beams };
-        match estimate(&name, request.revision.as_deref(), &request.hub, &device, slots) {
+        let slots = Slots { windows: request.models.batch_size, candidates, beams };
+        match estimate(&name, model.revision.as_deref(), &model.hub, &device, slots) {
             Ok(estimate) => models.push(PlannedModel { name, estimate }),
             Err(fault) => faults.push(fault),
         }
@@ -50,6 +51,6 @@ pub fn rehearse(job: &Job) -> Result<DryRun, Vec<Error>> {
     Ok(DryRun { plan, device: device.label(), models })
 }
 
-fn settings_of<'a>(item: &'a PlannedInput, job: &'a Job) -> &'a Settings {
-    item.settings.as_deref().unwrap_or(&job.settings)
+fn settings_of<'a>(item: &'a PlannedInput, request: &'a PlanRequest) -> &'a Settings {
+    item.settings.as_deref().unwrap_or(&request.settings)
 }

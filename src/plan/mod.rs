@@ -24,7 +24,7 @@ use rayon::prelude::*;
 pub use self::discovery::InputOptions;
 pub use self::dry_run::{DryRun, PlannedModel, rehearse};
 pub use self::filter::Filter;
-pub use self::request::{Job, ModelRequest, Settings};
+pub use self::request::{ModelRequest, PlanRequest, Settings};
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
 pub use self::up_to_date::ModelNames;
@@ -72,7 +72,7 @@ pub struct PlannedInput {
     pub source: InputSource,
     /// What a manifest calls it.
     pub id: Option<String>,
-    /// How to do it, if not as the job says.
+    /// How to do it, if not as the request says.
     pub settings: Option<Arc<Settings>>,
     /// Seconds, as the file claims; only found out where somebody needs to know.
     pub length: Option<f64>,
@@ -131,18 +131,19 @@ impl PlannedInput {
 
 /// Looks at every input and every place for an output. All that is wrong is told at once. A rehearsal leaves
 /// everything as it is, folders too.
-pub fn plan(job: &Job, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
-    let finds = discovery::find(&job.inputs, &job.finding, Some(&job.settings));
-    let Plan { mut items, mut failures, mut notes } = named(finds, &job.plan, Some(&job.settings))?;
-    if let Some(shard) = job.shard {
+pub fn plan(request: &PlanRequest, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
+    let finds = discovery::find(&request.inputs, &request.discovery, Some(&request.settings));
+    let Plan { mut items, mut failures, mut notes } =
+        named(finds, &request.outputs, Some(&request.settings))?;
+    if let Some(shard) = request.shard {
         let count = items.len();
-        probe(&mut items.iter_mut().collect::<Vec<_>>(), job);
+        probe(&mut items.iter_mut().collect::<Vec<_>>(), request);
         // Before it is known what is done: others may know more or less of it.
         items = shard.take(items);
         notes.push((format!("--shard {shard}"), format!("{} of {count} inputs", items.len())));
     }
-    if !job.plan.overwrite {
-        notes.extend(up_to_date::leave_out(&mut items, job));
+    if !request.outputs.overwrite {
+        notes.extend(up_to_date::leave_out(&mut items, request));
     }
     if !is_rehearsal {
         match output_folders::check(&mut items) {
@@ -154,7 +155,7 @@ pub fn plan(job: &Job, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
     let mut todo: Vec<&mut PlannedInput> = todo.collect();
     // What is alone needs no order.
     if todo.len() > 1 || is_rehearsal {
-        probe(&mut todo, job);
+        probe(&mut todo, request);
     }
     Ok(Plan { items, failures, notes })
 }
@@ -170,18 +171,18 @@ pub fn plan_files(inputs: &[PathBuf], options: &OutputOptions) -> Result<Plan, V
 }
 
 /// The files that would be asked for of each of these recordings.
-pub fn asked(known: &[(PathBuf, PathBuf)], job: &Job) -> Result<Vec<Vec<PathBuf>>> {
+pub fn asked(known: &[(PathBuf, PathBuf)], request: &PlanRequest) -> Result<Vec<Vec<PathBuf>>> {
     let found = |(path, below): &(PathBuf, PathBuf)| Found {
         source: InputSource::File(path.clone()),
         below: below.clone(),
         wish: Wish::default(),
     };
-    let items = known.iter().map(|known| item(found(known), 1, &job.plan, Some(&job.settings)));
+    let items = known.iter().map(|known| item(found(known), 1, &request.outputs, Some(&request.settings)));
     items.map(|item| Ok(item?.asked)).collect()
 }
 
-fn probe(items: &mut [&mut PlannedInput], job: &Job) {
-    items.par_iter_mut().for_each(|item| item.probe(&job.audio));
+fn probe(items: &mut [&mut PlannedInput], request: &PlanRequest) {
+    items.par_iter_mut().for_each(|item| item.probe(&request.audio));
 }
 
 /// Every input with its outputs, whatever is there of them.

@@ -1,4 +1,4 @@
-//! What one call of the program is asked to do.
+//! What a run is asked to transcribe, and how: everything that planning needs to know.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,67 +9,61 @@ use crate::chunking::Selection;
 use crate::decode::DecodeOptions;
 use crate::device::{Beside, DeviceRequest};
 use crate::export::Shape;
+use crate::models::ModelOptions;
 use crate::models::hub::Hub;
-use crate::run::{GuardOptions, ModelOptions};
 
-/// Everything that one call of the program is to do.
+/// The inputs, their outputs and everything that decides what the outputs contain.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct PlanRequest {
     /// Files, folders, patterns and lists; `-` is standard input.
     pub inputs: Vec<PathBuf>,
-    pub finding: InputOptions,
-    /// Only this part of them.
+    pub discovery: InputOptions,
+    /// Which part of the inputs; all of them if none.
     pub shard: Option<Shard>,
-    pub plan: OutputOptions,
-    /// How the outputs look; their text does not depend on it.
+    pub outputs: OutputOptions,
+    /// How outputs look; the transcribed text does not depend on it.
     pub shape: Shape,
     pub audio: AudioOptions,
-    /// Of every input that does not say otherwise.
+    /// Settings of every input that has none of its own.
     pub settings: Arc<Settings>,
     pub device: DeviceRequest,
-    /// Which devices share the work with that one.
+    /// Further devices that share the work.
     pub beside: Beside,
-    /// Where to tell of speech and silence, a line per input.
-    pub voice_report: Option<PathBuf>,
-    /// From 0 to 1: of the speech of an input, so much must have text.
-    pub least_coverage: Option<f64>,
-    /// Seconds from pause to pause; 0 for every recording in one piece.
+    /// Target length of a chunk in seconds; 0 keeps every recording in one piece.
     pub chunk_length: f64,
     pub models: ModelOptions,
-    pub guard: GuardOptions,
-    /// Inputs in flight; as many as there are windows side by side if not given.
-    pub jobs: Option<usize>,
-    /// What an earlier run has finished is not done again.
+    /// Use the chunks that an earlier run has finished.
     pub resume: bool,
 }
 
-/// What one input may want otherwise than another one.
+/// Settings that may differ from input to input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub model: ModelRequest,
     pub decode: DecodeOptions,
-    /// Which parts of the recording.
+    /// Which parts of the recording to transcribe.
     pub selection: Selection,
 }
 
-/// Which model, and where to get it.
+/// Which model to use, and where to get it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelRequest {
-    /// As [`crate::models::source::find`] takes it, or [`AUTO`].
+    /// A name that [`crate::models::source::find`] accepts, or `auto`.
     pub name: String,
     pub revision: Option<String>,
     pub hub: Hub,
 }
 
+/// Selects a model by the kind of device.
+const AUTO: &str = "auto";
+
 impl ModelRequest {
-    /// A model by its name, wherever it is found.
+    /// Requests a model by name from wherever it is found.
     pub fn named(name: &str) -> Self {
         ModelRequest { name: name.to_owned(), revision: None, hub: Hub::from_env(false) }
     }
-}
 
-impl ModelRequest {
-    /// The name, or that of the model that suits the device; asked only if it matters.
+    /// Returns the name, with `auto` resolved; `has_accelerator` is called only if that matters.
     pub fn name_on(&self, has_accelerator: impl FnOnce() -> bool) -> &str {
         match self.name.as_str() {
             AUTO if has_accelerator() => "large-v3-turbo",
@@ -78,6 +72,3 @@ impl ModelRequest {
         }
     }
 }
-
-/// The model that suits the device.
-const AUTO: &str = "auto";

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{InputSource, PlannedInput};
-use super::{Job, ModelRequest, Settings};
+use super::{ModelRequest, PlanRequest, Settings};
 use crate::cancel::CancelToken;
 use crate::device::{self, DeviceRequest};
 use crate::export::{Format, Shape};
@@ -20,10 +20,10 @@ const DONE: &str = "already done; `--overwrite` does it again";
 
 /// Looks at the outputs that are there, and leaves in each input those that are to be written. Told are the inputs of
 /// which some are made again or left alone, and why.
-pub fn leave_out(items: &mut [PlannedInput], job: &Job) -> Vec<(String, String)> {
-    let names = ModelNames::new(job.device);
+pub fn leave_out(items: &mut [PlannedInput], request: &PlanRequest) -> Vec<(String, String)> {
+    let names = ModelNames::new(request.device);
     let mut knowledge = Knowledge {
-        job,
+        request,
         names,
         records: LedgerReader::default(),
         models: HashMap::new(),
@@ -46,7 +46,7 @@ pub fn leave_out_files(items: &mut [PlannedInput]) {
 }
 
 struct Knowledge<'a> {
-    job: &'a Job,
+    request: &'a PlanRequest,
     names: ModelNames,
     records: LedgerReader,
     /// By the settings.
@@ -93,8 +93,8 @@ impl Knowledge<'_> {
     }
 
     fn states(&mut self, item: &PlannedInput) -> Vec<(String, OutputState)> {
-        let shape = &self.job.shape;
-        let settings = item.settings.as_ref().unwrap_or(&self.job.settings);
+        let shape = &self.request.shape;
+        let settings = item.settings.as_ref().unwrap_or(&self.request.settings);
         let model = self.model(settings);
         let state = |(format, path): &(Format, std::path::PathBuf)| {
             let state = match &item.source {
@@ -110,14 +110,14 @@ impl Knowledge<'_> {
     }
 
     fn model(&mut self, settings: &Arc<Settings>) -> Model {
-        let (job, names, known) = (self.job, &self.names, &mut self.known);
+        let (request, names, known) = (self.request, &self.names, &mut self.known);
         let model = self.models.entry(Arc::as_ptr(settings)).or_insert_with(|| {
-            let request = &settings.model;
-            let name = names.of(request);
-            let key = (name.clone(), request.revision.clone());
-            let identity = known.entry(key).or_insert_with(|| cached(request, &name)).clone();
+            let wanted = &settings.model;
+            let name = names.of(wanted);
+            let key = (name.clone(), wanted.revision.clone());
+            let identity = known.entry(key).or_insert_with(|| cached(wanted, &name)).clone();
             let unknown = ModelIdentity { name: name.clone(), revision: None };
-            let options = RunFingerprint::new(job, settings, &unknown, "").options().to_owned();
+            let options = RunFingerprint::new(request, settings, &unknown, "").options().to_owned();
             Model { name, identity, options }
         });
         model.clone()

@@ -6,16 +6,15 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{Ending, Failure, Tally, VERSION, kind, rounded, speed, stop_name, warning};
-use crate::decode::DecodedChunk;
 use crate::device::memory::Usage;
 use crate::engine::Footprint;
 use crate::export::CueQuality;
 use crate::models::cache::CacheStats;
 use crate::plan::PlannedInput;
-use crate::run::Event;
+use crate::run::{ChunkFigures, RunEvent};
 use crate::time::seconds_of_frames;
 use crate::transcript::Rejected;
-use crate::transcript::{Coverage, ModelIdentity, Quality, Transcript, mean_confidence};
+use crate::transcript::{Coverage, ModelIdentity, Quality, Transcript};
 
 /// What is known of a run before it begins.
 #[derive(Debug, Clone, Default)]
@@ -44,15 +43,15 @@ pub struct Lines {
 
 impl Lines {
     /// The lines of an event that the tally has heard of.
-    pub fn of(&mut self, event: &Event<'_>, tally: &Tally) -> Vec<Line> {
+    pub fn of(&mut self, event: &RunEvent, tally: &Tally) -> Vec<Line> {
         let mut lines: Vec<Line> = Vec::new();
         match event {
-            Event::Planned { item } => {
+            RunEvent::Planned { item } => {
                 let id = item.id.clone().map(|id| (item.name(), id));
                 self.ids.extend(id);
             }
             // So that those planned are all.
-            Event::Failed { input, .. } if tally.was_unplanned => {
+            RunEvent::Failed { input, .. } if tally.was_unplanned => {
                 let fields = json!({"input": input, "outputs": [], "audio_seconds": null});
                 lines.push(("file_planned", fields));
             }
@@ -73,35 +72,39 @@ impl Lines {
         fields
     }
 
-    fn line(&mut self, event: &Event<'_>, tally: &Tally) -> Option<Line> {
+    fn line(&mut self, event: &RunEvent, tally: &Tally) -> Option<Line> {
         Some(match event {
-            Event::Planned { item } => ("file_planned", planned(item)),
-            Event::Skipped { input, why } => ("file_skipped", json!({"input": input, "reason": why})),
-            Event::Left { input, why } => ("file_skipped", json!({"input": input, "reason": why})),
-            Event::Download(step) if step.done == step.total => {
-                ("model_downloaded", json!({"file": step.file, "bytes": step.total}))
+            RunEvent::Planned { item } => ("file_planned", planned(item)),
+            RunEvent::Skipped { input, why } => ("file_skipped", json!({"input": input, "reason": why})),
+            RunEvent::HeldElsewhere { input, why } => {
+                ("file_skipped", json!({"input": input, "reason": why}))
             }
-            Event::Loading { model, device } => ("model_loading", json!({"model": model, "device": device})),
-            Event::Loaded { identity, device, seconds } => {
+            RunEvent::Downloading { file, done, total } if done == total => {
+                ("model_downloaded", json!({"file": file, "bytes": total}))
+            }
+            RunEvent::ModelLoading { model, device } => {
+                ("model_loading", json!({"model": model, "device": device}))
+            }
+            RunEvent::ModelLoaded { identity, device, seconds } => {
                 let seconds = rounded(*seconds);
                 ("model_loaded", json!({"model": model(identity), "device": device, "seconds": seconds}))
             }
-            Event::Unloaded { identity, device } => {
+            RunEvent::ModelUnloaded { identity, device } => {
                 ("model_unloaded", json!({"model": model(identity), "device": device}))
             }
-            Event::Started { input, number, count } => {
+            RunEvent::Started { input, number, count } => {
                 ("file_started", json!({"input": input, "number": number, "count": count}))
             }
-            Event::Resumed { input } => ("file_resumed", json!({"input": input})),
-            Event::Renewed { input, why, kept } => {
-                ("file_renewed", json!({"input": input, "reason": why, "kept": kept}))
+            RunEvent::Resumed { input } => ("file_resumed", json!({"input": input})),
+            RunEvent::ResumeDiscarded { input, why, keeps_some } => {
+                ("file_renewed", json!({"input": input, "reason": why, "kept": keeps_some}))
             }
-            Event::Language { input, guess } => {
+            RunEvent::LanguageDetected { input, guess } => {
                 let probability = rounded(guess.probability().into());
                 let language = guess.language.code();
                 ("language", json!({"input": input, "language": language, "probability": probability}))
             }
-            Event::Window { input, window } if window.fallbacks > 0 => {
+            RunEvent::WindowDone { input, window } if window.fallbacks > 0 => {
                 let from = window.seek as u64;
                 let (start, end) = (seconds_of_frames(from), seconds_of_frames(from + window.frames as u64));
                 let rejected: Vec<Value> = window.rejected.iter().map(rejected).collect();
@@ -110,48 +113,50 @@ impl Lines {
                     "temperature": temperature, "rejected": rejected});
                 ("window_fallback", fields)
             }
-            Event::Released { input, chunk, footprint } => {
-                self.footprints.insert(((*input).to_owned(), *chunk), *footprint);
+            RunEvent::MemoryReleased { input, chunk, footprint } => {
+                self.footprints.insert((input.clone(), *chunk), *footprint);
                 return None;
             }
-            Event::ChunkDone { input, chunk, start, end, is_kept, decoded } => {
-                let footprint = self.footprints.remove(&((*input).to_owned(), *chunk));
+            RunEvent::ChunkDone { input, chunk, start, end, is_resumed, figures } => {
+                let footprint = self.footprints.remove(&(input.clone(), *chunk));
                 let place =
-                    json!({"input": input, "chunk": chunk, "start": start, "end": end, "kept": is_kept});
-                ("chunk_done", joined(place, chunk_figures(decoded, footprint)))
+                    json!({"input": input, "chunk": chunk, "start": start, "end": end, "kept": is_resumed});
+                ("chunk_done", joined(place, chunk_figures(figures, footprint)))
             }
-            Event::SlotsReduced { slots } => ("out_of_memory", json!({"slots": slots})),
-            Event::Stopped { kept } => ("stopped", json!({"kept": kept})),
-            Event::Written { input, path } => {
+            RunEvent::SlotsReduced { slots } => ("out_of_memory", json!({"slots": slots})),
+            RunEvent::Stopped { resumable } => ("stopped", json!({"kept": resumable})),
+            RunEvent::OutputWritten { input, path } => {
                 let path = text(path);
-                self.written.entry((*input).to_owned()).or_default().push(path.clone());
+                self.written.entry(input.clone()).or_default().push(path.clone());
                 ("output_written", json!({"input": input, "path": path}))
             }
-            Event::Finished { input, transcript, quality, cues, seconds } => {
-                let outputs = self.written.remove(*input).unwrap_or_default();
+            RunEvent::Finished { input, transcript, quality, cues, seconds } => {
+                let outputs = self.written.remove(input).unwrap_or_default();
                 let head = json!({"input": input, "outputs": outputs});
                 ("file_done", joined(head, file_figures(transcript, quality, cues, *seconds)))
             }
-            Event::Failed { input, error } => {
-                self.written.remove(*input);
+            RunEvent::Failed { input, error } => {
+                self.written.remove(input);
                 let is_missed = kind(error) == "limit_missed";
                 let told = if is_missed { tally.missed.last() } else { tally.failures.last() };
                 (if is_missed { "limit_missed" } else { "file_failed" }, json!(told))
             }
-            Event::Noted { input, text } => ("note", json!({"input": input, "message": text})),
-            Event::Download(_)
-            | Event::Cache(_)
-            | Event::PassedOver { .. }
-            | Event::Moved { .. }
-            | Event::NotClosed { .. }
-            | Event::NotEmbedded { .. }
-            | Event::Waiting { .. }
-            | Event::Segments(_)
-            | Event::Window { .. }
-            | Event::Progress { .. }
-            | Event::NotKept { .. }
-            | Event::Damaged { .. }
-            | Event::Missed { .. } => return None,
+            RunEvent::Note { input, text } => ("note", json!({"input": input, "message": text})),
+            RunEvent::Downloading { .. }
+            | RunEvent::Converted { .. }
+            | RunEvent::EngineStats(_)
+            | RunEvent::PoolClosed(_)
+            | RunEvent::AcceleratorUnavailable { .. }
+            | RunEvent::ModelMoved { .. }
+            | RunEvent::UnloadFailed { .. }
+            | RunEvent::AudioNotEmbedded { .. }
+            | RunEvent::Waiting { .. }
+            | RunEvent::Segments(_)
+            | RunEvent::WindowDone { .. }
+            | RunEvent::Progress { .. }
+            | RunEvent::JournalUnavailable { .. }
+            | RunEvent::Damaged { .. }
+            | RunEvent::ClipsOutOfRange { .. } => return None,
         })
     }
 }
@@ -218,15 +223,14 @@ fn rejected(attempt: &Rejected) -> Value {
     json!({"temperature": rounded(attempt.temperature), "faults": attempt.faults})
 }
 
-fn chunk_figures(decoded: &DecodedChunk, footprint: Option<Footprint>) -> Value {
-    let fallbacks = decoded.decisions.iter().filter(|decision| !decision.rejected.is_empty()).count();
+fn chunk_figures(figures: &ChunkFigures, footprint: Option<Footprint>) -> Value {
     json!({
         "seconds": footprint.map(|footprint| rounded(footprint.seconds)),
         "memory": footprint.as_ref().map(memory),
-        "confidence": mean_confidence(decoded.segments.iter().filter(|s| !s.text.trim().is_empty())).map(rounded),
-        "segments": decoded.segments.len(),
-        "windows": decoded.decisions.len(),
-        "fallbacks": fallbacks,
+        "confidence": figures.confidence.map(rounded),
+        "segments": figures.segments,
+        "windows": figures.windows,
+        "fallbacks": figures.fallbacks,
     })
 }
 

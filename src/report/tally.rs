@@ -1,4 +1,4 @@
-//! What the events of a run come to: the figures of its summary, of its report and of a monitor.
+//! Adds up the events of a run: the figures of its summary, its report and its metrics.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::device::memory::Memory;
 use crate::engine::{Stats, WindowDone};
 use crate::error::Error;
 use crate::models::cache::CacheStats;
-use crate::run::Event;
+use crate::run::RunEvent;
 use crate::transcript::{Coverage, ModelIdentity};
 
 /// How many inputs came to which end.
@@ -100,50 +100,54 @@ impl Tally {
         }
     }
 
-    pub fn hear(&mut self, event: &Event<'_>) {
+    pub fn record(&mut self, event: &RunEvent) {
         match event {
-            Event::Planned { item } => {
+            RunEvent::Planned { item } => {
                 self.planned += 1;
                 *self.open.entry(item.name()).or_default() += 1;
             }
-            Event::Skipped { input, .. } => {
+            RunEvent::Skipped { input, .. } => {
                 self.skipped += 1;
                 self.close(input);
             }
-            Event::Left { input, .. } => {
+            RunEvent::HeldElsewhere { input, .. } => {
                 self.skipped += 1;
                 self.end(input);
             }
-            Event::Loaded { identity, device, seconds } => {
+            RunEvent::ModelLoaded { identity, device, seconds } => {
                 self.loads += 1;
                 self.load_seconds += seconds;
-                self.model = Some((*identity).clone());
-                self.device = Some((*device).to_owned());
+                self.model = Some(identity.clone());
+                self.device = Some(device.clone());
             }
-            Event::Started { .. } => {
+            RunEvent::Started { .. } => {
                 self.began.get_or_insert_with(Instant::now);
                 self.in_flight += 1;
             }
-            Event::Window { window, .. } => self.window(window),
-            Event::ChunkDone { start, end, is_kept, .. } => {
+            RunEvent::WindowDone { window, .. } => self.window(window),
+            RunEvent::ChunkDone { start, end, is_resumed, .. } => {
                 self.chunks += 1;
-                if *is_kept {
+                if *is_resumed {
                     self.chunks_kept += 1;
                     self.seconds_kept += end - start;
                 }
             }
-            Event::Released { footprint, .. } => self.memory(&footprint.memory),
-            Event::SlotsReduced { .. } => self.slots_reduced += 1,
-            Event::Progress { stats, .. } => self.stats = Some(*stats),
-            Event::Finished { input, transcript, quality, .. } => {
+            RunEvent::MemoryReleased { footprint, .. } => self.memory(&footprint.memory),
+            RunEvent::SlotsReduced { .. } => self.slots_reduced += 1,
+            RunEvent::Progress { stats, .. } | RunEvent::EngineStats(stats) => self.stats = Some(*stats),
+            RunEvent::Finished { input, transcript, quality, .. } => {
                 self.done += 1;
                 self.audio_seconds += transcript.seconds_asked_for();
                 self.coverage.add(&quality.coverage);
                 self.end(input);
             }
-            Event::Cache(stats) => self.cache = Some(*stats),
-            Event::Unloaded { .. } => self.stats.iter_mut().for_each(|stats| stats.taken = 0),
-            Event::Failed { input, error } => self.failed(input, error),
+            RunEvent::Converted { input } => {
+                self.done += 1;
+                self.end(input);
+            }
+            RunEvent::PoolClosed(stats) => self.cache = Some(*stats),
+            RunEvent::ModelUnloaded { .. } => self.stats.iter_mut().for_each(|stats| stats.taken = 0),
+            RunEvent::Failed { input, error } => self.failed(input, error),
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! What deserves a look although the work goes on.
 
 use crate::audio::AudioDamage;
-use crate::run::Event;
+use crate::run::RunEvent;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
@@ -12,15 +12,15 @@ pub struct Warning {
 }
 
 /// What of an event deserves one.
-pub fn warning(event: &Event<'_>) -> Vec<Warning> {
+pub fn warning(event: &RunEvent) -> Vec<Warning> {
     let warn = |input: &str, kind, message| vec![Warning { input: Some(input.to_owned()), kind, message }];
     match event {
-        Event::Damaged { input, damage } => warn(input, "damaged", damaged(damage)),
-        Event::NotKept { input, error } => {
-            let message = format!("what is finished cannot be kept, should the work be stopped: {error}");
+        RunEvent::Damaged { input, damage } => warn(input, "damaged", damaged(damage)),
+        RunEvent::JournalUnavailable { input, why } => {
+            let message = format!("cannot write the resume journal: {why}");
             warn(input, "not_kept", message)
         }
-        Event::Missed { input, clips, duration } => {
+        RunEvent::ClipsOutOfRange { input, clips, duration } => {
             let behind = |clip: &crate::chunking::Clip| {
                 let message =
                     format!("clip {clip} lies behind its end at {duration:.2} s: nothing to transcribe");
@@ -28,26 +28,26 @@ pub fn warning(event: &Event<'_>) -> Vec<Warning> {
             };
             clips.iter().flat_map(behind).collect()
         }
-        Event::SlotsReduced { slots } => {
+        RunEvent::SlotsReduced { slots } => {
             let message = format!("memory is short: going on with {slots} half minutes at a time");
             vec![Warning { input: None, kind: "memory_short", message }]
         }
-        Event::PassedOver { why } => {
+        RunEvent::AcceleratorUnavailable { why } => {
             let message = format!("going on with the CPU: {why}");
             vec![Warning { input: None, kind: "no_gpu", message }]
         }
-        Event::Moved { model, from, to } => {
+        RunEvent::ModelMoved { model, from, to } => {
             let message = format!("memory is short on {from}: `{model}` goes to {to}, and will be slower");
             vec![Warning { input: None, kind: "moved", message }]
         }
-        Event::NotClosed { why } => {
-            vec![Warning { input: None, kind: "not_closed", message: (*why).to_owned() }]
+        RunEvent::UnloadFailed { why } => {
+            vec![Warning { input: None, kind: "not_closed", message: why.clone() }]
         }
-        Event::NotEmbedded { page, why } => {
+        RunEvent::AudioNotEmbedded { page, why } => {
             let message = format!("`{}`: does not hold its audio: {why}", page.display());
             vec![Warning { input: None, kind: "not_embedded", message }]
         }
-        Event::Waiting { input, why } => warn(input, "waiting", format!("waits: {why}")),
+        RunEvent::Waiting { input, why } => warn(input, "waiting", format!("waits: {why}")),
         _ => Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::lines::{self, Line, Lines, RunInfo};
 use super::{Ending, Tally, now, rounded};
 use crate::error::{Error, Result};
-use crate::run::Event;
+use crate::run::RunEvent;
 
 /// What every line begins with.
 const BEGINNING: &[u8] = b"{\"event\":\"";
@@ -45,8 +45,8 @@ impl Report {
         Ok(report)
     }
 
-    /// Writes what is to be said of an event that the tally has heard of. The error is told once.
-    pub fn hear(&mut self, event: &Event<'_>, tally: &Tally) -> Option<Error> {
+    /// Writes the lines of an event that the tally has recorded. An error is returned only the first time.
+    pub fn record(&mut self, event: &RunEvent, tally: &Tally) -> Option<Error> {
         let lines = self.lines.of(event, tally);
         let failed = lines.into_iter().find_map(|line| self.add(line).err());
         self.once(failed)

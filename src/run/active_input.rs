@@ -1,4 +1,4 @@
-//! One input in flight: what came of its chunks so far, and in the end its transcript.
+//! One input in flight: its chunks so far, and its transcript in the end.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::Event;
-use super::front_end::Reading;
-use super::models::InUse;
+use super::RunEvent;
+use super::event::ChunkFigures;
+use super::front_end::FrontEndResult;
+use super::models::LeasedModel;
 use crate::chunking::Gap;
 use crate::decode::DecodedChunk;
 use crate::decode::LanguageGuess;
@@ -20,43 +21,47 @@ use crate::time::seconds_of_frames;
 use crate::transcript::Segment;
 use crate::transcript::{Damage, Seam, SkipReason, Skipped, Transcript};
 
-pub struct File {
+/// See the module. Dropping it gives the recording up and joins the front end.
+pub struct ActiveInput {
     pub item: PlannedInput,
     pub name: String,
-    pub model: InUse,
+    pub model: LeasedModel,
     pub recording: Arc<Recording>,
     pub started: Instant,
-    /// It is given up, and that was told.
+    /// It has failed, and the event was emitted.
     pub has_failed: bool,
-    /// None while it is being read.
-    pub reading: Option<Reading>,
-    /// Seconds that it seems to have.
-    pub length: f64,
-    /// Frames behind the windows of all chunks, together.
-    frames_done: usize,
-    /// Frames that no window will lie in, as far as it was read.
-    pub frames_skipped: u64,
-    /// How its language was found out.
+    /// None while the audio is being read.
+    pub front_end: Option<FrontEndResult>,
     pub guess: Option<LanguageGuess>,
-    decoded: BTreeMap<usize, DecodedChunk>,
-    /// Where the chunks lie that were made so far.
-    places: BTreeMap<usize, Place>,
-    /// Chunks that an earlier run has finished.
-    kept: usize,
-    /// What the input was when it was begun.
+    /// What the input was when it was started.
     pub origin: Option<InputSnapshot>,
-    /// Keeps what is finished, and others away.
+    /// Holds the lock on the outputs and the finished chunks.
     pub journal: Option<Journal>,
-    /// Segments that were not told yet, by chunk.
-    untold: BTreeMap<usize, Vec<Segment>>,
-    /// The chunk whose segments are told as they come.
-    telling: usize,
-    /// Reads the audio; owned, and joined here.
+    /// Seconds of audio, as far as they are known.
+    length: f64,
+    /// Frames of finished windows.
+    frames_done: usize,
+    /// Frames that no window will cover, as far as the audio was read.
+    frames_skipped: u64,
+    decoded: BTreeMap<usize, DecodedChunk>,
+    /// Where the chunks made so far lie.
+    places: BTreeMap<usize, Place>,
+    /// Chunks read from the journal of an earlier run.
+    resumed: usize,
+    /// Segments not emitted yet, by chunk.
+    pending_text: BTreeMap<usize, Vec<Segment>>,
+    /// The chunk whose segments are emitted as they come.
+    next_text: usize,
     thread: Option<JoinHandle<()>>,
 }
 
-impl File {
-    pub fn new(item: PlannedInput, model: InUse, recording: Arc<Recording>, thread: JoinHandle<()>) -> Self {
+impl ActiveInput {
+    pub fn new(
+        item: PlannedInput,
+        model: LeasedModel,
+        recording: Arc<Recording>,
+        thread: JoinHandle<()>,
+    ) -> Self {
         Self {
             name: item.name(),
             item,
@@ -64,48 +69,53 @@ impl File {
             recording,
             started: Instant::now(),
             has_failed: false,
-            reading: None,
+            front_end: None,
+            guess: None,
+            origin: None,
+            journal: None,
             length: 0.0,
             frames_done: 0,
             frames_skipped: 0,
-            guess: None,
             decoded: BTreeMap::new(),
             places: BTreeMap::new(),
-            kept: 0,
-            origin: None,
-            journal: None,
-            untold: BTreeMap::new(),
-            telling: 0,
+            resumed: 0,
+            pending_text: BTreeMap::new(),
+            next_text: 0,
             thread: Some(thread),
         }
     }
 
-    /// Waits for the front end, which ends by itself when all is read or the recording is given up.
+    /// Waits for the front end, which ends once everything is read or the recording is given up.
     pub fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // Its panics were caught and told.
+            // The thread catches its own panics and reports them.
             let _ = thread.join();
         }
     }
 
-    /// Of what goes to files nothing is told.
+    pub fn set_length(&mut self, seconds: f64, frames_skipped: u64) {
+        self.length = seconds;
+        self.frames_skipped = frames_skipped;
+    }
+
+    /// Keeps segments to be emitted as text; only inputs without output files have their text emitted.
     pub fn add_segments(&mut self, chunk: usize, segments: Vec<Segment>) {
         if !self.item.asked.is_empty() {
             return;
         }
-        self.untold.entry(chunk).or_default().extend(segments);
+        self.pending_text.entry(chunk).or_default().extend(segments);
     }
 
-    /// Segments that can be told now in the order of time: those of the first chunk that is not finished and of
-    /// all before it.
-    pub fn tell(&mut self) -> Vec<Segment> {
-        let mut told = Vec::new();
+    /// Takes the segments that can be emitted in the order of time: those of the first unfinished chunk and of all
+    /// chunks before it.
+    pub fn take_text(&mut self) -> Vec<Segment> {
+        let mut text = Vec::new();
         loop {
-            told.extend(self.untold.remove(&self.telling).unwrap_or_default());
-            if !self.decoded.contains_key(&self.telling) {
-                return told;
+            text.extend(self.pending_text.remove(&self.next_text).unwrap_or_default());
+            if !self.decoded.contains_key(&self.next_text) {
+                return text;
             }
-            self.telling += 1;
+            self.next_text += 1;
         }
     }
 
@@ -117,7 +127,7 @@ impl File {
         self.places.insert(chunk, place);
     }
 
-    /// A chunk that the engine has finished; the error says why it was not journalled.
+    /// Adds a chunk from the engine. The error says why it could not be journalled.
     pub fn add_chunk(&mut self, index: usize, decoded: DecodedChunk) -> io::Result<()> {
         let (Some(journal), Some(&place)) = (&mut self.journal, self.places.get(&index)) else {
             self.decoded.insert(index, decoded);
@@ -129,51 +139,56 @@ impl File {
         outcome
     }
 
-    /// A chunk that an earlier run has finished.
-    pub fn add_kept(&mut self, JournaledChunk { index, place, decoded }: JournaledChunk) {
-        self.kept += 1;
+    /// Adds a chunk from the journal of an earlier run.
+    pub fn add_resumed(&mut self, JournaledChunk { index, place, decoded }: JournaledChunk) {
+        self.resumed += 1;
         self.add_place(index, place);
         self.add_segments(index, decoded.segments.clone());
         self.add_frames(place.stretch.end - place.stretch.first);
         self.decoded.insert(index, decoded);
     }
 
-    /// What is told of a chunk that needs no more work.
-    pub fn chunk_done<'a>(&'a self, chunk: usize, decoded: &'a DecodedChunk, is_kept: bool) -> Event<'a> {
+    /// Makes the event of a finished chunk.
+    pub fn chunk_done(&self, chunk: usize, figures: ChunkFigures, is_resumed: bool) -> RunEvent {
         let seconds = |frames: usize| seconds_of_frames(frames as u64);
         let stretch = self.places.get(&chunk).map(|place| place.stretch);
         let (start, end) = stretch.map_or((0.0, 0.0), |s| (seconds(s.first), seconds(s.end)));
-        Event::ChunkDone { input: &self.name, chunk, start, end, is_kept, decoded }
+        RunEvent::ChunkDone { input: self.name.clone(), chunk, start, end, is_resumed, figures }
     }
 
-    pub fn keep_language(&mut self, guess: LanguageGuess) -> io::Result<()> {
+    /// Returns the seconds of audio, as far as they are known.
+    pub fn length(&self) -> f64 {
+        self.length
+    }
+
+    pub fn set_language(&mut self, guess: LanguageGuess) -> io::Result<()> {
         let guess = self.guess.insert(guess);
         self.journal.as_mut().map_or(Ok(()), |journal| journal.add_language(guess))
     }
 
-    /// Whether chunks of an earlier run were taken over.
+    /// Whether chunks of an earlier run are used.
     pub fn has_resumed(&self) -> bool {
-        self.kept > 0
+        self.resumed > 0
     }
 
-    /// Seconds of it that are done.
+    /// Returns the finished seconds of audio.
     pub fn seconds_done(&self) -> f64 {
         seconds_of_frames(self.frames_done as u64 + self.frames_skipped)
     }
 
-    /// Everything was read and every chunk is there.
+    /// Whether everything was read and every chunk is finished.
     pub fn is_complete(&self) -> bool {
-        self.reading.as_ref().is_some_and(|reading| self.decoded.len() == reading.chunks)
+        self.front_end.as_ref().is_some_and(|result| self.decoded.len() == result.chunks)
     }
 
     pub fn transcript(&mut self) -> Transcript {
         let chunks = std::mem::take(&mut self.decoded).into_values();
-        let duration = self.reading.as_ref().map_or(0.0, |reading| reading.duration);
+        let duration = self.front_end.as_ref().map_or(0.0, |result| result.duration);
         self.assemble(chunks, duration)
     }
 
-    /// That of the chunks finished from the first on without a gap; none if there are none.
-    pub fn partial(&mut self) -> Option<Transcript> {
+    /// Returns a transcript of the finished chunks before the first gap; none if there are none.
+    pub fn partial_transcript(&mut self) -> Option<Transcript> {
         let decoded = std::mem::take(&mut self.decoded);
         let chunks: Vec<_> =
             decoded.into_iter().enumerate().take_while(|(nth, (index, _))| nth == index).collect();
@@ -193,7 +208,7 @@ impl File {
             decisions.extend(chunk.decisions);
         }
         segments.iter_mut().enumerate().for_each(|(id, segment)| segment.id = id);
-        let damage = self.reading.as_ref().map(|reading| &reading.damage);
+        let damage = self.front_end.as_ref().map(|result| &result.damage);
         Transcript {
             source: self.name.clone(),
             duration,
@@ -210,7 +225,7 @@ impl File {
                 packets: damage.packets,
                 truncated: damage.incomplete,
             }),
-            waveform: self.reading.as_ref().and_then(|reading| reading.waveform.clone()),
+            waveform: self.front_end.as_ref().and_then(|result| result.waveform.clone()),
             seams: self.seams(),
             quality: None,
             is_partial: false,
@@ -225,11 +240,11 @@ impl File {
         languages
     }
 
-    /// What was left out, as far as it was read.
+    /// Returns what was left out, as far as the audio was read.
     fn skipped(&self, duration: f64) -> Vec<Skipped> {
-        let Some(reading) = &self.reading else { return Vec::new() };
+        let Some(result) = &self.front_end else { return Vec::new() };
         let mut skipped: Vec<Skipped> = Vec::new();
-        for (frames, gap) in &reading.account.skipped {
+        for (frames, gap) in &result.account.skipped {
             let why = match gap {
                 Gap::Clip => SkipReason::NotAskedFor,
                 Gap::Silence => SkipReason::Silence,
@@ -237,13 +252,13 @@ impl File {
             let (start, end) = (seconds_of_frames(frames.start), seconds_of_frames(frames.end));
             skipped.push(Skipped { start, end, why });
         }
-        // Behind the last clip nothing need have been read.
-        let end = reading.clips_end.map(seconds_of_frames).filter(|end| *end < duration);
+        // Audio behind the last clip is not read.
+        let end = result.clips_end.map(seconds_of_frames).filter(|end| *end < duration);
         skipped.extend(end.map(|start| Skipped { start, end: duration, why: SkipReason::NotAskedFor }));
         skipped
     }
 
-    /// Where each chunk but the first begins.
+    /// Returns the beginning of each chunk but the first.
     fn seams(&self) -> Vec<Seam> {
         let seam = |place: &Place| Seam {
             at: seconds_of_frames(place.stretch.first as u64),
@@ -253,13 +268,13 @@ impl File {
     }
 
     fn speech(&self) -> Option<Vec<(f64, f64)>> {
-        let reading = self.reading.as_ref().filter(|reading| reading.account.listened)?;
-        let spans = reading.account.voice.iter();
+        let result = self.front_end.as_ref().filter(|result| result.account.listened)?;
+        let spans = result.account.voice.iter();
         Some(spans.map(|frames| (seconds_of_frames(frames.start), seconds_of_frames(frames.end))).collect())
     }
 }
 
-impl Drop for File {
+impl Drop for ActiveInput {
     fn drop(&mut self) {
         self.recording.give_up();
         self.join();

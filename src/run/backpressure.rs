@@ -1,47 +1,48 @@
-//! Leave to hold a chunk in memory: there are only so many, and who wants one waits.
+//! Limits how many chunks are in memory: a front end that wants to prepare one more waits for a permit.
 
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// How long to wait before asking again whether to go on waiting.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long to wait before asking again whether to stop waiting.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// A fixed number of permits, shared by clones.
 #[derive(Clone)]
-pub struct Permits {
+pub struct ChunkBudget {
     free: Receiver<()>,
-    back: Sender<()>,
+    returned: Sender<()>,
 }
 
-/// Goes back when it is dropped.
-pub struct Permit {
-    back: Sender<()>,
+/// Permission to hold one chunk; returned to the budget when dropped.
+pub struct ChunkPermit {
+    returned: Sender<()>,
 }
 
-impl Permits {
-    pub fn new(count: usize) -> Self {
-        let (back, free) = bounded(count);
-        (0..count).for_each(|_| back.try_send(()).unwrap_or_default());
-        Self { free, back }
+impl ChunkBudget {
+    pub fn new(permits: usize) -> Self {
+        let (returned, free) = bounded(permits);
+        (0..permits).for_each(|_| returned.try_send(()).unwrap_or_default());
+        Self { free, returned }
     }
 
-    /// Waits for one; none if `stop` says so first.
-    pub fn take(&self, stop: impl Fn() -> bool) -> Option<Permit> {
+    /// Waits for a permit; returns none once `stop` returns true.
+    pub fn take(&self, stop: impl Fn() -> bool) -> Option<ChunkPermit> {
         loop {
             if stop() {
                 return None;
             }
-            if self.free.recv_timeout(PATIENCE).is_ok() {
-                return Some(Permit { back: self.back.clone() });
+            if self.free.recv_timeout(POLL_INTERVAL).is_ok() {
+                return Some(ChunkPermit { returned: self.returned.clone() });
             }
         }
     }
 }
 
-impl Drop for Permit {
+impl Drop for ChunkPermit {
     fn drop(&mut self) {
-        // There is room: it came from there.
-        let _ = self.back.try_send(());
+        // The channel has room, as the permit came from it.
+        let _ = self.returned.try_send(());
     }
 }
 
@@ -52,17 +53,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_only_so_many() {
-        let permits = Permits::new(2);
-        let (one, two) = (permits.take(|| false), permits.take(|| false));
+    fn waits_while_all_permits_are_taken() {
+        let budget = ChunkBudget::new(2);
+        let (one, two) = (budget.take(|| false), budget.take(|| false));
         assert!(one.is_some() && two.is_some());
         let asked = Cell::new(0);
-        let patience = || {
+        let stop_after_two = || {
             asked.set(asked.get() + 1);
             asked.get() > 2
         };
-        assert!(permits.take(patience).is_none());
+        assert!(budget.take(stop_after_two).is_none());
         drop(one);
-        assert!(permits.take(|| false).is_some());
+        assert!(budget.take(|| false).is_some());
     }
 }

@@ -1,5 +1,6 @@
-//! How fast this machine is: a recording through the whole program, with the same work in every window.
+//! Measures how fast this machine is: sends a recording through the whole program, with the same work in every window.
 
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,38 +9,36 @@ use std::time::Instant;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use super::models::{ModelOptions, Models, find_model};
-use super::scheduler::{Conductor, lanes};
-use super::session::Summary;
-use super::{Event, GuardOptions};
+use super::models::{ModelSet, find_model};
+use super::scheduler::{Scheduler, decoder_threads};
+use super::{GuardOptions, RunContext, RunEvent, RunRequest};
 use crate::audio::{AudioInput, AudioOptions};
-use crate::cancel::CancelToken;
 use crate::chunking::Selection;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
+use crate::device::memory::ReleasePolicy;
 use crate::device::{self, Beside, DeviceRequest, Precision, Selected};
-use crate::engine::{Engine, ReleasePolicy, Team};
+use crate::engine::{Engine, Team};
 use crate::error::{Error, Result};
 use crate::export::Shape;
 use crate::mel::{ChunkMaker, Division};
-use crate::models::{Model, Room, Slots, load, load_random};
+use crate::models::{Model, ModelOptions, Room, Slots, load, load_random};
 use crate::plan::{InputOptions, InputSource, OutputOptions, PlannedInput};
-use crate::plan::{Job, ModelRequest, Settings};
+use crate::plan::{ModelRequest, PlanRequest, Settings};
 use crate::time::{SAMPLE_RATE, seconds_of_samples};
 use crate::transcript::ModelIdentity;
 
 /// What to measure.
 #[derive(Debug, Clone)]
-pub struct Bench {
-    /// Something that sounds a little like speech if not given.
+pub struct BenchRequest {
+    /// The recording; a synthetic one if none.
     pub audio: Option<PathBuf>,
-    /// Seconds of that.
+    /// Seconds of the synthetic recording.
     pub seconds: f64,
     pub model: BenchModel,
     pub device: DeviceRequest,
     pub precision: Precision,
-    /// New tokens in every window; nothing ends earlier.
+    /// Tokens decoded in every window; none ends earlier.
     pub tokens: usize,
-    /// Beginnings of each window's text that are followed side by side.
     pub beam_size: usize,
     pub word_timestamps: bool,
     pub batch_size: Option<usize>,
@@ -50,13 +49,13 @@ pub struct Bench {
 #[derive(Debug, Clone)]
 pub enum BenchModel {
     Checkpoint(ModelRequest),
-    /// Random weights at the shapes of this size.
+    /// Random weights with the shapes of this model size.
     Random(String),
 }
 
-/// What was measured; times in seconds.
+/// What was measured, with times in seconds.
 #[derive(Debug, Clone, Serialize)]
-pub struct Figures {
+pub struct BenchResult {
     pub version: &'static str,
     pub model: String,
     pub device: String,
@@ -65,10 +64,10 @@ pub struct Figures {
     pub chunk_length: f64,
     pub tokens_per_window: usize,
     pub audio_seconds: f64,
-    /// From the first byte of audio to the last text, the model being loaded.
+    /// From the first byte of audio to the last text, without loading the model.
     pub seconds: f64,
     pub times_real_time: f64,
-    /// Reading, resampling, cutting and mel alone.
+    /// Decoding, resampling, cutting and mel alone.
     pub front_end_seconds: f64,
     pub windows: u64,
     pub encoder_seconds: f64,
@@ -76,55 +75,69 @@ pub struct Figures {
     /// Timing words.
     pub aligning_seconds: f64,
     pub decoder_steps: u64,
-    /// Sequences in a step, on average.
+    /// Mean number of sequences in a step.
     pub rows_per_step: f64,
     pub tokens: u64,
     pub slot_occupancy: f64,
     pub waited_for_audio: f64,
     pub load_seconds: f64,
-    /// Giving memory back between chunks.
+    /// Releasing memory between chunks.
     pub releasing_seconds: f64,
-    /// Bytes held by this process at most.
+    /// The most bytes that this process held.
     pub peak_memory: u64,
 }
 
-pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Figures> {
-    let (mut spoken, mut audio) = (None, bench.audio.clone());
+/// Runs a benchmark.
+pub fn bench(request: &BenchRequest, context: RunContext<'_>) -> Result<BenchResult> {
+    let (mut synthetic, mut audio) = (None, request.audio.clone());
     if audio.is_none() {
-        let file = spoken.insert(speech(bench.seconds)?);
+        let file = synthetic.insert(synthetic_speech(request.seconds)?);
         audio = Some(file.path().to_owned());
     }
     let audio = audio.unwrap_or_default();
     let started = Instant::now();
-    let (model, name, device) = prepare(bench, cancel, on_event)?;
+    let (model, name, device) = load_model(request, context)?;
     let load_seconds = started.elapsed().as_secs_f64();
-    let job = job(bench, &audio, model.tokenizer.special().eot);
+    let run = run_request(request, &audio, model.tokenizer.special().eot);
     let bytes = model.needs.total();
-    let engine = Engine::start(model.backend, model.tokenizer, bench.release, cancel)?;
+    let engine = Engine::start(model.backend, model.tokenizer, request.release, context.cancel)?;
     let engine = Arc::new(Team::new(vec![engine])?);
-    let lanes = lanes(&device, 1);
-    let (audio_seconds, front_end_seconds) =
-        front_end(&audio, (engine.n_mels(), lanes), bench.chunk_length, cancel)?;
+    let shape = (engine.n_mels(), decoder_threads(&device, 1));
+    let (audio_seconds, front_end_seconds) = measure_front_end(&audio, shape, request.chunk_length, context)?;
 
-    let (mut summary, identity) = (Summary::default(), ModelIdentity { name: name.clone(), revision: None });
+    let identity = ModelIdentity { name: name.clone(), revision: None };
     let item = PlannedInput::new(InputSource::File(audio));
-    let mut models = Models::new((device.clone(), Vec::new()), false, job.models, (1, 1));
-    let which = models.adopt(&job.settings.model, Arc::clone(&engine), identity, bytes)?;
+    let mut models = ModelSet::new((device.clone(), Vec::new()), false, run.plan.models, (1, 1));
+    let id = models.insert_loaded(&run.plan.settings.model, Arc::clone(&engine), identity, bytes)?;
+    let (failure, peak_memory) = (RefCell::new(None), Cell::new(0));
+    let sink = |event: RunEvent| {
+        match &event {
+            RunEvent::Failed { error, .. } => {
+                failure.borrow_mut().get_or_insert(Arc::clone(error));
+            }
+            RunEvent::MemoryReleased { footprint, .. } => {
+                peak_memory.set(peak_memory.get().max(footprint.memory.host.peak));
+            }
+            _ => {}
+        }
+        context.emit(event);
+    };
     let started = Instant::now();
-    Conductor::new(&job, cancel, &mut models, &mut summary, on_event).run(vec![(item, which)])?;
+    let watched = RunContext::new(context.cancel, &sink);
+    Scheduler::new(&run, watched, &mut models, None).run(vec![(item, id)])?;
     let seconds = started.elapsed().as_secs_f64();
-    if let Some(error) = summary.failures.pop() {
-        return Err(error);
+    if let Some(error) = failure.take() {
+        return Err(Error::Shared(error));
     }
     let stats = engine.stats();
-    Ok(Figures {
+    Ok(BenchResult {
         version: env!("CARGO_PKG_VERSION"),
         model: name,
         device: device.label(),
         threads: rayon::current_num_threads(),
         batch_size: engine.capacity().windows,
-        chunk_length: bench.chunk_length,
-        tokens_per_window: bench.tokens,
+        chunk_length: request.chunk_length,
+        tokens_per_window: request.tokens,
         audio_seconds,
         seconds,
         times_real_time: audio_seconds / seconds,
@@ -140,25 +153,21 @@ pub fn bench(bench: &Bench, cancel: &CancelToken, on_event: &mut dyn FnMut(Event
         waited_for_audio: stats.starved,
         load_seconds,
         releasing_seconds: stats.releasing,
-        peak_memory: summary.peak_host,
+        peak_memory: peak_memory.get(),
     })
 }
 
-fn prepare(
-    bench: &Bench,
-    cancel: &CancelToken,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<(Model, String, Selected)> {
-    let device = device::select(bench.device)?.computing_in(bench.precision)?;
+fn load_model(request: &BenchRequest, context: RunContext<'_>) -> Result<(Model, String, Selected)> {
+    let device = device::select(request.device)?.computing_in(request.precision)?;
     if let Some(why) = &device.passed_over {
-        on_event(Event::PassedOver { why });
+        context.emit(RunEvent::AcceleratorUnavailable { why: why.clone() });
     }
-    let beams = bench.beam_size;
-    let slots = Slots { windows: bench.batch_size, candidates: beams, beams };
-    let (model, name) = match &bench.model {
+    let beams = request.beam_size;
+    let slots = Slots { windows: request.batch_size, candidates: beams, beams };
+    let (model, name) = match &request.model {
         BenchModel::Random(size) => (load_random(size, &device, slots)?, format!("random {size}")),
-        BenchModel::Checkpoint(request) => {
-            let checkpoint = find_model(request, &device, cancel, on_event)?;
+        BenchModel::Checkpoint(model) => {
+            let checkpoint = find_model(model, &device, context)?;
             let name = checkpoint.name.clone();
             let room = Room { budget: None, on_less: &mut |_| () };
             (load(&checkpoint, &device, slots, room)?, name)
@@ -167,8 +176,8 @@ fn prepare(
     Ok((model, name, device))
 }
 
-/// Greedy, without timestamps, nothing tried again, every window as long as the others.
-fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
+/// Greedy decoding without timestamps or fallback, with the same number of tokens in every window.
+fn run_request(request: &BenchRequest, audio: &Path, eot: u32) -> RunRequest {
     let decode = DecodeOptions {
         language: Some(Language::ENGLISH),
         temperatures: vec![0.0],
@@ -178,52 +187,50 @@ fn job(bench: &Bench, audio: &Path, eot: u32) -> Job {
         condition_on_previous_text: false,
         without_timestamps: true,
         suppress_tokens: SuppressTokens::List { non_speech: true, ids: vec![eot] },
-        sample_len: Some(bench.tokens),
-        beam_size: Some(bench.beam_size),
-        word_timestamps: bench.word_timestamps,
+        sample_len: Some(request.tokens),
+        beam_size: Some(request.beam_size),
+        word_timestamps: request.word_timestamps,
         ..DecodeOptions::default()
     };
-    let model = match &bench.model {
+    let model = match &request.model {
         BenchModel::Checkpoint(request) => request.clone(),
         BenchModel::Random(size) => ModelRequest::named(size),
     };
-    Job {
+    let plan = PlanRequest {
         inputs: vec![audio.to_owned()],
-        finding: InputOptions::default(),
+        discovery: InputOptions::default(),
         shard: None,
-        plan: OutputOptions::default(),
+        outputs: OutputOptions::default(),
         shape: Shape::default(),
         audio: AudioOptions::default(),
         settings: Arc::new(Settings { model, decode, selection: Selection::default() }),
-        device: bench.device,
+        device: request.device,
         beside: Beside::default(),
-        least_coverage: None,
-        voice_report: None,
-        chunk_length: bench.chunk_length,
-        models: ModelOptions { release: bench.release, ..ModelOptions::default() },
-        // What is measured must not depend on what others do.
-        guard: GuardOptions { memory: 0, device_memory: 0, disk: 0, ..GuardOptions::default() },
-        jobs: None,
+        chunk_length: request.chunk_length,
+        models: ModelOptions { release: request.release, ..ModelOptions::default() },
         resume: false,
-    }
+    };
+    // The guard is off, so that the figures do not depend on other processes.
+    let guard = GuardOptions { memory: 0, device_memory: 0, disk: 0, ..GuardOptions::default() };
+    RunRequest { plan, guard, jobs: None, vad_report: None, min_coverage: None }
 }
 
-/// Seconds of audio, and seconds that making its chunks takes alone.
-fn front_end(
+/// Returns the seconds of audio, and the seconds that making its chunks takes alone.
+fn measure_front_end(
     audio: &Path,
-    (bins, lanes): (usize, usize),
+    (n_mels, decoder_threads): (usize, usize),
     chunk_length: f64,
-    cancel: &CancelToken,
+    context: RunContext<'_>,
 ) -> Result<(f64, f64)> {
     let started = Instant::now();
-    let mut reader = AudioInput::file(audio)?.open_prefetching(&AudioOptions::default(), lanes)?;
+    let mut reader = AudioInput::file(audio)?.open_prefetching(&AudioOptions::default(), decoder_threads)?;
     let division = match chunk_length {
         0.0 => Division::Seamless { loudest: 0.0 },
         seconds => Division::AtPauses { seconds },
     };
-    let (mut maker, mut chunks) = (ChunkMaker::new(bins, division), Vec::new());
+    let (mut maker, mut chunks) = (ChunkMaker::new(n_mels, division), Vec::new());
     while let Some(block) = reader.next_block()? {
-        cancel.check()?;
+        context.check()?;
         maker.push(block, &mut chunks);
         chunks.clear();
     }
@@ -231,9 +238,9 @@ fn front_end(
     Ok((seconds_of_samples(samples), started.elapsed().as_secs_f64()))
 }
 
-/// A WAV file of tones that rise and fall like syllables, with pauses between phrases.
-fn speech(seconds: f64) -> Result<NamedTempFile> {
-    let failed = |error| Error::compute("making a recording to measure with", error);
+/// Writes a WAV file of tones that rise and fall like syllables, with pauses between phrases.
+fn synthetic_speech(seconds: f64) -> Result<NamedTempFile> {
+    let failed = |error| Error::compute("writing a synthetic recording", error);
     let samples = (seconds * f64::from(SAMPLE_RATE)) as u32;
     let mut wav = Vec::with_capacity(44 + 2 * samples as usize);
     wav.extend(b"RIFF");

@@ -1,72 +1,47 @@
-//! From transcripts that are there already to other formats. No model is needed, and nothing is kept for another
-//! run: it takes no time.
+//! Converts existing transcripts to other formats, without a model and without a journal.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::Arc;
 
 use super::output;
-use super::{Event, Summary};
-use crate::cancel::CancelToken;
+use super::session::announce;
+use super::{RunContext, RunEvent};
 use crate::error::{Error, InputProblem, Result};
 use crate::export::{Cue, CueQuality, Format, Shape, quality};
 use crate::import::from_import;
 use crate::import::{self, ImportError, ImportFormat, ImportedSegment};
-use crate::plan::{InputSource, OutputOptions, Plan, PlannedInput, plan_files};
+use crate::plan::{InputSource, OutputOptions, PlannedInput, plan_files};
 use crate::transcript::Transcript;
 
-/// Everything that one call of the program is to convert.
+/// Which transcripts to convert, and into what.
 #[derive(Debug, Clone)]
 pub struct Conversion {
     /// Files with transcripts; `-` is standard input.
     pub inputs: Vec<PathBuf>,
-    pub plan: OutputOptions,
+    pub outputs: OutputOptions,
     pub shape: Shape,
 }
 
-/// Does all of it. The error is what ended it before its time, several faults if the plan is wrong.
-pub fn convert(
-    conversion: &Conversion,
-    cancel: &CancelToken,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<Summary, Vec<Error>> {
-    let Plan { items, failures, notes } = plan_files(&conversion.inputs, &conversion.plan)?;
-    items.iter().for_each(|item| on_event(Event::Planned { item }));
-    notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
-    for error in &failures {
-        on_event(Event::Failed { input: error.input_name().unwrap_or_default(), error });
-    }
-    let started = Instant::now();
-    let mut summary = Summary { failures, ..Summary::default() };
-    let count = items.len();
-    for (index, item) in items.iter().enumerate() {
-        cancel.check().map_err(|error| vec![error])?;
-        let input = &item.name();
-        if item.is_done {
-            on_event(Event::Skipped { input, why: &item.why_done });
-            summary.skipped += 1;
-            continue;
-        }
-        on_event(Event::Started { input, number: index + 1, count });
-        match convert_one(item, &conversion.shape, cancel, on_event) {
-            Ok(()) => summary.done += 1,
+/// Converts all inputs. The error is what ended the work early, or every fault of a plan that cannot be started.
+pub fn convert(conversion: &Conversion, context: RunContext<'_>) -> Result<(), Vec<Error>> {
+    let plan = plan_files(&conversion.inputs, &conversion.outputs)?;
+    let (todo, _) = announce(plan, context);
+    for (index, item) in todo.iter().enumerate() {
+        context.check().map_err(|error| vec![error])?;
+        context.emit(RunEvent::Started { input: item.name(), number: index + 1, count: todo.len() });
+        match convert_one(item, &conversion.shape, context) {
+            Ok(()) => context.emit(RunEvent::Converted { input: item.name() }),
             Err(error) => {
-                cancel.check().map_err(|error| vec![error])?;
-                on_event(Event::Failed { input, error: &error });
-                summary.failures.push(error);
+                context.check().map_err(|error| vec![error])?;
+                context.emit(RunEvent::Failed { input: item.name(), error: Arc::new(error) });
             }
         }
     }
-    summary.seconds = started.elapsed().as_secs_f64();
-    Ok(summary)
+    Ok(())
 }
 
-fn convert_one(
-    item: &PlannedInput,
-    shape: &Shape,
-    cancel: &CancelToken,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<()> {
+fn convert_one(item: &PlannedInput, shape: &Shape, context: RunContext<'_>) -> Result<()> {
     let (mut transcript, is_timed) = read(item)?;
     let lacks = |what, needed_by: &str| {
         let needed_by = needed_by.to_owned();
@@ -81,23 +56,23 @@ fn convert_one(
         return lacks("word times", option);
     }
     if item.asked.is_empty() {
-        on_event(Event::Segments(&transcript.segments));
+        context.emit(RunEvent::Segments(transcript.segments.clone()));
     }
     let mut recording = InputSource::Stdin;
-    if output::is_drawn(item)
-        && let Some((found, waveform)) = output::recording_of(&item.source, &transcript, cancel)?
+    if output::needs_waveform(item)
+        && let Some((found, waveform)) = output::recording_of(&item.source, &transcript, context)?
     {
         recording = found;
         transcript.waveform = Some(waveform);
     }
     for (format, path) in &item.outputs {
-        let content = output::content(*format, path, &transcript, shape, &recording, on_event);
-        output::write(&item.name(), path, &content, on_event)?;
+        let content = output::render(*format, path, &transcript, shape, &recording, context);
+        output::write(&item.name(), path, &content, context)?;
     }
     Ok(())
 }
 
-/// The transcript, and whether it knows when something was said.
+/// Reads a transcript; the flag says whether it has times.
 fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
     let name = item.name();
     let fault = |why| Error::input(&name, why);
@@ -110,7 +85,7 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
                 .map_err(|error| fault(InputProblem::Unreadable(error)))?;
             bytes
         }
-        // Why it cannot be read is told below.
+        // Reading the file again below reports why it is unreadable.
         InputSource::File(path) if ImportFormat::of(path) == Some(ImportFormat::Json) => {
             std::fs::read(path).unwrap_or_default()
         }
@@ -128,7 +103,7 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
     Ok((from_import::transcript(name, imported), is_timed))
 }
 
-/// How well the subtitles in a file can be read.
+/// Rates how readable the subtitles in a file are.
 pub fn check_cues(path: &Path, shape: &Shape) -> Result<CueQuality> {
     let ms = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1000.0).round() as i64;
     let imported = import::read(path)?;

@@ -1,13 +1,13 @@
-//! The thread of one input: takes its audio, which others read ahead of it, makes chunks of it and hands them to the engine, as far ahead of it
-//! as the permits allow. How audio is decoded, where it is cut and how a mel is computed is not known here.
+//! The thread of one input: reads audio, makes chunks of log-mel and submits them to the engine, as many ahead of it as
+//! the chunk budget allows. Leaves decoding, cutting and the mel itself to their modules.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::backpressure::Permits;
-use super::waveform::Peaks;
+use super::backpressure::ChunkBudget;
+use super::waveform::WaveformBuilder;
 use crate::audio::{AudioDamage, AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
 use crate::chunking::{Account, Clip, Selection};
@@ -24,71 +24,70 @@ use crate::test_hooks;
 use crate::time::{HOP, seconds_of_samples};
 use crate::transcript::Waveform;
 
-/// Chunks of one recording that may wait for the one before them: more would only keep others out.
+/// Chunks of one recording that may wait for the chunk before them; more would only keep other recordings out.
 const FOLLOWERS: usize = 2;
 
-/// What the thread does, and for whom.
+/// What the thread needs.
 pub struct FrontEnd {
     pub source: InputSource,
     pub audio: AudioOptions,
-    /// Threads that may decode side by side.
-    pub lanes: usize,
-    /// Seconds from pause to pause; 0 for a recording in one piece.
+    /// Threads that may decode the audio side by side.
+    pub decoder_threads: usize,
+    /// Target length of a chunk in seconds; 0 keeps the recording in one piece.
     pub chunk_length: f64,
     pub selection: Selection,
     pub engine: Arc<Team>,
     pub recording: Arc<Recording>,
-    pub permits: Permits,
+    pub budget: ChunkBudget,
     pub cancel: CancelToken,
-    pub keeping: Keeping,
-    /// A waveform is wanted.
-    pub draws: bool,
+    pub journal: JournalRequest,
+    pub needs_waveform: bool,
 }
 
-/// Where and for which work a journal is kept.
-pub struct Keeping {
+/// Where to keep the journal, and what it must match.
+pub struct JournalRequest {
     pub path: Option<PathBuf>,
-    pub basis: Arc<RunFingerprint>,
-    /// What an earlier run has finished is taken over.
+    pub basis: RunFingerprint,
+    /// Use the chunks that an earlier run has finished.
     pub resume: bool,
-    /// Outputs that nobody may have made meanwhile, and when they were last changed.
-    pub before: Vec<(PathBuf, Option<SystemTime>)>,
+    /// Outputs that must not have changed since planning, with their modification times.
+    pub unchanged: Vec<(PathBuf, Option<SystemTime>)>,
 }
 
-/// What the thread tells.
-pub enum Told {
-    /// Seconds read, how many there are as the file claims, and frames of them that nobody asks the model about.
+/// What the front end reports while it reads.
+pub enum FrontEndEvent {
+    /// Seconds read, seconds that the file claims to have, and frames that no window will cover.
     Progress { read: f64, claimed: Option<f64>, skipped: u64 },
-    /// How an earlier run found out the language.
-    Language(Box<LanguageGuess>),
-    /// What the input is, as it is begun.
-    Origin(Box<InputSnapshot>),
-    /// A journal is held, or why there is none. Comes before any chunk.
-    Journal(io::Result<Box<OpenedJournal>>),
+    /// The language that an earlier run detected.
+    LanguageResumed(Box<LanguageGuess>),
+    /// The input's content was fingerprinted.
+    Fingerprinted(Box<InputSnapshot>),
+    /// The journal is locked and read, or why it is not. Comes before any chunk.
+    JournalOpened(io::Result<Box<OpenedJournal>>),
     /// A chunk was made and goes to the engine.
-    Made(usize, Place),
-    /// A chunk that an earlier run has finished.
-    Kept(Box<JournaledChunk>),
-    /// Chunks from this one on are not what an earlier run has finished.
-    Discarded(usize),
+    ChunkMade(usize, Place),
+    /// A chunk was read from the journal.
+    ChunkResumed(Box<JournaledChunk>),
+    /// Chunks from this index on do not match the journal.
+    ResumeEnded(usize),
 }
 
-/// What was read in the end.
+/// What the front end knows once everything is read.
 #[derive(Debug, Default)]
-pub struct Reading {
-    /// Seconds of audio: what was read, or what there is if not all of it was.
+pub struct FrontEndResult {
+    /// Seconds of audio: what was read, or what the file holds if not all of it was read.
     pub duration: f64,
     pub chunks: usize,
-    /// What was left out.
+    /// What was left out, and where somebody speaks.
     pub account: Account,
-    /// The frame behind which nothing was asked for.
+    /// The end of the last requested clip, in frames.
     pub clips_end: Option<u64>,
     pub damage: AudioDamage,
     pub waveform: Option<Waveform>,
 }
 
-impl Reading {
-    /// Frames that nobody asked the model about.
+impl FrontEndResult {
+    /// Returns the frames that no window covers.
     pub fn skipped_frames(&self) -> u64 {
         let all = (self.duration * 100.0) as u64;
         let behind = self.clips_end.map_or(0, |end| all.saturating_sub(end));
@@ -98,36 +97,36 @@ impl Reading {
 
 impl FrontEnd {
     /// Reads to the end, or until the recording is given up.
-    pub fn run(self, tell: impl Fn(Told)) -> Result<Reading> {
-        catch_panic("reading the audio", || self.read(&tell))
+    pub fn run(self, emit: impl Fn(FrontEndEvent)) -> Result<FrontEndResult> {
+        catch_panic("reading the audio", || self.read(&emit))
     }
 
-    fn read(&self, tell: &dyn Fn(Told)) -> Result<Reading> {
+    fn read(&self, emit: &dyn Fn(FrontEndEvent)) -> Result<FrontEndResult> {
         test_hooks::reached("open", &self.cancel);
         let audio = self.open()?;
-        let mut kept = self.take_hold(tell)?;
+        let mut kept = self.open_journal(emit)?;
         let (division, measured) = self.division(&audio)?;
-        let mut reader = audio.open_prefetching(&self.audio, self.lanes)?;
+        let mut reader = audio.open_prefetching(&self.audio, self.decoder_threads)?;
         let claimed = reader.duration_hint();
         let mut maker = ChunkMaker::of(self.engine.n_mels(), division, &self.selection);
         let mut ears = self.ears(division);
-        let mut peaks = self.draws.then(Peaks::new);
-        let followers = Permits::new(FOLLOWERS);
+        let mut waveform = self.needs_waveform.then(WaveformBuilder::new);
+        let followers = ChunkBudget::new(FOLLOWERS);
         let (mut chunks, mut samples, mut made) = (Vec::new(), 0, 0);
         while let Some(block) = reader.next_block()? {
             test_hooks::reached("read", &self.cancel);
             self.cancel.check()?;
             ears.iter_mut().for_each(|ears| ears.push(block, samples));
-            peaks.iter_mut().for_each(|peaks| peaks.push(block));
+            waveform.iter_mut().for_each(|waveform| waveform.push(block));
             samples += block.len() as u64;
             maker.push(block, &mut chunks);
             let read = seconds_of_samples(samples);
-            tell(Told::Progress { read, claimed, skipped: maker.account().skipped_frames() });
+            emit(FrontEndEvent::Progress { read, claimed, skipped: maker.account().skipped_frames() });
             self.prick(&mut ears, false);
-            // Until it is known what to listen to for the language, they wait.
+            // Chunks wait until the windows to detect the language by are known.
             if ears.is_none() {
                 made += chunks.len();
-                self.hand_on(&mut chunks, &followers, &mut kept, tell)?;
+                self.submit(&mut chunks, &followers, &mut kept, emit)?;
             }
             if maker.is_done() {
                 break;
@@ -141,18 +140,18 @@ impl FrontEnd {
         }
         self.prick(&mut ears, true);
         made += chunks.len();
-        self.hand_on(&mut chunks, &followers, &mut kept, tell)?;
+        self.submit(&mut chunks, &followers, &mut kept, emit)?;
         let known = match measured {
             Some(extent) => seconds_of_samples(extent.samples),
             None => claimed.filter(|_| !is_whole).unwrap_or(0.0),
         };
-        Ok(Reading {
+        Ok(FrontEndResult {
             duration: seconds_of_samples(samples).max(known),
             chunks: made,
             account,
             clips_end: self.selection.clips.end(),
             damage: reader.damage().clone(),
-            waveform: peaks.map(Peaks::finish),
+            waveform: waveform.map(WaveformBuilder::finish),
         })
     }
 
@@ -182,57 +181,63 @@ impl FrontEnd {
         }
     }
 
-    /// Keeps others away from the outputs, and finds out what an earlier run has finished.
-    fn take_hold(&self, tell: &dyn Fn(Told)) -> Result<ResumedChunks> {
-        let (Some(journal), InputSource::File(path)) = (&self.keeping.path, &self.source) else {
+    /// Locks the outputs and reads what an earlier run has finished.
+    fn open_journal(&self, emit: &dyn Fn(FrontEndEvent)) -> Result<ResumedChunks> {
+        let (Some(journal), InputSource::File(path)) = (&self.journal.path, &self.source) else {
             return Ok(ResumedChunks::default());
         };
         let input = || path.display().to_string();
         let modified = ledger::modified(path);
         let content =
             InputDigest::of(path).map_err(|e| Error::input(input(), InputProblem::Unreadable(e)))?;
-        let work = Fingerprint { basis: RunFingerprint::clone(&self.keeping.basis), input: content };
-        tell(Told::Origin(Box::new(InputSnapshot::new(work.clone(), modified))));
-        match Journal::open(journal, &work, self.keeping.resume) {
-            // Whoever held it has made them since.
-            Ok(_) if self.keeping.before.iter().any(|(path, time)| changed(path) != *time) => {
+        let work = Fingerprint { basis: self.journal.basis.clone(), input: content };
+        emit(FrontEndEvent::Fingerprinted(Box::new(InputSnapshot::new(work.clone(), modified))));
+        match Journal::open(journal, &work, self.journal.resume) {
+            // The process that held the lock has written the outputs since.
+            Ok(_) if self.journal.unchanged.iter().any(|(path, time)| changed(path) != *time) => {
                 Err(Error::InputLocked { input: input(), journal: journal.clone() })
             }
             Ok(mut opened) => {
                 let kept = std::mem::take(&mut opened.kept);
-                tell(Told::Journal(Ok(Box::new(opened))));
+                emit(FrontEndEvent::JournalOpened(Ok(Box::new(opened))));
                 Ok(kept)
             }
             Err(LockError::Locked) => Err(Error::InputLocked { input: input(), journal: journal.clone() }),
             Err(LockError::Io(error)) => {
-                tell(Told::Journal(Err(error)));
+                emit(FrontEndEvent::JournalOpened(Err(error)));
                 Ok(ResumedChunks::default())
             }
         }
     }
 
-    /// Takes over a chunk that an earlier run has finished.
-    fn take_over(&self, index: usize, place: &Place, kept: &mut ResumedChunks, tell: &dyn Fn(Told)) -> bool {
+    /// Uses the journalled chunk if there is one; returns whether there was.
+    fn resume_chunk(
+        &self,
+        index: usize,
+        place: &Place,
+        kept: &mut ResumedChunks,
+        emit: &dyn Fn(FrontEndEvent),
+    ) -> bool {
         let found = kept.take(index, place);
         if found.is_err() {
-            tell(Told::Discarded(index));
+            emit(FrontEndEvent::ResumeEnded(index));
         }
         if let Some(guess) = kept.language.take_if(|_| index == 0) {
             self.recording.settle_language(guess.language);
-            tell(Told::Language(Box::new(guess)));
+            emit(FrontEndEvent::LanguageResumed(Box::new(guess)));
         }
         let Ok(Some(finished)) = found else { return false };
         self.recording.hand_over(index, finished.decoded.handover.clone());
-        tell(Told::Kept(Box::new(finished)));
+        emit(FrontEndEvent::ChunkResumed(Box::new(finished)));
         true
     }
 
-    /// How to divide the recording; one in a single piece has to be measured first.
+    /// Returns how to divide the recording; one kept in a single piece has to be measured first.
     fn division(&self, audio: &AudioInput) -> Result<(Division, Option<Extent>)> {
         if self.chunk_length > 0.0 {
             return Ok((Division::AtPauses { seconds: self.chunk_length }, None));
         }
-        let mut reader = audio.open_prefetching(&self.audio, self.lanes)?;
+        let mut reader = audio.open_prefetching(&self.audio, self.decoder_threads)?;
         let mut meter = MelMeter::new(self.engine.n_mels());
         while let Some(block) = reader.next_block()? {
             self.cancel.check()?;
@@ -242,13 +247,13 @@ impl FrontEnd {
         Ok((Division::Seamless { loudest: extent.max }, Some(extent)))
     }
 
-    /// Gives chunks to the engine as soon as there may be so many. The error says why nobody wants them any more.
-    fn hand_on(
+    /// Submits chunks to the engine as the budget allows. The error says why they are no longer wanted.
+    fn submit(
         &self,
         chunks: &mut Vec<MelChunk>,
-        followers: &Permits,
+        followers: &ChunkBudget,
         kept: &mut ResumedChunks,
-        tell: &dyn Fn(Told),
+        emit: &dyn Fn(FrontEndEvent),
     ) -> Result<()> {
         let stop = || self.cancel.reason().is_some() || self.recording.is_given_up();
         for chunk in chunks.drain(..) {
@@ -261,15 +266,15 @@ impl FrontEnd {
             let MelChunk { index, first, end, visible, follows, limit, features } = chunk;
             let stretch = Stretch { first, end, visible, limit };
             let place = Place { stretch, follows };
-            if self.take_over(index, &place, kept, tell) {
+            if self.resume_chunk(index, &place, kept, emit) {
                 continue;
             }
             let follower = match follows {
                 true => Some(followers.take(stop).ok_or_else(given_up)?),
                 false => None,
             };
-            let permit = self.permits.take(stop).ok_or_else(given_up)?;
-            tell(Told::Made(index, place));
+            let permit = self.budget.take(stop).ok_or_else(given_up)?;
+            emit(FrontEndEvent::ChunkMade(index, place));
             self.engine.submit(Task {
                 recording: Arc::clone(&self.recording),
                 index,

@@ -1,5 +1,5 @@
-//! Whether now is the time to start an input: is there memory, is there room for its outputs, is it not too large?
-//! Others may free what is lacking, so it is waited for, longer from time to time, up to a limit.
+//! Decides whether an input may start now: is there memory, is there disk space for its outputs, is it small enough?
+//! Another process may free what is short, so the guard waits with back-off up to a time limit.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,16 +18,16 @@ pub struct GuardOptions {
     pub memory: u64,
     pub device_memory: u64,
     pub disk: u64,
-    /// No input is larger.
-    pub largest_file: Option<u64>,
-    /// How long to wait for memory or disk.
+    /// The largest input in bytes.
+    pub max_file_size: Option<u64>,
+    /// How long to wait for memory or disk space.
     pub timeout: Duration,
 }
 
 impl Default for GuardOptions {
     fn default() -> Self {
         let timeout = Duration::from_secs(600);
-        Self { memory: 128 << 20, device_memory: 64 << 20, disk: 1 << 20, largest_file: None, timeout }
+        Self { memory: 128 << 20, device_memory: 64 << 20, disk: 1 << 20, max_file_size: None, timeout }
     }
 }
 
@@ -36,20 +36,20 @@ impl Default for GuardOptions {
 pub struct Guard {
     options: GuardOptions,
     device: Selected,
-    wait: Option<Wait>,
+    wait: Option<GuardWait>,
 }
 
 #[derive(Debug)]
-struct Wait {
+struct GuardWait {
     since: Instant,
     next: Instant,
     pause: Duration,
 }
 
 #[derive(Debug)]
-pub enum Verdict {
+pub enum GuardDecision {
     Start,
-    /// Ask again later; the reason is given when the waiting begins.
+    /// Check again later; the reason comes with the first wait only.
     Wait(Option<String>),
     Refuse(Error),
 }
@@ -59,43 +59,43 @@ impl Guard {
         Self { options, device, wait: None }
     }
 
-    /// Whether it is worth asking: not while a pause lasts.
+    /// Whether a check is due: not while a pause lasts.
     pub fn is_due(&self, now: Instant) -> bool {
         self.wait.as_ref().is_none_or(|wait| now >= wait.next)
     }
 
-    /// About the input that comes next; the same one until it is started or refused.
-    pub fn judge(&mut self, item: &PlannedInput, now: Instant) -> Verdict {
+    /// Checks the next input, which stays the same until it is started or refused.
+    pub fn check(&mut self, item: &PlannedInput, now: Instant) -> GuardDecision {
         if let Some(error) = self.too_large(item) {
-            return Verdict::Refuse(error);
+            return GuardDecision::Refuse(error);
         }
-        let Some((lack, why)) = self.lack(item) else {
+        let Some((resource, why)) = self.shortage(item) else {
             self.wait = None;
-            return Verdict::Start;
+            return GuardDecision::Start;
         };
         let is_new = self.wait.is_none();
-        let wait = self.wait.get_or_insert(Wait { since: now, next: now, pause: FIRST_PAUSE });
+        let wait = self.wait.get_or_insert(GuardWait { since: now, next: now, pause: FIRST_PAUSE });
         if now.saturating_duration_since(wait.since) >= self.options.timeout {
             self.wait = None;
-            return Verdict::Refuse(Error::InsufficientResources { input: item.name(), resource: lack, why });
+            return GuardDecision::Refuse(Error::InsufficientResources { input: item.name(), resource, why });
         }
         let left = (wait.since + self.options.timeout).saturating_duration_since(now);
         wait.next = now + wait.pause.min(left);
         wait.pause = (wait.pause * 2).min(LONGEST_PAUSE);
-        Verdict::Wait(is_new.then_some(why))
+        GuardDecision::Wait(is_new.then_some(why))
     }
 
     fn too_large(&self, item: &PlannedInput) -> Option<Error> {
-        let (InputSource::File(path), Some(limit)) = (&item.source, self.options.largest_file) else {
+        let (InputSource::File(path), Some(limit)) = (&item.source, self.options.max_file_size) else {
             return None;
         };
         let bytes = path.metadata().ok()?.len();
         (bytes > limit).then(|| Error::input(item.name(), InputProblem::TooLarge { bytes, limit }))
     }
 
-    fn lack(&self, item: &PlannedInput) -> Option<(ScarceResource, String)> {
+    fn shortage(&self, item: &PlannedInput) -> Option<(ScarceResource, String)> {
         if let Ok(Memory { host, device, .. }) = Memory::measure(&self.device.device) {
-            // Where nothing is known of the memory, nothing is lacking.
+            // A total of zero means that the system does not tell.
             if host.total > 0 && host.free < self.options.memory {
                 let swap = swap();
                 let swap = format!("{} of swap are free", megabytes(swap.free));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lacking_is_waited_for_and_then_refused() {
+    fn waits_for_scarce_resources_and_then_refuses() {
         let folder = tempfile::tempdir().unwrap();
         let item = item(&folder.path().join("talk.wav"));
         for (lack, change) in [
@@ -161,7 +161,7 @@ mod tests {
         ] {
             let mut guard = guard(change);
             let start = Instant::now();
-            let Verdict::Wait(Some(why)) = guard.judge(&item, start) else { panic!() };
+            let GuardDecision::Wait(Some(why)) = guard.check(&item, start) else { panic!() };
             assert!(why.contains("are free"), "{why}");
             let (mut now, mut pauses) = (start, Vec::new());
             loop {
@@ -170,9 +170,9 @@ mod tests {
                 pauses.push(next - now);
                 now = next;
                 assert!(guard.is_due(now));
-                match guard.judge(&item, now) {
-                    Verdict::Wait(why) => assert!(why.is_none()),
-                    Verdict::Refuse(Error::InsufficientResources { resource: found, .. }) => {
+                match guard.check(&item, now) {
+                    GuardDecision::Wait(why) => assert!(why.is_none()),
+                    GuardDecision::Refuse(Error::InsufficientResources { resource: found, .. }) => {
                         break assert_eq!(found, lack);
                     }
                     verdict => panic!("{verdict:?}"),
@@ -180,30 +180,30 @@ mod tests {
             }
             assert_eq!(now - start, Duration::from_secs(60));
             assert!(pauses[1] > pauses[0] && pauses.len() < 10, "{pauses:?}");
-            // Of the next input the waiting begins anew.
-            assert!(matches!(guard.judge(&item, now), Verdict::Wait(Some(_))));
+            // The next input waits anew.
+            assert!(matches!(guard.check(&item, now), GuardDecision::Wait(Some(_))));
         }
     }
 
     #[test]
-    fn a_wait_ends_when_there_is_enough() {
+    fn stops_waiting_once_there_is_enough() {
         let folder = tempfile::tempdir().unwrap();
         let item = item(&folder.path().join("talk.wav"));
         let mut guard = guard(|options| options.memory = u64::MAX);
-        assert!(matches!(guard.judge(&item, Instant::now()), Verdict::Wait(Some(_))));
+        assert!(matches!(guard.check(&item, Instant::now()), GuardDecision::Wait(Some(_))));
         guard.options.memory = 1;
-        assert!(matches!(guard.judge(&item, Instant::now()), Verdict::Start));
+        assert!(matches!(guard.check(&item, Instant::now()), GuardDecision::Start));
         assert!(guard.is_due(Instant::now()));
     }
 
     #[test]
-    fn a_file_that_is_too_large_is_not_waited_for() {
+    fn refuses_large_files_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("talk.wav");
         std::fs::write(&path, [0; 100]).unwrap();
-        let verdict = |limit| guard(|o| o.largest_file = Some(limit)).judge(&item(&path), Instant::now());
-        assert!(matches!(verdict(100), Verdict::Start));
-        let Verdict::Refuse(error) = verdict(99) else { panic!() };
+        let verdict = |limit| guard(|o| o.max_file_size = Some(limit)).check(&item(&path), Instant::now());
+        assert!(matches!(verdict(100), GuardDecision::Start));
+        let GuardDecision::Refuse(error) = verdict(99) else { panic!() };
         assert!(error.to_string().contains("talk.wav"), "{error}");
         assert!(error.hint().unwrap().contains("--max-file-size"));
     }

@@ -1,41 +1,40 @@
-//! One output of one input: its content, and for a page where that has its recording from.
+//! Renders one output of one input, which for an HTML page includes its audio and waveform, and writes it.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::Event;
-use super::waveform::Peaks;
+use super::waveform::WaveformBuilder;
+use super::{RunContext, RunEvent};
 use crate::audio::{AudioInput, AudioOptions, AudioReader};
-use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::export::{Format, HtmlAudio, Media, Shape, page};
 use crate::plan::{InputSource, PlannedInput};
 use crate::store::write_file;
 use crate::transcript::{Transcript, Waveform};
 
-/// Bytes of a recording that a page takes in.
-const EMBEDDED: u64 = 128 << 20;
+/// The largest recording that a page embeds, in bytes.
+const MAX_EMBEDDED: u64 = 128 << 20;
 
-/// Whether a waveform is needed.
-pub fn is_drawn(item: &PlannedInput) -> bool {
+/// Whether an output shows the waveform.
+pub fn needs_waveform(item: &PlannedInput) -> bool {
     item.outputs.iter().any(|(format, _)| *format == Format::Html)
 }
 
-/// What goes into a file. The source is that of the audio.
-pub fn content(
+/// Returns the bytes of an output; `source` is where the audio comes from.
+pub fn render(
     format: Format,
     path: &Path,
     transcript: &Transcript,
     shape: &Shape,
     source: &InputSource,
-    on_event: &mut dyn FnMut(Event<'_>),
+    context: RunContext<'_>,
 ) -> Vec<u8> {
     match format {
         Format::Html => {
             let (media, lacks) = media(shape.html_audio, path, source);
             if let Some(why) = lacks {
-                on_event(Event::NotEmbedded { page: path, why: &why });
+                context.emit(RunEvent::AudioNotEmbedded { page: path.to_owned(), why });
             }
             page(transcript, media)
         }
@@ -43,13 +42,13 @@ pub fn content(
     }
 }
 
-pub fn write(input: &str, path: &Path, content: &[u8], on_event: &mut dyn FnMut(Event<'_>)) -> Result<()> {
+pub fn write(input: &str, path: &Path, content: &[u8], context: RunContext<'_>) -> Result<()> {
     write_file(path, content)?;
-    on_event(Event::Written { input, path });
+    context.emit(RunEvent::OutputWritten { input: input.to_owned(), path: path.to_owned() });
     Ok(())
 }
 
-/// What the page plays, and why that is not what was asked for.
+/// Returns what the page plays, and why it is not what was asked for.
 fn media(asked: HtmlAudio, page: &Path, source: &InputSource) -> (Media, Option<String>) {
     let InputSource::File(recording) = source else {
         let lacks = (asked == HtmlAudio::Embed).then(|| "there is no file to take it from".into());
@@ -68,14 +67,14 @@ fn media(asked: HtmlAudio, page: &Path, source: &InputSource) -> (Media, Option<
 fn embedded(recording: &Path) -> Result<Vec<u8>, String> {
     let unread = |error: io::Error| format!("`{}` cannot be read: {error}", recording.display());
     let bytes = recording.metadata().map_err(unread)?.len();
-    if bytes > EMBEDDED {
-        let (has, most) = (bytes.div_ceil(1 << 20), EMBEDDED >> 20);
+    if bytes > MAX_EMBEDDED {
+        let (has, most) = (bytes.div_ceil(1 << 20), MAX_EMBEDDED >> 20);
         return Err(format!("`{}` has {has} MiB, and a page takes up to {most}", recording.display()));
     }
     std::fs::read(recording).map_err(unread)
 }
 
-/// A pipe cannot be read again.
+/// Links a regular file; a pipe could not be read again.
 fn linked(page: &Path, recording: &Path) -> Media {
     match recording.is_file() {
         true => Media::Linked(link(page, recording)),
@@ -83,7 +82,7 @@ fn linked(page: &Path, recording: &Path) -> Media {
     }
 }
 
-/// The recording as the page calls it: relative, so that both can be moved together.
+/// Returns the URL of the recording relative to the page, so that both can be moved together.
 fn link(page: &Path, recording: &Path) -> String {
     let (page, recording) = (real(page), real(recording));
     let (mut from, mut to) = (page.parent().unwrap_or(&page).components(), recording.components());
@@ -102,7 +101,7 @@ fn link(page: &Path, recording: &Path) -> String {
     names.collect::<Vec<_>>().join("/")
 }
 
-/// Of what lies on another drive.
+/// Returns the URL of a recording on another drive.
 fn absolute(recording: &Path) -> String {
     let names = recording.components().filter_map(|part| match part {
         Component::Prefix(drive) => {
@@ -114,14 +113,14 @@ fn absolute(recording: &Path) -> String {
     format!("file:///{}", names.collect::<Vec<_>>().join("/"))
 }
 
-/// The same for every way to write a path; its last name may be a link's.
+/// Resolves the folder of a path; the file itself may be a symbolic link.
 fn real(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().or_else(|_| std::path::absolute(folder));
     folder.unwrap_or_default().join(path.file_name().unwrap_or_default())
 }
 
-/// As part of a URL.
+/// Percent-encodes a name for a URL.
 fn encoded(name: &OsStr) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     name.as_encoded_bytes()
@@ -130,36 +129,36 @@ fn encoded(name: &OsStr) -> String {
         .collect()
 }
 
-/// The recording of a transcript that was read from a file, and how it looks: where that lies beside it.
+/// Finds the recording of an imported transcript beside it, and draws its waveform.
 pub fn recording_of(
     input: &InputSource,
     transcript: &Transcript,
-    cancel: &CancelToken,
+    context: RunContext<'_>,
 ) -> Result<Option<(InputSource, Waveform)>> {
     let name = Path::new(&transcript.source);
     let InputSource::File(input) = input else { return Ok(None) };
-    // Only this program says which recording it was: without its folder.
+    // Only this program writes the name of the recording, without its folder.
     if name.file_name() != Some(name.as_os_str()) || input.file_name() == name.file_name() {
         return Ok(None);
     }
     let path = input.with_file_name(name);
-    let opened =
-        AudioInput::file_cancellable(&path, cancel).and_then(|audio| audio.open(&AudioOptions::default()));
-    match opened.and_then(|reader| drawn(reader, cancel)) {
+    let opened = AudioInput::file_cancellable(&path, context.cancel)
+        .and_then(|audio| audio.open(&AudioOptions::default()));
+    match opened.and_then(|reader| drawn(reader, context)) {
         Ok(waveform) => Ok(Some((InputSource::File(path), waveform))),
         Err(error @ Error::Cancelled(_)) => Err(error),
-        // It is gone, or something else.
+        // The recording is gone, or the file is something else.
         Err(_) => Ok(None),
     }
 }
 
-fn drawn(mut reader: AudioReader, cancel: &CancelToken) -> Result<Waveform> {
-    let mut peaks = Peaks::new();
+fn drawn(mut reader: AudioReader, context: RunContext<'_>) -> Result<Waveform> {
+    let mut waveform = WaveformBuilder::new();
     while let Some(block) = reader.next_block()? {
-        cancel.check()?;
-        peaks.push(block);
+        context.check()?;
+        waveform.push(block);
     }
-    Ok(peaks.finish())
+    Ok(waveform.finish())
 }
 
 #[cfg(test)]
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_lead_from_the_page_to_the_recording() {
+    fn links_are_relative_to_the_page() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().join(path);
         std::fs::create_dir_all(at("a/b")).unwrap();
@@ -187,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_too_large_is_linked_and_that_is_said() {
+    fn links_recordings_that_are_too_large_to_embed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("talk.mp3");
         let file = std::fs::File::create(&path).unwrap();
-        file.set_len(EMBEDDED + 1).unwrap();
+        file.set_len(MAX_EMBEDDED + 1).unwrap();
         let page = folder.path().join("talk.html");
         let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::File(path.clone()));
         assert_eq!(found, Media::Linked("talk.mp3".into()));

@@ -1,16 +1,16 @@
-//! What there is of an input that was stopped, in files of a name of their own: `talk.partial.srt`.
+//! Partial outputs of a stopped input, in files with names of their own such as `talk.partial.srt`.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::active_input::File;
-use super::{Event, output};
+use super::active_input::ActiveInput;
+use super::{RunContext, output};
 use crate::error::{Error, Result};
 use crate::export::{Shape, is_partial};
 use crate::transcript::Transcript;
 
-/// The name of such a file.
+/// Returns the path of the partial file for an output.
 pub fn path_of(output: &Path) -> PathBuf {
     let mut extension = std::ffi::OsString::from("partial");
     if let Some(kind) = output.extension() {
@@ -20,36 +20,36 @@ pub fn path_of(output: &Path) -> PathBuf {
     output.with_extension(extension)
 }
 
-/// Writes one for every output that is missing.
+/// Writes a partial file for every output of the input.
 pub fn write(
-    file: &File,
+    input: &ActiveInput,
     transcript: &Transcript,
     shape: &Shape,
-    on_event: &mut dyn FnMut(Event<'_>),
+    context: RunContext<'_>,
 ) -> Result<()> {
-    for (format, output) in &file.item.outputs {
+    for (format, output) in &input.item.outputs {
         let path = path_of(output);
         if path.is_file() && !is_ours(&path) {
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(Error::Output { path, source });
         }
-        let content = output::content(*format, &path, transcript, shape, &file.item.source, on_event);
-        output::write(&file.name, &path, &content, on_event)?;
+        let content = output::render(*format, &path, transcript, shape, &input.item.source, context);
+        output::write(&input.name, &path, &content, context)?;
     }
     Ok(())
 }
 
-/// Removes those whose whole is there.
+/// Removes partial files of outputs that exist.
 pub fn sweep(outputs: &[PathBuf]) {
     for path in outputs.iter().filter(|output| output.is_file()).map(|output| path_of(output)) {
         if path.is_file() && is_ours(&path) {
-            // Left over, it only takes up room.
+            // A leftover costs only disk space.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Somebody may have made a whole file of this name, of `talk.partial.mp3` for example.
+/// Whether this program wrote the file: `talk.partial.srt` may also be the whole output of `talk.partial.mp3`.
 fn is_ours(path: &Path) -> bool {
     fs::read(path).is_ok_and(|content| is_partial(&content))
 }
@@ -59,12 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_says_it_and_keeps_the_kind() {
+    fn keeps_the_extension() {
         assert_eq!(path_of(Path::new("a/talk.v2.srt")), Path::new("a/talk.v2.partial.srt"));
     }
 
     #[test]
-    fn only_what_is_partial_is_swept() {
+    fn sweeps_only_partial_files_of_existing_outputs() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for (name, content) in [

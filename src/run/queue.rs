@@ -1,52 +1,51 @@
-//! Who goes next: inputs that wait for their start, and the choice among them.
+//! The inputs that wait for their start, and the choice among them.
 
-use super::models::Which;
+use super::models::ModelId;
 use crate::plan::PlannedInput;
 
-/// One input before its start.
+/// An input that has not started.
 #[derive(Debug, Clone)]
-pub struct Waiting {
-    /// Its place in the order that was given.
+pub struct PendingInput {
+    /// Its position in the order that was given.
     pub index: usize,
     pub item: PlannedInput,
-    pub model: Which,
+    pub model: ModelId,
 }
 
-/// Inputs in the order of their start.
+/// Pending inputs in the order of their start.
 #[derive(Debug, Default)]
-pub struct Queue {
-    /// Backwards: the next one is the last.
-    waiting: Vec<Waiting>,
+pub struct StartQueue {
+    /// Reversed, so that the next one is popped from the end.
+    pending: Vec<PendingInput>,
 }
 
-impl Queue {
-    /// In the given order, or the longest first, so that none is left over alone at the end.
-    pub fn new(mut waiting: Vec<Waiting>, in_order: bool) -> Self {
+impl StartQueue {
+    /// Queues in the given order, or the longest first, so that no long input runs alone at the end.
+    pub fn new(mut pending: Vec<PendingInput>, in_order: bool) -> Self {
         if !in_order {
-            let length = |waiting: &Waiting| waiting.item.length.unwrap_or(0.0);
-            waiting.sort_by(|a, b| length(b).total_cmp(&length(a)));
+            let length = |input: &PendingInput| input.item.length.unwrap_or(0.0);
+            pending.sort_by(|a, b| length(b).total_cmp(&length(a)));
         }
-        waiting.reverse();
-        Self { waiting }
+        pending.reverse();
+        Self { pending }
     }
 
-    /// Comes behind all others.
-    pub fn add(&mut self, waiting: Waiting) {
-        self.waiting.insert(0, waiting);
+    pub fn push_last(&mut self, input: PendingInput) {
+        self.pending.insert(0, input);
+    }
+
+    /// Returns an input that could not be started to the front.
+    pub fn push_first(&mut self, input: PendingInput) {
+        self.pending.push(input);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.pending.is_empty()
     }
 
-    /// The first one for whose model there is room: better another input than another model.
-    pub fn take(&mut self, room: impl Fn(Which) -> bool) -> Option<Waiting> {
-        let next = self.waiting.iter().rposition(|waiting| room(waiting.model))?;
-        Some(self.waiting.remove(next))
-    }
-
-    /// It could not be started yet, and comes first again.
-    pub fn put_back(&mut self, waiting: Waiting) {
-        self.waiting.push(waiting);
+    /// Takes the first input whose model has room, since another input is cheaper than another model.
+    pub fn take(&mut self, has_room: impl Fn(ModelId) -> bool) -> Option<PendingInput> {
+        let next = self.pending.iter().rposition(|input| has_room(input.model))?;
+        Some(self.pending.remove(next))
     }
 }

@@ -1,310 +1,307 @@
-//! Many inputs at a time: starts their front ends, hears of their chunks, writes what is complete. All that
-//! happens comes to one thread, which alone tells about it.
+//! Runs many inputs side by side: starts their front ends, collects their chunks, writes complete ones.
+//!
+//! Everything that happens reaches one thread as messages, and only that thread emits events.
 
 mod feed;
 mod finish;
 mod start;
 
-pub use start::lanes;
+pub use start::decoder_threads;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::active_input::File;
-use super::front_end::{Reading, Told};
+use super::active_input::ActiveInput;
+use super::event::ChunkFigures;
+use super::front_end::{FrontEndEvent, FrontEndResult};
 use super::guard::Guard;
-use super::models::{Models, Which};
-use super::queue::{Queue, Waiting};
-use super::session::Feed;
-use super::vad_report::VoiceReport;
-use super::{Event, Summary};
-use crate::cancel::CancelToken;
+use super::models::{ModelId, ModelSet};
+use super::queue::{PendingInput, StartQueue};
+use super::session::InputFeed;
+use super::vad_report::VadReport;
+use super::{RunContext, RunEvent, RunRequest};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::plan::Job;
 use crate::plan::PlannedInput;
 use crate::store::journal::OpenedJournal;
 use crate::test_hooks;
 use crate::transcript::Segment;
 
-/// How long to wait for news before asking whether any can come.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait for a message before looking for engines that have ended and for idle models.
+const MESSAGE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the threads tell, and of which input.
-pub struct Message {
-    file: usize,
-    what: What,
+/// What happened to one input, as its threads report it.
+pub struct InputMessage {
+    input: usize,
+    kind: MessageKind,
 }
 
-enum What {
-    FrontEnd(Told),
-    Read(Result<Reading>),
+enum MessageKind {
+    FrontEnd(FrontEndEvent),
+    FrontEndDone(Result<FrontEndResult>),
     Chunk(usize, engine::Event),
 }
 
-pub struct Conductor<'a> {
-    job: &'a Job,
-    cancel: &'a CancelToken,
-    models: &'a mut Models,
-    queue: Queue,
+/// See the module. Inputs are named by their position in the order that was given.
+pub struct Scheduler<'a> {
+    request: &'a RunRequest,
+    context: RunContext<'a>,
+    models: &'a mut ModelSet,
+    vad_report: Option<&'a mut VadReport>,
+    feed: Option<InputFeed<'a>>,
+    queue: StartQueue,
     guard: Guard,
-    /// How many inputs there are.
+    /// Inputs known so far.
     count: usize,
-    /// There was no room for one more model beside those in use.
-    is_crowded: bool,
-    sender: Sender<Message>,
-    messages: Receiver<Message>,
-    /// What was told of slots that memory was too short for.
-    slots: Option<usize>,
-    /// In flight, by their place in the order of inputs.
-    files: BTreeMap<usize, File>,
-    /// The first input whose text may still be to come.
-    telling: usize,
-    /// What those behind it that are over have to tell.
-    rests: BTreeMap<usize, Vec<Segment>>,
-    voice_report: Option<&'a mut VoiceReport>,
-    /// Where more inputs come from.
-    feed: Option<Feed<'a>>,
-    /// That a journal cannot be written was told once.
-    has_warned: bool,
-    summary: &'a mut Summary,
-    on_event: &'a mut dyn FnMut(Event<'_>),
+    /// There was no memory for one more model beside those in use.
+    is_short_of_models: bool,
+    sender: Sender<InputMessage>,
+    messages: Receiver<InputMessage>,
+    active: BTreeMap<usize, ActiveInput>,
+    /// The number of window slots in the last event about a reduction.
+    reduced_slots: Option<usize>,
+    /// The first input whose text is not completely emitted.
+    next_text: usize,
+    /// Text of later inputs that have ended already.
+    pending_text: BTreeMap<usize, Vec<Segment>>,
+    has_warned_of_journal: bool,
+    finished_inputs: usize,
+    /// Seconds of audio of the finished inputs.
+    finished_seconds: f64,
 }
 
-impl<'a> Conductor<'a> {
+impl<'a> Scheduler<'a> {
     pub fn new(
-        job: &'a Job,
-        cancel: &'a CancelToken,
-        models: &'a mut Models,
-        summary: &'a mut Summary,
-        on_event: &'a mut dyn FnMut(Event<'_>),
+        request: &'a RunRequest,
+        context: RunContext<'a>,
+        models: &'a mut ModelSet,
+        vad_report: Option<&'a mut VadReport>,
     ) -> Self {
         let (sender, messages) = unbounded();
-        let guard = Guard::new(job.guard.clone(), models.device().clone());
+        let guard = Guard::new(request.guard.clone(), models.device().clone());
         Self {
-            job,
-            cancel,
+            request,
+            context,
             models,
-            queue: Queue::default(),
+            vad_report,
+            feed: None,
+            queue: StartQueue::default(),
             guard,
             count: 0,
-            is_crowded: false,
+            is_short_of_models: false,
             sender,
             messages,
-            slots: None,
-            files: BTreeMap::new(),
-            telling: 0,
-            rests: BTreeMap::new(),
-            voice_report: None,
-            feed: None,
-            has_warned: false,
-            summary,
-            on_event,
+            active: BTreeMap::new(),
+            reduced_slots: None,
+            next_text: 0,
+            pending_text: BTreeMap::new(),
+            has_warned_of_journal: false,
+            finished_inputs: 0,
+            finished_seconds: 0.0,
         }
     }
 
-    /// Tells of speech and silence there.
-    pub fn reporting(self, voice_report: Option<&'a mut VoiceReport>) -> Self {
-        Self { voice_report, ..self }
-    }
-
-    /// Does what comes from there, too.
-    pub fn fed(self, feed: Feed<'a>) -> Self {
+    /// Also transcribes the inputs that the feed supplies.
+    pub fn with_feed(self, feed: InputFeed<'a>) -> Self {
         Self { feed: Some(feed), ..self }
     }
 
-    /// Does all of them; the error is what ended the work before its time.
-    pub fn run(mut self, items: Vec<(PlannedInput, Which)>) -> Result<()> {
+    /// Transcribes all inputs. The error is what ended the run early.
+    pub fn run(mut self, items: Vec<(PlannedInput, ModelId)>) -> Result<()> {
         self.count = items.len();
-        let waiting = items.into_iter().enumerate();
-        let waiting = waiting.map(|(index, (item, model))| Waiting { index, item, model });
-        let waiting: Vec<Waiting> = waiting.collect();
-        // Which one goes first matters to the batch only if there are several at a time.
+        let pending = items.into_iter().enumerate();
+        let pending: Vec<PendingInput> =
+            pending.map(|(index, (item, model))| PendingInput { index, item, model }).collect();
+        // Starting the longest first pays off only if several run at a time, and text must come in the given order.
         let in_order =
-            self.job.jobs == Some(1) || waiting.iter().any(|waiting| waiting.item.asked.is_empty());
-        self.queue = Queue::new(waiting, in_order);
-        let outcome = self.work();
+            self.request.jobs == Some(1) || pending.iter().any(|input| input.item.asked.is_empty());
+        self.queue = StartQueue::new(pending, in_order);
+        let outcome = self.run_to_end();
         if outcome.is_err() {
             self.stop();
         }
-        self.summary.stats = Some(self.models.stats());
-        self.summary.cache = self.models.cache_stats();
+        self.context.emit(RunEvent::EngineStats(self.models.stats()));
         outcome
     }
 
-    fn work(&mut self) -> Result<()> {
+    fn run_to_end(&mut self) -> Result<()> {
         loop {
-            self.take_more()?;
-            self.start_what_can()?;
-            let is_over = self.queue.is_empty() || self.cancel.reason().is_some();
-            if self.files.is_empty() && is_over {
-                return self.cancel.check();
+            self.take_from_feed()?;
+            self.start_ready_inputs()?;
+            let is_drained = self.queue.is_empty() || self.context.is_cancelled();
+            if self.active.is_empty() && is_drained {
+                return self.context.check();
             }
-            match self.messages.recv_timeout(PATIENCE) {
-                Ok(message) => self.hear(message)?,
+            match self.messages.recv_timeout(MESSAGE_TIMEOUT) {
+                Ok(message) => self.on_message(message)?,
                 Err(_) => {
-                    self.miss_engines()?;
-                    self.models.tidy(self.on_event);
+                    self.fail_inputs_of_ended_engines()?;
+                    self.models.close_idle(self.context);
                 }
             }
         }
     }
 
-    /// An engine that has ended will never answer; what waits for it has failed.
-    fn miss_engines(&mut self) -> Result<()> {
-        let lost = self.files.iter().filter(|(_, file)| file.model.engine.has_ended());
+    /// Fails inputs whose engine has ended and will never answer.
+    fn fail_inputs_of_ended_engines(&mut self) -> Result<()> {
+        let lost = self.active.iter().filter(|(_, input)| input.model.engine.has_ended());
         let lost: Vec<usize> = lost.map(|(index, _)| *index).collect();
         for index in lost {
             let message = "its thread has ended".into();
-            self.given_up(index, Error::Panicked { during: "decoding", message })?;
-            self.close(index)?;
+            self.fail_active(index, Error::Panicked { during: "decoding", message })?;
+            self.close_if_ended(index)?;
         }
         Ok(())
     }
 
-    fn hear(&mut self, Message { file: index, what }: Message) -> Result<()> {
-        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
-        match what {
-            What::FrontEnd(told) => self.hear_front_end(index, told),
-            What::Read(Ok(reading)) => {
-                file.length = reading.duration;
-                file.frames_skipped = reading.skipped_frames();
-                if !reading.account.missed.is_empty() {
-                    let (clips, duration) = (&reading.account.missed[..], reading.duration);
-                    (self.on_event)(Event::Missed { input: &file.name, clips, duration });
+    fn on_message(&mut self, InputMessage { input: index, kind }: InputMessage) -> Result<()> {
+        let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        match kind {
+            MessageKind::FrontEnd(event) => self.on_front_end(index, event),
+            MessageKind::FrontEndDone(Ok(result)) => {
+                input.set_length(result.duration, result.skipped_frames());
+                let name = &input.name;
+                if !result.account.missed.is_empty() {
+                    let (clips, duration) = (result.account.missed.clone(), result.duration);
+                    self.context.emit(RunEvent::ClipsOutOfRange { input: name.clone(), clips, duration });
                 }
-                if reading.damage.any() {
-                    (self.on_event)(Event::Damaged { input: &file.name, damage: &reading.damage });
+                if result.damage.any() {
+                    let damage = result.damage.clone();
+                    self.context.emit(RunEvent::Damaged { input: name.clone(), damage });
                 }
-                file.reading = Some(reading);
+                input.front_end = Some(result);
             }
-            What::Read(Err(error)) => {
-                file.reading = Some(Reading::default());
-                self.given_up(index, error)?;
+            MessageKind::FrontEndDone(Err(error)) => {
+                input.front_end = Some(FrontEndResult::default());
+                self.fail_active(index, error)?;
             }
-            What::Chunk(chunk, event) => self.hear_chunk(index, chunk, event)?,
+            MessageKind::Chunk(chunk, event) => self.on_chunk(index, chunk, event)?,
         }
-        self.progress(index);
-        self.close(index)
+        self.emit_progress(index);
+        self.close_if_ended(index)
     }
 
-    fn hear_front_end(&mut self, index: usize, told: Told) {
-        let Some(file) = self.files.get_mut(&index) else { return };
-        match told {
-            Told::Progress { read, claimed, skipped } => {
-                file.length = claimed.unwrap_or(0.0).max(read);
-                file.frames_skipped = skipped;
+    fn on_front_end(&mut self, index: usize, event: FrontEndEvent) {
+        let Some(input) = self.active.get_mut(&index) else { return };
+        match event {
+            FrontEndEvent::Progress { read, claimed, skipped } => {
+                input.set_length(claimed.unwrap_or(0.0).max(read), skipped);
             }
-            Told::Language(guess) => file.guess = Some(*guess),
-            Told::Origin(origin) => file.origin = Some(*origin),
-            Told::Journal(Err(error)) => self.warn(index, &error),
-            Told::Journal(Ok(opened)) => {
+            FrontEndEvent::LanguageResumed(guess) => input.guess = Some(*guess),
+            FrontEndEvent::Fingerprinted(origin) => input.origin = Some(*origin),
+            FrontEndEvent::JournalOpened(Err(error)) => self.warn_of_journal(index, &error),
+            FrontEndEvent::JournalOpened(Ok(opened)) => {
                 let OpenedJournal { journal, why, fault, .. } = *opened;
-                let (input, kept) = (&file.name, journal.is_useful());
-                why.into_iter().for_each(|why| (self.on_event)(Event::Renewed { input, why, kept }));
-                file.journal = Some(journal);
-                fault.into_iter().for_each(|error| self.warn(index, &error));
-            }
-            Told::Made(chunk, place) => file.add_place(chunk, place),
-            Told::Kept(finished) => {
-                if !file.has_resumed() {
-                    (self.on_event)(Event::Resumed { input: &file.name });
+                let (name, keeps_some) = (input.name.clone(), journal.is_useful());
+                input.journal = Some(journal);
+                if let Some(why) = why {
+                    self.context.emit(RunEvent::ResumeDiscarded { input: name, why, keeps_some });
                 }
-                file.add_place(finished.index, finished.place);
-                (self.on_event)(file.chunk_done(finished.index, &finished.decoded, true));
-                file.add_kept(*finished);
-                self.tell_text();
+                fault.into_iter().for_each(|error| self.warn_of_journal(index, &error));
             }
-            Told::Discarded(from) => {
+            FrontEndEvent::ChunkMade(chunk, place) => input.add_place(chunk, place),
+            FrontEndEvent::ChunkResumed(finished) => {
+                if !input.has_resumed() {
+                    self.context.emit(RunEvent::Resumed { input: input.name.clone() });
+                }
+                input.add_place(finished.index, finished.place);
+                let figures = ChunkFigures::of(&finished.decoded);
+                self.context.emit(input.chunk_done(finished.index, figures, true));
+                input.add_resumed(*finished);
+                self.emit_text();
+            }
+            FrontEndEvent::ResumeEnded(from) => {
                 let why = "the audio lies otherwise";
-                (self.on_event)(Event::Renewed { input: &file.name, why, kept: from > 0 });
-                let outcome = file.journal.as_mut().map_or(Ok(()), |journal| journal.discard(from));
-                outcome.unwrap_or_else(|error| self.warn(index, &error));
+                let (name, keeps_some) = (input.name.clone(), from > 0);
+                let outcome = input.journal.as_mut().map_or(Ok(()), |journal| journal.discard(from));
+                self.context.emit(RunEvent::ResumeDiscarded { input: name, why, keeps_some });
+                outcome.unwrap_or_else(|error| self.warn_of_journal(index, &error));
             }
         }
     }
 
-    /// A journal that cannot be written is no reason not to work.
-    fn warn(&mut self, index: usize, error: &io::Error) {
-        if let Some(file) = self.files.get(&index).filter(|_| !self.has_warned) {
-            self.has_warned = true;
-            (self.on_event)(Event::NotKept { input: &file.name, error });
+    /// Emits that a journal cannot be written: a reason to warn once, not to stop.
+    fn warn_of_journal(&mut self, index: usize, error: &std::io::Error) {
+        if let Some(input) = self.active.get(&index).filter(|_| !self.has_warned_of_journal) {
+            self.has_warned_of_journal = true;
+            let (input, why) = (input.name.clone(), error.to_string());
+            self.context.emit(RunEvent::JournalUnavailable { input, why });
         }
     }
 
-    fn hear_chunk(&mut self, index: usize, chunk: usize, event: engine::Event) -> Result<()> {
-        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
+    fn on_chunk(&mut self, index: usize, chunk: usize, event: engine::Event) -> Result<()> {
+        let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        let name = || input.name.clone();
         match event {
             engine::Event::LanguageDetected(guess) => {
-                (self.on_event)(Event::Language { input: &file.name, guess: &guess });
-                let outcome = file.keep_language(guess);
-                outcome.unwrap_or_else(|error| self.warn(index, &error));
+                self.context.emit(RunEvent::LanguageDetected { input: name(), guess: guess.clone() });
+                let outcome = input.set_language(guess);
+                outcome.unwrap_or_else(|error| self.warn_of_journal(index, &error));
             }
-            engine::Event::Segments(segments) => file.add_segments(chunk, segments),
+            engine::Event::Segments(segments) => input.add_segments(chunk, segments),
             engine::Event::WindowDone(window) => {
-                file.add_frames(window.frames);
-                (self.on_event)(Event::Window { input: &file.name, window });
+                let frames = window.frames;
+                self.context.emit(RunEvent::WindowDone { input: name(), window });
+                input.add_frames(frames);
             }
             engine::Event::ChunkDone(decoded) => {
-                (self.on_event)(file.chunk_done(chunk, &decoded, false));
-                let outcome = file.add_chunk(chunk, decoded);
-                outcome.unwrap_or_else(|error| self.warn(index, &error));
-                test_hooks::reached("chunk", self.cancel);
+                self.context.emit(input.chunk_done(chunk, ChunkFigures::of(&decoded), false));
+                let outcome = input.add_chunk(chunk, decoded);
+                outcome.unwrap_or_else(|error| self.warn_of_journal(index, &error));
+                test_hooks::reached("chunk", self.context.cancel);
             }
             engine::Event::Released(footprint) => {
-                self.summary.peak(&footprint.memory);
-                (self.on_event)(Event::Released { input: &file.name, chunk, footprint });
+                self.context.emit(RunEvent::MemoryReleased { input: name(), chunk, footprint });
             }
             engine::Event::SlotsReduced { slots } => {
-                if self.slots.replace(slots) != Some(slots) {
-                    (self.on_event)(Event::SlotsReduced { slots });
+                if self.reduced_slots.replace(slots) != Some(slots) {
+                    self.context.emit(RunEvent::SlotsReduced { slots });
                 }
             }
-            engine::Event::Failed(error) => return self.given_up(index, error),
+            engine::Event::Failed(error) => return self.fail_active(index, error),
         }
-        self.tell_text();
+        self.emit_text();
         Ok(())
     }
 
-    /// Tells new text of the first input that is not over; that of the others waits for its turn.
-    fn tell_text(&mut self) {
+    /// Emits new text of the first input that has not ended; the text of later ones waits for its turn.
+    fn emit_text(&mut self) {
         loop {
-            let (segments, is_over) = match self.files.get_mut(&self.telling) {
-                Some(file) => (file.tell(), false),
-                None => match self.rests.remove(&self.telling) {
+            let (segments, has_ended) = match self.active.get_mut(&self.next_text) {
+                Some(input) => (input.take_text(), false),
+                None => match self.pending_text.remove(&self.next_text) {
                     Some(rest) => (rest, true),
                     None => return,
                 },
             };
             if !segments.is_empty() {
-                (self.on_event)(Event::Segments(&segments));
+                self.context.emit(RunEvent::Segments(segments));
             }
-            if !is_over {
+            if !has_ended {
                 return;
             }
-            self.telling += 1;
+            self.next_text += 1;
         }
     }
 
-    /// The input is over, and this is what it has still to tell when its turn comes.
-    fn is_over(&mut self, index: usize, rest: Vec<Segment>) {
-        self.rests.insert(index, rest);
-        self.tell_text();
+    /// LedgerReader that an input has ended, with the text that is still to be emitted when its turn comes.
+    fn end_text(&mut self, index: usize, rest: Vec<Segment>) {
+        self.pending_text.insert(index, rest);
+        self.emit_text();
     }
 
-    fn progress(&mut self, index: usize) {
-        let Some(file) = self.files.get(&index) else { return };
-        let sum = |part: fn(&File) -> f64| self.files.values().map(part).sum::<f64>();
-        (self.on_event)(Event::Progress {
-            input: &file.name,
-            in_flight: self.files.len(),
-            done: self.summary.audio_seconds + sum(File::seconds_done),
-            known: self.summary.audio_seconds + sum(|file| file.length),
-            input_done: file.seconds_done(),
-            input_known: file.length,
+    fn emit_progress(&mut self, index: usize) {
+        let Some(input) = self.active.get(&index) else { return };
+        let sum = |part: fn(&ActiveInput) -> f64| self.active.values().map(part).sum::<f64>();
+        self.context.emit(RunEvent::Progress {
+            input: input.name.clone(),
+            in_flight: self.active.len(),
+            done: self.finished_seconds + sum(ActiveInput::seconds_done),
+            known: self.finished_seconds + sum(ActiveInput::length),
+            input_done: input.seconds_done(),
+            input_known: input.length(),
             stats: self.models.stats(),
         });
     }

@@ -1,200 +1,142 @@
-//! Does the job: finds the models, then all inputs go through them.
-//!
-//! The models of one session may serve many runs. One input that fails does not keep the others from being done; what concerns them all ends the job.
+//! A run from its request to its end, and the models that may serve several runs.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::Arc;
 
-use super::Event;
-use super::models::{Models, Which};
+use super::models::{ModelId, ModelSet};
 use super::partial;
-use super::scheduler::Conductor;
-use super::vad_report::VoiceReport;
-use crate::cancel::CancelToken;
-use crate::device::memory::Memory;
+use super::scheduler::Scheduler;
+use super::vad_report::VadReport;
+use super::{RunContext, RunEvent, RunRequest};
 use crate::device::{self, DeviceRequest, Selected};
-use crate::engine::Stats;
 use crate::error::{Error, Result};
-use crate::models::cache::CacheStats;
-use crate::plan::Job;
-use crate::plan::{Plan, PlannedInput, plan};
+use crate::plan::{Plan, PlanRequest, PlannedInput, plan};
 use crate::store::journal::Journal;
-use crate::transcript::Coverage;
 
-/// What became of the inputs.
-#[derive(Debug, Default)]
-pub struct Summary {
-    pub done: usize,
-    pub skipped: usize,
-    /// Of the inputs that were given up; each was told in an event.
-    pub failures: Vec<Error>,
-    /// Of inputs that were done, but not as well as was asked.
-    pub missed: Vec<Error>,
-    /// Of the inputs that were done.
-    pub audio_seconds: f64,
-    pub coverage: Coverage,
-    /// From the start of the first input to the end of the last.
-    pub seconds: f64,
-    /// None if no model was needed.
-    pub stats: Option<Stats>,
-    pub cache: CacheStats,
-    /// Bytes held at most, by this process and on the device.
-    pub peak_host: u64,
-    pub peak_device: u64,
-}
-
-impl Summary {
-    pub fn peak(&mut self, memory: &Memory) {
-        self.peak_host = self.peak_host.max(memory.host.peak);
-        self.peak_device = self.peak_device.max(memory.device.map_or(0, |device| device.peak));
-    }
-}
-
-/// Does all of it. The error is what ended the job before its time, several faults if the plan is wrong.
-pub fn run(
-    job: &Job,
-    cancel: &CancelToken,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<Summary, Vec<Error>> {
-    let mut summary = Summary::default();
-    let todo = announce(plan(job, false)?, &mut summary, on_event);
+/// Plans and carries out a request. What became of each input is in the events; the error is what ended the whole run
+/// early, or every fault of a plan that cannot be started.
+pub fn run(request: &RunRequest, context: RunContext<'_>) -> Result<(), Vec<Error>> {
+    let todo = announce_and_sweep(plan(&request.plan, false)?, context);
     if todo.is_empty() {
-        return Ok(summary);
+        return Ok(());
     }
-    let mut session = Session::of(job, &todo).map_err(|error| vec![error])?;
-    let outcome = session.work(job, todo, &mut summary, cancel, on_event);
-    session.close(on_event);
-    outcome.map(|()| summary).map_err(|error| vec![error])
+    let mut session = Session::for_items(request, &todo).map_err(|error| vec![error])?;
+    let outcome = session.transcribe(request, todo, context);
+    session.close(context);
+    outcome.map_err(|error| vec![error])
 }
 
-/// Tells of a plan, and returns what is to be done of it.
-pub fn announce(plan: Plan, summary: &mut Summary, on_event: &mut dyn FnMut(Event<'_>)) -> Vec<PlannedInput> {
-    let Plan { items, failures, notes } = plan;
-    items.iter().for_each(|item| on_event(Event::Planned { item }));
-    notes.iter().for_each(|(input, text)| on_event(Event::Noted { input, text }));
-    for error in &failures {
-        on_event(Event::Failed { input: error.input_name().unwrap_or_default(), error });
-    }
-    summary.failures.extend(failures);
-    let (done, todo): (Vec<PlannedInput>, Vec<PlannedInput>) =
-        items.into_iter().partition(|item| item.is_done);
-    for item in &done {
+/// Announces a plan, removes what earlier runs left of inputs that are up to date, and returns the inputs left to do.
+pub fn announce_and_sweep(plan: Plan, context: RunContext<'_>) -> Vec<PlannedInput> {
+    let (todo, done) = announce(plan, context);
+    for item in done {
         partial::sweep(&item.asked);
         item.journal.iter().for_each(|path| Journal::sweep(path));
-        on_event(Event::Skipped { input: &item.name(), why: &item.why_done });
-        summary.skipped += 1;
     }
     todo
 }
 
-/// Recordings, and the folders between the one that was named and each of them.
-pub type Known = Vec<(PathBuf, PathBuf)>;
+/// Emits the events of a plan and returns the inputs that are left to do, and those that are up to date.
+pub fn announce(plan: Plan, context: RunContext<'_>) -> (Vec<PlannedInput>, Vec<PlannedInput>) {
+    let Plan { items, failures, notes } = plan;
+    items.iter().for_each(|item| context.emit(RunEvent::Planned { item: Box::new(item.clone()) }));
+    notes.into_iter().for_each(|(input, text)| context.emit(RunEvent::Note { input, text }));
+    for error in failures {
+        let input = error.input_name().unwrap_or_default().to_owned();
+        context.emit(RunEvent::Failed { input, error: Arc::new(error) });
+    }
+    let (done, todo): (Vec<PlannedInput>, Vec<PlannedInput>) =
+        items.into_iter().partition(|item| item.is_done);
+    for item in &done {
+        context.emit(RunEvent::Skipped { input: item.name(), why: item.why_done.clone() });
+    }
+    (todo, done)
+}
 
-/// Where more inputs come from while others are in work: asked several times a second, and told how many leases of
-/// models there are.
-pub type Feed<'a> = &'a mut dyn FnMut(usize) -> Known;
+/// Recordings, each with the folders between the one that was named and the file.
+pub type FoundInputs = Vec<(PathBuf, PathBuf)>;
 
-/// Models that stay from one run to the next, and what else outlives a run.
+/// Supplies further inputs while others are in flight: called several times a second with the number of model leases.
+pub type InputFeed<'a> = &'a mut dyn FnMut(usize) -> FoundInputs;
+
+/// Models that stay loaded from one run to the next, and the voice activity report.
 pub struct Session {
-    models: Models,
-    report: Option<VoiceReport>,
+    models: ModelSet,
+    vad_report: Option<VadReport>,
 }
 
 impl Session {
-    /// Nothing is loaded yet.
-    pub fn new(job: &Job) -> Result<Self> {
-        Self::of(job, &[])
+    /// Opens a session for inputs that are not known yet. Loads nothing.
+    pub fn new(request: &RunRequest) -> Result<Self> {
+        Self::for_items(request, &[])
     }
 
-    fn of(job: &Job, items: &[PlannedInput]) -> Result<Self> {
-        let report = job.voice_report.as_deref().map(VoiceReport::create).transpose()?;
-        Ok(Self { models: models(job, items)?, report })
+    fn for_items(request: &RunRequest, items: &[PlannedInput]) -> Result<Self> {
+        let vad_report = request.vad_report.as_deref().map(VadReport::create).transpose()?;
+        Ok(Self { models: model_set(&request.plan, items)?, vad_report })
     }
 
-    /// Where models compute, if nothing speaks against it.
+    /// Returns the device that models are loaded on first.
     pub fn device(&self) -> &Selected {
         self.models.device()
     }
 
-    /// Finds the model of the job, downloaded if need be, so that it is known that it is there.
-    pub fn find(
-        &mut self,
-        job: &Job,
-        cancel: &CancelToken,
-        on_event: &mut dyn FnMut(Event<'_>),
-    ) -> Result<()> {
-        self.models.find(&job.settings.model, cancel, on_event).map(drop)
+    /// Finds the request's default model and downloads it if needed, without loading it.
+    pub fn find_model(&mut self, request: &RunRequest, context: RunContext<'_>) -> Result<()> {
+        self.models.find(&request.plan.settings.model, context).map(drop)
     }
 
-    fn work(
+    /// Transcribes planned inputs. All models are found before the first input starts.
+    fn transcribe(
         &mut self,
-        job: &Job,
+        request: &RunRequest,
         todo: Vec<PlannedInput>,
-        summary: &mut Summary,
-        cancel: &CancelToken,
-        on_event: &mut dyn FnMut(Event<'_>),
+        context: RunContext<'_>,
     ) -> Result<()> {
-        let items = find_all(job, todo, &mut self.models, cancel, on_event)?;
-        let started = Instant::now();
-        let conductor = Conductor::new(job, cancel, &mut self.models, summary, on_event);
-        conductor.reporting(self.report.as_mut()).run(items)?;
-        summary.seconds += started.elapsed().as_secs_f64();
-        Ok(())
+        let models = &mut self.models;
+        let with_model = |item: PlannedInput| -> Result<(PlannedInput, ModelId)> {
+            let settings = item.settings.as_ref().unwrap_or(&request.plan.settings);
+            let model = models.find(&settings.model, context)?;
+            Ok((item, model))
+        };
+        let items = todo.into_iter().map(with_model).collect::<Result<Vec<_>>>()?;
+        let scheduler = Scheduler::new(request, context, &mut self.models, self.vad_report.as_mut());
+        scheduler.run(items)
     }
 
-    /// Does what comes, until nothing is left. What is wrong with the plan of some costs only those.
-    pub fn serve(
+    /// Transcribes what the feed supplies until nothing is left. A fault in the plan of some inputs fails only those.
+    pub fn transcribe_feed(
         &mut self,
-        job: &Job,
-        feed: Feed<'_>,
-        summary: &mut Summary,
-        cancel: &CancelToken,
-        on_event: &mut dyn FnMut(Event<'_>),
+        request: &RunRequest,
+        feed: InputFeed<'_>,
+        context: RunContext<'_>,
     ) -> Result<()> {
-        let started = Instant::now();
-        let conductor = Conductor::new(job, cancel, &mut self.models, summary, on_event);
-        let outcome = conductor.reporting(self.report.as_mut()).fed(feed).run(Vec::new());
-        summary.seconds += started.elapsed().as_secs_f64();
-        outcome
+        let scheduler = Scheduler::new(request, context, &mut self.models, self.vad_report.as_mut());
+        scheduler.with_feed(feed).run(Vec::new())
     }
 
-    /// To be called from time to time while nothing is in work: closes what was idle for too long.
-    pub fn tidy(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
-        self.models.tidy(on_event);
+    /// Closes models that were idle for too long; for callers to call now and then while no run is active.
+    pub fn close_idle(&mut self, context: RunContext<'_>) {
+        self.models.close_idle(context);
     }
 
     /// Closes all models.
-    pub fn close(mut self, on_event: &mut dyn FnMut(Event<'_>)) {
-        self.models.close(on_event);
+    pub fn close(mut self, context: RunContext<'_>) {
+        self.models.close(context);
     }
 }
 
-/// None is loaded yet, but there will be places for what the inputs ask for.
-fn models(job: &Job, items: &[PlannedInput]) -> Result<Models> {
-    let settings = items.iter().map(|item| item.settings.as_ref().unwrap_or(&job.settings));
-    let settings = settings.chain(items.is_empty().then_some(&job.settings));
+/// Builds an empty model set with slots for the most candidates and beams that any input asks for.
+fn model_set(request: &PlanRequest, items: &[PlannedInput]) -> Result<ModelSet> {
+    let settings = items.iter().map(|item| item.settings.as_ref().unwrap_or(&request.settings));
+    let settings = settings.chain(items.is_empty().then_some(&request.settings));
     let most = settings.fold((1, 1), |(candidates, beams), settings| {
         let decode = &settings.decode;
         (decode.candidates().max(candidates), decode.beams_at_once().max(beams))
     });
-    let in_numbers = |device: Selected| device.computing_in(job.models.precision);
-    let beside = device::select_beside(&job.beside)?.into_iter().map(in_numbers).collect::<Result<_>>()?;
-    let devices = (in_numbers(device::select(job.device)?)?, beside);
-    Ok(Models::new(devices, job.device == DeviceRequest::Auto, job.models, most))
-}
-
-/// Each input with its model, before any is loaded.
-fn find_all(
-    job: &Job,
-    items: Vec<PlannedInput>,
-    models: &mut Models,
-    cancel: &CancelToken,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<Vec<(PlannedInput, Which)>> {
-    let find = |item: PlannedInput| {
-        let settings = item.settings.as_ref().unwrap_or(&job.settings);
-        let which = models.find(&settings.model, cancel, on_event)?;
-        Ok((item, which))
-    };
-    items.into_iter().map(find).collect()
+    let with_dtype = |device: Selected| device.computing_in(request.models.precision);
+    let beside =
+        device::select_beside(&request.beside)?.into_iter().map(with_dtype).collect::<Result<_>>()?;
+    let devices = (with_dtype(device::select(request.device)?)?, beside);
+    Ok(ModelSet::new(devices, request.device == DeviceRequest::Auto, request.models, most))
 }

@@ -1,4 +1,4 @@
-//! Where somebody speaks and what was left out, a line of JSON per input.
+//! The voice activity report: speech regions and skipped silence, one line of JSON per input.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -13,13 +13,13 @@ use crate::transcript::{SkipReason, Skipped, Transcript};
 const BEGINNING: &[u8] = b"{\"input\":";
 
 /// An open report.
-pub struct VoiceReport {
+pub struct VadReport {
     path: PathBuf,
     file: File,
 }
 
-impl VoiceReport {
-    /// Begins a new one. What is there and is none is left alone: it may be a recording.
+impl VadReport {
+    /// Creates the report. An existing file that is not such a report is left alone, as it may be a recording.
     pub fn create(path: &Path) -> Result<Self> {
         let mut beginning = Vec::new();
         let read =
@@ -27,7 +27,7 @@ impl VoiceReport {
         if path.is_file() && (read.is_err() || !BEGINNING.starts_with(&beginning)) {
             return Err(Error::Usage {
                 what: format!("`--vad-report {}`", path.display()),
-                why: "is there and is no such report".into(),
+                why: "exists and is not a voice activity report".into(),
                 hint: Some("choose another name".into()),
             });
         }

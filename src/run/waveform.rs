@@ -1,29 +1,29 @@
-//! The waveform of a recording of any length, as its samples pass by: whenever there are too many pairs of peaks,
-//! two of them become one.
+//! Builds the waveform of a recording of any length from a stream of samples: whenever there are too many pairs of peaks,
+//! neighbours are merged.
 
 use crate::transcript::Waveform;
 
-/// Pairs at most; even.
-const MOST: usize = 2_000;
-/// Samples of a pair at least: 10 ms.
-const FINEST: u64 = 160;
+/// The most pairs; even.
+const MAX_PAIRS: usize = 2_000;
+/// The fewest samples of a pair: 10 ms.
+const MIN_SAMPLES: u64 = 160;
 
-pub struct Peaks {
+pub struct WaveformBuilder {
     samples_per_pair: u64,
     pairs: Vec<(f32, f32)>,
-    /// The pair that is being filled, and of how many samples it is so far.
+    /// The pair that is being filled, and how many samples it covers so far.
     open: (f32, f32),
     filled: u64,
 }
 
-const NOTHING: (f32, f32) = (f32::INFINITY, f32::NEG_INFINITY);
+const NO_PEAKS: (f32, f32) = (f32::INFINITY, f32::NEG_INFINITY);
 
-impl Peaks {
+impl WaveformBuilder {
     pub fn new() -> Self {
-        Self { samples_per_pair: FINEST, pairs: Vec::new(), open: NOTHING, filled: 0 }
+        Self { samples_per_pair: MIN_SAMPLES, pairs: Vec::new(), open: NO_PEAKS, filled: 0 }
     }
 
-    /// Takes samples, dealt out in any way.
+    /// Adds samples, in blocks of any size.
     pub fn push(&mut self, mut samples: &[f32]) {
         while !samples.is_empty() {
             let missing = (self.samples_per_pair - self.filled) as usize;
@@ -38,11 +38,11 @@ impl Peaks {
     }
 
     fn close(&mut self) {
-        self.pairs.push(std::mem::replace(&mut self.open, NOTHING));
+        self.pairs.push(std::mem::replace(&mut self.open, NO_PEAKS));
         self.filled = 0;
-        if self.pairs.len() == MOST {
+        if self.pairs.len() == MAX_PAIRS {
             let both = |two: &[(f32, f32)]| {
-                two.iter().fold(NOTHING, |(low, high), pair| (low.min(pair.0), high.max(pair.1)))
+                two.iter().fold(NO_PEAKS, |(low, high), pair| (low.min(pair.0), high.max(pair.1)))
             };
             self.pairs = self.pairs.chunks(2).map(both).collect();
             self.samples_per_pair *= 2;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     fn of(samples: &[f32], dealt: usize) -> Waveform {
-        let mut peaks = Peaks::new();
+        let mut peaks = WaveformBuilder::new();
         samples.chunks(dealt).for_each(|block| peaks.push(block));
         peaks.finish()
     }
@@ -92,7 +92,7 @@ mod tests {
         samples[1000 * 16_000] = -1.0;
         let found = of(&samples, 4_096);
         assert_eq!(found.samples_per_pair, 160 << 7);
-        assert!((MOST / 2..MOST).contains(&found.pairs.len()), "{}", found.pairs.len());
+        assert!((MAX_PAIRS / 2..MAX_PAIRS).contains(&found.pairs.len()), "{}", found.pairs.len());
         let clicks: Vec<usize> = (0..found.pairs.len()).filter(|at| found.pairs[*at].0 == -127).collect();
         assert_eq!(clicks, [1000 * 16_000 / (160 << 7)]);
         assert!((found.seconds() - 1800.0).abs() < 1.3);
@@ -107,7 +107,7 @@ mod tests {
                 .map(|n| (n.wrapping_mul(2_654_435_761) ^ seed) as i32 as f32 / 2.2e9)
                 .collect();
             let whole = of(&samples, length.max(1));
-            prop_assert!(whole.pairs.len() <= MOST);
+            prop_assert!(whole.pairs.len() <= MAX_PAIRS);
             prop_assert_eq!(whole.pairs.len(), length.div_ceil(whole.samples_per_pair as usize));
             prop_assert_eq!(of(&samples, dealt), whole);
         }

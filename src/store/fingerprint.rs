@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::digest::hex;
-use crate::plan::{Job, Settings};
+use crate::plan::{PlanRequest, Settings};
 use crate::transcript::ModelIdentity;
 
 /// Of the shape of journals: one more whenever it changes.
@@ -52,7 +52,7 @@ pub struct InputDigest {
 }
 
 impl RunFingerprint {
-    pub fn new(job: &Job, settings: &Settings, model: &ModelIdentity, device: &str) -> Self {
+    pub fn new(request: &PlanRequest, settings: &Settings, model: &ModelIdentity, device: &str) -> Self {
         Self {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").into(),
@@ -62,10 +62,10 @@ impl RunFingerprint {
             options: format!(
                 "{:?} {:?} {:?} {:?} chunk length {:?}",
                 settings.decode,
-                job.audio,
+                request.audio,
                 settings.selection.clips,
                 settings.selection.voice,
-                job.chunk_length
+                request.chunk_length
             ),
         }
     }

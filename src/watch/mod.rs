@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 pub use self::snapshot::{Doing, ModelStage, Snapshot};
 
 use self::watcher::{Show, Watcher};
-use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
-use crate::plan::{Job, Template, asked};
-use crate::run::{Event, Session, Summary};
+use crate::plan::{PlanRequest, Template, asked};
+use crate::run::{RunContext, RunEvent, RunRequest, Session};
 
 /// How soon a request to stop is heard while nothing is in work.
 const NAP: Duration = Duration::from_millis(50);
@@ -50,28 +49,27 @@ pub struct WatchOptions {
 /// wanted. The models are closed at the end.
 pub fn watch(
     mut session: Session,
-    job: &Job,
+    request: &RunRequest,
     options: &WatchOptions,
-    cancel: &CancelToken,
-    tell: &mut dyn FnMut(Event<'_>),
+    context: RunContext<'_>,
     show: Show<'_>,
-) -> Result<Summary, Vec<Error>> {
-    let outcome = check(job, options).and_then(|()| {
-        let watcher = RefCell::new(Watcher::new(job, options, cancel, show)?);
-        let mut summary = Summary::default();
-        let mut on_event = |event: Event<'_>| hear(&watcher, event, tell);
-        let watch = Watch { session: &mut session, job, options, cancel, watcher: &watcher };
-        let outcome = watch.run(&mut summary, &mut on_event);
+) -> Result<(), Vec<Error>> {
+    let outcome = check(&request.plan, options).and_then(|()| {
+        let watcher = RefCell::new(Watcher::new(&request.plan, options, context.cancel, show)?);
+        let sink = |event: RunEvent| hear(&watcher, event, context);
+        let watched = RunContext::new(context.cancel, &sink);
+        let watch = Watch { session: &mut session, request, options, context: watched, watcher: &watcher };
+        let outcome = watch.run();
         watcher.borrow_mut().doing(Doing::Stopping);
-        Ok((watcher, outcome.map(|()| summary).map_err(|error| vec![error])))
+        Ok((watcher, outcome.map_err(|error| vec![error])))
     });
     match outcome {
         Err(errors) => {
-            session.close(tell);
+            session.close(context);
             Err(errors)
         }
         Ok((watcher, outcome)) => {
-            session.close(&mut |event| hear(&watcher, event, tell));
+            session.close(RunContext::new(context.cancel, &|event| hear(&watcher, event, context)));
             watcher.borrow_mut().doing(Doing::Stopped);
             outcome
         }
@@ -79,18 +77,18 @@ pub fn watch(
 }
 
 /// That another process does an input is no failure of it.
-fn hear(watcher: &RefCell<Watcher<'_>>, event: Event<'_>, tell: &mut dyn FnMut(Event<'_>)) {
+fn hear(watcher: &RefCell<Watcher<'_>>, event: RunEvent, context: RunContext<'_>) {
     let is_elsewhere = watcher.borrow_mut().hear(&event);
     match event {
-        Event::Failed { input, error } if is_elsewhere => {
-            tell(Event::Left { input, why: &error.to_string() });
+        RunEvent::Failed { input, error } if is_elsewhere => {
+            context.emit(RunEvent::HeldElsewhere { input, why: error.to_string() });
         }
-        event => tell(event),
+        event => context.emit(event),
     }
 }
 
 /// What would be wrong with every input.
-fn check(job: &Job, options: &WatchOptions) -> Result<(), Vec<Error>> {
+fn check(request: &PlanRequest, options: &WatchOptions) -> Result<(), Vec<Error>> {
     let inbox = &options.inbox;
     let usage = |why: &str, hint: &str| {
         let what = format!("`{}`", inbox.display());
@@ -109,14 +107,14 @@ fn check(job: &Job, options: &WatchOptions) -> Result<(), Vec<Error>> {
             return Err(usage(&format!("cannot be watched: {error}"), hint));
         }
     }
-    if job.plan.formats.is_empty() {
+    if request.outputs.formats.is_empty() {
         return Err(vec![Error::Usage {
             what: "`watch`".into(),
             why: "without `--export` nothing is written, and nothing tells what is done".into(),
             hint: Some("say which formats, for example `--export srt,txt`".into()),
         }]);
     }
-    if job.plan.template.as_ref().is_some_and(Template::counts) {
+    if request.outputs.template.as_ref().is_some_and(Template::counts) {
         return Err(vec![Error::Usage {
             what: "`--output-template`".into(),
             why: "`{index}` counts the inputs of one run, and a watch has no first one".into(),
@@ -124,46 +122,45 @@ fn check(job: &Job, options: &WatchOptions) -> Result<(), Vec<Error>> {
         }]);
     }
     let example = (inbox.join("recording.wav"), PathBuf::new());
-    asked(&[example], job).map(drop).map_err(|error| vec![error])
+    asked(&[example], request).map(drop).map_err(|error| vec![error])
 }
 
 struct Watch<'w, 'a> {
     session: &'w mut Session,
-    job: &'w Job,
+    request: &'w RunRequest,
     options: &'w WatchOptions,
-    cancel: &'w CancelToken,
+    context: RunContext<'w>,
     watcher: &'w RefCell<Watcher<'a>>,
 }
 
 impl Watch<'_, '_> {
-    fn run(self, summary: &mut Summary, on_event: &mut dyn FnMut(Event<'_>)) -> Result<()> {
-        let Self { session, job, options, cancel, watcher } = self;
+    fn run(self) -> Result<()> {
+        let Self { session, request, options, context, watcher } = self;
         // Better at once than with the first file. Who only looks once may find none.
         if !options.once {
             watcher.borrow_mut().doing(Doing::Starting);
-            session.find(job, cancel, on_event)?;
+            session.find_model(request, context)?;
         }
         watcher.borrow_mut().doing(Doing::Waiting);
         let mut tidied = Instant::now();
         loop {
-            cancel.check()?;
+            context.check()?;
             let known = watcher.borrow_mut().more(0);
             let refused = std::mem::take(&mut watcher.borrow_mut().refused);
             for (input, error) in refused {
-                on_event(Event::Failed { input: &input, error: &error });
-                summary.failures.push(error);
+                context.emit(RunEvent::Failed { input, error: Arc::new(error) });
             }
             if !known.is_empty() {
                 watcher.borrow_mut().doing(Doing::Working);
                 let mut first = Some(known);
                 let mut feed = |leases| first.take().unwrap_or_else(|| watcher.borrow_mut().more(leases));
-                let outcome = session.serve(job, &mut feed, summary, cancel, on_event);
-                self::settle(outcome, options, watcher, summary, on_event)?;
+                let outcome = session.transcribe_feed(request, &mut feed, context);
+                settle(outcome, options, watcher, context)?;
                 watcher.borrow_mut().doing(Doing::Waiting);
                 continue;
             }
             if tidied.elapsed() >= TIDY_EVERY {
-                session.tidy(on_event);
+                session.close_idle(context);
                 tidied = Instant::now();
             }
             if options.once {
@@ -185,21 +182,19 @@ fn settle(
     outcome: Result<()>,
     options: &WatchOptions,
     watcher: &RefCell<Watcher<'_>>,
-    summary: &mut Summary,
-    on_event: &mut dyn FnMut(Event<'_>),
+    context: RunContext<'_>,
 ) -> Result<()> {
-    // What another process does is no failure of this one; and of a year's failures nobody wants a list.
-    let is_own = |error: &Error| !matches!(error.unshared(), Error::InputLocked { .. });
-    summary.failures.retain(|error| options.once && is_own(error));
     match outcome {
         Err(error) if options.once || matches!(error, Error::Cancelled(_) | Error::Usage { .. }) => {
             Err(error)
         }
         Err(error) => {
-            let error = Error::Shared(Arc::new(error));
+            let error = Arc::new(error);
             watcher.borrow_mut().unloaded();
             let in_work = watcher.borrow().in_work();
-            in_work.iter().for_each(|input| on_event(Event::Failed { input, error: &error }));
+            for input in in_work {
+                context.emit(RunEvent::Failed { input, error: Arc::clone(&error) });
+            }
             Ok(())
         }
         Ok(()) => Ok(()),

@@ -12,11 +12,11 @@ use super::snapshot::{Doing, InFlight, ModelStage, Problem, Snapshot, now};
 use crate::audio::is_recording;
 use crate::cancel::CancelToken;
 use crate::error::{Error, InputProblem, Result};
-use crate::plan::Job;
+use crate::plan::PlanRequest;
 use crate::plan::{Filter, asked};
 use crate::report::kind;
-use crate::run::Event;
-use crate::run::Known;
+use crate::run::FoundInputs;
+use crate::run::RunEvent;
 
 /// Errors that are told of.
 const TOLD: usize = 10;
@@ -32,7 +32,7 @@ pub type Show<'a> = &'a dyn Fn(&Snapshot);
 
 /// See the module.
 pub struct Watcher<'a> {
-    job: &'a Job,
+    request: &'a PlanRequest,
     options: &'a WatchOptions,
     inbox: Inbox,
     ledger: Ledger,
@@ -60,7 +60,7 @@ struct Move {
 
 impl<'a> Watcher<'a> {
     pub fn new(
-        job: &'a Job,
+        request: &'a PlanRequest,
         options: &'a WatchOptions,
         cancel: &'a CancelToken,
         show: Show<'a>,
@@ -71,10 +71,10 @@ impl<'a> Watcher<'a> {
         let elsewhere = poll.max(Duration::from_millis(500));
         let mut state = Snapshot::default();
         state.inbox.path = options.inbox.display().to_string();
-        state.model.name = job.settings.model.name.clone();
-        state.model.idle_timeout_seconds = job.models.policy.idle_timeout.map(|time| time.as_secs_f64());
+        state.model.name = request.settings.model.name.clone();
+        state.model.idle_timeout_seconds = request.models.policy.idle_timeout.map(|time| time.as_secs_f64());
         Ok(Self {
-            job,
+            request,
             options,
             inbox: Inbox::new(&options.inbox, options.recursive, filter, without),
             ledger: Ledger::new(Terms { settle, retry, elsewhere, once }),
@@ -93,13 +93,13 @@ impl<'a> Watcher<'a> {
     }
 
     /// What can be begun now. Looks into the inbox if it is time to.
-    pub fn more(&mut self, leases: usize) -> Known {
+    pub fn more(&mut self, leases: usize) -> FoundInputs {
         self.ledger.settle_unspoken();
         self.note_leases(leases);
         let at = Instant::now();
         self.make_moves(at);
         if at < self.next_look {
-            return Known::new();
+            return FoundInputs::new();
         }
         let ready = if self.look(at) { self.ready(at) } else { Vec::new() };
         let known = self.hand_out(ready);
@@ -160,8 +160,8 @@ impl<'a> Watcher<'a> {
         ready
     }
 
-    fn hand_out(&mut self, ready: Vec<PathBuf>) -> Known {
-        let mut known = Known::new();
+    fn hand_out(&mut self, ready: Vec<PathBuf>) -> FoundInputs {
+        let mut known = FoundInputs::new();
         for path in ready {
             let Some(below) = self.ledger.hand_out(&path) else { continue };
             let one = (path, below);
@@ -181,7 +181,7 @@ impl<'a> Watcher<'a> {
     /// Another input that is still there and makes one of the same files; else they are this one's.
     fn rival(&mut self, one: &(PathBuf, PathBuf)) -> Option<String> {
         // What is wrong with the names is told when it is planned.
-        let outputs = asked(std::slice::from_ref(one), self.job).ok()?.pop()?;
+        let outputs = asked(std::slice::from_ref(one), self.request).ok()?.pop()?;
         let other =
             |output: &PathBuf| self.owners.get(output).filter(|owner| **owner != one.0 && owner.exists());
         if let Some((output, owner)) = outputs.iter().find_map(|output| Some((output, other(output)?))) {
@@ -197,34 +197,36 @@ impl<'a> Watcher<'a> {
     }
 
     /// Takes in an event; true if it says that another process does the input.
-    pub fn hear(&mut self, event: &Event<'_>) -> bool {
+    pub fn hear(&mut self, event: &RunEvent) -> bool {
         let at = Instant::now();
         match event {
-            Event::Planned { item } => self.ledger.planned(&item.name()),
-            Event::Started { input, .. } => self.begun(input),
-            Event::Progress { input, input_done, input_known, .. } => {
+            RunEvent::Planned { item } => self.ledger.planned(&item.name()),
+            RunEvent::Started { input, .. } => self.begun(input),
+            RunEvent::Progress { input, input_done, input_known, .. } => {
                 let mut in_flight = self.state.queue.in_flight.iter_mut();
                 if let Some(one) = in_flight.find(|one| one.input == *input) {
                     (one.audio_seconds_done, one.audio_seconds_known) = (*input_done, *input_known);
                 }
             }
-            Event::Skipped { input, .. } => {
+            RunEvent::Skipped { input, .. } => {
                 self.state.queue.skipped += 1;
                 self.close(input, End::Done, at);
             }
-            Event::Finished { input, transcript, .. } => {
+            RunEvent::Finished { input, transcript, .. } => {
                 let queue = &mut self.state.queue;
                 queue.done += 1;
                 queue.audio_seconds += transcript.seconds_asked_for();
                 (queue.last_done, queue.last_done_time) = (Some((*input).to_owned()), Some(now()));
                 self.close(input, End::Done, at);
             }
-            Event::Failed { input, error } => return self.failed(input, error, at),
-            Event::Waiting { why, .. } => {
+            RunEvent::Failed { input, error } => return self.failed(input, error, at),
+            RunEvent::Waiting { why, .. } => {
                 self.lacking = Some((*why).to_owned());
                 self.tell();
             }
-            Event::Loading { .. } | Event::Loaded { .. } | Event::Unloaded { .. } => self.model(event),
+            RunEvent::ModelLoading { .. } | RunEvent::ModelLoaded { .. } | RunEvent::ModelUnloaded { .. } => {
+                self.model(event)
+            }
             _ => {}
         }
         false
@@ -320,14 +322,14 @@ impl<'a> Watcher<'a> {
         };
     }
 
-    fn model(&mut self, event: &Event<'_>) {
+    fn model(&mut self, event: &RunEvent) {
         let model = &mut self.state.model;
         match event {
-            Event::Loading { model: name, device } => {
+            RunEvent::ModelLoading { model: name, device } => {
                 model.state = ModelStage::Loading;
                 (model.name, model.device) = ((*name).to_owned(), (*device).to_owned());
             }
-            Event::Loaded { identity, device, seconds } => {
+            RunEvent::ModelLoaded { identity, device, seconds } => {
                 model.state = ModelStage::Ready;
                 (model.name, model.revision) = (identity.name.clone(), identity.revision.clone());
                 model.device = (*device).to_owned();

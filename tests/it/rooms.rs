@@ -11,6 +11,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("lib", &[]),
     ("cancel", &[]),
+    ("context", &[]),
     ("digest", &[]),
     ("error", &[]),
     ("test_hooks", &[]),
@@ -28,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("import", &["decode", "transcript"]),
     ("score", &["import"]),
     ("device", &[]),
-    ("plan", &["audio", "chunking", "decode", "device", "export", "models", "run", "store", "transcript"]),
+    ("plan", &["audio", "chunking", "decode", "device", "export", "models", "store", "transcript"]),
     ("store", &["decode", "engine", "export", "plan", "transcript"]),
     ("run", &ANY_BUT_CLI),
     ("report", &ANY_BUT_CLI),
@@ -57,7 +58,7 @@ const ANY_BUT_CLI: [&str; 18] = [
     "whisper",
 ];
 
-const COMMON: [&str; 5] = ["cancel", "digest", "error", "test_hooks", "time"];
+const COMMON: [&str; 6] = ["cancel", "context", "digest", "error", "test_hooks", "time"];
 
 /// Exceptions to [`COMMON`]: the loop asks whether to stop, the network does not.
 const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel")];

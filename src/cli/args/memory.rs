@@ -124,7 +124,7 @@ impl MemoryArgs {
             memory: self.min_free_memory.0,
             device_memory: self.min_free_device_memory.0,
             disk: self.min_free_disk.0,
-            largest_file: self.max_file_size.map(|bytes| bytes.0),
+            max_file_size: self.max_file_size.map(|bytes| bytes.0),
             timeout: self.guard_timeout.0,
         }
     }

@@ -38,8 +38,8 @@ use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::cli::watch::WatchArgs;
 use crate::error::Result;
-use crate::plan::Job;
 use crate::report::RunInfo;
+use crate::run::RunRequest;
 
 const GENERAL: &str = "General";
 
@@ -159,13 +159,14 @@ impl Args {
     }
 
     /// What the library is to do.
-    pub fn job(&self) -> Result<Job> {
+    pub fn request(&self) -> Result<RunRequest> {
         self.as_said().map_err(|error| self.blame(error, Self::as_said))
     }
 
-    fn as_said(&self) -> Result<Job> {
-        let job = self.work.job(self.input.inputs.clone(), self.input.finding())?;
-        Ok(Job { shard: self.input.shard()?, ..job })
+    fn as_said(&self) -> Result<RunRequest> {
+        let mut request = self.work.request(self.input.inputs.clone(), self.input.finding())?;
+        request.plan.shard = self.input.shard()?;
+        Ok(request)
     }
 }
 
@@ -181,12 +182,12 @@ mod tests {
 
     #[test]
     fn the_defaults_are_openais() {
-        let job = args(&[]).job().unwrap();
+        let request = args(&[]).request().unwrap();
         assert_eq!(
-            job.settings.decode,
+            request.plan.settings.decode,
             DecodeOptions { best_of: Some(5), beam_size: Some(1), ..DecodeOptions::default() }
         );
-        assert!(job.plan.formats.is_empty());
+        assert!(request.plan.outputs.formats.is_empty());
     }
 
     #[test]
@@ -208,8 +209,9 @@ mod tests {
 
     #[test]
     fn temperatures_fall_back_in_steps() {
-        let temperatures =
-            |line: &[&str]| args(line).job().map(|job| job.settings.decode.temperatures.clone());
+        let temperatures = |line: &[&str]| {
+            args(line).request().map(|request| request.plan.settings.decode.temperatures.clone())
+        };
         assert_eq!(temperatures(&[]).unwrap(), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
         assert_eq!(temperatures(&["--temperature", "0.5"]).unwrap(), [0.5, 0.7, 0.9]);
         assert_eq!(temperatures(&["--temperature-increment-on-fallback", "none"]).unwrap(), [0.0]);
@@ -222,18 +224,19 @@ mod tests {
 
     #[test]
     fn words_are_asked_for_in_either_spelling() {
-        let words = |line: &[&str]| args(line).job().unwrap().settings.decode.word_timestamps;
+        let words = |line: &[&str]| args(line).request().unwrap().plan.settings.decode.word_timestamps;
         assert!(!words(&[]));
         assert!(words(&["--word-timestamps", "other.mp3"]));
         assert!(words(&["--word_timestamps", "True", "other.mp3"]));
         assert!(!words(&["--word_timestamps", "False"]));
         let silence = ["--hallucination_silence_threshold", "2"];
-        assert!(args(&silence).job().is_err());
-        let job = args(&[&silence[..], &["--word-timestamps"]].concat()).job().unwrap();
-        assert_eq!(job.settings.decode.hallucination_silence_threshold, Some(2.0));
+        assert!(args(&silence).request().is_err());
+        let request = args(&[&silence[..], &["--word-timestamps"]].concat()).request().unwrap();
+        assert_eq!(request.plan.settings.decode.hallucination_silence_threshold, Some(2.0));
         let marks = args(&["--prepend_punctuations", "-", "--append-punctuations", ""])
-            .job()
+            .request()
             .unwrap()
+            .plan
             .settings
             .decode
             .clone();
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn openais_spelling_is_understood() {
-        let job = args(&[
+        let request = args(&[
             "--condition_on_previous_text",
             "False",
             "--output_format",
@@ -250,16 +253,16 @@ mod tests {
             "--logprob_threshold",
             "None",
         ]);
-        let job = job.job().unwrap();
-        assert!(!job.settings.decode.condition_on_previous_text);
-        assert_eq!(job.settings.decode.logprob_threshold, None);
-        assert_eq!(job.plan.formats, [Format::Srt]);
+        let request = request.request().unwrap();
+        assert!(!request.plan.settings.decode.condition_on_previous_text);
+        assert_eq!(request.plan.settings.decode.logprob_threshold, None);
+        assert_eq!(request.plan.outputs.formats, [Format::Srt]);
         assert_eq!(
-            args(&["--logprob-threshold", "-0.5"]).job().unwrap().settings.decode.logprob_threshold,
+            args(&["--logprob-threshold", "-0.5"]).request().unwrap().plan.settings.decode.logprob_threshold,
             Some(-0.5)
         );
         assert_eq!(
-            args(&["--suppress-tokens", "-1,50"]).job().unwrap().settings.decode.suppress_tokens,
+            args(&["--suppress-tokens", "-1,50"]).request().unwrap().plan.settings.decode.suppress_tokens,
             SuppressTokens::List { non_speech: true, ids: vec![50] }
         );
     }

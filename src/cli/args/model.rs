@@ -3,8 +3,8 @@
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use crate::device::memory::ReleasePolicy;
 use crate::device::{Devices, Precision};
-use crate::engine::ReleasePolicy;
 use crate::models::hub::Hub;
 use crate::plan::ModelRequest;
 

@@ -18,8 +18,9 @@ use super::subtitles::{self, SubtitleArgs};
 use super::words::WordArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
-use crate::plan::{InputOptions, Job, Settings};
-use crate::run::ModelOptions;
+use crate::models::ModelOptions;
+use crate::plan::{InputOptions, PlanRequest, Settings};
+use crate::run::RunRequest;
 
 #[derive(Debug, Args)]
 pub struct WorkArgs {
@@ -71,8 +72,8 @@ impl WorkArgs {
     }
 
     /// What the library is to do with these inputs.
-    pub fn job(&self, inputs: Vec<PathBuf>, finding: InputOptions) -> Result<Job> {
-        let plan = self.output.plan(finding.manifests.is_empty())?;
+    pub fn request(&self, inputs: Vec<PathBuf>, discovery: InputOptions) -> Result<RunRequest> {
+        let outputs = self.output.plan(discovery.manifests.is_empty())?;
         let mut decode = DecodeOptions::default();
         self.speech.set(&mut decode)?;
         self.decoding.set(&mut decode)?;
@@ -80,11 +81,11 @@ impl WorkArgs {
         decode.check()?;
         let shape = self.subtitles.shape()?;
         subtitles::check_words(&shape, decode.word_timestamps)?;
-        Ok(Job {
+        let plan = PlanRequest {
             inputs,
-            finding,
+            discovery,
             shard: None,
-            plan,
+            outputs,
             shape,
             audio: self.speech.audio(),
             settings: Arc::new(Settings {
@@ -94,19 +95,22 @@ impl WorkArgs {
             }),
             device: self.model.device.first,
             beside: self.model.device.beside.clone(),
-            least_coverage: self.voice.least_coverage()?,
-            voice_report: self.voice.report(),
             chunk_length: self.speech.chunk_length()?,
             models: ModelOptions {
                 policy: self.memory.policy(),
                 batch_size: self.model.batch_size.0,
                 release: self.model.release.0,
                 precision: self.model.dtype,
-                most_memory: self.memory.most(),
+                max_memory: self.memory.most(),
             },
+            resume: !self.output.no_resume,
+        };
+        Ok(RunRequest {
+            plan,
             guard: self.memory.guard(),
             jobs: self.model.jobs.0,
-            resume: !self.output.no_resume,
+            vad_report: self.voice.report(),
+            min_coverage: self.voice.least_coverage()?,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! A recording whose text is known, through the whole program.
 
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -9,7 +10,7 @@ use crate::cancel::CancelToken;
 use crate::cli::args::Args;
 use crate::error::{Error, Result};
 use crate::models::DEMO;
-use crate::run::{self, Event};
+use crate::run::{self, RunContext, RunEvent};
 
 /// Ten seconds of a computer's voice.
 const CLIP: &[u8] = include_bytes!("../../../fixtures/long/short_en.flac");
@@ -38,27 +39,38 @@ pub struct SelfTest {
     pub load_seconds: f64,
 }
 
-/// Transcribes the clip on a device, and compares.
+/// Transcribes the clip on a device and compares text and times with the known ones.
 pub fn run(device: &str, cancel: &CancelToken) -> SelfTest {
-    let mut heard = Vec::new();
-    let (mut seconds, mut load_seconds) = (0.0, 0.0);
-    let done = transcribe(device, cancel, &mut |event| match event {
-        Event::Segments(segments) => {
-            heard.extend(segments.iter().map(|s| (s.start, s.end, s.text.trim().to_owned())));
+    let found = RefCell::new(Vec::new());
+    let (seconds, load_seconds) = (Cell::new(0.0), Cell::new(0.0));
+    let failure = RefCell::new(None);
+    let done = transcribe(device, cancel, &|event| match event {
+        RunEvent::Segments(segments) => {
+            found.borrow_mut().extend(segments.iter().map(|s| (s.start, s.end, s.text.trim().to_owned())));
         }
-        Event::Loaded { seconds, .. } => load_seconds = *seconds,
-        Event::Finished { seconds: took, .. } => seconds = *took,
+        RunEvent::ModelLoaded { seconds, .. } => load_seconds.set(seconds),
+        RunEvent::Finished { seconds: taken, .. } => seconds.set(taken),
+        RunEvent::Failed { error, .. } => {
+            failure.borrow_mut().get_or_insert(error);
+        }
         _ => {}
     });
-    let faults = match done {
-        Ok(()) => compare(&heard),
-        Err(error) => vec![error.chain()],
+    let faults = match (done, failure.take()) {
+        (Ok(()), None) => compare(&found.borrow()),
+        (Ok(()), Some(error)) => vec![error.chain()],
+        (Err(error), _) => vec![error.chain()],
     };
-    let passed = faults.is_empty();
-    SelfTest { device: device.to_owned(), passed, faults, audio_seconds: CLIP_SECONDS, seconds, load_seconds }
+    SelfTest {
+        device: device.to_owned(),
+        passed: faults.is_empty(),
+        faults,
+        audio_seconds: CLIP_SECONDS,
+        seconds: seconds.get(),
+        load_seconds: load_seconds.get(),
+    }
 }
 
-fn transcribe(device: &str, cancel: &CancelToken, on_event: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
+fn transcribe(device: &str, cancel: &CancelToken, on_event: &dyn Fn(RunEvent)) -> Result<()> {
     let folder = tempfile::tempdir();
     let folder = folder.map_err(|source| Error::Output { path: std::env::temp_dir(), source })?;
     let clip = folder.path().join("clip.flac");
@@ -66,13 +78,10 @@ fn transcribe(device: &str, cancel: &CancelToken, on_event: &mut dyn FnMut(&Even
     written.map_err(|source| Error::Output { path: clip.clone(), source })?;
     let line = ["transcribe", "--model", DEMO, "--language", "en", "--device", device];
     let line: Vec<OsString> = line.map(OsString::from).into_iter().chain([clip.into()]).collect();
-    let job = Args::plain(line)?.job()?;
-    let summary = run::run(&job, cancel, &mut |event| on_event(&event));
+    let request = Args::plain(line)?.request()?;
     let first = |errors: Vec<Error>| errors.into_iter().next();
-    match summary {
-        Ok(summary) => first(summary.failures).map_or(Ok(()), Err),
-        Err(errors) => Err(first(errors).unwrap_or_else(|| Error::usage("the self-test", "did not begin"))),
-    }
+    run::run(&request, RunContext::new(cancel, on_event))
+        .map_err(|errors| first(errors).unwrap_or_else(|| Error::usage("the self-test", "did not begin")))
 }
 
 fn compare(heard: &[(f64, f64, String)]) -> Vec<String> {

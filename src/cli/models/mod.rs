@@ -21,7 +21,7 @@ use crate::models::hub::store::{self, Repository};
 use crate::models::hub::{Download, Hub};
 use crate::models::source;
 use crate::report::Tally;
-use crate::run::Event;
+use crate::run::RunEvent;
 
 const EXAMPLES: &str = "Examples:
   transcribe models list                     what is on this machine, and how large
@@ -84,8 +84,9 @@ impl<'a> Stage<'a> {
     }
 
     /// So much of a file is done.
-    fn download(&mut self, step: Download<'_>) {
-        self.screen.show(&Event::Download(step), &self.tally);
+    fn download(&mut self, Download { file, done, total }: Download<'_>) {
+        let event = RunEvent::Downloading { file: file.to_owned(), done, total };
+        self.screen.show(&event, &self.tally);
         if self.drawn.is_none_or(|drawn| drawn.elapsed() > OFTEN) {
             self.drawn = Some(Instant::now());
             self.screen.tick(&self.tally);

@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::text::{bar, columns, fitted, joined, length, shortened, size};
 use crate::engine::Stats;
 use crate::report::Tally;
-use crate::run::Event;
+use crate::run::RunEvent;
 
 /// Inputs that are shown at most, each in a line.
 const LINES: usize = 8;
@@ -58,36 +58,39 @@ struct File {
 }
 
 impl Board {
-    pub fn hear(&mut self, event: &Event<'_>, tally: &Tally) {
+    pub fn record(&mut self, event: &RunEvent, tally: &Tally) {
         match event {
-            Event::Planned { item } => {
+            RunEvent::Planned { item } => {
                 self.waiting
                     .extend(item.length.filter(|_| !item.is_done).map(|length| (item.name(), length)));
             }
-            Event::Loading { model, device } => {
+            RunEvent::ModelLoading { model, device } => {
                 self.loading = Some((format!("loading {model} on {device}"), Instant::now()));
                 self.settle();
             }
-            Event::Download(step) => self.download(step.file, step.done, step.total),
-            Event::Loaded { .. } => {
+            RunEvent::Downloading { file, done, total } => self.download(file, *done, *total),
+            RunEvent::ModelLoaded { .. } => {
                 self.loading = None;
                 self.settle();
             }
-            Event::Started { input, .. } => {
-                self.waiting.remove(*input);
+            RunEvent::Started { input, .. } => {
+                self.waiting.remove(input);
                 self.doing = Doing::Work;
                 self.began.get_or_insert_with(Instant::now);
-                self.files.push(File { name: (*input).to_owned(), done: 0.0, known: 0.0 });
+                self.files.push(File { name: input.clone(), done: 0.0, known: 0.0 });
             }
-            Event::Progress { input, done, known, input_done, input_known, stats, .. } => {
+            RunEvent::Progress { input, done, known, input_done, input_known, stats, .. } => {
                 (self.done, self.known, self.stats) = (*done, *known, *stats);
                 self.pace.reach(self.done - tally.seconds_kept);
                 if let Some(file) = self.files.iter_mut().find(|file| file.name == *input) {
                     (file.done, file.known) = (*input_done, *input_known);
                 }
             }
-            Event::Finished { input, .. } | Event::Failed { input, .. } | Event::Left { input, .. } => {
-                self.waiting.remove(*input);
+            RunEvent::Finished { input, .. }
+            | RunEvent::Converted { input }
+            | RunEvent::Failed { input, .. }
+            | RunEvent::HeldElsewhere { input, .. } => {
+                self.waiting.remove(input);
                 if let Some(place) = self.files.iter().position(|file| file.name == *input) {
                     self.files.remove(place);
                 }

@@ -13,7 +13,7 @@ use self::board::Board;
 use self::painter::Painter;
 use super::printer::Printer;
 use crate::report::Tally;
-use crate::run::Event;
+use crate::run::RunEvent;
 
 pub use self::text::{columns, fitted, length, shortened};
 
@@ -63,9 +63,9 @@ impl Progress {
     }
 
     /// Takes in what is new; the tally has heard of it.
-    pub fn hear(&mut self, event: &Event<'_>, tally: &Tally) {
-        self.board.hear(event, tally);
-        if matches!(event, Event::Finished { .. } | Event::Failed { .. }) {
+    pub fn record(&mut self, event: &RunEvent, tally: &Tally) {
+        self.board.record(event, tally);
+        if matches!(event, RunEvent::Finished { .. } | RunEvent::Failed { .. }) {
             self.tell(tally);
         }
     }

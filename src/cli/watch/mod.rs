@@ -14,11 +14,11 @@ use super::exit::ExitCode;
 use super::listen::{Listeners, Wanted};
 use super::printer::Printer;
 use super::screen::Screen;
-use super::{failed, stats, use_threads};
+use super::{failed, use_threads};
 use crate::cancel::CancelToken;
 use crate::error::Result;
-use crate::plan::{InputOptions, Job};
-use crate::run::Session;
+use crate::plan::InputOptions;
+use crate::run::{RunRequest, Session};
 use crate::watch::{WatchOptions, watch};
 
 const WATCH: &str = "Watch";
@@ -91,10 +91,10 @@ pub struct WatchArgs {
 }
 
 impl WatchArgs {
-    fn job(&self) -> Result<Job> {
-        let mut job = self.work.job(Vec::new(), InputOptions::default())?;
-        job.models.policy.idle_timeout.get_or_insert(IDLE);
-        Ok(job)
+    fn request(&self) -> Result<RunRequest> {
+        let mut request = self.work.request(Vec::new(), InputOptions::default())?;
+        request.plan.models.policy.idle_timeout.get_or_insert(IDLE);
+        Ok(request)
     }
 
     fn options(&self) -> WatchOptions {
@@ -114,11 +114,11 @@ impl WatchArgs {
 }
 
 pub fn run(all: &AllArgs, args: &WatchArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let job = match args.job() {
-        Ok(job) => job,
+    let request = match args.request() {
+        Ok(request) => request,
         Err(error) => {
             let again = |other: &AllArgs| match &other.command {
-                Some(Command::Watch(watch)) => watch.job().map(drop),
+                Some(Command::Watch(watch)) => watch.request().map(drop),
                 _ => Ok(()),
             };
             return failed(printer, &all.blame(error, again));
@@ -127,7 +127,7 @@ pub fn run(all: &AllArgs, args: &WatchArgs, printer: Printer, cancel: &CancelTok
     let talk = &args.work.talk;
     let wanted = Wanted { report: talk.report.clone(), metrics: talk.metrics_file.clone(), info: all.info() };
     let began = use_threads(args.work.threads()).and_then(|()| {
-        let session = Session::new(&job)?;
+        let session = Session::new(&request)?;
         let options = args.options();
         let file = |path: &Path| StatusFile::create(path, session.device(), options.poll);
         let status = args.status_file.as_deref().map(file).transpose()?;
@@ -139,11 +139,10 @@ pub fn run(all: &AllArgs, args: &WatchArgs, printer: Printer, cancel: &CancelTok
         Err(error) => return failed(printer, &error),
     };
     let outcome = status::kept(status.as_ref(), printer, |show| {
-        listeners.attend(|tell| watch(session, &job, &options, cancel, tell, show))
+        listeners.attend(|context| watch(session, &request, &options, context, show))
     });
-    if let (Ok(summary), true) = (&outcome, args.work.stats) {
-        listeners.clear();
-        stats::table(summary).iter().for_each(|line| printer.notice(line));
+    if outcome.is_ok() && args.work.stats {
+        listeners.print_stats(printer);
     }
     let code = listeners.end(&outcome);
     if let Some(Err(error)) = status.map(|status| status.end(code)) {

@@ -9,6 +9,8 @@ mod host;
 #[cfg(feature = "metal")]
 mod metal;
 
+use std::num::NonZeroUsize;
+
 use candle_core::Device;
 
 use crate::error::{Error, Result};
@@ -37,6 +39,20 @@ pub struct Pool {
     pub reserved_peak: u64,
     pub used: u64,
     pub used_peak: u64,
+}
+
+/// When freed memory is returned to the device and to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleasePolicy {
+    /// After every so many chunks.
+    Every(NonZeroUsize),
+    Never,
+}
+
+impl Default for ReleasePolicy {
+    fn default() -> Self {
+        ReleasePolicy::Every(NonZeroUsize::MIN)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

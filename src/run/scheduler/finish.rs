@@ -1,153 +1,188 @@
-//! Ending inputs: complete, failed, or stopped on the way.
+//! Ends inputs: complete, failed, or stopped on the way.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Conductor, Message, What};
+use super::{InputMessage, MessageKind, Scheduler};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::export::{self, Format};
-use crate::run::active_input::File;
-use crate::run::{Event, concerns_all, output, partial};
+use crate::run::active_input::ActiveInput;
+use crate::run::{ChunkFigures, RunEvent, output, partial};
 use crate::store::journal::Journal;
-use crate::store::ledger;
-use crate::store::remove_temporary_files;
+use crate::store::{ledger, remove_temporary_files};
 use crate::test_hooks;
-use crate::transcript::Quality;
+use crate::transcript::{Quality, Transcript};
 
-impl Conductor<'_> {
-    /// An input that failed; it stays in flight until its thread has ended.
-    pub(super) fn given_up(&mut self, index: usize, error: Error) -> Result<()> {
-        self.cancel.check()?;
-        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
-        file.recording.give_up();
-        match std::mem::replace(&mut file.has_failed, true) {
+impl Scheduler<'_> {
+    /// Fails an active input, which stays active until its front end has ended.
+    pub(super) fn fail_active(&mut self, index: usize, error: Error) -> Result<()> {
+        self.context.check()?;
+        let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        input.recording.give_up();
+        match std::mem::replace(&mut input.has_failed, true) {
             true => Ok(()),
             false => {
-                let input = file.name.clone();
-                self.failed(&input, error)
+                let name = input.name.clone();
+                self.fail(&name, error)
             }
         }
     }
 
-    /// Whatever else went wrong meanwhile, a request to stop is the reason to tell.
-    pub(super) fn failed(&mut self, input: &str, error: Error) -> Result<()> {
-        self.cancel.check()?;
-        if concerns_all(&error) {
+    /// Fails one input, or the run if the error concerns every input. A cancellation takes precedence over whatever
+    /// else went wrong meanwhile.
+    pub(super) fn fail(&mut self, input: &str, error: Error) -> Result<()> {
+        self.context.check()?;
+        if concerns_every_input(&error) {
             return Err(error);
         }
-        self.failed_alone(input, error)
+        self.fail_one(input, error)
     }
 
-    /// Whatever it was, it is no reason not to do the others.
-    pub(super) fn failed_alone(&mut self, input: &str, error: Error) -> Result<()> {
-        self.cancel.check()?;
-        (self.on_event)(Event::Failed { input, error: &error });
-        self.summary.failures.push(error);
+    /// Fails one input whatever the error is.
+    pub(super) fn fail_one(&mut self, input: &str, error: Error) -> Result<()> {
+        self.context.check()?;
+        self.emit_failure(input, error);
         Ok(())
     }
 
-    /// Writes an input that is complete, and lets go of one that is complete or has failed.
-    pub(super) fn close(&mut self, index: usize) -> Result<()> {
-        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
-        if file.reading.is_none() || !(file.has_failed || file.is_complete()) {
+    pub(super) fn emit_failure(&self, input: &str, error: Error) {
+        self.context.emit(RunEvent::Failed { input: input.to_owned(), error: Arc::new(error) });
+    }
+
+    /// Writes an active input that is complete, and drops one that is complete or has failed.
+    pub(super) fn close_if_ended(&mut self, index: usize) -> Result<()> {
+        let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        if input.front_end.is_none() || !(input.has_failed || input.is_complete()) {
             return Ok(());
         }
-        file.join();
-        // Before it is written: then its chunks are gone.
-        let rest = file.tell();
-        if !file.has_failed {
-            let input = file.name.clone();
-            match self.write(index) {
-                Ok(()) => self.summary.done += 1,
-                Err(error) => self.failed(&input, error)?,
+        input.join();
+        // Writing the outputs consumes the chunks, so their text is taken before.
+        let rest = input.take_text();
+        if !input.has_failed {
+            let name = input.name.clone();
+            match self.finish(index) {
+                Ok(()) => self.finished_inputs += 1,
+                Err(error) => self.fail(&name, error)?,
             }
         }
-        self.files.remove(&index);
-        self.is_over(index, rest);
-        self.is_crowded = false;
-        // With its lease a model may have gone.
-        self.models.tidy(self.on_event);
+        self.active.remove(&index);
+        self.end_text(index, rest);
+        self.is_short_of_models = false;
+        // Dropping the lease may have unloaded a model.
+        self.models.close_idle(self.context);
         Ok(())
     }
 
-    fn write(&mut self, index: usize) -> Result<()> {
-        let Some(file) = self.files.get_mut(&index) else { return Ok(()) };
-        let mut transcript = file.transcript();
+    /// Writes the outputs of a complete input.
+    fn finish(&mut self, index: usize) -> Result<()> {
+        let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        let mut transcript = input.transcript();
         let quality = Quality::of(&transcript);
         transcript.quality = Some(quality.clone());
-        if let Some(journal) = &mut file.journal {
-            let outputs = file.item.outputs.iter().map(|(_, path)| path.clone()).collect();
-            // It is only read if the outputs are written, and it is not removed.
-            let _ = journal.add_writing(outputs);
-        }
-        let (outputs, shape) = (&file.item.outputs, &self.job.shape);
-        let mut contents: Vec<(Format, &Path, Vec<u8>)> = Vec::with_capacity(outputs.len());
-        for (format, path) in outputs {
-            let source = &file.item.source;
-            let content = output::content(*format, path, &transcript, shape, source, self.on_event);
-            contents.push((*format, path, content));
-        }
-        if let Some(origin) = &file.origin {
-            ledger::note(origin, &file.model.identity.name, shape, &contents);
-        }
-        for (_, path, content) in &contents {
-            test_hooks::reached("write", self.cancel);
-            output::write(&file.name, path, content, self.on_event)?;
-        }
-        test_hooks::reached("written", self.cancel);
-        partial::sweep(&file.item.asked);
-        if let Some(journal) = file.journal.take() {
-            file.item.asked.iter().for_each(|path| remove_temporary_files(path));
-            journal.remove();
-        }
-        if let Some(report) = &mut self.voice_report {
+        self.write_outputs(index, &transcript)?;
+        if let Some(report) = &mut self.vad_report {
             report.add(&transcript)?;
         }
-        self.summary.audio_seconds += transcript.seconds_asked_for();
-        self.summary.coverage.add(&quality.coverage);
-        let (input, seconds) = (&file.name, file.started.elapsed().as_secs_f64());
-        let cues = export::quality(&export::cues(&transcript, &self.job.shape).list, &self.job.shape);
-        let (transcript, quality, cues) = (&transcript, &quality, &cues);
-        (self.on_event)(Event::Finished { input, transcript, quality, cues, seconds });
-        let ratio = quality.coverage.ratio.unwrap_or(1.0);
-        if let Some(least) = self.job.least_coverage.filter(|least| ratio < *least) {
-            let (ratio, least) = (ratio * 100.0, least * 100.0);
-            let why = format!("only {ratio:.1} % of its speech has text, and {least} % were asked for");
-            let error = Error::QualityGate { gate: format!("`{input}`"), why };
-            (self.on_event)(Event::Failed { input, error: &error });
-            self.summary.missed.push(error);
+        let Some(input) = self.active.get(&index) else { return Ok(()) };
+        self.finished_seconds += transcript.seconds_asked_for();
+        let shape = &self.request.plan.shape;
+        let cues = export::quality(&export::cues(&transcript, shape).list, shape);
+        let coverage = quality.coverage.ratio.unwrap_or(1.0);
+        self.context.emit(RunEvent::Finished {
+            input: input.name.clone(),
+            transcript: Arc::new(transcript),
+            quality: Arc::new(quality),
+            cues,
+            seconds: input.started.elapsed().as_secs_f64(),
+        });
+        if let Some(least) = self.request.min_coverage.filter(|least| coverage < *least) {
+            let (coverage, least) = (coverage * 100.0, least * 100.0);
+            let why = format!("only {coverage:.1} % of its speech has text, and {least} % were asked for");
+            self.emit_failure(&input.name, Error::QualityGate { gate: format!("`{}`", input.name), why });
         }
         Ok(())
     }
 
-    /// Lets go of all that is in flight. What is finished stays in the journals, and as far as it has no gap in
-    /// partial outputs.
+    fn write_outputs(&mut self, index: usize, transcript: &Transcript) -> Result<()> {
+        let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        if let Some(journal) = &mut input.journal {
+            let outputs = input.item.outputs.iter().map(|(_, path)| path.clone()).collect();
+            // The record matters only if the outputs are written and the journal is not removed.
+            let _ = journal.add_writing(outputs);
+        }
+        let shape = &self.request.plan.shape;
+        let mut contents: Vec<(Format, &Path, Vec<u8>)> = Vec::with_capacity(input.item.outputs.len());
+        for (format, path) in &input.item.outputs {
+            let source = &input.item.source;
+            contents.push((
+                *format,
+                path,
+                output::render(*format, path, transcript, shape, source, self.context),
+            ));
+        }
+        if let Some(origin) = &input.origin {
+            ledger::note(origin, &input.model.identity.name, shape, &contents);
+        }
+        for (_, path, content) in &contents {
+            test_hooks::reached("write", self.context.cancel);
+            output::write(&input.name, path, content, self.context)?;
+        }
+        test_hooks::reached("written", self.context.cancel);
+        partial::sweep(&input.item.asked);
+        if let Some(journal) = input.journal.take() {
+            input.item.asked.iter().for_each(|path| remove_temporary_files(path));
+            journal.remove();
+        }
+        Ok(())
+    }
+
+    /// Stops all active inputs. JournaledChunk chunks stay in the journals and, up to the first gap, in partial outputs.
     pub(super) fn stop(&mut self) {
-        self.files.values().for_each(|file| file.recording.give_up());
-        self.files.values_mut().for_each(File::join);
-        let unheard: Vec<Message> = self.messages.try_iter().collect();
-        for Message { file: index, what } in unheard {
-            match (what, self.files.get_mut(&index)) {
-                (What::Chunk(chunk, engine::Event::ChunkDone(decoded)), Some(file)) => {
-                    (self.on_event)(file.chunk_done(chunk, &decoded, false));
-                    let outcome = file.add_chunk(chunk, decoded);
-                    outcome.unwrap_or_else(|error| self.warn(index, &error));
+        self.active.values().for_each(|input| input.recording.give_up());
+        self.active.values_mut().for_each(ActiveInput::join);
+        let unread: Vec<InputMessage> = self.messages.try_iter().collect();
+        for InputMessage { input: index, kind } in unread {
+            match (kind, self.active.get_mut(&index)) {
+                (MessageKind::Chunk(chunk, engine::Event::ChunkDone(decoded)), Some(input)) => {
+                    self.context.emit(input.chunk_done(chunk, ChunkFigures::of(&decoded), false));
+                    let outcome = input.add_chunk(chunk, decoded);
+                    outcome.unwrap_or_else(|error| self.warn_of_journal(index, &error));
                 }
-                (What::FrontEnd(told), Some(_)) => self.hear_front_end(index, told),
+                (MessageKind::FrontEnd(event), Some(_)) => self.on_front_end(index, event),
                 _ => {}
             }
         }
-        let files = std::mem::take(&mut self.files);
-        let mut kept = 0;
-        for mut file in files.into_values().filter(|file| !file.has_failed) {
-            kept += usize::from(file.journal.as_ref().is_some_and(Journal::is_useful));
-            let Some(transcript) = file.partial() else { continue };
-            let (input, on_event) = (&file.name, &mut *self.on_event);
-            let outcome = partial::write(&file, &transcript, &self.job.shape, on_event);
-            outcome.unwrap_or_else(|error| on_event(Event::Failed { input, error: &error }));
+        let mut resumable = self.finished_inputs;
+        for mut input in std::mem::take(&mut self.active).into_values().filter(|input| !input.has_failed) {
+            resumable += usize::from(input.journal.as_ref().is_some_and(Journal::is_useful));
+            let Some(transcript) = input.partial_transcript() else { continue };
+            let written = partial::write(&input, &transcript, &self.request.plan.shape, self.context);
+            written.unwrap_or_else(|error| self.emit_failure(&input.name, error));
         }
-        if self.cancel.reason().is_some() {
-            (self.on_event)(Event::Stopped { kept: kept + self.summary.done });
+        if self.context.is_cancelled() {
+            self.context.emit(RunEvent::Stopped { resumable });
         }
+    }
+}
+
+/// Whether the next input would fail for the same reason.
+fn concerns_every_input(error: &Error) -> bool {
+    match error {
+        Error::Input { .. }
+        | Error::QualityGate { .. }
+        | Error::InputLocked { .. }
+        | Error::InsufficientResources { .. }
+        | Error::Output { .. }
+        | Error::Compute { .. }
+        | Error::Panicked { .. }
+        | Error::BackendClosed { .. }
+        | Error::CloseFailed { .. } => false,
+        Error::Usage { .. }
+        | Error::Model { .. }
+        | Error::Device { .. }
+        | Error::OutOfMemory { .. }
+        | Error::Cancelled(_) => true,
+        Error::Shared(error) => concerns_every_input(error),
     }
 }

@@ -1,61 +1,64 @@
-//! Starting inputs: which one, when, and with what.
+//! Starts inputs: which one, when, and with what.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Conductor, Message, What};
+use super::{InputMessage, MessageKind, Scheduler};
 use crate::decode::DecodeOptions;
 use crate::device::Selected;
 use crate::engine::{Recording, Team};
 use crate::error::{Error, InputProblem, Result};
 use crate::plan::PlannedInput;
-use crate::run::Event;
-use crate::run::active_input::File;
-use crate::run::front_end::{FrontEnd, Keeping};
-use crate::run::guard::Verdict;
-use crate::run::models::{InUse, Which, is_shortage};
+use crate::run::RunEvent;
+use crate::run::active_input::ActiveInput;
+use crate::run::front_end::{FrontEnd, JournalRequest};
+use crate::run::guard::GuardDecision;
+use crate::run::models::{LeasedModel, ModelId, is_memory_shortage};
 use crate::run::output;
-use crate::run::queue::Waiting;
+use crate::run::queue::PendingInput;
 use crate::store::fingerprint::RunFingerprint;
 
-/// More threads than this decode no faster than the rest of the front end works.
-const MOST_LANES: usize = 4;
+/// More decoder threads than this outrun the rest of the front end.
+const MAX_DECODER_THREADS: usize = 4;
 
-impl Conductor<'_> {
-    pub(super) fn start_what_can(&mut self) -> Result<()> {
-        let most = self.job.jobs.unwrap_or(usize::MAX);
-        while self.cancel.reason().is_none() && self.files.len() < most && self.guard.is_due(Instant::now()) {
-            let Some(waiting) = self.next() else { break };
-            match self.guard.judge(&waiting.item, Instant::now()) {
-                Verdict::Start => {}
-                Verdict::Refuse(error) => {
-                    self.announce(&waiting);
-                    self.failed(&waiting.item.name(), error)?;
-                    self.is_over(waiting.index, Vec::new());
+impl Scheduler<'_> {
+    /// Starts queued inputs as long as the guard, the model pool and `--jobs` allow.
+    pub(super) fn start_ready_inputs(&mut self) -> Result<()> {
+        let most = self.request.jobs.unwrap_or(usize::MAX);
+        while !self.context.is_cancelled() && self.active.len() < most && self.guard.is_due(Instant::now()) {
+            let Some(pending) = self.next_pending() else { break };
+            match self.guard.check(&pending.item, Instant::now()) {
+                GuardDecision::Start => {}
+                GuardDecision::Refuse(error) => {
+                    self.emit_started(&pending);
+                    self.fail(&pending.item.name(), error)?;
+                    self.end_text(pending.index, Vec::new());
                     continue;
                 }
-                Verdict::Wait(why) => {
-                    let input = &waiting.item.name();
-                    why.iter().for_each(|why| (self.on_event)(Event::Waiting { input, why }));
-                    self.queue.put_back(waiting);
+                GuardDecision::Wait(why) => {
+                    let input = pending.item.name();
+                    why.into_iter().for_each(|why| {
+                        self.context.emit(RunEvent::Waiting { input: input.clone(), why });
+                    });
+                    self.queue.push_first(pending);
                     break;
                 }
             }
-            match self.models.borrow(waiting.model, self.cancel, self.on_event) {
+            match self.models.lease(pending.model, self.context) {
                 Ok(model) => {
-                    self.announce(&waiting);
-                    self.begin(waiting, model)?;
+                    self.emit_started(&pending);
+                    self.start(pending, model)?;
                 }
-                // When one of those in flight is done, there may be room.
-                Err(error) if is_shortage(&error) && !self.files.is_empty() => {
-                    self.is_crowded = true;
-                    self.queue.put_back(waiting);
+                // An active input may release its model's memory when it ends.
+                Err(error) if is_memory_shortage(&error) && !self.active.is_empty() => {
+                    self.is_short_of_models = true;
+                    self.queue.push_first(pending);
                 }
-                // Inputs that want another model are not concerned.
+                // Inputs that want another model can still be done.
                 Err(error) if self.models.count() > 1 => {
-                    self.announce(&waiting);
-                    self.failed_alone(&waiting.item.name(), error)?;
-                    self.is_over(waiting.index, Vec::new());
+                    self.emit_started(&pending);
+                    self.fail_one(&pending.item.name(), error)?;
+                    self.end_text(pending.index, Vec::new());
                 }
                 Err(error) => return Err(error),
             }
@@ -63,46 +66,48 @@ impl Conductor<'_> {
         Ok(())
     }
 
-    /// The next input for which there is a place.
-    fn next(&mut self) -> Option<Waiting> {
-        let mut in_use: Vec<(Which, &Team, usize)> = Vec::new();
-        for file in self.files.values() {
-            match in_use.iter_mut().find(|(which, ..)| *which == file.model.which) {
+    /// Takes the next input whose model is in use with free slots, or may be loaded beside the others.
+    fn next_pending(&mut self) -> Option<PendingInput> {
+        let mut in_use: Vec<(ModelId, &Team, usize)> = Vec::new();
+        for input in self.active.values() {
+            match in_use.iter_mut().find(|(id, ..)| *id == input.model.id) {
                 Some((.., inputs)) => *inputs += 1,
-                None => in_use.push((file.model.which, &file.model.engine, 1)),
+                None => in_use.push((input.model.id, &input.model.engine, 1)),
             }
         }
-        let (is_crowded, side_by_side, jobs) = (self.is_crowded, self.models.side_by_side(), self.job.jobs);
-        self.queue.take(|model| match in_use.iter().find(|(which, ..)| *which == model) {
-            Some((_, engine, inputs)) => jobs.is_some() || *inputs < engine.capacity().windows.max(1),
-            None => in_use.is_empty() || (!is_crowded && in_use.len() < side_by_side),
+        let (is_short, max_models) = (self.is_short_of_models, self.models.max_models());
+        let has_job_limit = self.request.jobs.is_some();
+        self.queue.take(|model| match in_use.iter().find(|(id, ..)| *id == model) {
+            Some((_, engine, inputs)) => has_job_limit || *inputs < engine.capacity().windows.max(1),
+            None => in_use.is_empty() || (!is_short && in_use.len() < max_models),
         })
     }
 
-    fn announce(&mut self, Waiting { index, item, .. }: &Waiting) {
-        (self.on_event)(Event::Started { input: &item.name(), number: index + 1, count: self.count });
+    fn emit_started(&self, PendingInput { index, item, .. }: &PendingInput) {
+        let (input, number, count) = (item.name(), index + 1, self.count);
+        self.context.emit(RunEvent::Started { input, number, count });
     }
 
-    fn begin(&mut self, Waiting { index, item, .. }: Waiting, model: InUse) -> Result<()> {
-        let settings = item.settings.as_ref().unwrap_or(&self.job.settings);
+    fn start(&mut self, PendingInput { index, item, .. }: PendingInput, model: LeasedModel) -> Result<()> {
+        let settings = item.settings.as_ref().unwrap_or(&self.request.plan.settings);
         let (name, options) = (item.name(), Arc::new(settings.decode.clone()));
         let language = match model.engine.language_of(&options) {
-            // What one input asks for is that one's affair.
+            // Settings of one input's own fail only that input.
             Err(Error::Usage { what, why, .. }) if item.settings.is_some() => {
                 let why = InputProblem::UnsupportedRequest { why: format!("{what}: {why}") };
-                self.failed(&name, Error::input(name.clone(), why))?;
-                self.is_over(index, Vec::new());
+                self.fail(&name, Error::input(name.clone(), why))?;
+                self.end_text(index, Vec::new());
                 return Ok(());
             }
             language => language?,
         };
         let recording = self.recording(index, options);
         language.into_iter().for_each(|language| recording.settle_language(language));
-        match self.start(index, item, model, recording) {
-            Ok(file) => drop(self.files.insert(index, file)),
+        match self.spawn_front_end(index, item, model, recording) {
+            Ok(input) => drop(self.active.insert(index, input)),
             Err(error) => {
-                self.failed(&name, error)?;
-                self.is_over(index, Vec::new());
+                self.fail(&name, error)?;
+                self.end_text(index, Vec::new());
             }
         }
         Ok(())
@@ -110,59 +115,59 @@ impl Conductor<'_> {
 
     fn recording(&self, index: usize, options: Arc<DecodeOptions>) -> Arc<Recording> {
         let sender = self.sender.clone();
-        let listener = move |chunk, event| {
-            // Nobody listens any more: then nobody needs to know.
-            let _ = sender.send(Message { file: index, what: What::Chunk(chunk, event) });
+        let on_event = move |chunk, event| {
+            // A closed channel means that the run has ended and nobody needs the event.
+            let _ = sender.send(InputMessage { input: index, kind: MessageKind::Chunk(chunk, event) });
         };
-        Arc::new(Recording::new(index, options, Box::new(listener)))
+        Arc::new(Recording::new(index, options, Box::new(on_event)))
     }
 
-    fn start(
+    fn spawn_front_end(
         &self,
         index: usize,
         item: PlannedInput,
-        model: InUse,
+        model: LeasedModel,
         recording: Arc<Recording>,
-    ) -> Result<File> {
-        let settings = item.settings.as_ref().unwrap_or(&self.job.settings);
-        let basis = RunFingerprint::new(self.job, settings, &model.identity, &model.device);
+    ) -> Result<ActiveInput> {
+        let plan = &self.request.plan;
+        let settings = item.settings.as_ref().unwrap_or(&plan.settings);
         let front_end = FrontEnd {
             source: item.source.clone(),
-            audio: self.job.audio.clone(),
-            lanes: lanes(self.models.device(), self.count),
-            chunk_length: self.job.chunk_length,
+            audio: plan.audio.clone(),
+            decoder_threads: decoder_threads(self.models.device(), self.count),
+            chunk_length: plan.chunk_length,
             selection: settings.selection.clone(),
             engine: Arc::clone(&model.engine),
             recording: Arc::clone(&recording),
-            permits: model.permits.clone(),
-            cancel: self.cancel.clone(),
-            keeping: Keeping {
+            budget: model.budget.clone(),
+            cancel: self.context.cancel.clone(),
+            journal: JournalRequest {
                 path: item.journal.clone(),
-                basis: Arc::new(basis),
-                resume: self.job.resume,
-                // Several watches may share an inbox.
-                before: if self.feed.is_some() { item.before.clone() } else { Vec::new() },
+                basis: RunFingerprint::new(plan, settings, &model.identity, &model.device),
+                resume: plan.resume,
+                // Only a watch shares its inbox with other processes that make the same outputs.
+                unchanged: if self.feed.is_some() { item.before.clone() } else { Vec::new() },
             },
-            draws: output::is_drawn(&item),
+            needs_waveform: output::needs_waveform(&item),
         };
         let sender = self.sender.clone();
-        let tell = move |what| drop(sender.send(Message { file: index, what }));
+        let send = move |kind| drop(sender.send(InputMessage { input: index, kind }));
         let thread = std::thread::Builder::new()
             .name("front end".into())
             .spawn(move || {
-                let read = front_end.run(|told| tell(What::FrontEnd(told)));
-                tell(What::Read(read));
+                let result = front_end.run(|event| send(MessageKind::FrontEnd(event)));
+                send(MessageKind::FrontEndDone(result));
             })
             .map_err(|error| Error::compute("starting a thread", error))?;
-        Ok(File::new(item, model, recording, thread))
+        Ok(ActiveInput::new(item, model, recording, thread))
     }
 }
 
-/// How many threads may decode one of so many inputs: a device outruns a single one, and the processor itself does not
-/// but needs its threads.
-pub fn lanes(device: &Selected, inputs: usize) -> usize {
+/// Returns how many threads may decode one of so many inputs: an accelerator outruns a single decoder, while the CPU
+/// backend needs the threads itself.
+pub fn decoder_threads(device: &Selected, inputs: usize) -> usize {
     match device.is_accelerator() {
-        true => (rayon::current_num_threads() / inputs.max(1)).clamp(1, MOST_LANES),
+        true => (rayon::current_num_threads() / inputs.max(1)).clamp(1, MAX_DECODER_THREADS),
         false => 1,
     }
 }

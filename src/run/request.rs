@@ -1,0 +1,19 @@
+//! What one call of the program is asked to do.
+
+use std::path::PathBuf;
+
+use super::guard::GuardOptions;
+use crate::plan::PlanRequest;
+
+/// What to transcribe, and how to go about it.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    pub plan: PlanRequest,
+    pub guard: GuardOptions,
+    /// Inputs in flight; if none, as many as there are window slots.
+    pub jobs: Option<usize>,
+    /// Where to write speech regions and skipped silence, one line per input.
+    pub vad_report: Option<PathBuf>,
+    /// The share of an input's speech, from 0 to 1, that must have text.
+    pub min_coverage: Option<f64>,
+}
