@@ -9,15 +9,15 @@ use candle_core::{DType, Device};
 use clap::Args;
 use serde_json::{Value, json};
 use transcribe::cancel::CancelToken;
-use transcribe::decode::rules::Rules;
+use transcribe::decode::rules::LogitRules;
 use transcribe::decode::{DecodeOptions, SuppressTokens, Tokenizer};
 use transcribe::device::Selected;
 use transcribe::device::memory::Memory;
-use transcribe::models::ahead::by_scores;
 use transcribe::models::candle::CandleBackend;
 use transcribe::models::checkpoint::{Checkpoint, Files};
+use transcribe::models::device_sampling::sample_on_host;
 use transcribe::models::hub::Hub;
-use transcribe::models::{AheadInput, Backend, Capacity, DEMO, RowInput, WindowInput, source};
+use transcribe::models::{Backend, Capacity, DEMO, RowInput, SamplingInput, WindowInput, source};
 use transcribe::whisper::weights::Weights;
 use transcribe::whisper::{Config, random};
 
@@ -32,13 +32,13 @@ const WRITTEN: usize = 24;
 const POSITION: usize = 64;
 
 /// As in `transcribe bench`: no times, and no end.
-fn rules() -> Result<Arc<Rules>> {
+fn rules() -> Result<Arc<LogitRules>> {
     let demo = demo()?;
     let config = Config::from_json(&demo.config()?).map_err(anyhow::Error::msg)?;
     let tokenizer = Tokenizer::from_json(&demo.tokenizer()?, config.vocab_size)?;
     let suppress_tokens = SuppressTokens::List { non_speech: true, ids: vec![tokenizer.special().eot] };
     let options = DecodeOptions { without_timestamps: true, suppress_tokens, ..DecodeOptions::default() };
-    Ok(Arc::new(Rules::new(&tokenizer, &options)))
+    Ok(Arc::new(LogitRules::new(&tokenizer, &options)))
 }
 
 fn demo() -> Result<Checkpoint> {
@@ -52,7 +52,7 @@ fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Re
     let mut chosen = Vec::new();
     while sampled[0].len() <= count {
         let inputs =
-            positions.iter().zip(&sampled).enumerate().map(|(sequence, (position, sampled))| AheadInput {
+            positions.iter().zip(&sampled).enumerate().map(|(sequence, (position, sampled))| SamplingInput {
                 sequence,
                 window: sequence,
                 position: position + sampled.len() - 1,
@@ -64,9 +64,9 @@ fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Re
                 draws: Vec::new(),
             });
         let inputs: Vec<_> = inputs.collect();
-        match backend.steps_ahead() {
-            0 => by_scores(&inputs, 8, &mut |rows, logits| backend.decode(rows, logits), &mut chosen)?,
-            _ => backend.go_ahead(&inputs, &mut chosen)?,
+        match backend.sampling_steps() {
+            0 => sample_on_host(&inputs, 8, &mut |rows, logits| backend.decode(rows, logits), &mut chosen)?,
+            _ => backend.sample(&inputs, &mut chosen)?,
         }
         for (sampled, chosen) in sampled.iter_mut().zip(&chosen) {
             sampled.extend(chosen.iter().map(|(token, _)| token));
@@ -266,7 +266,7 @@ impl Speed {
         Ok(json!({
             "size": self.size, "dtype": self.dtype.as_str(), "batch": self.batch, "device": device.name,
             "load_seconds": load_seconds,
-            "encodes_together": backend.encodes_together(),
+            "encodes_together": backend.encoder_batch(),
             "encoder_seconds_per_window": encoder / self.batch as f64,
             "step_seconds": with_logits,
             "step_seconds_without_logits": without,
@@ -291,7 +291,7 @@ impl Speed {
 
     /// Seconds of a step of all rows, their tokens being chosen on the device; none where that is not done.
     fn ahead(&self, backend: &mut CandleBackend, device: &Selected) -> Result<Option<f64>> {
-        let steps = backend.steps_ahead();
+        let steps = backend.sampling_steps();
         if steps == 0 {
             return Ok(None);
         }

@@ -3,7 +3,7 @@
 use crate::device::memory::Usage;
 use crate::engine::Footprint;
 use crate::report::Tally;
-use crate::transcript::{Coverage, Quality, Rule};
+use crate::transcript::{Coverage, DecisionRule, Quality};
 
 /// What is held after a chunk.
 pub fn footprint(footprint: &Footprint) -> String {
@@ -36,7 +36,7 @@ pub fn quality(quality: &Quality) -> String {
         1 => format!("1 stretch {what}"),
         count => format!("{count} stretches {what}"),
     }));
-    let failed = quality.fallbacks.iter().filter(|fallback| fallback.rule != Rule::Passed).count();
+    let failed = quality.fallbacks.iter().filter(|fallback| fallback.rule != DecisionRule::Passed).count();
     if failed > 0 {
         parts.push(format!("{failed} half minutes that met the thresholds at no temperature"));
     }

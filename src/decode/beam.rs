@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::ranking::Hypothesis;
-use super::rules::Rules;
-use super::sequence::{Limits, Standing, Status};
+use super::rules::LogitRules;
+use super::sequence::{SequenceState, SequenceStatus, TokenLimits};
 
 /// How wide and how long to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Width {
+pub struct BeamWidth {
     /// Beginnings that are followed side by side.
     pub beams: usize,
     /// The search ends when so many are finished.
@@ -19,9 +19,9 @@ pub struct Width {
 /// See the module.
 #[derive(Debug)]
 pub struct Beam {
-    rules: Arc<Rules>,
-    limits: Limits,
-    width: Width,
+    rules: Arc<LogitRules>,
+    limits: TokenLimits,
+    width: BeamWidth,
     sample_begin: usize,
     /// The best first. One, the initial tokens alone, before the first step.
     live: Vec<Live>,
@@ -46,7 +46,12 @@ struct Next {
 
 impl Beam {
     /// The tokens that it begins with, and where among them the text does.
-    pub fn new(rules: Arc<Rules>, limits: Limits, width: Width, begun: (&[u32], usize)) -> Self {
+    pub fn new(
+        rules: Arc<LogitRules>,
+        limits: TokenLimits,
+        width: BeamWidth,
+        begun: (&[u32], usize),
+    ) -> Self {
         let (initial_tokens, sample_begin) = begun;
         let root = Live { tokens: initial_tokens.to_vec(), sum_logprob: 0.0, parent: 0 };
         Beam { rules, limits, width, sample_begin, live: vec![root], finished: Vec::new() }
@@ -58,11 +63,11 @@ impl Beam {
     }
 
     /// Takes a row of the logits that follow each beginning (and overwrites some), and goes on with the best.
-    pub fn advance(&mut self, logits: &mut [f32]) -> Status {
+    pub fn advance(&mut self, logits: &mut [f32]) -> SequenceStatus {
         let n_vocab = logits.len() / self.live.len().max(1);
         let rows = self.live.iter().zip(logits.chunks_exact_mut(n_vocab.max(1)));
         let rank = |(live, row): (&Live, &mut [f32])| {
-            self.rules.rank(row, &live.tokens[self.sample_begin..], self.ranks())
+            self.rules.rank(row, &live.tokens[self.sample_begin..], self.rank_count())
         };
         let ranked: Vec<_> = rows.map(rank).collect();
         self.advance_by(&ranked)
@@ -70,16 +75,16 @@ impl Beam {
 
     /// How many of the likeliest tokens after a beginning are looked at: one more than there are beams, as one of them
     /// may be the end.
-    pub fn ranks(&self) -> usize {
+    pub fn rank_count(&self) -> usize {
         self.width.beams + 1
     }
 
     /// Takes the likeliest tokens after each beginning, and goes on with the best.
-    pub fn advance_by(&mut self, ranked: &[Vec<(u32, f32)>]) -> Status {
+    pub fn advance_by(&mut self, ranked: &[Vec<(u32, f32)>]) -> SequenceStatus {
         if ranked.len() != self.live.len() || ranked.iter().any(Vec::is_empty) {
-            return Status::Broken;
+            return SequenceStatus::Broken;
         }
-        let mut nexts = Vec::with_capacity(self.live.len() * self.ranks());
+        let mut nexts = Vec::with_capacity(self.live.len() * self.rank_count());
         for (parent, (live, ranked)) in self.live.iter().zip(ranked).enumerate() {
             nexts.extend(ranked.iter().map(|&(token, log_prob)| Next {
                 parent,
@@ -108,15 +113,15 @@ impl Beam {
                 || live.tokens.len() > self.limits.n_text_ctx
         });
         match is_full || self.finished.len() >= self.width.enough {
-            true => Status::Finished,
-            false => Status::Running,
+            true => SequenceStatus::Finished,
+            false => SequenceStatus::Running,
         }
     }
 
     /// How each beginning stands, for who ranks what may follow; none if the rules must see all that was said.
-    pub fn standings(&self) -> Option<impl Iterator<Item = Standing<'_>>> {
+    pub fn states(&self) -> Option<impl Iterator<Item = SequenceState<'_>>> {
         self.rules.table()?;
-        Some(self.live.iter().map(|live| Standing {
+        Some(self.live.iter().map(|live| SequenceState {
             rules: &self.rules,
             sampled: &live.tokens[self.sample_begin..],
             temperature: 0.0,

@@ -9,22 +9,22 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::beam::{Beam, Width};
+use super::beam::{Beam, BeamWidth};
 use super::compression::compression_ratio;
 use super::fallback::{WindowResult, likeliest};
 use super::language::Language;
 use super::options::{DecodeOptions, WhenAllFail};
-use super::prompt::{History, prompt_tokens};
+use super::prompt::{PromptHistory, prompt_tokens};
 use super::ranking::{self, Hypothesis};
-use super::rules::Rules;
+use super::rules::LogitRules;
 use super::sampling::SampleSeed;
 use super::seek::cut;
-use super::sequence::{Limits, Sequence};
+use super::sequence::{Sequence, TokenLimits};
 use super::text::strip;
 use super::tokenizer::Tokenizer;
 use super::words::{Alignment, Window, is_written_without_blanks};
 use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
-use crate::transcript::decision::{Decision, Rejected, Rule};
+use crate::transcript::decision::{DecisionRule, RejectedAttempt, WindowDecision};
 use crate::transcript::segment::Segment;
 
 /// Which frames of a recording are to be decoded.
@@ -62,7 +62,7 @@ pub struct DecodedChunk {
     pub said: Vec<u32>,
     /// What became of each window, in their order.
     #[serde(default)]
-    pub decisions: Vec<Decision>,
+    pub decisions: Vec<WindowDecision>,
     pub handover: Handover,
 }
 
@@ -81,7 +81,7 @@ pub struct WindowRequest {
     pub temperature: f64,
     /// Counts the temperatures tried at this window.
     pub attempt: usize,
-    pub search: Search,
+    pub search: SearchStrategy,
 }
 
 impl WindowRequest {
@@ -93,20 +93,20 @@ impl WindowRequest {
 
 /// How to look for the text of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Search {
+pub enum SearchStrategy {
     /// So many sequences apart from each other, to choose from.
     Samples(usize),
-    Beams(Width),
+    Beams(BeamWidth),
 }
 
 /// What became of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WindowOutcome {
     /// Not good enough: the next request asks for the same window again.
     Retry,
     /// Nothing was said in it.
     Silence,
-    /// Its text is known, but not when each word is said: [`Chunk::alignment`] tells what to find out.
+    /// Its text is known, but not when each word is said: [`ChunkDecoder::alignment`] tells what to find out.
     Aligning,
     /// This many segments were added.
     Segments(usize),
@@ -114,22 +114,22 @@ pub enum Outcome {
 
 /// A stretch of audio and all that was understood of it so far.
 #[derive(Debug)]
-pub struct Chunk {
+pub struct ChunkDecoder {
     tokenizer: Arc<Tokenizer>,
     options: Arc<DecodeOptions>,
-    rules: Arc<Rules>,
-    limits: Limits,
+    rules: Arc<LogitRules>,
+    limits: TokenLimits,
     sot_sequence: Vec<u32>,
     language: Language,
     stretch: Stretch,
     seek: usize,
     /// Attempts at this window that were not good enough.
     rejected: Vec<WindowResult>,
-    history: History,
+    history: PromptHistory,
     /// How the first window's text begins.
     prefix: Vec<u32>,
     segments: Vec<Segment>,
-    decisions: Vec<Decision>,
+    decisions: Vec<WindowDecision>,
     without_blanks: bool,
     /// When somebody spoke last, in seconds.
     last_speech: f64,
@@ -141,12 +141,12 @@ pub struct Chunk {
 #[derive(Debug)]
 struct Decided {
     window: Window,
-    decision: Decision,
+    decision: WindowDecision,
     /// What comes next is told nothing of the text so far.
     resets: bool,
 }
 
-impl Chunk {
+impl ChunkDecoder {
     /// A stretch in a known language, from its beginning or from where the one before it left off. The options
     /// must have been checked.
     pub fn new(
@@ -161,7 +161,8 @@ impl Chunk {
             text.as_deref().map_or_else(Vec::new, |text| prompt_tokens(&tokenizer, text))
         };
         let (hotwords, initial_prompt) = (tokens(&options.hotwords), tokens(&options.initial_prompt));
-        let mut history = History::new(hotwords, initial_prompt, options.carry_initial_prompt, n_text_ctx);
+        let mut history =
+            PromptHistory::new(hotwords, initial_prompt, options.carry_initial_prompt, n_text_ctx);
         let mut prefix = tokens(&options.prefix);
         prefix.truncate((n_text_ctx / 2).saturating_sub(1));
         if !prefix.is_empty() && !options.without_timestamps {
@@ -175,9 +176,9 @@ impl Chunk {
             last_speech = from.last_speech;
             history.take_up(from.prompt);
         }
-        let mut chunk = Chunk {
-            rules: Arc::new(Rules::new(&tokenizer, &options)),
-            limits: Limits { sample_len: options.sample_len.unwrap_or(n_text_ctx / 2), n_text_ctx },
+        let mut chunk = ChunkDecoder {
+            rules: Arc::new(LogitRules::new(&tokenizer, &options)),
+            limits: TokenLimits { sample_len: options.sample_len.unwrap_or(n_text_ctx / 2), n_text_ctx },
             history,
             sot_sequence: Vec::new(),
             language,
@@ -193,12 +194,12 @@ impl Chunk {
             tokenizer,
             options,
         };
-        chunk.speak(language);
+        chunk.set_language(language);
         chunk
     }
 
     /// The language from the next request on.
-    pub fn speak(&mut self, language: Language) {
+    pub fn set_language(&mut self, language: Language) {
         self.language = language;
         self.without_blanks = self.tokenizer.is_multilingual() && is_written_without_blanks(language);
         self.sot_sequence = self.tokenizer.sot_sequence(language, self.options.task);
@@ -224,9 +225,9 @@ impl Chunk {
         initial_tokens.extend_from_slice(prefix);
         let temperature = self.temperature();
         let search = match self.options.beams().filter(|_| temperature == 0.0) {
-            Some(width) => Search::Beams(width),
-            None if temperature > 0.0 => Search::Samples(self.options.best_of.unwrap_or(1)),
-            None => Search::Samples(1),
+            Some(width) => SearchStrategy::Beams(width),
+            None if temperature > 0.0 => SearchStrategy::Samples(self.options.best_of.unwrap_or(1)),
+            None => SearchStrategy::Samples(1),
         };
         Some(WindowRequest {
             seek: self.seek,
@@ -252,7 +253,7 @@ impl Chunk {
     }
 
     /// The beams that a request asks for.
-    pub fn beam(&self, request: &WindowRequest, width: Width) -> Beam {
+    pub fn beam(&self, request: &WindowRequest, width: BeamWidth) -> Beam {
         Beam::new(Arc::clone(&self.rules), self.limits, width, request.begun())
     }
 
@@ -272,18 +273,18 @@ impl Chunk {
     }
 
     /// Takes the result of the last request.
-    pub fn accept(&mut self, result: WindowResult) -> Outcome {
+    pub fn accept(&mut self, result: WindowResult) -> WindowOutcome {
         let frames = self.frames();
         let fails = result.needs_fallback(&self.options);
         if fails && self.rejected.len() + 1 < self.options.temperatures.len() {
             self.rejected.push(result);
-            return Outcome::Retry;
+            return WindowOutcome::Retry;
         }
         let hottest = result.temperature;
         let (result, decision) = self.decide(result, fails);
-        if decision.rule == Rule::Silence {
+        if decision.rule == DecisionRule::Silence {
             self.advance(frames, decision);
-            return Outcome::Silence;
+            return WindowOutcome::Silence;
         }
         let cut = cut(&result.tokens, self.tokenizer.special().timestamps.start, self.seek, frames);
         let pieces = cut.pieces.iter();
@@ -305,12 +306,12 @@ impl Chunk {
         }
         self.untimed = Some(decided);
         match self.alignment() {
-            Some(_) => Outcome::Aligning,
+            Some(_) => WindowOutcome::Aligning,
             None => self.take_words(&Alignment::default()),
         }
     }
 
-    fn add(&mut self, Decided { mut window, decision, resets }: Decided) -> Outcome {
+    fn add(&mut self, Decided { mut window, decision, resets }: Decided) -> WindowOutcome {
         let count = window.segments.len();
         let mut spoken = 0.0;
         for mut segment in window.segments.drain(..) {
@@ -334,36 +335,36 @@ impl Chunk {
             self.history.reset();
         }
         self.advance(window.advance, decision);
-        Outcome::Segments(count)
+        WindowOutcome::Segments(count)
     }
 
     /// The text to take, if any, now that no other temperature will be tried: `last`, or if it `fails` too the
     /// best of all.
-    fn decide(&mut self, last: WindowResult, fails: bool) -> (WindowResult, Decision) {
+    fn decide(&mut self, last: WindowResult, fails: bool) -> (WindowResult, WindowDecision) {
         let mut attempts = std::mem::take(&mut self.rejected);
-        let failed = |result: &WindowResult| Rejected {
+        let failed = |result: &WindowResult| RejectedAttempt {
             temperature: result.temperature,
             faults: result.faults(&self.options),
         };
-        let mut rejected: Vec<Rejected> = attempts.iter().map(failed).collect();
+        let mut rejected: Vec<RejectedAttempt> = attempts.iter().map(failed).collect();
         let (result, rule) = if !fails {
-            (last, Rule::Passed)
+            (last, DecisionRule::Passed)
         } else if self.options.when_all_fail == WhenAllFail::Last || attempts.is_empty() {
             rejected.push(failed(&last));
-            (last, Rule::Last)
+            (last, DecisionRule::Last)
         } else {
             rejected.push(failed(&last));
             attempts.push(last.clone());
-            (likeliest(attempts, &self.options).unwrap_or(last), Rule::Likeliest)
+            (likeliest(attempts, &self.options).unwrap_or(last), DecisionRule::Likeliest)
         };
-        let rule = if result.is_silence(&self.options) { Rule::Silence } else { rule };
+        let rule = if result.is_silence(&self.options) { DecisionRule::Silence } else { rule };
         let decision =
-            Decision { seek: self.seek, frames: 0, rule, temperature: result.temperature, rejected };
+            WindowDecision { seek: self.seek, frames: 0, rule, temperature: result.temperature, rejected };
         (result, decision)
     }
 
-    fn advance(&mut self, frames: usize, decision: Decision) {
-        self.decisions.push(Decision { frames, ..decision });
+    fn advance(&mut self, frames: usize, decision: WindowDecision) {
+        self.decisions.push(WindowDecision { frames, ..decision });
         self.seek += frames;
     }
 
@@ -373,7 +374,7 @@ impl Chunk {
     }
 
     /// What became of each window so far.
-    pub fn decisions(&self) -> &[Decision] {
+    pub fn decisions(&self) -> &[WindowDecision] {
         &self.decisions
     }
 
@@ -394,7 +395,7 @@ impl Chunk {
             prompt: self.history.recent().to_vec(),
             last_speech: self.last_speech,
         };
-        let Chunk { segments, decisions, history, .. } = self;
+        let ChunkDecoder { segments, decisions, history, .. } = self;
         DecodedChunk { segments, said: history.into_said(), decisions, handover }
     }
 

@@ -1,7 +1,7 @@
 //! Is a window's result good enough, or is the next temperature to be tried?
 
 use super::options::DecodeOptions;
-use crate::transcript::decision::Fault;
+use crate::transcript::decision::RejectionReason;
 
 /// What one attempt at a window gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,10 +16,11 @@ pub struct WindowResult {
 
 impl WindowResult {
     /// The thresholds that it fails.
-    pub fn faults(&self, options: &DecodeOptions) -> Vec<Fault> {
+    pub fn faults(&self, options: &DecodeOptions) -> Vec<RejectionReason> {
         let is_repetitive = options.compression_ratio_threshold.is_some_and(|t| self.compression_ratio > t);
         let is_doubtful = options.logprob_threshold.is_some_and(|t| self.avg_logprob < t);
-        let faults = [(is_repetitive, Fault::CompressionRatio), (is_doubtful, Fault::Logprob)];
+        let faults =
+            [(is_repetitive, RejectionReason::CompressionRatio), (is_doubtful, RejectionReason::Logprob)];
         faults.into_iter().filter(|(fails, _)| *fails).map(|(_, fault)| fault).collect()
     }
 
@@ -27,7 +28,7 @@ impl WindowResult {
     pub fn needs_fallback(&self, options: &DecodeOptions) -> bool {
         let faults = self.faults(options);
         let is_silent = options.no_speech_threshold.is_some_and(|t| self.no_speech_prob > t);
-        !(faults.is_empty() || is_silent && faults.contains(&Fault::Logprob))
+        !(faults.is_empty() || is_silent && faults.contains(&RejectionReason::Logprob))
     }
 
     /// Whether nothing was said in the window.
@@ -41,7 +42,8 @@ impl WindowResult {
 /// The text to take if no temperature met the thresholds: the likeliest of those that are not repetitive, or else
 /// of all; the first of equals. None only of none.
 pub fn likeliest(attempts: Vec<WindowResult>, options: &DecodeOptions) -> Option<WindowResult> {
-    let is_varied = |result: &WindowResult| !result.faults(options).contains(&Fault::CompressionRatio);
+    let is_varied =
+        |result: &WindowResult| !result.faults(options).contains(&RejectionReason::CompressionRatio);
     let any_varied = attempts.iter().any(is_varied);
     let eligible = attempts.into_iter().filter(|result| !any_varied || is_varied(result));
     eligible.reduce(|best, other| if other.avg_logprob > best.avg_logprob { other } else { best })

@@ -19,7 +19,9 @@ mod text;
 pub mod tokenizer;
 pub mod words;
 
-pub use chunk::{Chunk, DecodedChunk, Handover, Outcome, Search, Stretch, WindowRequest};
+pub use chunk::{
+    ChunkDecoder, DecodedChunk, Handover, SearchStrategy, Stretch, WindowOutcome, WindowRequest,
+};
 pub use language::{Language, LanguageGuess};
 pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
 pub use ranking::Hypothesis;

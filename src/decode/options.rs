@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::beam::Width;
+use super::beam::BeamWidth;
 use super::language::Language;
 use crate::error::{Error, Result};
 
@@ -262,10 +262,10 @@ impl DecodeOptions {
     }
 
     /// How to search at temperature 0, if not for the likeliest token each time.
-    pub fn beams(&self) -> Option<Width> {
+    pub fn beams(&self) -> Option<BeamWidth> {
         let beams = self.beam_size.filter(|beams| *beams > 1)?;
         let enough = (beams as f64 * self.patience.unwrap_or(1.0)).round_ties_even() as usize;
-        Some(Width { beams, enough })
+        Some(BeamWidth { beams, enough })
     }
 
     /// Sequences that one window may need at a time.

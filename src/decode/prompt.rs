@@ -4,7 +4,7 @@ use super::tokenizer::Tokenizer;
 
 /// All tokens so far, and which of them are fit to be a prompt.
 #[derive(Debug, Clone)]
-pub struct History {
+pub struct PromptHistory {
     /// Words to expect; stand before everything else.
     hotwords: Vec<u32>,
     /// Stands before every prompt.
@@ -16,7 +16,7 @@ pub struct History {
     room: usize,
 }
 
-impl History {
+impl PromptHistory {
     /// Of hotwords that are too many, the first are told; of all else, what comes last.
     pub fn new(
         mut hotwords: Vec<u32>,
@@ -30,7 +30,7 @@ impl History {
         };
         let room = (n_text_ctx / 2).saturating_sub(1);
         hotwords.truncate(room);
-        History { hotwords, carried, recent, said: Vec::new(), room }
+        PromptHistory { hotwords, carried, recent, said: Vec::new(), room }
     }
 
     pub fn extend(&mut self, tokens: &[u32]) {
@@ -89,8 +89,8 @@ fn last(tokens: &[u32], count: usize) -> &[u32] {
 mod tests {
     use super::*;
 
-    fn history(prompt: &[u32], carry: bool) -> History {
-        History::new(Vec::new(), prompt.to_vec(), carry, 16)
+    fn history(prompt: &[u32], carry: bool) -> PromptHistory {
+        PromptHistory::new(Vec::new(), prompt.to_vec(), carry, 16)
     }
 
     #[test]
@@ -123,12 +123,12 @@ mod tests {
 
     #[test]
     fn hotwords_stand_before_every_prompt_but_that_of_a_prefix() {
-        let mut history = History::new(vec![7, 8], vec![5, 6], true, 16);
+        let mut history = PromptHistory::new(vec![7, 8], vec![5, 6], true, 16);
         assert_eq!(history.initial_tokens(99, &[1], false), [99, 7, 8, 5, 6, 1]);
         assert_eq!(history.initial_tokens(99, &[1], true), [99, 5, 6, 1]);
         history.extend(&[10, 11, 12, 13]);
         assert_eq!(history.initial_tokens(99, &[1], false), [99, 7, 8, 5, 6, 11, 12, 13, 1]);
-        let many = History::new((10..30).collect(), vec![5], false, 16);
+        let many = PromptHistory::new((10..30).collect(), vec![5], false, 16);
         assert_eq!(many.initial_tokens(99, &[1], false), [99, 10, 11, 12, 13, 14, 15, 16, 1]);
     }
 

@@ -11,7 +11,7 @@ const FORBIDDEN: f32 = f32::NEG_INFINITY;
 
 /// The filters of one set of options; the same for all windows and sequences.
 #[derive(Debug)]
-pub struct Rules {
+pub struct LogitRules {
     /// Never chosen, ascending.
     suppressed: Vec<u32>,
     /// Not chosen as the first token.
@@ -47,7 +47,7 @@ struct TimestampRules {
     last_initial: Option<usize>,
 }
 
-impl Rules {
+impl LogitRules {
     pub fn new(tokenizer: &Tokenizer, options: &DecodeOptions) -> Self {
         let special = tokenizer.special();
         let timestamps = (!options.without_timestamps).then(|| {
@@ -65,7 +65,7 @@ impl Rules {
             blank = tokenizer.encode(" ");
             blank.push(special.eot);
         }
-        Rules {
+        LogitRules {
             suppressed: suppressed(tokenizer, &options.suppress_tokens),
             blank,
             timestamps,

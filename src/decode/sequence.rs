@@ -6,12 +6,12 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::ranking::Hypothesis;
-use super::rules::Rules;
+use super::rules::LogitRules;
 use super::sampling::SampleSeed;
 
 /// What a sequence needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum SequenceStatus {
     /// The logits that follow its last token.
     Running,
     /// Nothing more.
@@ -22,7 +22,7 @@ pub enum Status {
 
 /// How far a sequence may go.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct TokenLimits {
     /// New tokens at most.
     pub sample_len: usize,
     /// Tokens that the network can see at once.
@@ -31,8 +31,8 @@ pub struct Limits {
 
 /// How far a sequence is, for those who choose its next tokens.
 #[derive(Debug, Clone)]
-pub struct Standing<'a> {
-    pub rules: &'a Arc<Rules>,
+pub struct SequenceState<'a> {
+    pub rules: &'a Arc<LogitRules>,
     /// The tokens of its window.
     pub sampled: &'a [u32],
     pub temperature: f32,
@@ -45,8 +45,8 @@ pub struct Standing<'a> {
 /// Tokens of one window as they come.
 #[derive(Debug, Clone)]
 pub struct Sequence {
-    rules: Arc<Rules>,
-    limits: Limits,
+    rules: Arc<LogitRules>,
+    limits: TokenLimits,
     /// The initial tokens and what was sampled after them, without the end of text.
     tokens: Vec<u32>,
     sample_begin: usize,
@@ -59,8 +59,8 @@ impl Sequence {
     /// The tokens that it begins with, and where among them the text does: what is known of it counts as chosen,
     /// with certainty.
     pub fn new(
-        rules: Arc<Rules>,
-        limits: Limits,
+        rules: Arc<LogitRules>,
+        limits: TokenLimits,
         (initial_tokens, sample_begin): (&[u32], usize),
         temperature: f64,
         seed: SampleSeed,
@@ -79,7 +79,7 @@ impl Sequence {
     }
 
     /// Takes the logits that follow the last token (and overwrites some), and chooses the next one.
-    pub fn advance(&mut self, logits: &mut [f32]) -> Status {
+    pub fn advance(&mut self, logits: &mut [f32]) -> SequenceStatus {
         let drawn = if self.temperature == 0.0 { 0.0 } else { self.rng.random() };
         let sampled = &self.tokens[self.sample_begin..];
         let (token, log_prob) = self.rules.choose(logits, sampled, self.temperature, drawn);
@@ -87,7 +87,7 @@ impl Sequence {
     }
 
     /// What is to be known to go on elsewhere for so many steps; none if the rules must see all that was said.
-    pub fn standing(&self, steps: usize) -> Option<Standing<'_>> {
+    pub fn state(&self, steps: usize) -> Option<SequenceState<'_>> {
         self.rules.table()?;
         let more = self.limits.sample_len.saturating_sub(self.sampled().len());
         let left = more.min((self.limits.n_text_ctx + 1).saturating_sub(self.tokens.len()));
@@ -97,29 +97,29 @@ impl Sequence {
             _ => self.rng.clone().random_iter().take(steps).collect(),
         };
         let (rules, temperature) = (&self.rules, self.temperature);
-        Some(Standing { rules, sampled: self.sampled(), temperature, left, draws })
+        Some(SequenceState { rules, sampled: self.sampled(), temperature, left, draws })
     }
 
     /// Takes what was chosen elsewhere.
-    pub fn take(&mut self, token: u32, log_prob: f32) -> Status {
+    pub fn take(&mut self, token: u32, log_prob: f32) -> SequenceStatus {
         if self.temperature != 0.0 {
             self.rng.random::<f64>();
         }
         self.push(token, log_prob)
     }
 
-    fn push(&mut self, token: u32, log_prob: f32) -> Status {
+    fn push(&mut self, token: u32, log_prob: f32) -> SequenceStatus {
         if log_prob.is_nan() {
-            return Status::Broken;
+            return SequenceStatus::Broken;
         }
         self.sum_logprob += log_prob;
         if token == self.rules.eot {
-            return Status::Finished;
+            return SequenceStatus::Finished;
         }
         self.tokens.push(token);
         let full =
             self.sampled().len() >= self.limits.sample_len || self.tokens.len() > self.limits.n_text_ctx;
-        if full { Status::Finished } else { Status::Running }
+        if full { SequenceStatus::Finished } else { SequenceStatus::Running }
     }
 
     /// The token to feed next, and where it stands in the text.

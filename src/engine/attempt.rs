@@ -1,46 +1,45 @@
-//! One attempt at one window on its way through the decoder: the prompt, then the search for what follows it.
+//! One attempt at one window: the prompt goes through the decoder, then a search finds the text that follows it.
 
-use super::search::{self, Needs, Searching, Stage};
-use super::seats::Seats;
+use super::search::{self, Search, SearchNeeds, SequenceResources};
+use super::slots::SequencePool;
 use crate::decode::sampling::probability;
-use crate::decode::{Chunk, Hypothesis, WindowRequest};
+use crate::decode::{ChunkDecoder, Hypothesis, WindowRequest};
 use crate::error::Result;
-use crate::models::{AheadInput, Backend, Chosen, RowInput};
+use crate::models::{Backend, RowInput, SampledTokens, SamplingInput};
 
 pub struct Attempt {
     pub request: WindowRequest,
-    search: Box<dyn Searching>,
+    search: Box<dyn Search>,
     /// None until the prompt was fed.
-    heard: Option<Heard>,
-    /// Where in the prompt logits are wanted.
+    prompt: Option<PromptResult>,
+    /// Positions of the prompt after which logits are wanted.
     logits_after: Vec<usize>,
 }
 
-/// What the prompt gave.
-struct Heard {
+/// What the decoder returned for the prompt.
+struct PromptResult {
     no_speech_prob: f32,
-    /// What follows the prompt, as long as a sequence may begin with it.
+    /// Logits after the prompt, kept as long as a sequence may begin with them.
     logits: Vec<f32>,
 }
 
-/// A finished attempt.
-pub struct Finished {
+pub struct FinishedAttempt {
     pub request: WindowRequest,
-    pub found: Vec<Hypothesis>,
+    pub hypotheses: Vec<Hypothesis>,
     pub no_speech_prob: f32,
 }
 
 impl Attempt {
-    pub fn new(chunk: &Chunk, request: WindowRequest) -> Self {
+    pub fn new(decoder: &ChunkDecoder, request: WindowRequest) -> Self {
         let last = request.initial_tokens.len() - 1;
         let mut logits_after = vec![request.sot_index, last];
         logits_after.dedup();
-        Attempt { search: search::begin(chunk, &request), heard: None, logits_after, request }
+        Attempt { search: search::begin(decoder, &request), prompt: None, logits_after, request }
     }
 
-    /// What to feed next: the prompt, or the last token of each running sequence.
+    /// Appends the rows to feed next: the prompt, or the last token of each running sequence.
     pub fn rows<'a>(&'a self, window: usize, out: &mut Vec<RowInput<'a>>) {
-        match self.heard {
+        match self.prompt {
             Some(_) => self.search.rows(window, out),
             None => out.push(RowInput {
                 sequence: window,
@@ -52,50 +51,56 @@ impl Attempt {
         }
     }
 
-    /// Takes the logits of all its rows, and counts the tokens chosen.
-    pub fn accept(&mut self, logits: &mut [f32], no_speech: u32) -> Result<u64> {
-        if self.heard.is_some() {
-            return self.search.accept(logits);
+    /// Takes the logits of all its rows; returns how many tokens were chosen.
+    pub fn accept_logits(&mut self, logits: &mut [f32], no_speech: u32) -> Result<u64> {
+        if self.prompt.is_some() {
+            return self.search.accept_logits(logits);
         }
         let n_vocab = logits.len() / self.logits_after.len();
         let no_speech_prob = probability(&logits[..n_vocab], no_speech);
-        self.heard = Some(Heard { no_speech_prob, logits: logits[logits.len() - n_vocab..].to_vec() });
+        let logits = logits[logits.len() - n_vocab..].to_vec();
+        self.prompt = Some(PromptResult { no_speech_prob, logits });
         Ok(0)
     }
 
-    pub fn needs(&self) -> Needs {
-        if self.heard.is_some() { self.search.needs() } else { Needs::Scores }
+    pub fn needs(&self) -> SearchNeeds {
+        if self.prompt.is_some() { self.search.needs() } else { SearchNeeds::Logits }
     }
 
-    pub fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>) {
-        self.search.ahead(window, steps, out);
+    pub fn sampling_inputs<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<SamplingInput<'a>>) {
+        self.search.sampling_inputs(window, steps, out);
     }
 
-    pub fn take_chosen(&mut self, chosen: &[Chosen]) -> Result<u64> {
-        self.search.take_chosen(chosen)
+    pub fn accept_sampled(&mut self, sampled: &[SampledTokens]) -> Result<u64> {
+        self.search.accept_sampled(sampled)
     }
 
-    /// Lets sequences begin or move for whom there are seats, and counts the tokens chosen.
-    pub fn seat(&mut self, window: usize, seats: &mut Seats, backend: &mut dyn Backend) -> Result<u64> {
-        let Some(heard) = &mut self.heard else { return Ok(0) };
-        let prompt = self.request.initial_tokens.len();
-        self.search.seat(&mut Stage { window, prompt, logits: &mut heard.logits, seats, backend })
+    /// Starts or moves the sequences for which there are slots; returns how many tokens were chosen.
+    pub fn assign_slots(
+        &mut self,
+        window: usize,
+        pool: &mut SequencePool,
+        backend: &mut dyn Backend,
+    ) -> Result<u64> {
+        let Some(prompt) = &mut self.prompt else { return Ok(0) };
+        let (prompt_len, logits) = (self.request.initial_tokens.len(), &mut prompt.logits);
+        self.search.assign_slots(&mut SequenceResources { window, prompt_len, logits, pool, backend })
     }
 
     pub fn is_finished(&self) -> bool {
-        self.heard.is_some() && self.search.is_finished()
+        self.prompt.is_some() && self.search.is_finished()
     }
 
-    /// Gives back all seats but the window's own, whatever state it is in.
-    pub fn abandon(&mut self, window: usize, seats: &mut Seats) {
-        self.search.abandon(window, seats);
+    /// Gives back all sequence slots but the window's own, whatever state it is in.
+    pub fn release(&mut self, window: usize, pool: &mut SequencePool) {
+        self.search.release(window, pool);
     }
 
-    pub fn finish(self) -> Finished {
-        Finished {
+    pub fn finish(self) -> FinishedAttempt {
+        FinishedAttempt {
             request: self.request,
-            found: self.search.finish(),
-            no_speech_prob: self.heard.map_or(f32::NAN, |heard| heard.no_speech_prob),
+            hypotheses: self.search.finish(),
+            no_speech_prob: self.prompt.map_or(f32::NAN, |prompt| prompt.no_speech_prob),
         }
     }
 }

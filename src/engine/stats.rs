@@ -1,40 +1,41 @@
-//! What an engine did and what it waited for.
+//! Counters of one engine.
 
 /// Sums since the engine was started; times in seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Stats {
+pub struct EngineStats {
+    /// Windows encoded, and the time that took.
     pub windows: u64,
     pub encoding: f64,
-    /// Runs of the decoder, each over all busy sequences.
+    /// Steps of the decoder, each over all running sequences.
     pub steps: u64,
-    /// Sequences in all of them, together.
+    /// Sequences in all steps together.
     pub rows: u64,
     pub decoding: f64,
-    /// Tokens chosen, of all attempts.
+    /// Tokens chosen, in all attempts.
     pub tokens: u64,
-    /// Timing words: windows, and seconds.
+    /// Windows whose words were timed, and the time that took.
     pub aligned: u64,
     pub aligning: f64,
-    /// Windows whose first result was not good enough.
+    /// Windows whose first attempt was rejected.
     pub fallbacks: u64,
-    /// Chunks that were finished.
+    /// Chunks finished.
     pub chunks: u64,
-    /// Giving memory back, and bytes given back, of the host and of the device.
+    /// Time spent on giving memory back, and the bytes given back by the host and by the device.
     pub releasing: f64,
     pub released_host: u64,
     pub released_device: u64,
-    /// With nothing to do although more was to come: the front end was too slow.
+    /// Time without work although more was to come: the front end was too slow.
     pub starved: f64,
-    /// With something to do.
+    /// Time with work.
     pub busy: f64,
-    /// The same, times the part of the slots that were taken.
+    /// The same, times the share of the window slots that were taken.
     pub occupied: f64,
-    /// Slots that are taken now, of how many.
+    /// Window slots that are taken now, and how many there are.
     pub taken: usize,
     pub slots: usize,
 }
 
-impl std::ops::AddAssign for Stats {
+impl std::ops::AddAssign for EngineStats {
     fn add_assign(&mut self, other: Self) {
         self.windows += other.windows;
         self.encoding += other.encoding;
@@ -57,13 +58,13 @@ impl std::ops::AddAssign for Stats {
     }
 }
 
-impl Stats {
-    /// Of an engine that is no more: it has no slots.
+impl EngineStats {
+    /// Returns the counters of an engine that has ended: it has no slots.
     pub fn at_end(self) -> Self {
-        Stats { taken: 0, slots: 0, ..self }
+        EngineStats { taken: 0, slots: 0, ..self }
     }
 
-    /// The part of the slots that were taken while there was work, 0 to 1.
+    /// Returns the mean share of the window slots that were taken while there was work, 0 to 1.
     pub fn occupancy(&self) -> f64 {
         if self.busy > 0.0 { self.occupied / self.busy } else { 0.0 }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
-use super::{AheadInput, AlignInput, Backend, Capacity, Chosen, ModelSpec, RowInput, WindowInput};
+use super::{AlignInput, Backend, Capacity, ModelSpec, RowInput, SampledTokens, SamplingInput, WindowInput};
 use crate::decode::Alignment;
 use crate::device::kernels::Rows;
 use crate::device::memory::{self, Memory, Released};
@@ -184,8 +184,8 @@ impl CandleBackend {
         })
     }
 
-    fn check_ahead(&self, inputs: &[AheadInput<'_>]) -> Result<()> {
-        let row = |input: &AheadInput<'_>| {
+    fn check_ahead(&self, inputs: &[SamplingInput<'_>]) -> Result<()> {
+        let row = |input: &SamplingInput<'_>| {
             let fits = input.sequence < self.capacity.sequences
                 && input.window < self.capacity.windows
                 && (input.token as usize) < self.spec.n_vocab
@@ -218,7 +218,7 @@ impl CandleBackend {
 }
 
 /// On the CPU a window alone keeps all cores busy and its rows in their caches; a few fill any GPU.
-pub fn encodes_together(device: &Device, capacity: Capacity) -> usize {
+pub fn encoder_batch(device: &Device, capacity: Capacity) -> usize {
     if device.is_cpu() { 1 } else { capacity.windows.clamp(1, TOGETHER_ON_ACCELERATOR) }
 }
 
@@ -244,8 +244,8 @@ impl Backend for CandleBackend {
         self.capacity
     }
 
-    fn encodes_together(&self) -> usize {
-        encodes_together(&self.device, self.capacity)
+    fn encoder_batch(&self) -> usize {
+        encoder_batch(&self.device, self.capacity)
     }
 
     fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()> {
@@ -255,7 +255,7 @@ impl Backend for CandleBackend {
                 format!("slot {} of {:?}, {} values of {len}", window.slot, self.capacity, window.mel.len());
             return Err(Error::compute("encoding", text));
         }
-        let mut groups = windows.chunks(self.encodes_together());
+        let mut groups = windows.chunks(self.encoder_batch());
         let all = groups.try_for_each(|group| {
             // Their memory is one and the same.
             self.hearing.wait()?;
@@ -264,8 +264,8 @@ impl Backend for CandleBackend {
         all.map_err(|error| failed("encoding", error))
     }
 
-    fn has_encoded(&mut self, waits: bool) -> Result<bool> {
-        let heard = if waits { self.hearing.wait().map(|()| true) } else { self.hearing.is_idle() };
+    fn poll_encoded(&mut self, wait: bool) -> Result<bool> {
+        let heard = if wait { self.hearing.wait().map(|()| true) } else { self.hearing.is_idle() };
         heard.map_err(|error| failed("encoding", error))
     }
 
@@ -278,20 +278,25 @@ impl Backend for CandleBackend {
         self.decode_rows(rows, logits).map_err(|error| failed("decoding", error))
     }
 
-    fn steps_ahead(&self) -> usize {
+    fn sampling_steps(&self) -> usize {
         self.kernels.ahead().map_or(0, |ahead| ahead.steps())
     }
 
-    fn ranks(&self) -> usize {
+    fn max_ranked(&self) -> usize {
         self.kernels.ahead().map_or(0, |ahead| ahead.ranks())
     }
 
-    fn rank(&mut self, inputs: &[AheadInput<'_>], count: usize, ranked: &mut Vec<Chosen>) -> Result<()> {
+    fn rank(
+        &mut self,
+        inputs: &[SamplingInput<'_>],
+        count: usize,
+        ranked: &mut Vec<SampledTokens>,
+    ) -> Result<()> {
         self.check_ahead(inputs)?;
         self.run_ahead(inputs, Some(count), ranked).map_err(|error| failed("decoding", error))
     }
 
-    fn go_ahead(&mut self, inputs: &[AheadInput<'_>], chosen: &mut Vec<Chosen>) -> Result<()> {
+    fn sample(&mut self, inputs: &[SamplingInput<'_>], chosen: &mut Vec<SampledTokens>) -> Result<()> {
         self.check_ahead(inputs)?;
         self.run_ahead(inputs, None, chosen).map_err(|error| failed("decoding", error))
     }

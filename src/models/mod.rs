@@ -1,11 +1,11 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
-pub mod ahead;
 pub mod cache;
 pub mod candle;
 pub mod checkpoint;
 mod demo;
 pub mod describe;
+pub mod device_sampling;
 mod estimate;
 pub mod hub;
 pub mod lifecycle;
@@ -17,9 +17,9 @@ pub mod scripted;
 mod slots;
 pub mod source;
 
-pub use ahead::{AheadInput, Chosen};
-use candle::encodes_together;
+use candle::encoder_batch;
 pub use demo::DEMO;
+pub use device_sampling::{SampledTokens, SamplingInput};
 pub use estimate::{Estimate, estimate};
 pub use load::{Model, Room, load, load_random};
 pub use needs::Needs;
@@ -32,7 +32,7 @@ use crate::decode::Alignment;
 use crate::device::memory::{Memory, Released};
 use crate::error::Result;
 
-/// What the engine must know of a loaded model.
+/// Dimensions of a loaded model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelSpec {
     pub n_mels: usize,
@@ -48,7 +48,7 @@ pub struct Capacity {
     pub sequences: usize,
 }
 
-/// One window of audio to encode into a window slot.
+/// A window of audio to encode into a window slot.
 #[derive(Debug, Clone, Copy)]
 pub struct WindowInput<'a> {
     pub slot: usize,
@@ -61,23 +61,23 @@ pub struct WindowInput<'a> {
 pub struct RowInput<'a> {
     /// Sequence slot: owns the self-attention cache, whose first `position` entries are valid.
     pub sequence: usize,
-    /// Window slot: whose audio it listens to.
+    /// Window slot that the cross-attention reads.
     pub window: usize,
-    /// Where in the text the first of `tokens` stands.
+    /// Position in the text of the first of `tokens`.
     pub position: usize,
     pub tokens: &'a [u32],
-    /// Indexes into `tokens`, ascending: after which of them logits are wanted.
+    /// Indexes into `tokens`, ascending, after which logits are wanted.
     pub logits_after: &'a [usize],
 }
 
-/// The text of a window, to be fed from its beginning and found in the audio.
+/// The text of a window, to be fed from its beginning and aligned with the audio.
 #[derive(Debug, Clone)]
 pub struct AlignInput<'a> {
     /// Sequence slot, whose content is lost.
     pub sequence: usize,
-    /// Window slot: whose audio it listens to.
+    /// Window slot that the cross-attention reads.
     pub window: usize,
-    /// At least one before the text and one behind it.
+    /// At least one token before the text and one after it.
     pub tokens: &'a [u32],
     /// Which of `tokens` are the text; at least one.
     pub text: Range<usize>,
@@ -93,63 +93,69 @@ pub trait Backend: Send {
 
     fn capacity(&self) -> Capacity;
 
-    /// How many windows are best encoded at a time.
-    fn encodes_together(&self) -> usize;
+    /// Returns how many windows are best encoded at a time.
+    fn encoder_batch(&self) -> usize;
 
-    /// Encodes windows and keeps what the decoder needs of them in their slots. It may have only begun when this returns,
-    /// and go on beside other work: see [`has_encoded`](Self::has_encoded).
+    /// Encodes windows and keeps in their slots what the decoder needs of them. It may only begin the work and return
+    /// while the device continues: see [`poll_encoded`](Self::poll_encoded).
     fn encode(&mut self, windows: &[WindowInput<'_>]) -> Result<()>;
 
-    /// Whether the windows that came last are encoded, and may be listened to; waits for that if told so.
-    fn has_encoded(&mut self, waits: bool) -> Result<bool> {
-        let _ = waits;
+    /// Returns whether the windows of the last [`encode`](Self::encode) are encoded and may be read; blocks until they
+    /// are if `wait` is set.
+    fn poll_encoded(&mut self, wait: bool) -> Result<bool> {
+        let _ = wait;
         Ok(true)
     }
 
-    /// Feeds tokens to every row. `logits` is overwritten: one row of `n_vocab` f32 for every
-    /// wanted position, row after row, in the order of the input.
+    /// Feeds tokens to every row. Overwrites `logits` with one row of `n_vocab` f32 for every wanted position, in the
+    /// order of the input.
     fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()>;
 
-    /// How many steps at a time sequences can go on without their scores being looked at; 0 if they cannot.
-    fn steps_ahead(&self) -> usize {
+    /// Returns how many steps of device sampling run at a time; 0 if the backend has none.
+    fn sampling_steps(&self) -> usize {
         0
     }
 
-    /// Lets sequences go on by themselves until they end, for [`steps_ahead`](Self::steps_ahead) steps at most. `chosen`
-    /// is overwritten: at least one token for each.
-    fn go_ahead(&mut self, inputs: &[AheadInput<'_>], chosen: &mut Vec<Chosen>) -> Result<()> {
-        let steps = self.steps_ahead().max(1);
-        ahead::by_scores(inputs, steps, &mut |rows, logits| self.decode(rows, logits), chosen)
+    /// Lets sequences choose their own tokens until they end, for [`sampling_steps`](Self::sampling_steps) steps at most.
+    /// Overwrites `sampled` with at least one token for each.
+    fn sample(&mut self, inputs: &[SamplingInput<'_>], sampled: &mut Vec<SampledTokens>) -> Result<()> {
+        let steps = self.sampling_steps().max(1);
+        device_sampling::sample_on_host(inputs, steps, &mut |rows, logits| self.decode(rows, logits), sampled)
     }
 
-    /// Of how many of the likeliest tokens it can tell without giving all scores; 0 if it cannot.
-    fn ranks(&self) -> usize {
+    /// Returns how many of the likeliest tokens [`rank`](Self::rank) can return; 0 if the backend cannot rank.
+    fn max_ranked(&self) -> usize {
         0
     }
 
-    /// Feeds every sequence its token. `ranked` is overwritten: `count` of the likeliest tokens that may follow each, the
-    /// likeliest first and of equals the lowest; none where the scores are not numbers.
-    fn rank(&mut self, inputs: &[AheadInput<'_>], count: usize, ranked: &mut Vec<Chosen>) -> Result<()> {
-        ahead::ranked_by_scores(inputs, count, &mut |rows, logits| self.decode(rows, logits), ranked)
+    /// Feeds every sequence its token. Overwrites `ranked` with the `count` likeliest tokens that may follow each, the
+    /// likeliest first and of equals the lowest; with none where the logits are not numbers.
+    fn rank(
+        &mut self,
+        inputs: &[SamplingInput<'_>],
+        count: usize,
+        ranked: &mut Vec<SampledTokens>,
+    ) -> Result<()> {
+        device_sampling::rank_on_host(inputs, count, &mut |rows, logits| self.decode(rows, logits), ranked)
     }
 
-    /// Finds texts in their windows; `found` is overwritten, one for each input.
+    /// Aligns texts with their windows. Overwrites `found` with one alignment for each input.
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()>;
 
-    /// Gives back what was freed but is kept for later use.
+    /// Gives back memory that was freed but is cached.
     fn release(&mut self) -> Result<Released> {
         Ok(Released::default())
     }
 
-    /// Gives back everything, to the last byte that can be given back.
+    /// Gives back all memory.
     fn close(self: Box<Self>) -> Result<()>;
 
-    /// What is held and left, where that can be known.
+    /// Returns the memory that is held and left, where that can be known.
     fn memory(&self) -> Option<Memory> {
         None
     }
 
-    /// Makes do with so many windows and sequences, at most as many as it had. What is in their slots is lost.
+    /// Reduces the slots, at most to as many as there are. Their content is lost.
     fn shrink(&mut self, capacity: Capacity) -> Result<()>;
 
     /// Copies these positions of sequence `from` to sequence `to`.

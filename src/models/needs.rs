@@ -1,6 +1,6 @@
 //! How much memory a model takes, before any of it is taken.
 
-use super::{Capacity, encodes_together};
+use super::{Capacity, encoder_batch};
 use crate::device::Selected;
 use crate::whisper::Config;
 
@@ -20,7 +20,7 @@ pub struct Needs {
 impl Needs {
     pub fn of(config: &Config, capacity: Capacity, device: &Selected) -> Self {
         let number = device.dtype.size_in_bytes() as u64;
-        let together = encodes_together(&device.device, capacity);
+        let together = encoder_batch(&device.device, capacity);
         let audio = capacity.windows * config.max_source_positions;
         let text = capacity.sequences * config.max_target_positions;
         let entry = 2 * config.decoder_layers * config.d_model;

@@ -13,7 +13,7 @@ use crate::models::cache::CacheStats;
 use crate::plan::PlannedInput;
 use crate::run::{ChunkFigures, RunEvent};
 use crate::time::seconds_of_frames;
-use crate::transcript::Rejected;
+use crate::transcript::RejectedAttempt;
 use crate::transcript::{Coverage, ModelIdentity, Quality, Transcript};
 
 /// What is known of a run before it begins.
@@ -219,7 +219,7 @@ fn model(identity: &ModelIdentity) -> Value {
     json!({"name": identity.name, "revision": identity.revision})
 }
 
-fn rejected(attempt: &Rejected) -> Value {
+fn rejected(attempt: &RejectedAttempt) -> Value {
     json!({"temperature": rounded(attempt.temperature), "faults": attempt.faults})
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CodeOf, Failure};
 use crate::device::memory::Memory;
-use crate::engine::{Stats, WindowDone};
+use crate::engine::{EngineStats, WindowDone};
 use crate::error::Error;
 use crate::models::cache::CacheStats;
 use crate::run::RunEvent;
@@ -59,7 +59,7 @@ pub struct Tally {
     pub peak_host: u64,
     pub peak_device: Option<u64>,
     pub memory: Option<Memory>,
-    pub stats: Option<Stats>,
+    pub stats: Option<EngineStats>,
     /// What the cache of models counted, once it is known.
     pub cache: Option<CacheStats>,
     began: Option<Instant>,

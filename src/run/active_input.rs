@@ -13,7 +13,7 @@ use super::models::LeasedModel;
 use crate::chunking::Gap;
 use crate::decode::DecodedChunk;
 use crate::decode::LanguageGuess;
-use crate::engine::Recording;
+use crate::engine::InputContext;
 use crate::plan::PlannedInput;
 use crate::store::journal::{Journal, JournaledChunk, Place};
 use crate::store::ledger::InputSnapshot;
@@ -26,7 +26,7 @@ pub struct ActiveInput {
     pub item: PlannedInput,
     pub name: String,
     pub model: LeasedModel,
-    pub recording: Arc<Recording>,
+    pub recording: Arc<InputContext>,
     pub started: Instant,
     /// It has failed, and the event was emitted.
     pub has_failed: bool,
@@ -59,7 +59,7 @@ impl ActiveInput {
     pub fn new(
         item: PlannedInput,
         model: LeasedModel,
-        recording: Arc<Recording>,
+        recording: Arc<InputContext>,
         thread: JoinHandle<()>,
     ) -> Self {
         Self {
@@ -276,7 +276,7 @@ impl ActiveInput {
 
 impl Drop for ActiveInput {
     fn drop(&mut self) {
-        self.recording.give_up();
+        self.recording.abandon();
         self.join();
     }
 }

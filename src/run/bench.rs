@@ -17,7 +17,7 @@ use crate::chunking::Selection;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
 use crate::device::memory::ReleasePolicy;
 use crate::device::{self, Beside, DeviceRequest, Precision, Selected};
-use crate::engine::{Engine, Team};
+use crate::engine::{Engine, EngineGroup};
 use crate::error::{Error, Result};
 use crate::export::Shape;
 use crate::mel::{ChunkMaker, Division};
@@ -101,7 +101,7 @@ pub fn bench(request: &BenchRequest, context: RunContext<'_>) -> Result<BenchRes
     let run = run_request(request, &audio, model.tokenizer.special().eot);
     let bytes = model.needs.total();
     let engine = Engine::start(model.backend, model.tokenizer, request.release, context.cancel)?;
-    let engine = Arc::new(Team::new(vec![engine])?);
+    let engine = Arc::new(EngineGroup::new(vec![engine])?);
     let shape = (engine.n_mels(), decoder_threads(&device, 1));
     let (audio_seconds, front_end_seconds) = measure_front_end(&audio, shape, request.chunk_length, context)?;
 

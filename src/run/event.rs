@@ -8,7 +8,7 @@ use crate::chunking::Clip;
 use crate::context::Context;
 use crate::decode::DecodedChunk;
 use crate::decode::LanguageGuess;
-use crate::engine::{Footprint, Stats, WindowDone};
+use crate::engine::{EngineStats, Footprint, WindowDone};
 use crate::error::Error;
 use crate::export::CueQuality;
 use crate::models::cache::CacheStats;
@@ -105,7 +105,7 @@ pub enum RunEvent {
         /// The same for this input alone.
         input_done: f64,
         input_known: f64,
-        stats: Stats,
+        stats: EngineStats,
     },
     /// The chunk from `start` to `end` seconds is finished.
     ChunkDone {
@@ -185,7 +185,7 @@ pub enum RunEvent {
         error: Arc<Error>,
     },
     /// The engines' figures at the end of all work.
-    EngineStats(Stats),
+    EngineStats(EngineStats),
 }
 
 /// Figures about one finished chunk.

@@ -13,7 +13,7 @@ use crate::cancel::CancelToken;
 use crate::chunking::{Account, Clip, Selection};
 use crate::decode::LanguageGuess;
 use crate::decode::Stretch;
-use crate::engine::{Ear, Recording, Task, Team};
+use crate::engine::{ChunkTask, EngineGroup, InputContext, ProbeWindow};
 use crate::error::{Error, InputProblem, Result, catch_panic};
 use crate::mel::{ChunkMaker, Division, Ears, Extent, MelChunk, MelMeter};
 use crate::plan::{InputSource, changed};
@@ -36,8 +36,8 @@ pub struct FrontEnd {
     /// Target length of a chunk in seconds; 0 keeps the recording in one piece.
     pub chunk_length: f64,
     pub selection: Selection,
-    pub engine: Arc<Team>,
-    pub recording: Arc<Recording>,
+    pub engine: Arc<EngineGroup>,
+    pub recording: Arc<InputContext>,
     pub budget: ChunkBudget,
     pub cancel: CancelToken,
     pub journal: JournalRequest,
@@ -169,8 +169,9 @@ impl FrontEnd {
     fn prick(&self, ears: &mut Option<Hearing>, is_end: bool) {
         if let Some(hearing) = ears.take_if(|hearing| is_end || hearing.ears.are_done()) {
             let found = hearing.ears.finish().into_iter();
-            let ear = |ear: crate::mel::Ear| Ear { seek: ear.seek, features: Some(Box::new(ear.features)) };
-            self.recording.listen_to(found.map(ear).collect());
+            let ear =
+                |ear: crate::mel::Ear| ProbeWindow { seek: ear.seek, features: Some(Box::new(ear.features)) };
+            self.recording.set_probe_windows(found.map(ear).collect());
         }
     }
 
@@ -223,11 +224,11 @@ impl FrontEnd {
             emit(FrontEndEvent::ResumeEnded(index));
         }
         if let Some(guess) = kept.language.take_if(|_| index == 0) {
-            self.recording.settle_language(guess.language);
+            self.recording.set_language(guess.language);
             emit(FrontEndEvent::LanguageResumed(Box::new(guess)));
         }
         let Ok(Some(finished)) = found else { return false };
-        self.recording.hand_over(index, finished.decoded.handover.clone());
+        self.recording.add_handover(index, finished.decoded.handover.clone());
         emit(FrontEndEvent::ChunkResumed(Box::new(finished)));
         true
     }
@@ -255,7 +256,7 @@ impl FrontEnd {
         kept: &mut ResumedChunks,
         emit: &dyn Fn(FrontEndEvent),
     ) -> Result<()> {
-        let stop = || self.cancel.reason().is_some() || self.recording.is_given_up();
+        let stop = || self.cancel.reason().is_some() || self.recording.is_abandoned();
         for chunk in chunks.drain(..) {
             let given_up = || {
                 self.cancel
@@ -275,8 +276,8 @@ impl FrontEnd {
             };
             let permit = self.budget.take(stop).ok_or_else(given_up)?;
             emit(FrontEndEvent::ChunkMade(index, place));
-            self.engine.submit(Task {
-                recording: Arc::clone(&self.recording),
+            self.engine.submit(ChunkTask {
+                input: Arc::clone(&self.recording),
                 index,
                 stretch,
                 follows,

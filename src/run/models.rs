@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use super::backpressure::ChunkBudget;
 use super::{RunContext, RunEvent};
 use crate::device::Selected;
-use crate::engine::{Engine, Stats, Team};
+use crate::engine::{Engine, EngineGroup, EngineStats};
 use crate::error::{Error, Result};
 use crate::models::cache::{Cache, Lease, Resource};
 use crate::models::checkpoint::{Checkpoint, Files};
@@ -43,7 +43,7 @@ impl fmt::Display for ModelKey {
 
 /// A loaded model and its engines, as the pool holds it.
 pub struct PooledModel {
-    engine: Arc<Team>,
+    engine: Arc<EngineGroup>,
     identity: ModelIdentity,
     device: String,
     budget: ChunkBudget,
@@ -64,7 +64,7 @@ impl Resource for PooledModel {
 /// A model leased for one input.
 pub struct LeasedModel {
     pub id: ModelId,
-    pub engine: Arc<Team>,
+    pub engine: Arc<EngineGroup>,
     pub identity: ModelIdentity,
     /// Where the model was loaded in the end.
     pub device: String,
@@ -89,11 +89,11 @@ pub struct ModelSet {
     close_failures: Receiver<String>,
     engines: Vec<StartedEngine>,
     /// Figures of engines that have ended.
-    ended: Stats,
+    ended: EngineStats,
 }
 
 struct StartedEngine {
-    engine: Arc<Team>,
+    engine: Arc<EngineGroup>,
     identity: ModelIdentity,
     device: String,
     bytes: u64,
@@ -127,7 +127,7 @@ impl ModelSet {
             pool,
             close_failures,
             engines: Vec::new(),
-            ended: Stats::default(),
+            ended: EngineStats::default(),
         }
     }
 
@@ -152,7 +152,7 @@ impl ModelSet {
     pub fn insert_loaded(
         &mut self,
         request: &ModelRequest,
-        engine: Arc<Team>,
+        engine: Arc<EngineGroup>,
         identity: ModelIdentity,
         bytes: u64,
     ) -> Result<ModelId> {
@@ -250,7 +250,7 @@ impl ModelSet {
             let release = self.options.release;
             engines.push(Engine::start(loaded.backend, loaded.tokenizer, release, context.cancel)?);
         }
-        let engine = Arc::new(Team::new(engines)?);
+        let engine = Arc::new(EngineGroup::new(engines)?);
         let revision = Some(checkpoint.identity.clone());
         let identity = ModelIdentity { name: checkpoint.name.clone(), revision };
         let seconds = started.elapsed().as_secs_f64();
@@ -281,7 +281,7 @@ impl ModelSet {
     }
 
     /// Returns the figures of all engines started so far, together.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> EngineStats {
         let mut stats = self.ended;
         self.engines.iter().for_each(|started| stats += started.engine.stats());
         stats

@@ -41,7 +41,7 @@ pub struct InputMessage {
 enum MessageKind {
     FrontEnd(FrontEndEvent),
     FrontEndDone(Result<FrontEndResult>),
-    Chunk(usize, engine::Event),
+    Chunk(usize, engine::ChunkEvent),
 }
 
 /// See the module. Inputs are named by their position in the order that was given.
@@ -231,36 +231,36 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn on_chunk(&mut self, index: usize, chunk: usize, event: engine::Event) -> Result<()> {
+    fn on_chunk(&mut self, index: usize, chunk: usize, event: engine::ChunkEvent) -> Result<()> {
         let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
         let name = || input.name.clone();
         match event {
-            engine::Event::LanguageDetected(guess) => {
+            engine::ChunkEvent::LanguageDetected(guess) => {
                 self.context.emit(RunEvent::LanguageDetected { input: name(), guess: guess.clone() });
                 let outcome = input.set_language(guess);
                 outcome.unwrap_or_else(|error| self.warn_of_journal(index, &error));
             }
-            engine::Event::Segments(segments) => input.add_segments(chunk, segments),
-            engine::Event::WindowDone(window) => {
+            engine::ChunkEvent::Segments(segments) => input.add_segments(chunk, segments),
+            engine::ChunkEvent::WindowDone(window) => {
                 let frames = window.frames;
                 self.context.emit(RunEvent::WindowDone { input: name(), window });
                 input.add_frames(frames);
             }
-            engine::Event::ChunkDone(decoded) => {
+            engine::ChunkEvent::ChunkDone(decoded) => {
                 self.context.emit(input.chunk_done(chunk, ChunkFigures::of(&decoded), false));
                 let outcome = input.add_chunk(chunk, decoded);
                 outcome.unwrap_or_else(|error| self.warn_of_journal(index, &error));
                 test_hooks::reached("chunk", self.context.cancel);
             }
-            engine::Event::Released(footprint) => {
+            engine::ChunkEvent::Released(footprint) => {
                 self.context.emit(RunEvent::MemoryReleased { input: name(), chunk, footprint });
             }
-            engine::Event::SlotsReduced { slots } => {
+            engine::ChunkEvent::SlotsReduced { slots } => {
                 if self.reduced_slots.replace(slots) != Some(slots) {
                     self.context.emit(RunEvent::SlotsReduced { slots });
                 }
             }
-            engine::Event::Failed(error) => return self.fail_active(index, error),
+            engine::ChunkEvent::Failed(error) => return self.fail_active(index, error),
         }
         self.emit_text();
         Ok(())

@@ -353,7 +353,7 @@ fn guess(code: &str, probabilities: Vec<(String, f32)>) -> Option<LanguageGuess>
 mod tests {
     use super::*;
     use crate::decode::Handover;
-    use crate::transcript::{Decision, Fault, Rejected, Rule, Segment, Word};
+    use crate::transcript::{DecisionRule, RejectedAttempt, RejectionReason, Segment, WindowDecision, Word};
 
     fn work(model: &str) -> Fingerprint {
         serde_json::from_value(serde_json::json!({
@@ -386,8 +386,12 @@ mod tests {
             }]),
         };
         let handover = Handover { seek: index * 1_000 + 999, prompt: vec![1, 2, 3], last_speech: 1.5 };
-        let rejected = Rejected { temperature: third, faults: vec![Fault::Logprob] };
-        let decision = Decision { rule: Rule::Likeliest, rejected: vec![rejected], ..Decision::default() };
+        let rejected = RejectedAttempt { temperature: third, faults: vec![RejectionReason::Logprob] };
+        let decision = WindowDecision {
+            rule: DecisionRule::Likeliest,
+            rejected: vec![rejected],
+            ..WindowDecision::default()
+        };
         let first = index * 1_000;
         let stretch = Stretch { first, end: first + 1_000, visible: first + 1_000, limit: Some(first) };
         let place = Place { stretch, follows: index % 2 == 1 };

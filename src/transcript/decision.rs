@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Why the text of a window stands in the transcript, or does not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rule {
+pub enum DecisionRule {
     /// It met the thresholds.
     #[default]
     Passed,
@@ -20,7 +20,7 @@ pub enum Rule {
 /// A threshold that a text failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fault {
+pub enum RejectionReason {
     /// It compresses too well.
     CompressionRatio,
     /// The model holds it for too unlikely.
@@ -29,20 +29,20 @@ pub enum Fault {
 
 /// An attempt that did not meet the thresholds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rejected {
+pub struct RejectedAttempt {
     pub temperature: f64,
-    pub faults: Vec<Fault>,
+    pub faults: Vec<RejectionReason>,
 }
 
 /// See the module. The segments of the window have its `seek`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Decision {
+pub struct WindowDecision {
     /// Frame of the recording at which the window begins.
     pub seek: usize,
     /// Frames until the next window.
     pub frames: usize,
-    pub rule: Rule,
+    pub rule: DecisionRule,
     /// Of the text that was taken.
     pub temperature: f64,
-    pub rejected: Vec<Rejected>,
+    pub rejected: Vec<RejectedAttempt>,
 }

@@ -6,7 +6,7 @@ mod quality;
 pub mod segment;
 mod waveform;
 
-pub use decision::{Decision, Fault, Rejected, Rule};
+pub use decision::{DecisionRule, RejectedAttempt, RejectionReason, WindowDecision};
 pub use quality::{Coverage, Fallback, Quality, Span, confidence, mean_confidence};
 pub use segment::{Segment, Word};
 pub use waveform::{Seam, Waveform};
@@ -30,7 +30,7 @@ pub struct Transcript {
     /// In the order of their windows; a later window's may start before an earlier one's last ended.
     pub segments: Vec<Segment>,
     /// What became of each window, in their order.
-    pub decisions: Vec<Decision>,
+    pub decisions: Vec<WindowDecision>,
     /// What was not listened to, in the order of time.
     pub skipped: Vec<Skipped>,
     /// Where somebody speaks, in seconds; none if nobody listened for it.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rejected, Rule};
+use super::{DecisionRule, RejectedAttempt};
 use super::{Segment, SkipReason, Transcript};
 use crate::time::seconds_of_frames;
 
@@ -90,9 +90,9 @@ pub struct Fallback {
     pub start: f64,
     pub end: f64,
     /// By which rule its text was taken in the end, and at which temperature.
-    pub rule: Rule,
+    pub rule: DecisionRule,
     pub temperature: f64,
-    pub rejected: Vec<Rejected>,
+    pub rejected: Vec<RejectedAttempt>,
 }
 
 /// Stretches of time, in order and apart from each other.
@@ -284,7 +284,7 @@ mod tests {
 
     use super::*;
     use crate::transcript::Skipped;
-    use crate::transcript::{Decision, Fault, Word};
+    use crate::transcript::{RejectionReason, WindowDecision, Word};
 
     fn transcript(duration: f64, spans: &[(f64, f64, &str)]) -> Transcript {
         let segments = spans.iter().enumerate().map(|(id, &(start, end, text))| Segment {
@@ -346,21 +346,21 @@ mod tests {
         assert_eq!((low.len(), low[0].text.as_str(), low[0].start, low[0].end), (1, "b c", 1.0, 4.0));
         assert!((low[0].confidence.unwrap() - (2.0 * (-2f64).exp() + 0.2) / 3.0).abs() < 1e-12);
 
-        let rejected = vec![Rejected { temperature: 0.0, faults: vec![Fault::Logprob] }];
+        let rejected = vec![RejectedAttempt { temperature: 0.0, faults: vec![RejectionReason::Logprob] }];
         transcript.decisions = vec![
-            Decision { seek: 0, frames: 100, ..Decision::default() },
-            Decision {
+            WindowDecision { seek: 0, frames: 100, ..WindowDecision::default() },
+            WindowDecision {
                 seek: 100,
                 frames: 900,
                 temperature: 0.2,
                 rejected: rejected.clone(),
-                rule: Rule::Passed,
+                rule: DecisionRule::Passed,
             },
         ];
         let fallbacks = Quality::of(&transcript).fallbacks;
         assert_eq!(
             fallbacks,
-            [Fallback { start: 1.0, end: 10.0, rule: Rule::Passed, temperature: 0.2, rejected }]
+            [Fallback { start: 1.0, end: 10.0, rule: DecisionRule::Passed, temperature: 0.2, rejected }]
         );
     }
 

@@ -219,7 +219,7 @@ fn what_the_machine_lacks_is_said_of_each_input() {
 fn an_engine_that_a_bug_has_ended_costs_the_input_in_work_and_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = bare();
-    program.env("TRANSCRIBE_TEST_AT", "panic seat 1");
+    program.env("TRANSCRIBE_TEST_AT", "panic admit 1");
     program.args(["--model", "demo", "--jobs", "1", "--export", "srt", "--output-dir"]).arg(folder.path());
     let output = program.args(["long/short_en.flac", "long/short_es.flac"].map(fixture)).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

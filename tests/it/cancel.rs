@@ -220,7 +220,7 @@ fn a_panic_of_the_engine_is_tried_again() {
 #[test]
 fn an_engine_that_dies_is_not_waited_for() {
     let place = Place::new();
-    let ended = Running::start_until(place.command(), "panic seat 9").end();
+    let ended = Running::start_until(place.command(), "panic admit 9").end();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     // Whether it is noticed when a chunk is handed over or later is a matter of luck.
     let noticed =

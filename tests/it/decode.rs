@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::fallback::WindowResult;
-use transcribe::decode::{Chunk, DecodeOptions, Language, Outcome, Stretch, Task, Tokenizer, WhenAllFail};
+use transcribe::decode::{
+    ChunkDecoder, DecodeOptions, Language, Stretch, Task, Tokenizer, WhenAllFail, WindowOutcome,
+};
 use transcribe::device::memory::ReleasePolicy;
 use transcribe::engine::{Engine, WindowDone};
 use transcribe::error::{Error, Result};
 use transcribe::mel::features::Features;
-use transcribe::models::scripted::Scripted;
+use transcribe::models::scripted::ScriptedBackend;
 use transcribe::models::{Capacity, ModelSpec};
 use transcribe::time::WINDOW_FRAMES;
 use transcribe::transcript::Segment;
@@ -114,17 +116,17 @@ pub fn scripted_logits(seed: u64, mel: &[f32], tokens: &[u32], row: &mut [f32]) 
     }
 }
 
-fn backend(seed: u64, sequences: usize) -> Scripted {
+fn backend(seed: u64, sequences: usize) -> ScriptedBackend {
     backend_for(VOCAB, seed, sequences)
 }
 
-fn backend_for(n_vocab: usize, seed: u64, sequences: usize) -> Scripted {
+fn backend_for(n_vocab: usize, seed: u64, sequences: usize) -> ScriptedBackend {
     let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab };
     let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
         scripted_logits(seed, mel, tokens, row);
         Ok(())
     };
-    Scripted::new(spec, Capacity { windows: 1, sequences }, Box::new(rule))
+    ScriptedBackend::new(spec, Capacity { windows: 1, sequences }, Box::new(rule))
 }
 
 /// Options under openai-whisper's names.
@@ -162,13 +164,13 @@ pub fn options(given: &Value) -> DecodeOptions {
     options
 }
 
-fn engine(backend: Scripted, tokenizer: &Arc<Tokenizer>) -> Engine {
+fn engine(backend: ScriptedBackend, tokenizer: &Arc<Tokenizer>) -> Engine {
     Engine::start(Box::new(backend), Arc::clone(tokenizer), ReleasePolicy::default(), &CancelToken::new())
         .unwrap()
 }
 
 fn run(
-    backend: Scripted,
+    backend: ScriptedBackend,
     frames: usize,
     options: &DecodeOptions,
     tokenizer: &Arc<Tokenizer>,
@@ -212,7 +214,7 @@ fn segments_equal_openai_whispers_where_sequences_choose_for_themselves() {
 }
 
 /// Every path of the decoding is gone through by these cases; how often is asserted at the end.
-fn scripted_cases(steps_ahead: usize) {
+fn scripted_cases(sampling_steps: usize) {
     let (multilingual, english) = (multilingual(), english());
     let cases = read_json("fixtures/decode/scripted.json");
     let mut all_windows = Vec::new();
@@ -222,7 +224,7 @@ fn scripted_cases(steps_ahead: usize) {
         let frames = case["frames"].as_u64().unwrap() as usize;
         let options = options(&case["options"]);
         let tokenizer = if case["english"] == true { &english } else { &multilingual };
-        let backend = backend_for(tokenizer.n_vocab(), seed, 6).choosing(steps_ahead);
+        let backend = backend_for(tokenizer.n_vocab(), seed, 6).with_device_sampling(sampling_steps);
         let decoded = run(backend, frames, &options, tokenizer).unwrap();
         let windows = &decoded.windows;
         let expected = case["segments"].as_array().unwrap();
@@ -269,7 +271,7 @@ fn the_number_of_slots_changes_nothing() {
     let one = with_slots(1);
     assert!(!one.segments.is_empty());
     assert_eq!(one, with_slots(2));
-    assert_eq!(one, run(backend(5, 3).choosing(7), 6_000, &options, &tokenizer).unwrap());
+    assert_eq!(one, run(backend(5, 3).with_device_sampling(7), 6_000, &options, &tokenizer).unwrap());
     assert_eq!(one, with_slots(5));
     let other = DecodeOptions { seed: 1, ..options.clone() };
     assert_ne!(one.text, run(backend(5, 5), 6_000, &other, &tokenizer).unwrap().text);
@@ -310,7 +312,7 @@ fn cancelling_stops_within_one_step() {
         row[EOT as usize] = f32::NEG_INFINITY;
         Ok(())
     };
-    let backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
+    let backend = ScriptedBackend::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
     let engine = Engine::start(Box::new(backend), tokenizer, ReleasePolicy::default(), &cancel).unwrap();
     let features = CountingFeatures { frames: 3_000 };
     let result = decode(&engine, vec![Part::whole(3_000, features)], &DecodeOptions::default());
@@ -328,7 +330,7 @@ fn logits_that_are_no_numbers_are_an_error() {
             row.fill(broken);
             Ok(())
         };
-        let backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
+        let backend = ScriptedBackend::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
         let options = DecodeOptions { language, ..DecodeOptions::default() };
         let result = run(backend, 3_000, &options, &tokenizer);
         assert!(matches!(result, Err(Error::Compute { .. })), "{broken}: {result:?}");
@@ -340,7 +342,8 @@ fn logits_that_are_no_numbers_are_an_error() {
 fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() {
     let options = DecodeOptions { language: Some("en".parse().unwrap()), ..DecodeOptions::default() };
     let stretch = Stretch { first: 0, end: 6_000, visible: 6_000, limit: None };
-    let mut chunk = Chunk::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, stretch, None);
+    let mut chunk =
+        ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, stretch, None);
     let result = |tokens: &[u32]| WindowResult {
         tokens: tokens.to_vec(),
         temperature: 0.0,
@@ -349,7 +352,10 @@ fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() 
         compression_ratio: 1.0,
     };
     let word = 1002;
-    assert_eq!(chunk.accept(result(&[BEGIN + 5, word, BEGIN + 5, BEGIN + 5, word])), Outcome::Segments(1));
+    assert_eq!(
+        chunk.accept(result(&[BEGIN + 5, word, BEGIN + 5, BEGIN + 5, word])),
+        WindowOutcome::Segments(1)
+    );
     assert_eq!((chunk.segments()[0].text.as_str(), chunk.segments()[0].tokens.len()), ("", 0));
     assert_eq!(chunk.request().unwrap().seek, 10);
     chunk.accept(result(&[BEGIN, BEGIN, word]));
@@ -371,7 +377,7 @@ fn a_long_prompt_and_a_long_prefix_fit_together() {
         ..DecodeOptions::default()
     };
     let stretch = Stretch { first: 0, end: 3_000, visible: 3_000, limit: None };
-    let chunk = Chunk::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, stretch, None);
+    let chunk = ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, stretch, None);
     let request = chunk.request().unwrap();
     assert!(request.prefix > 200, "{}", request.prefix);
     assert!(request.initial_tokens.len() < 448, "{}", request.initial_tokens.len());
@@ -385,7 +391,7 @@ fn an_english_only_model_refuses_what_it_cannot_do() {
     for (options, named) in [(german, "`de`"), (translate, "`translate`"), (any, "`--multilingual`")] {
         let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB - 1 };
         let rule = |_: &[f32], _: &[u32], _: &mut [f32]| Err(Error::usage("the model", "must not be asked"));
-        let backend = Scripted::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
+        let backend = ScriptedBackend::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
         let result = run(backend, 3_000, &options, &english());
         let Err(Error::Usage { what, why, hint }) = result else { panic!("{result:?}") };
         assert!(what.contains(named), "{what}");

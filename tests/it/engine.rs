@@ -12,9 +12,9 @@ use proptest::prelude::*;
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::decode::{DecodeOptions, Stretch};
 use transcribe::device::memory::ReleasePolicy;
-use transcribe::engine::{Engine, Event, Recording, Task};
+use transcribe::engine::{ChunkEvent, ChunkTask, Engine, InputContext};
 use transcribe::error::Error;
-use transcribe::models::scripted::Scripted;
+use transcribe::models::scripted::ScriptedBackend;
 use transcribe::models::{Capacity, ModelSpec};
 
 use crate::decode::{CountingFeatures, VOCAB, multilingual, scripted_logits};
@@ -23,18 +23,18 @@ use crate::recording::{Part, decode};
 const SPEC: ModelSpec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
 
 /// Every other of them has sequences that choose for themselves, for some steps.
-fn scripted(seed: u64, windows: usize, sequences: usize) -> Scripted {
+fn scripted(seed: u64, windows: usize, sequences: usize) -> ScriptedBackend {
     let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
         scripted_logits(seed, mel, tokens, row);
         Ok(())
     };
-    let steps_ahead = if (windows + sequences).is_multiple_of(2) { 0 } else { 1 + seed as usize % 9 };
-    Scripted::new(SPEC, Capacity { windows, sequences }, Box::new(rule))
-        .choosing(steps_ahead)
-        .encoding_beside(seed as usize % 4)
+    let sampling_steps = if (windows + sequences).is_multiple_of(2) { 0 } else { 1 + seed as usize % 9 };
+    ScriptedBackend::new(SPEC, Capacity { windows, sequences }, Box::new(rule))
+        .with_device_sampling(sampling_steps)
+        .with_async_encoding(seed as usize % 4)
 }
 
-fn start(backend: Scripted, cancel: &CancelToken) -> Engine {
+fn start(backend: ScriptedBackend, cancel: &CancelToken) -> Engine {
     Engine::start(Box::new(backend), multilingual(), ReleasePolicy::default(), cancel).unwrap()
 }
 
@@ -117,7 +117,7 @@ proptest! {
         recordings in prop::collection::vec((1usize..5, any::<bool>(), 0u8..8), 1..7),
         cancel_after in prop::option::of(0usize..200),
         beams: bool,
-        steps_ahead in 0usize..6,
+        sampling_steps in 0usize..6,
         patience in 0usize..5,
     ) {
         let options = Arc::new(searching(beams && extra >= 2));
@@ -134,16 +134,16 @@ proptest! {
             scripted_logits(seed, mel, tokens, row);
             Ok(())
         };
-        let backend = Scripted::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule)).choosing(steps_ahead).encoding_beside(patience);
+        let backend = ScriptedBackend::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule)).with_device_sampling(sampling_steps).with_async_encoding(patience);
         let engine = start(backend, &cancel);
         let (sender, events) = unbounded();
         let mut expected = HashMap::new();
         for (order, &(chunks, follows, fate)) in recordings.iter().enumerate() {
             let sender = sender.clone();
             let listener = move |chunk, event| sender.send((order, chunk, event)).unwrap();
-            let recording = Arc::new(Recording::new(order, Arc::clone(&options), Box::new(listener)));
+            let recording = Arc::new(InputContext::new(order, Arc::clone(&options), Box::new(listener)));
             if fate != 2 {
-                recording.settle_language("en".parse().unwrap());
+                recording.set_language("en".parse().unwrap());
             }
             for index in 0..chunks {
                 let (first, end) = (index * 2_000, (index + 1) * 2_000);
@@ -154,10 +154,10 @@ proptest! {
                     _ => Box::new(CountingFeatures { frames }),
                 };
                 let follows = follows && index > 0;
-                engine.submit(Task { recording: Arc::clone(&recording), index, stretch, follows, features, permit: None });
+                engine.submit(ChunkTask { input: Arc::clone(&recording), index, stretch, follows, features, permit: None });
             }
             if fate == 1 {
-                recording.give_up();
+                recording.abandon();
             }
             expected.insert(order, (chunks, fate));
         }
@@ -167,8 +167,8 @@ proptest! {
         // Ends when the engine has let go of every recording, and with it of every sender.
         for (order, _, event) in events {
             match event {
-                Event::ChunkDone(_) => *done.entry(order).or_default() += 1,
-                Event::Failed(error) => prop_assert!(failed.insert(order, error).is_none(), "failed twice"),
+                ChunkEvent::ChunkDone(_) => *done.entry(order).or_default() += 1,
+                ChunkEvent::Failed(error) => prop_assert!(failed.insert(order, error).is_none(), "failed twice"),
                 _ => {}
             }
         }
@@ -205,11 +205,11 @@ fn short_memory_costs_slots_and_no_text() {
     for options in [searching(false), searching(true)] {
         let expected = decode(&start(scripted(9, 6, 18), &none), parts().collect(), &options).unwrap();
         for (room, sequences) in [(1, 8), (2, 18), (5, 9), (6, 8)] {
-            let engine = start(scripted(9, 6, sequences).with_room(room), &none);
+            let engine = start(scripted(9, 6, sequences).with_memory_for(room), &none);
             assert_eq!(decode(&engine, parts().collect(), &options).unwrap(), expected, "room for {room}");
         }
     }
-    let engine = start(scripted(9, 6, 8).with_room(0), &none);
+    let engine = start(scripted(9, 6, 8).with_memory_for(0), &none);
     let error = decode(&engine, parts().collect(), &options()).unwrap_err();
     assert!(matches!(error.unshared(), Error::OutOfMemory { .. }), "{error}");
 }
@@ -224,7 +224,7 @@ fn a_panic_is_the_error_of_one_recording() {
     };
     let capacity = Capacity { windows: 3, sequences: 3 };
     one_of_three_fails(
-        Scripted::new(SPEC, capacity, Box::new(rule)),
+        ScriptedBackend::new(SPEC, capacity, Box::new(rule)),
         options(),
         |error| matches!(error, Error::Panicked { message, .. } if message.contains("marked")),
     );
@@ -233,7 +233,7 @@ fn a_panic_is_the_error_of_one_recording() {
 /// So does a sequence that ends in no numbers, although others of its window had chosen, too.
 #[test]
 fn a_broken_sequence_is_the_error_of_one_recording() {
-    for (steps_ahead, beam_size) in [(0, None), (4, None), (4, Some(3))] {
+    for (sampling_steps, beam_size) in [(0, None), (4, None), (4, Some(3))] {
         let rule = |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
             scripted_logits(3, mel, tokens, row);
             if mel[0] >= 1e6 && tokens.len() > 6 {
@@ -242,7 +242,8 @@ fn a_broken_sequence_is_the_error_of_one_recording() {
             Ok(())
         };
         let capacity = Capacity { windows: 3, sequences: 9 };
-        let backend = Scripted::new(SPEC, capacity, Box::new(rule)).choosing(steps_ahead);
+        let backend =
+            ScriptedBackend::new(SPEC, capacity, Box::new(rule)).with_device_sampling(sampling_steps);
         let temperatures = vec![if beam_size.is_some() { 0.0 } else { 0.7 }];
         let options = DecodeOptions { temperatures, beam_size, ..options() };
         one_of_three_fails(backend, options, |error| matches!(error, Error::Compute { .. }));
@@ -250,26 +251,33 @@ fn a_broken_sequence_is_the_error_of_one_recording() {
 }
 
 /// The second of three recordings is marked.
-fn one_of_three_fails(backend: Scripted, options: DecodeOptions, is_cause: fn(&Error) -> bool) {
+fn one_of_three_fails(backend: ScriptedBackend, options: DecodeOptions, is_cause: fn(&Error) -> bool) {
     let engine = start(backend, &CancelToken::new());
     let (sender, events) = unbounded();
     for order in 0..3 {
         let sender = sender.clone();
         let listener = move |_, event| sender.send((order, event)).unwrap();
-        let recording = Arc::new(Recording::new(order, Arc::new(options.clone()), Box::new(listener)));
-        recording.settle_language("en".parse().unwrap());
+        let recording = Arc::new(InputContext::new(order, Arc::new(options.clone()), Box::new(listener)));
+        recording.set_language("en".parse().unwrap());
         let stretch = Stretch { first: 0, end: 6_000, visible: 6_000, limit: None };
         let features = CountingFeatures { frames: 6_000 };
         let features: Box<dyn transcribe::mel::Features> =
             if order == 1 { Box::new(Marked(features)) } else { Box::new(features) };
-        engine.submit(Task { recording, index: 0, stretch, follows: false, features, permit: None });
+        engine.submit(ChunkTask {
+            input: recording,
+            index: 0,
+            stretch,
+            follows: false,
+            features,
+            permit: None,
+        });
     }
     drop(sender);
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for (order, event) in events {
         match event {
-            Event::ChunkDone(_) => done.push(order),
-            Event::Failed(error) => {
+            ChunkEvent::ChunkDone(_) => done.push(order),
+            ChunkEvent::Failed(error) => {
                 assert!(is_cause(&error), "{error}");
                 failed.push(order);
             }

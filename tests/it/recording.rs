@@ -8,7 +8,7 @@ use transcribe::audio::{AudioInput, AudioOptions};
 use transcribe::chunking::Selection;
 use transcribe::decode::LanguageGuess;
 use transcribe::decode::{DecodeOptions, DecodedChunk, Stretch};
-use transcribe::engine::{Engine, Event, Recording, Task, WindowDone};
+use transcribe::engine::{ChunkEvent, ChunkTask, Engine, InputContext, WindowDone};
 use transcribe::error::Result;
 use transcribe::mel::{ChunkMaker, Division, Features, MelChunk, MelMeter};
 use transcribe::transcript::Segment;
@@ -92,15 +92,15 @@ pub fn decode(engine: &Engine, parts: Vec<Part>, options: &DecodeOptions) -> Res
     let (sender, events) = unbounded();
     // What comes after the last chunk is heard by nobody.
     let listener = move |chunk, event| drop(sender.send((chunk, event)));
-    let recording = Arc::new(Recording::new(0, Arc::new(options.clone()), Box::new(listener)));
-    if let Some(language) = engine.language_of(options)? {
-        recording.settle_language(language);
+    let recording = Arc::new(InputContext::new(0, Arc::new(options.clone()), Box::new(listener)));
+    if let Some(language) = engine.requested_language(options)? {
+        recording.set_language(language);
     }
     let count = parts.len();
     for (index, part) in parts.into_iter().enumerate() {
         let Part { stretch, follows, features } = part;
         let recording = Arc::clone(&recording);
-        engine.submit(Task { recording, index, stretch, follows, features, permit: None });
+        engine.submit(ChunkTask { input: recording, index, stretch, follows, features, permit: None });
     }
     let mut detected = None;
     let mut told: BTreeMap<usize, Vec<Segment>> = BTreeMap::new();
@@ -108,15 +108,15 @@ pub fn decode(engine: &Engine, parts: Vec<Part>, options: &DecodeOptions) -> Res
     let mut done: BTreeMap<usize, DecodedChunk> = BTreeMap::new();
     while done.len() < count {
         match events.recv().unwrap() {
-            (_, Event::LanguageDetected(guess)) => detected = Some(guess),
-            (chunk, Event::Segments(segments)) => told.entry(chunk).or_default().extend(segments),
-            (_, Event::WindowDone(window)) => windows.push(window),
-            (chunk, Event::ChunkDone(decoded)) => {
+            (_, ChunkEvent::LanguageDetected(guess)) => detected = Some(guess),
+            (chunk, ChunkEvent::Segments(segments)) => told.entry(chunk).or_default().extend(segments),
+            (_, ChunkEvent::WindowDone(window)) => windows.push(window),
+            (chunk, ChunkEvent::ChunkDone(decoded)) => {
                 assert_eq!(told.remove(&chunk).unwrap_or_default(), decoded.segments);
                 assert!(done.insert(chunk, decoded).is_none());
             }
-            (_, Event::Released(_) | Event::SlotsReduced { .. }) => {}
-            (_, Event::Failed(error)) => return Err(error),
+            (_, ChunkEvent::Released(_) | ChunkEvent::SlotsReduced { .. }) => {}
+            (_, ChunkEvent::Failed(error)) => return Err(error),
         }
     }
     windows.sort_by_key(|window| window.seek);

@@ -13,7 +13,7 @@ use transcribe::decode::{Alignment, DecodeOptions, Stretch};
 use transcribe::device::memory::ReleasePolicy;
 use transcribe::engine::Engine;
 use transcribe::error::Error;
-use transcribe::models::scripted::Scripted;
+use transcribe::models::scripted::ScriptedBackend;
 use transcribe::models::{Capacity, ModelSpec};
 use transcribe::time::seconds_of_frames;
 
@@ -199,7 +199,7 @@ pub fn scripted_alignment(seed: u64, mel: &[f32], text: &[u32], ticks: usize) ->
 }
 
 /// Two rules instead of a network: logits, and where words are.
-pub fn scripted(seed: u64, windows: usize, sequences: usize) -> Scripted {
+pub fn scripted(seed: u64, windows: usize, sequences: usize) -> ScriptedBackend {
     let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
     let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
         scripted_logits(seed, mel, tokens, row);
@@ -207,7 +207,8 @@ pub fn scripted(seed: u64, windows: usize, sequences: usize) -> Scripted {
     };
     let alignment =
         move |mel: &[f32], text: &[u32], ticks: usize| Ok(scripted_alignment(seed, mel, text, ticks));
-    Scripted::new(spec, Capacity { windows, sequences }, Box::new(rule)).with_alignment(Box::new(alignment))
+    ScriptedBackend::new(spec, Capacity { windows, sequences }, Box::new(rule))
+        .with_alignment(Box::new(alignment))
 }
 
 /// Everything behind the network is openai's to the last bit: the way through the matrix, words, times, what is taken

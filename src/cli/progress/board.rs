@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::pace::Pace;
 use super::text::{bar, columns, fitted, joined, length, shortened, size};
-use crate::engine::Stats;
+use crate::engine::EngineStats;
 use crate::report::Tally;
 use crate::run::RunEvent;
 
@@ -32,7 +32,7 @@ pub struct Board {
     /// Seconds of audio of the inputs begun, and of those the seconds that are done.
     known: f64,
     done: f64,
-    stats: Stats,
+    stats: EngineStats,
     began: Option<Instant>,
     pace: Pace,
     ticks: usize,

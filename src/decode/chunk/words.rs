@@ -1,10 +1,10 @@
 //! A chunk whose words are timed: what has to be found out, and what comes of it.
 
 use super::super::words::{AlignRequest, Alignment, WordRules};
-use super::{Chunk, Decided, Outcome, Stretch};
+use super::{ChunkDecoder, Decided, Stretch, WindowOutcome};
 use crate::time::WINDOW_FRAMES;
 
-impl Chunk {
+impl ChunkDecoder {
     /// The text whose words are to be timed before anything else is asked for.
     pub fn alignment(&self) -> Option<AlignRequest> {
         let Decided { window, .. } = self.untimed.as_ref()?;
@@ -22,8 +22,8 @@ impl Chunk {
     }
 
     /// Takes what became of the last [`alignment`](Self::alignment).
-    pub fn take_words(&mut self, alignment: &Alignment) -> Outcome {
-        let Some(mut decided) = self.untimed.take() else { return Outcome::Silence };
+    pub fn take_words(&mut self, alignment: &Alignment) -> WindowOutcome {
+        let Some(mut decided) = self.untimed.take() else { return WindowOutcome::Silence };
         let rules = WordRules {
             tokenizer: &self.tokenizer,
             options: &self.options,
@@ -34,7 +34,7 @@ impl Chunk {
             return self.add(decided);
         }
         self.advance(decided.window.advance, decided.decision);
-        Outcome::Segments(0)
+        WindowOutcome::Segments(0)
     }
 
     /// Where the audio ends, if the stretch shows it: with another one right behind it, a whole window more can be

@@ -2,7 +2,7 @@
 
 /// From where the cheapest way to a place comes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
+enum WarpStep {
     Both,
     Row,
     Column,
@@ -27,11 +27,11 @@ pub fn first_columns(gain: &[f32], columns: usize) -> Vec<usize> {
         for (cost, gain) in above[1..].iter_mut().zip(row) {
             let up = *cost;
             let (least, step) = if diagonal < up && diagonal < left {
-                (diagonal, From::Both)
+                (diagonal, WarpStep::Both)
             } else if up < diagonal && up < left {
-                (up, From::Row)
+                (up, WarpStep::Row)
             } else {
-                (left, From::Column)
+                (left, WarpStep::Column)
             };
             *cost = least - f64::from(*gain);
             steps.push(step);
@@ -41,15 +41,15 @@ pub fn first_columns(gain: &[f32], columns: usize) -> Vec<usize> {
     way_back(&steps, rows, columns)
 }
 
-fn way_back(steps: &[From], rows: usize, columns: usize) -> Vec<usize> {
+fn way_back(steps: &[WarpStep], rows: usize, columns: usize) -> Vec<usize> {
     let mut first = vec![0; rows];
     let (mut row, mut column) = (rows, columns);
     while row > 0 && column > 0 {
         first[row - 1] = column - 1;
         match steps[(row - 1) * columns + column - 1] {
-            From::Both => (row, column) = (row - 1, column - 1),
-            From::Row => row -= 1,
-            From::Column => column -= 1,
+            WarpStep::Both => (row, column) = (row - 1, column - 1),
+            WarpStep::Row => row -= 1,
+            WarpStep::Column => column -= 1,
         }
     }
     first

@@ -1,74 +1,73 @@
-//! How the sequences of one attempt sit in the backend's sequence slots while they look for the window's text.
+//! Searches for the text of a window: which sequences one attempt runs, and in which sequence slots.
 
 mod beams;
 mod samples;
 
-use super::seats::Seats;
-use crate::decode::sequence::Status;
-use crate::decode::{self, Chunk, Hypothesis, WindowRequest};
+use super::slots::SequencePool;
+use crate::decode::sequence::SequenceStatus;
+use crate::decode::{ChunkDecoder, Hypothesis, SearchStrategy, WindowRequest};
 use crate::error::{Error, Result};
-use crate::models::{AheadInput, Backend, Chosen, RowInput};
+use crate::models::{Backend, RowInput, SampledTokens, SamplingInput};
 
-/// What a search must be given.
+/// What the sequences of a search need to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// The scores of all tokens.
-    Scores,
-    /// Nothing: its sequences can choose their own tokens.
-    Nothing,
-    /// So many of the likeliest tokens after each of its sequences.
-    Ranks(usize),
+pub enum SearchNeeds {
+    /// The logits of all tokens.
+    Logits,
+    /// Nothing but a device that samples.
+    Sampling,
+    /// This many of the likeliest tokens after each sequence.
+    Ranking(usize),
 }
 
-pub trait Searching: Send {
-    /// The last token of every sequence that needs logits.
+pub trait Search: Send {
+    /// Appends the last token of every sequence that needs logits.
     fn rows<'a>(&'a self, window: usize, out: &mut Vec<RowInput<'a>>);
 
-    /// Takes a row of logits for each of them, and counts the tokens chosen.
-    fn accept(&mut self, logits: &mut [f32]) -> Result<u64>;
+    /// Takes a row of logits for each of them; returns how many tokens were chosen.
+    fn accept_logits(&mut self, logits: &mut [f32]) -> Result<u64>;
 
-    /// What it needs to go on.
-    fn needs(&self) -> Needs;
+    fn needs(&self) -> SearchNeeds;
 
-    /// Every running sequence, unless it needs scores.
-    fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>);
+    /// Appends every running sequence, unless it needs logits.
+    fn sampling_inputs<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<SamplingInput<'a>>);
 
-    /// Takes what each of them chose, or what may follow it, and counts the tokens.
-    fn take_chosen(&mut self, chosen: &[Chosen]) -> Result<u64>;
+    /// Takes what the device chose or ranked for each of them; returns how many tokens were chosen.
+    fn accept_sampled(&mut self, sampled: &[SampledTokens]) -> Result<u64>;
 
-    /// Lets sequences begin or move for whom there are seats, and counts the tokens chosen.
-    fn seat(&mut self, stage: &mut Stage<'_>) -> Result<u64>;
+    /// Starts or moves the sequences for which there are slots; returns how many tokens were chosen.
+    fn assign_slots(&mut self, resources: &mut SequenceResources<'_>) -> Result<u64>;
 
     fn is_finished(&self) -> bool;
 
-    /// Gives back all seats but the window's own, whatever state it is in.
-    fn abandon(&mut self, window: usize, seats: &mut Seats);
+    /// Gives back all sequence slots but the window's own, whatever state it is in.
+    fn release(&mut self, window: usize, pool: &mut SequencePool);
 
     fn finish(self: Box<Self>) -> Vec<Hypothesis>;
 }
 
-/// Where sequences sit, and what they begin with.
-pub struct Stage<'a> {
-    /// The window slot, and the sequence slot that belongs to it: the prompt was fed there.
+/// What new sequences are made of.
+pub struct SequenceResources<'a> {
+    /// The window slot, and the sequence slot that belongs to it and holds the prompt.
     pub window: usize,
     /// Tokens of the prompt.
-    pub prompt: usize,
-    /// What follows the prompt; taken away when nobody will begin any more.
+    pub prompt_len: usize,
+    /// Logits after the prompt; taken once no sequence will begin with them.
     pub logits: &'a mut Vec<f32>,
-    pub seats: &'a mut Seats,
+    pub pool: &'a mut SequencePool,
     pub backend: &'a mut dyn Backend,
 }
 
-pub fn begin(chunk: &Chunk, request: &WindowRequest) -> Box<dyn Searching> {
+pub fn begin(decoder: &ChunkDecoder, request: &WindowRequest) -> Box<dyn Search> {
     match request.search {
-        decode::Search::Samples(count) => Box::new(samples::Samples::new(chunk, request, count)),
-        decode::Search::Beams(width) => Box::new(beams::Beams::new(chunk.beam(request, width))),
+        SearchStrategy::Samples(count) => Box::new(samples::SampleSearch::new(decoder, request, count)),
+        SearchStrategy::Beams(width) => Box::new(beams::BeamSearch::new(decoder.beam(request, width))),
     }
 }
 
-fn not_broken(status: Status) -> Result<Status> {
+fn check_status(status: SequenceStatus) -> Result<SequenceStatus> {
     match status {
-        Status::Broken => Err(Error::compute("decoding", "the model's output is not a number")),
+        SequenceStatus::Broken => Err(Error::compute("decoding", "the model's output is not a number")),
         status => Ok(status),
     }
 }

@@ -1,68 +1,77 @@
-//! Candidates apart from each other. The first one sits where the prompt was fed; the others get a copy of that as
-//! soon as seats are free, or follow on the first one's seat. How many ran at a time does not show in what they say.
+//! Independent candidates, of which the best is taken.
+//!
+//! The first one runs in the slot where the prompt was fed. The others get a copy of the prompt in a slot of the
+//! pool, or run in the first one's slot after it. The result does not depend on how many ran at a time.
 
-use super::{Needs, Searching, Stage, not_broken};
-use crate::decode::sequence::{Sequence, Status};
-use crate::decode::{Chunk, Hypothesis, WindowRequest};
-use crate::engine::seats::Seats;
+use super::{Search, SearchNeeds, SequenceResources, check_status};
+use crate::decode::sequence::{Sequence, SequenceStatus};
+use crate::decode::{ChunkDecoder, Hypothesis, WindowRequest};
+use crate::engine::slots::SequencePool;
 use crate::error::Result;
-use crate::models::{AheadInput, Chosen, RowInput};
+use crate::models::{RowInput, SampledTokens, SamplingInput};
 
-pub struct Samples {
+pub struct SampleSearch {
     candidates: Vec<Candidate>,
 }
 
 struct Candidate {
     sequence: Sequence,
-    /// Kept until it is given back.
-    seat: Option<usize>,
+    /// Held until it is given back.
+    slot: Option<usize>,
     is_done: bool,
 }
 
 impl Candidate {
     fn is_waiting(&self) -> bool {
-        self.seat.is_none() && !self.is_done
+        self.slot.is_none() && !self.is_done
     }
 
-    /// Where it sits while it needs logits.
-    fn runs_at(&self) -> Option<usize> {
-        self.seat.filter(|_| !self.is_done)
+    /// Returns its slot while it runs.
+    fn running_slot(&self) -> Option<usize> {
+        self.slot.filter(|_| !self.is_done)
     }
 
     fn advance(&mut self, logits: &mut [f32]) -> Result<()> {
-        self.is_done = not_broken(self.sequence.advance(logits))? == Status::Finished;
+        self.is_done = check_status(self.sequence.advance(logits))? == SequenceStatus::Finished;
         Ok(())
     }
 }
 
-impl Samples {
-    pub fn new(chunk: &Chunk, request: &WindowRequest, count: usize) -> Self {
+impl SampleSearch {
+    pub fn new(decoder: &ChunkDecoder, request: &WindowRequest, count: usize) -> Self {
         let candidate =
-            |index| Candidate { sequence: chunk.sequence(request, index), seat: None, is_done: false };
-        Samples { candidates: (0..count.max(1)).map(candidate).collect() }
+            |index| Candidate { sequence: decoder.sequence(request, index), slot: None, is_done: false };
+        SampleSearch { candidates: (0..count.max(1)).map(candidate).collect() }
     }
 
-    fn leave(&mut self, window: usize, seats: &mut Seats, who: impl Fn(&Candidate) -> bool) {
-        for candidate in self.candidates.iter_mut().filter(|candidate| who(candidate)) {
-            if let Some(seat) = candidate.seat.take_if(|seat| *seat != window) {
-                seats.give_back(seat);
+    fn running(&self) -> impl Iterator<Item = (&Candidate, usize)> {
+        self.candidates.iter().filter_map(|candidate| Some((candidate, candidate.running_slot()?)))
+    }
+
+    fn release_slots(
+        &mut self,
+        window: usize,
+        pool: &mut SequencePool,
+        releases: impl Fn(&Candidate) -> bool,
+    ) {
+        for candidate in self.candidates.iter_mut().filter(|candidate| releases(candidate)) {
+            if let Some(slot) = candidate.slot.take_if(|slot| *slot != window) {
+                pool.put_back(slot);
             }
         }
     }
 }
 
-impl Searching for Samples {
+impl Search for SampleSearch {
     fn rows<'a>(&'a self, window: usize, out: &mut Vec<RowInput<'a>>) {
-        for candidate in &self.candidates {
-            if let Some(seat) = candidate.runs_at() {
-                let (position, tokens) = candidate.sequence.last();
-                out.push(RowInput { sequence: seat, window, position, tokens, logits_after: &[0] });
-            }
+        for (candidate, sequence) in self.running() {
+            let (position, tokens) = candidate.sequence.last();
+            out.push(RowInput { sequence, window, position, tokens, logits_after: &[0] });
         }
     }
 
-    fn accept(&mut self, logits: &mut [f32]) -> Result<u64> {
-        let running = self.candidates.iter_mut().filter(|c| c.runs_at().is_some());
+    fn accept_logits(&mut self, logits: &mut [f32]) -> Result<u64> {
+        let running = self.candidates.iter_mut().filter(|candidate| candidate.running_slot().is_some());
         let mut running: Vec<&mut Candidate> = running.collect();
         let n_vocab = logits.len() / running.len().max(1);
         for (candidate, row) in running.iter_mut().zip(logits.chunks_exact_mut(n_vocab.max(1))) {
@@ -71,31 +80,30 @@ impl Searching for Samples {
         Ok(running.len() as u64)
     }
 
-    fn needs(&self) -> Needs {
-        let mut running = self.candidates.iter().filter(|c| c.runs_at().is_some()).peekable();
-        match running.peek().is_some() && running.all(|c| c.sequence.standing(0).is_some()) {
-            true => Needs::Nothing,
-            false => Needs::Scores,
+    fn needs(&self) -> SearchNeeds {
+        let mut running = self.running().peekable();
+        match running.peek().is_some() && running.all(|(c, _)| c.sequence.state(0).is_some()) {
+            true => SearchNeeds::Sampling,
+            false => SearchNeeds::Logits,
         }
     }
 
-    fn ahead<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<AheadInput<'a>>) {
-        for candidate in &self.candidates {
-            if let (Some(sequence), Some(standing)) =
-                (candidate.runs_at(), candidate.sequence.standing(steps))
-            {
+    fn sampling_inputs<'a>(&'a self, window: usize, steps: usize, out: &mut Vec<SamplingInput<'a>>) {
+        for (candidate, sequence) in self.running() {
+            if let Some(state) = candidate.sequence.state(steps) {
                 let (position, last) = candidate.sequence.last();
-                out.push(AheadInput::of(standing, (sequence, window), (position, last[0])));
+                out.push(SamplingInput::of(state, (sequence, window), (position, last[0])));
             }
         }
     }
 
-    fn take_chosen(&mut self, chosen: &[Chosen]) -> Result<u64> {
+    fn accept_sampled(&mut self, sampled: &[SampledTokens]) -> Result<u64> {
         let mut tokens = 0;
-        let running = self.candidates.iter_mut().filter(|candidate| candidate.runs_at().is_some());
-        for (candidate, own) in running.zip(chosen) {
+        let running = self.candidates.iter_mut().filter(|candidate| candidate.running_slot().is_some());
+        for (candidate, own) in running.zip(sampled) {
             for &(token, log_prob) in own {
-                candidate.is_done = not_broken(candidate.sequence.take(token, log_prob))? == Status::Finished;
+                let status = check_status(candidate.sequence.take(token, log_prob))?;
+                candidate.is_done = status == SequenceStatus::Finished;
                 tokens += 1;
                 if candidate.is_done {
                     break;
@@ -105,33 +113,34 @@ impl Searching for Samples {
         Ok(tokens)
     }
 
-    /// They may end with their first token, so it goes on until nobody can begin.
-    fn seat(&mut self, stage: &mut Stage<'_>) -> Result<u64> {
-        let window = stage.window;
-        self.leave(window, stage.seats, |candidate| candidate.is_done);
+    /// A candidate may end with its first token and leave its slot to the next one, so the loop ends only when no
+    /// other can begin.
+    fn assign_slots(&mut self, resources: &mut SequenceResources<'_>) -> Result<u64> {
+        let window = resources.window;
+        self.release_slots(window, resources.pool, |candidate| candidate.is_done);
         let mut tokens = 0;
-        let mut own_is_free = self.candidates.iter().all(|c| c.runs_at() != Some(window));
+        let mut own_is_free = self.running().all(|(_, slot)| slot != window);
         let mut logits = Vec::new();
         for candidate in self.candidates.iter_mut().filter(|candidate| candidate.is_waiting()) {
-            let seat = if own_is_free { Some(window) } else { stage.seats.take() };
-            let Some(seat) = seat else { break };
-            candidate.seat = Some(seat);
-            // Feeding overwrites only what lies behind the prompt: the first seat's copy of it stays whole.
-            if seat != window {
-                stage.backend.copy_sequence(window, seat, 0..stage.prompt)?;
+            let slot = if own_is_free { Some(window) } else { resources.pool.take() };
+            let Some(slot) = slot else { break };
+            candidate.slot = Some(slot);
+            // Feeding overwrites only positions after the prompt, so the copy in the window's own slot stays whole.
+            if slot != window {
+                resources.backend.copy_sequence(window, slot, 0..resources.prompt_len)?;
             }
-            logits.clone_from(stage.logits);
+            logits.clone_from(resources.logits);
             candidate.advance(&mut logits)?;
             tokens += 1;
-            if seat == window {
+            if slot == window {
                 own_is_free = candidate.is_done;
             } else if candidate.is_done {
-                candidate.seat = None;
-                stage.seats.give_back(seat);
+                candidate.slot = None;
+                resources.pool.put_back(slot);
             }
         }
         if !self.candidates.iter().any(Candidate::is_waiting) {
-            *stage.logits = Vec::new();
+            *resources.logits = Vec::new();
         }
         Ok(tokens)
     }
@@ -140,8 +149,8 @@ impl Searching for Samples {
         self.candidates.iter().all(|candidate| candidate.is_done)
     }
 
-    fn abandon(&mut self, window: usize, seats: &mut Seats) {
-        self.leave(window, seats, |_| true);
+    fn release(&mut self, window: usize, pool: &mut SequencePool) {
+        self.release_slots(window, pool, |_| true);
     }
 
     fn finish(self: Box<Self>) -> Vec<Hypothesis> {

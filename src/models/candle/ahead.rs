@@ -4,20 +4,20 @@ use std::sync::{Arc, Weak};
 
 use candle_core::Result;
 
-use super::super::{AheadInput, Chosen};
+use super::super::{SampledTokens, SamplingInput};
 use super::CandleBackend;
-use crate::decode::rules::Rules;
+use crate::decode::rules::LogitRules;
 use crate::device::ahead::{Choice, Going, NEVER, NONE, NOT_FIRST, RuleSet, TokenRules};
 use crate::device::kernels::{Row, Rows};
 use crate::whisper::Work;
 
 /// The rules of the chunks in work, as the device takes them.
 #[derive(Debug, Default)]
-pub struct KnownRules(Vec<(Weak<Rules>, Arc<TokenRules>)>);
+pub struct KnownRules(Vec<(Weak<LogitRules>, Arc<TokenRules>)>);
 
 impl KnownRules {
     /// None if they look at more than the last tokens.
-    fn of(&mut self, rules: &Arc<Rules>, n_vocab: usize) -> Option<Arc<TokenRules>> {
+    fn of(&mut self, rules: &Arc<LogitRules>, n_vocab: usize) -> Option<Arc<TokenRules>> {
         let known = self.0.iter().find(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(rules)));
         if let Some((_, made)) = known {
             return Some(Arc::clone(made));
@@ -32,7 +32,7 @@ impl KnownRules {
     }
 }
 
-fn token_rules(rules: &Rules, n_vocab: usize) -> Option<TokenRules> {
+fn token_rules(rules: &LogitRules, n_vocab: usize) -> Option<TokenRules> {
     let table = rules.table()?;
     let mut mask = vec![0; n_vocab];
     for (tokens, bit) in [(table.never, NEVER), (table.not_first, NOT_FIRST)] {
@@ -55,7 +55,7 @@ fn token_rules(rules: &Rules, n_vocab: usize) -> Option<TokenRules> {
     Some(TokenRules { set, mask })
 }
 
-fn going(input: &AheadInput<'_>, rules: Arc<TokenRules>) -> Going {
+fn going(input: &SamplingInput<'_>, rules: Arc<TokenRules>) -> Going {
     let sampled = input.sampled;
     let from_end = |back: usize| sampled.len().checked_sub(back).map_or(NONE, |at| sampled[at]);
     let is_stamp = |token: &&u32| rules.set.timestamps != 0 && **token >= rules.set.begin;
@@ -85,9 +85,9 @@ impl CandleBackend {
     /// Tokens of some steps, or so many of the likeliest ones of one.
     pub(super) fn run_ahead(
         &mut self,
-        inputs: &[AheadInput<'_>],
+        inputs: &[SamplingInput<'_>],
         ranks: Option<usize>,
-        chosen: &mut Vec<Chosen>,
+        chosen: &mut Vec<SampledTokens>,
     ) -> Result<()> {
         let mut all = Vec::with_capacity(inputs.len());
         for input in inputs {

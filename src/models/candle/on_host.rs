@@ -16,7 +16,7 @@ use crate::device::cpu::Cpu;
 use crate::device::cuda::host;
 use crate::device::memory::ReleasePolicy;
 use crate::device::plain::Plain;
-use crate::engine::{Engine, Event, Recording, Task};
+use crate::engine::{ChunkEvent, ChunkTask, Engine, InputContext};
 use crate::mel::{ChunkMaker, Division, Features, MelChunk};
 use crate::models::{Backend, Capacity, RowInput};
 use crate::time::WINDOW_FRAMES;
@@ -128,19 +128,25 @@ fn said(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64, Strin
     );
     let (sender, events) = unbounded();
     let listener = move |_, event| drop(sender.send(event));
-    let recording = Arc::new(Recording::new(0, Arc::new(options.clone()), Box::new(listener)));
-    recording.settle_language(Language::ENGLISH);
+    let recording = Arc::new(InputContext::new(0, Arc::new(options.clone()), Box::new(listener)));
+    recording.set_language(Language::ENGLISH);
     let MelChunk { first, end, visible, limit, features, .. } = heard(bins);
     let stretch = Stretch { first, end, visible, limit };
-    let task =
-        Task { recording, index: 0, stretch, follows: false, features: Box::new(features), permit: None };
+    let task = ChunkTask {
+        input: recording,
+        index: 0,
+        stretch,
+        follows: false,
+        features: Box::new(features),
+        permit: None,
+    };
     let engine = engine.unwrap();
     engine.submit(task);
     let mut segments = Vec::new();
     for event in events {
         match event {
-            Event::Segments(new) => segments.extend(new.into_iter().map(|s| (s.start, s.end, s.text))),
-            Event::Failed(error) => panic!("{error}"),
+            ChunkEvent::Segments(new) => segments.extend(new.into_iter().map(|s| (s.start, s.end, s.text))),
+            ChunkEvent::Failed(error) => panic!("{error}"),
             _ => {}
         }
     }
@@ -154,7 +160,7 @@ fn a_recording_says_the_same_in_every_dtype() {
     assert!(!expected.is_empty());
     for dtype in [DType::F32, DType::F16, DType::BF16] {
         let Some(cuda) = on_cuda(dtype) else { return };
-        assert!(cuda.steps_ahead() > 1);
+        assert!(cuda.sampling_steps() > 1);
         assert_eq!(said(cuda, &greedy), expected, "{dtype:?}");
     }
 }
@@ -165,7 +171,7 @@ fn beams_find_the_same() {
     let expected = said(backend(DType::F32, Arc::new(Cpu)), &beams);
     assert!(!expected.is_empty());
     let Some(cuda) = on_cuda(DType::F32) else { return };
-    assert!(cuda.ranks() > 3);
+    assert!(cuda.max_ranked() > 3);
     assert_eq!(said(cuda, &beams), expected);
 }
 

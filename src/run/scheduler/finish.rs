@@ -19,7 +19,7 @@ impl Scheduler<'_> {
     pub(super) fn fail_active(&mut self, index: usize, error: Error) -> Result<()> {
         self.context.check()?;
         let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
-        input.recording.give_up();
+        input.recording.abandon();
         match std::mem::replace(&mut input.has_failed, true) {
             true => Ok(()),
             false => {
@@ -139,12 +139,12 @@ impl Scheduler<'_> {
 
     /// Stops all active inputs. JournaledChunk chunks stay in the journals and, up to the first gap, in partial outputs.
     pub(super) fn stop(&mut self) {
-        self.active.values().for_each(|input| input.recording.give_up());
+        self.active.values().for_each(|input| input.recording.abandon());
         self.active.values_mut().for_each(ActiveInput::join);
         let unread: Vec<InputMessage> = self.messages.try_iter().collect();
         for InputMessage { input: index, kind } in unread {
             match (kind, self.active.get_mut(&index)) {
-                (MessageKind::Chunk(chunk, engine::Event::ChunkDone(decoded)), Some(input)) => {
+                (MessageKind::Chunk(chunk, engine::ChunkEvent::ChunkDone(decoded)), Some(input)) => {
                     self.context.emit(input.chunk_done(chunk, ChunkFigures::of(&decoded), false));
                     let outcome = input.add_chunk(chunk, decoded);
                     outcome.unwrap_or_else(|error| self.warn_of_journal(index, &error));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{InputMessage, MessageKind, Scheduler};
 use crate::decode::DecodeOptions;
 use crate::device::Selected;
-use crate::engine::{Recording, Team};
+use crate::engine::{EngineGroup, InputContext};
 use crate::error::{Error, InputProblem, Result};
 use crate::plan::PlannedInput;
 use crate::run::RunEvent;
@@ -68,7 +68,7 @@ impl Scheduler<'_> {
 
     /// Takes the next input whose model is in use with free slots, or may be loaded beside the others.
     fn next_pending(&mut self) -> Option<PendingInput> {
-        let mut in_use: Vec<(ModelId, &Team, usize)> = Vec::new();
+        let mut in_use: Vec<(ModelId, &EngineGroup, usize)> = Vec::new();
         for input in self.active.values() {
             match in_use.iter_mut().find(|(id, ..)| *id == input.model.id) {
                 Some((.., inputs)) => *inputs += 1,
@@ -91,7 +91,7 @@ impl Scheduler<'_> {
     fn start(&mut self, PendingInput { index, item, .. }: PendingInput, model: LeasedModel) -> Result<()> {
         let settings = item.settings.as_ref().unwrap_or(&self.request.plan.settings);
         let (name, options) = (item.name(), Arc::new(settings.decode.clone()));
-        let language = match model.engine.language_of(&options) {
+        let language = match model.engine.requested_language(&options) {
             // Settings of one input's own fail only that input.
             Err(Error::Usage { what, why, .. }) if item.settings.is_some() => {
                 let why = InputProblem::UnsupportedRequest { why: format!("{what}: {why}") };
@@ -102,7 +102,7 @@ impl Scheduler<'_> {
             language => language?,
         };
         let recording = self.recording(index, options);
-        language.into_iter().for_each(|language| recording.settle_language(language));
+        language.into_iter().for_each(|language| recording.set_language(language));
         match self.spawn_front_end(index, item, model, recording) {
             Ok(input) => drop(self.active.insert(index, input)),
             Err(error) => {
@@ -113,13 +113,13 @@ impl Scheduler<'_> {
         Ok(())
     }
 
-    fn recording(&self, index: usize, options: Arc<DecodeOptions>) -> Arc<Recording> {
+    fn recording(&self, index: usize, options: Arc<DecodeOptions>) -> Arc<InputContext> {
         let sender = self.sender.clone();
         let on_event = move |chunk, event| {
             // A closed channel means that the run has ended and nobody needs the event.
             let _ = sender.send(InputMessage { input: index, kind: MessageKind::Chunk(chunk, event) });
         };
-        Arc::new(Recording::new(index, options, Box::new(on_event)))
+        Arc::new(InputContext::new(index, options, Box::new(on_event)))
     }
 
     fn spawn_front_end(
@@ -127,7 +127,7 @@ impl Scheduler<'_> {
         index: usize,
         item: PlannedInput,
         model: LeasedModel,
-        recording: Arc<Recording>,
+        recording: Arc<InputContext>,
     ) -> Result<ActiveInput> {
         let plan = &self.request.plan;
         let settings = item.settings.as_ref().unwrap_or(&plan.settings);

@@ -2,7 +2,7 @@
 
 use super::Page;
 use super::escape::{clock, escaped, number, percent};
-use crate::transcript::{Fallback, Fault, Rule, SkipReason, Span};
+use crate::transcript::{DecisionRule, Fallback, RejectionReason, SkipReason, Span};
 
 /// Characters of a stretch that are shown.
 const SHOWN: usize = 120;
@@ -107,17 +107,17 @@ fn skipped(page: &Page<'_>, why: SkipReason) -> Vec<Listed> {
 fn tried(fallback: &Fallback) -> Listed {
     let has = |fault| fallback.rejected.iter().any(|rejected| rejected.faults.contains(&fault));
     let mut note = format!("{} attempts", fallback.rejected.len() + 1);
-    if has(Fault::CompressionRatio) {
+    if has(RejectionReason::CompressionRatio) {
         note.push_str(", repetitive");
     }
-    if has(Fault::Logprob) {
+    if has(RejectionReason::Logprob) {
         note.push_str(", unlikely");
     }
     note.push_str(match fallback.rule {
-        Rule::Passed => "",
-        Rule::Likeliest => "; none passed, the likeliest taken",
-        Rule::Last => "; none passed, the last taken",
-        Rule::Silence => "; held for silence",
+        DecisionRule::Passed => "",
+        DecisionRule::Likeliest => "; none passed, the likeliest taken",
+        DecisionRule::Last => "; none passed, the last taken",
+        DecisionRule::Silence => "; held for silence",
     });
     Listed { start: fallback.start, end: fallback.end, note, text: String::new() }
 }
