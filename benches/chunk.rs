@@ -4,9 +4,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::chunking::Cutter;
+use transcribe::chunking::{AudioSplitter, CutPolicy, Selection};
 use transcribe::time::SAMPLE_RATE;
-use transcribe::vad::VoiceActivity;
+use transcribe::vad::VoiceDetector;
 
 /// As much as a decoder hands over at once.
 const BLOCK: usize = 8_000;
@@ -17,7 +17,7 @@ fn chunk(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements((samples.len() / SAMPLE_RATE as usize) as u64)).sample_size(20);
     group.bench_function("voice activity", |bencher| {
         bencher.iter(|| {
-            let (mut voice, mut out) = (VoiceActivity::new(), Vec::new());
+            let (mut voice, mut out) = (VoiceDetector::new(), Vec::new());
             samples.chunks(BLOCK).for_each(|block| voice.push(block, &mut out));
             black_box(out.len())
         });
@@ -25,10 +25,11 @@ fn chunk(criterion: &mut Criterion) {
     for target in [30.0, 120.0] {
         group.bench_function(format!("cuts, {target} s"), |bencher| {
             bencher.iter(|| {
-                let (mut cutter, mut cuts) = (Cutter::new(target), Vec::new());
-                samples.chunks(BLOCK).for_each(|block| cutter.push(block, &mut cuts));
-                cutter.finish(&mut cuts);
-                black_box(cuts.len())
+                let mut splitter = AudioSplitter::new(CutPolicy::AtPauses(target), &Selection::default());
+                let mut boundaries = Vec::new();
+                samples.chunks(BLOCK).for_each(|block| splitter.push(block, &mut boundaries));
+                splitter.finish(&mut boundaries);
+                black_box(boundaries.len())
             });
         });
     }

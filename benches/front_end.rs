@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::mel::{ChunkMaker, Division};
+use transcribe::mel::{ChunkMode, MelChunker};
 
 #[derive(Parser)]
 struct Args {
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         Some(lanes) => input.open_prefetching(&options, lanes)?,
         None => input.open(&options)?,
     };
-    let mut maker = args.mel.map(|bins| ChunkMaker::new(bins, Division::AtPauses { seconds: 120.0 }));
+    let mut maker = args.mel.map(|bins| MelChunker::new(bins, ChunkMode::AtPauses { seconds: 120.0 }));
     let (mut samples, mut chunks) = (0, Vec::new());
     while let Some(block) = reader.next_block()? {
         samples += block.len() as u64;

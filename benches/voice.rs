@@ -10,9 +10,9 @@ use std::path::Path;
 
 use serde_json::Value;
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::chunking::{Divider, Manner, Mark, Selection};
+use transcribe::chunking::{AudioSplitter, Boundary, CutPolicy, Selection};
 use transcribe::time::{HOP, SAMPLE_RATE};
-use transcribe::vad::{VoiceActivity, VoiceOptions};
+use transcribe::vad::{VoiceDetector, VoiceOptions};
 
 const SPEECH: [&str; 6] = ["long_de", "long_en", "long_en_hole", "long_es", "short_en", "short_es"];
 
@@ -72,7 +72,7 @@ fn noise() -> Vec<f32> {
 }
 
 fn network(samples: &[f32]) -> Vec<f32> {
-    let (mut voice, mut activity) = (VoiceActivity::new(), Vec::new());
+    let (mut voice, mut activity) = (VoiceDetector::new(), Vec::new());
     voice.push(samples, &mut activity);
     voice.finish(&mut activity);
     activity
@@ -118,14 +118,14 @@ fn judge(recordings: &[Recording], tell: &Way<'_>) -> (f64, f64) {
 fn spans(recordings: &[Recording], options: VoiceOptions) -> (f64, f64) {
     let (mut silent, mut spoken, mut out, mut lost) = (0, 0, 0, 0);
     for recording in recordings {
-        let selection = Selection { voice: Some(options), ..Selection::default() };
-        let (mut divider, mut marks) =
-            (Divider::new(Manner::AtPauses(120.0), &selection), Vec::<Mark>::new());
-        divider.push(&recording.samples, &mut marks);
-        let account = divider.finish(&mut marks);
+        let selection = Selection { vad: Some(options), ..Selection::default() };
+        let (mut splitter, mut boundaries) =
+            (AudioSplitter::new(CutPolicy::AtPauses(120.0), &selection), Vec::<Boundary>::new());
+        splitter.push(&recording.samples, &mut boundaries);
+        let report = splitter.finish(&mut boundaries);
         for frame in 0..recording.samples.len() / HOP {
             let is = recording.phrases.iter().any(|p| (p.0..p.1).contains(&frame));
-            let is_out = account.skipped.iter().any(|(span, _)| span.contains(&(frame as u64)));
+            let is_out = report.skipped.iter().any(|(span, _)| span.contains(&(frame as u64)));
             silent += u32::from(!is);
             spoken += u32::from(is);
             out += u32::from(!is && is_out);

@@ -1,53 +1,53 @@
-//! The best place to cut a stretch of frames.
+//! The best frame to cut at: in a pause if there is one, else where it is quietest.
 
 use std::ops::Range;
 
-use crate::vad::Frame;
+use crate::vad::VadFrame;
 
-/// Below this probability of speech a frame belongs to a pause.
+/// Frames with a lower speech probability belong to a pause.
 const PAUSE: f32 = 0.4;
-/// Above this one it surely is speech, by which loudness is measured.
+/// Frames with a higher speech probability are certainly speech; its loudness is measured on them.
 const SPEECH: f32 = 0.7;
-/// Frames of sure speech that make a measure of loudness.
-const SPEECH_FRAMES: usize = 50;
+/// Minimum number of certain speech frames for a measurement of loudness.
+const MIN_SPEECH_FRAMES: usize = 50;
 
-/// How long a pause must be at least, in frames, and how quiet at most, as a share of the power of the speech
-/// around it: speech that the network does not know as such is hardly quieter. A pause seems up to 0.1 s shorter
-/// than it is.
-type Bar = [(usize, f32); 2];
-/// What surely lies between words.
-const GOOD: Bar = [(20, DB_10), (40, DB_6)];
-/// What may as well be the closure of a consonant, or a weak word in noise.
-const FAIR: Bar = [(12, DB_10), (60, DB_3)];
+/// Alternative criteria for a pause: a minimum length in frames with a maximum power, relative to the power of the
+/// speech around it. Speech that the network misses is hardly quieter than the rest. Pauses appear up to 0.1 s
+/// shorter than they are.
+type PauseCriteria = [(usize, f32); 2];
+/// Met by pauses that are certainly between words.
+const GOOD: PauseCriteria = [(20, DB_10), (40, DB_6)];
+/// Also met by the closure of a consonant, or by a weak word in noise.
+const FAIR: PauseCriteria = [(12, DB_10), (60, DB_3)];
 const DB_3: f32 = 0.5;
 const DB_6: f32 = 0.25;
 const DB_10: f32 = 0.1;
 
-/// A cut leaves two fifths of the pause on either side, or so many frames.
+/// Maximum distance of a cut from the edges of its pause, in frames; in short pauses it is two fifths of the pause.
 const MARGIN: usize = 50;
-/// In a long pause it lies among the last frames that may be.
+/// In a long pause, only the last allowed frames are considered.
 const LATE: usize = 100;
-/// Frames over which the quietest place is sought.
+/// Width of the moving average that finds the quietest frame.
 const QUIET: usize = 15;
-/// A pause may lie by so much of the target earlier for each second that it is longer.
-const WORTH: f64 = 0.25;
-/// Longer than so many frames is not better.
-const ENOUGH: usize = 100;
+/// How much earlier a longer pause may be, as a fraction of the target per second of length.
+const LENGTH_BONUS: f64 = 0.25;
+/// Beyond this many frames, the length earns no more.
+const MAX_LENGTH_BONUS: usize = 100;
 
-/// A stretch without speech.
+/// A run of frames without speech.
 struct Pause {
     frames: Range<usize>,
-    /// As a share of the power of the speech around it.
+    /// The mean power, relative to that of the speech around it.
     power: f32,
 }
 
 impl Pause {
-    fn clears(&self, bar: &Bar) -> bool {
-        bar.iter().any(|(frames, power)| self.frames.len() >= *frames && self.power <= *power)
+    fn meets(&self, criteria: &PauseCriteria) -> bool {
+        criteria.iter().any(|(frames, power)| self.frames.len() >= *frames && self.power <= *power)
     }
 
-    /// Where to cut it: near the middle, late in a long one, where it is quietest.
-    fn cut(&self, frames: &[Frame], within: &Range<usize>) -> Option<usize> {
+    /// Returns the frame to cut at: the quietest near the middle, or late in a long pause.
+    fn cut_point(&self, frames: &[VadFrame], within: &Range<usize>) -> Option<usize> {
         let margin = (self.frames.len() * 2 / 5).min(MARGIN);
         let end = (self.frames.end - margin).min(within.end);
         let start = (self.frames.start + margin).max(within.start).max(end.saturating_sub(LATE));
@@ -55,32 +55,32 @@ impl Pause {
     }
 }
 
-/// The best good pause that can be cut in `now`, else the nearest in `later`, else the best fair one in either.
-/// The ends of ranges belong to them.
-pub(super) fn pause(frames: &[Frame], now: Range<usize>, later: Range<usize>) -> Option<usize> {
+/// Returns a cut in the best good pause within `now`, else in the first good one within `later`, else in the best fair
+/// one within either. The ranges include their ends.
+pub fn in_pause(frames: &[VadFrame], now: Range<usize>, later: Range<usize>) -> Option<usize> {
     let pauses = pauses(frames);
-    let good: Vec<&Pause> = pauses.iter().filter(|pause| pause.clears(&GOOD)).collect();
-    let fair: Vec<&Pause> = pauses.iter().filter(|pause| pause.clears(&FAIR)).collect();
+    let good: Vec<&Pause> = pauses.iter().filter(|pause| pause.meets(&GOOD)).collect();
+    let fair: Vec<&Pause> = pauses.iter().filter(|pause| pause.meets(&FAIR)).collect();
     best(frames, &good, &now)
-        .or_else(|| good.iter().find_map(|pause| pause.cut(frames, &later)))
+        .or_else(|| good.iter().find_map(|pause| pause.cut_point(frames, &later)))
         .or_else(|| best(frames, &fair, &(now.start..later.end)))
 }
 
-/// The longest and latest pause.
-fn best(frames: &[Frame], pauses: &[&Pause], within: &Range<usize>) -> Option<usize> {
-    let worth = |pause: &Pause, cut: usize| {
-        let seconds = pause.frames.len().min(ENOUGH) as f64 / 100.0;
-        cut as f64 / within.end as f64 + WORTH * seconds
+/// Returns a cut in the pause with the highest score: late in the range, and long.
+fn best(frames: &[VadFrame], pauses: &[&Pause], within: &Range<usize>) -> Option<usize> {
+    let score = |pause: &Pause, cut: usize| {
+        let seconds = pause.frames.len().min(MAX_LENGTH_BONUS) as f64 / 100.0;
+        cut as f64 / within.end as f64 + LENGTH_BONUS * seconds
     };
     pauses
         .iter()
-        .filter_map(|pause| pause.cut(frames, within).map(|cut| (worth(pause, cut), cut)))
+        .filter_map(|pause| pause.cut_point(frames, within).map(|cut| (score(pause, cut), cut)))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, cut)| cut)
 }
 
-/// All stretches without speech.
-fn pauses(frames: &[Frame]) -> Vec<Pause> {
+/// Returns all runs of frames without speech.
+fn pauses(frames: &[VadFrame]) -> Vec<Pause> {
     let speech = speech_power(frames);
     let mut pauses = Vec::new();
     let mut start = 0;
@@ -95,17 +95,17 @@ fn pauses(frames: &[Frame]) -> Vec<Pause> {
     pauses
 }
 
-/// Mean power of the speech; infinite where there is too little to tell.
-fn speech_power(frames: &[Frame]) -> f32 {
+/// Returns the mean power of the speech; infinity if there is too little to measure.
+fn speech_power(frames: &[VadFrame]) -> f32 {
     let speech = || frames.iter().filter(|f| f.speech > SPEECH);
     match speech().count() {
-        count if count >= SPEECH_FRAMES => speech().map(|f| f.power).sum::<f32>() / count as f32,
+        count if count >= MIN_SPEECH_FRAMES => speech().map(|f| f.power).sum::<f32>() / count as f32,
         _ => f32::INFINITY,
     }
 }
 
-/// Where in the range, its end included, it is quietest; of equals the one nearest to the middle.
-pub(super) fn quietest(frames: &[Frame], within: Range<usize>) -> usize {
+/// Returns the quietest frame of the range, which includes its end; of equals, the one nearest to the middle.
+pub fn quietest(frames: &[VadFrame], within: Range<usize>) -> usize {
     let power = |at: usize| {
         let around = &frames[at.saturating_sub(QUIET / 2)..(at + QUIET.div_ceil(2)).min(frames.len())];
         around.iter().map(|f| f64::from(f.power)).sum::<f64>() / around.len().max(1) as f64
@@ -124,53 +124,53 @@ mod tests {
     const NOW: Range<usize> = 500..1000;
     const LATER: Range<usize> = 1000..1500;
 
-    /// Loud speech with pauses: the first frame, the length and the power of each.
-    fn stretch(pauses: &[(usize, usize, f32)]) -> Vec<Frame> {
-        let mut frames = vec![Frame { speech: 0.9, power: 1.0 }; 1750];
+    /// Returns loud speech with pauses, given as first frame, length and power.
+    fn speech_with(pauses: &[(usize, usize, f32)]) -> Vec<VadFrame> {
+        let mut frames = vec![VadFrame { speech: 0.9, power: 1.0 }; 1750];
         for (start, length, power) in pauses {
-            frames[*start..start + length].fill(Frame { speech: 0.1, power: *power });
+            frames[*start..start + length].fill(VadFrame { speech: 0.1, power: *power });
         }
         frames
     }
 
     fn cut(pauses: &[(usize, usize, f32)]) -> Option<usize> {
-        pause(&stretch(pauses), NOW, LATER)
+        in_pause(&speech_with(pauses), NOW, LATER)
     }
 
     #[test]
-    fn the_middle_of_a_pause() {
+    fn cuts_in_the_middle_of_a_pause() {
         assert_eq!(cut(&[(700, 40, 0.0)]), Some(720));
     }
 
     #[test]
-    fn late_in_a_long_pause() {
+    fn cuts_late_in_a_long_pause() {
         assert_eq!(cut(&[(300, 600, 0.0)]), Some(800));
         assert_eq!(cut(&[(300, 1300, 0.0)]), Some(950));
     }
 
     #[test]
-    fn the_quietest_place_of_a_pause() {
-        let mut frames = stretch(&[(700, 100, 0.01)]);
+    fn cuts_at_the_quietest_frame_of_a_pause() {
+        let mut frames = speech_with(&[(700, 100, 0.01)]);
         frames[750..765].iter_mut().for_each(|f| f.power = 0.0);
-        assert_eq!(pause(&frames, NOW, LATER), Some(757));
+        assert_eq!(in_pause(&frames, NOW, LATER), Some(757));
     }
 
     #[test]
-    fn the_latest_of_equal_pauses_and_a_longer_one_near_by() {
+    fn prefers_later_and_longer_pauses() {
         assert_eq!(cut(&[(600, 40, 0.0), (900, 40, 0.0), (1100, 40, 0.0)]), Some(920));
         assert_eq!(cut(&[(600, 100, 0.0), (900, 30, 0.0)]), Some(915));
         assert_eq!(cut(&[(800, 100, 0.0), (900 + 40, 30, 0.0)]), Some(850));
     }
 
     #[test]
-    fn a_good_pause_later_rather_than_a_fair_one() {
+    fn prefers_a_later_good_pause_to_a_fair_one() {
         assert_eq!(cut(&[(700, 15, 0.0), (1100, 30, 0.0), (1300, 100, 0.0)]), Some(1115));
         assert_eq!(cut(&[(700, 15, 0.0)]), Some(707));
         assert_eq!(cut(&[(1300, 15, 0.0)]), Some(1307));
     }
 
     #[test]
-    fn no_pause() {
+    fn rejects_short_loud_and_distant_pauses() {
         assert_eq!(cut(&[]), None);
         assert_eq!(cut(&[(700, 10, 0.0)]), None, "too short");
         assert_eq!(cut(&[(700, 30, 0.2)]), None, "too loud for its length");
@@ -180,19 +180,19 @@ mod tests {
     }
 
     #[test]
-    fn without_speech_everything_is_a_pause() {
-        let frames = vec![Frame { speech: 0.1, power: 1.0 }; 1750];
-        assert_eq!(pause(&frames, NOW, LATER), Some(950));
+    fn cuts_late_where_there_is_no_speech() {
+        let frames = vec![VadFrame { speech: 0.1, power: 1.0 }; 1750];
+        assert_eq!(in_pause(&frames, NOW, LATER), Some(950));
     }
 
     #[test]
-    fn the_quietest_place() {
-        let mut frames = stretch(&[]);
+    fn finds_the_quietest_frame() {
+        let mut frames = speech_with(&[]);
         frames[777].power = 0.0;
         assert_eq!(
             quietest(&frames, NOW).abs_diff(777),
             7,
-            "of all places around it the one nearest to the middle"
+            "of all frames whose average includes it, the one nearest to the middle"
         );
         frames[770..785].iter_mut().for_each(|f| f.power = 0.5);
         assert_eq!(quietest(&frames, NOW), 777);

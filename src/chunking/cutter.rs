@@ -1,124 +1,92 @@
-//! The frames since the last cut, and when enough of them are known to cut again.
+//! Cuts for a target length: buffers the frames since the last cut and cuts again once enough of them are known.
 
 use super::cut_point;
 use crate::time::{HOP, SAMPLE_RATE};
-use crate::vad::Frame;
-use crate::vad::Listener;
+use crate::vad::VadFrame;
 
-/// The shortest and the longest target in seconds.
-const TARGETS: (f64, f64) = (1.0, 1e7);
+/// The minimum and the maximum target, in seconds.
+const TARGET_RANGE: (f64, f64) = (1.0, 1e7);
 
-/// Where one chunk ends and the next begins.
+/// The end of one chunk and the start of the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
+pub struct CutPoint {
     /// One past the last frame of the chunk, counted from the start of the audio.
     pub frame: u64,
-    /// Whether it lies in a pause. Where there is none, it lies at the quietest place.
+    /// Whether it lies in a pause; if there is none, the cut is at the quietest frame.
     pub silent: bool,
 }
 
-/// Chooses cuts for a target length, as a stream.
+/// Chooses cuts for a target length, as a stream of frames that may begin anywhere in the audio.
 ///
-/// A chunk ends in the second half of its target, and only where a good pause follows within half a target more,
-/// there. So none is longer than [`Cutter::longest`]; none is shorter than half the target, but the last one,
-/// which is a quarter at least. Audio up to the target is not cut. The cuts do not depend on how the audio is
-/// dealt out, and what is kept of it is 8 bytes per frame of not quite two targets.
-pub struct Cutter {
-    listener: Listener,
-    frames: Vec<Frame>,
-    cutting: Cutting,
-}
-
-impl Cutter {
-    /// Targets below one second count as one second.
-    pub fn new(target_seconds: f64) -> Self {
-        Self { listener: Listener::new(), frames: Vec::new(), cutting: Cutting::new(target_seconds, 0) }
-    }
-
-    /// Frames of a chunk at most.
-    pub fn longest(&self) -> u64 {
-        self.cutting.longest()
-    }
-
-    /// Takes 16 kHz mono samples and appends the cuts that are settled: each 1.75 targets after the one before it
-    /// has passed.
-    pub fn push(&mut self, samples: &[f32], cuts: &mut Vec<Cut>) {
-        for second in samples.chunks(SAMPLE_RATE as usize) {
-            self.listener.push(second, &mut self.frames);
-            self.frames.drain(..).for_each(|frame| self.cutting.push(frame, cuts));
-        }
-    }
-
-    /// Appends the cuts that only the end of the audio settles, never one at the end itself.
-    pub fn finish(&mut self, cuts: &mut Vec<Cut>) {
-        self.listener.finish(&mut self.frames);
-        self.frames.drain(..).for_each(|frame| self.cutting.push(frame, cuts));
-        self.cutting.finish(cuts);
-    }
-}
-
-/// The part of [`Cutter`] that only looks at frames: they may begin anywhere in the audio.
-pub(super) struct Cutting {
-    /// In frames.
+/// A chunk ends in the second half of its target, or in the half target after it if only there is a good pause. So
+/// no chunk is longer than 1.5 targets, and none is shorter than half a target, except the last one, which is at least
+/// a quarter. Audio up to the target is not cut. The cuts do not depend on block sizes, and the buffer is 8 bytes per
+/// frame of less than two targets.
+pub struct PauseCutter {
+    /// The target in frames.
     target: usize,
     /// The frames since the last cut.
-    stretch: Vec<Frame>,
-    /// The last cut, or the beginning.
+    frames: Vec<VadFrame>,
+    /// The last cut, or the first frame.
     start: u64,
 }
 
-impl Cutting {
-    pub(super) fn new(target_seconds: f64, start: u64) -> Self {
-        let (shortest, longest) = TARGETS;
-        let seconds = target_seconds.max(shortest).min(longest);
+impl PauseCutter {
+    /// Targets below one second count as one second.
+    pub fn new(target_seconds: f64, start: u64) -> Self {
+        let (min, max) = TARGET_RANGE;
+        let seconds = target_seconds.max(min).min(max);
         let target = (seconds * f64::from(SAMPLE_RATE) / HOP as f64) as usize;
-        Self { target, stretch: Vec::new(), start }
+        Self { target, frames: Vec::new(), start }
     }
 
-    fn longest(&self) -> u64 {
+    /// The maximum length of a chunk in frames.
+    fn max_length(&self) -> u64 {
         (self.target + self.target / 2) as u64
     }
 
-    pub(super) fn push(&mut self, frame: Frame, cuts: &mut Vec<Cut>) {
-        self.stretch.push(frame);
-        if self.stretch.len() >= self.look_ahead() {
-            let (frame, silent) = self.place(self.look_ahead());
+    /// Appends the cut that the frame settles, if any: 1.75 targets after the cut before it.
+    pub fn push(&mut self, frame: VadFrame, cuts: &mut Vec<CutPoint>) {
+        self.frames.push(frame);
+        if self.frames.len() >= self.lookahead() {
+            let (frame, silent) = self.choose(self.lookahead());
             self.cut(frame, silent, cuts);
         }
     }
 
-    pub(super) fn finish(&mut self, cuts: &mut Vec<Cut>) {
-        while self.stretch.len() > self.target {
-            let (frame, silent) = self.place(self.stretch.len());
-            if !silent && self.stretch.len() as u64 <= self.longest() {
+    /// Appends the cuts that only the end of the audio settles, never one at the end itself.
+    pub fn finish(&mut self, cuts: &mut Vec<CutPoint>) {
+        while self.frames.len() > self.target {
+            let (frame, silent) = self.choose(self.frames.len());
+            if !silent && self.frames.len() as u64 <= self.max_length() {
                 break;
             }
             self.cut(frame, silent, cuts);
         }
     }
 
-    /// Frames that are known when a cut is chosen. A quarter of the target is left for the chunk after it, even
-    /// if the audio ends there.
-    fn look_ahead(&self) -> usize {
+    /// The number of frames that are known when a cut is chosen. A quarter of the target is left for the next chunk,
+    /// even if the audio ends there.
+    fn lookahead(&self) -> usize {
         self.target + self.target / 2 + self.target / 4
     }
 
-    /// Where to cut the stretch, of which so many frames may be looked at, and whether in a pause.
-    fn place(&self, known: usize) -> (usize, bool) {
-        let frames = &self.stretch[..known];
+    /// Chooses a cut, given the first `known` frames, and returns whether it lies in a pause.
+    fn choose(&self, known: usize) -> (usize, bool) {
+        let frames = &self.frames[..known];
         let last = known - self.target / 4;
         let now = self.target / 2..self.target.min(last);
         let later = now.end..last.min(self.target + self.target / 2);
-        match cut_point::pause(frames, now.clone(), later) {
+        match cut_point::in_pause(frames, now.clone(), later) {
             Some(frame) => (frame, true),
             None => (cut_point::quietest(frames, now), false),
         }
     }
 
-    fn cut(&mut self, frame: usize, silent: bool, cuts: &mut Vec<Cut>) {
-        self.stretch.drain(..frame);
+    fn cut(&mut self, frame: usize, silent: bool, cuts: &mut Vec<CutPoint>) {
+        self.frames.drain(..frame);
         self.start += frame as u64;
-        cuts.push(Cut { frame: self.start, silent });
+        cuts.push(CutPoint { frame: self.start, silent });
     }
 }
 
@@ -127,21 +95,49 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::vad::FrameAnalyzer;
 
-    fn cuts<'a>(target: f64, blocks: impl Iterator<Item = &'a [f32]>) -> Vec<Cut> {
-        let (mut cutter, mut cuts) = (Cutter::new(target), Vec::new());
+    /// Cuts samples.
+    struct SampleCutter {
+        analyzer: FrameAnalyzer,
+        frames: Vec<VadFrame>,
+        cutter: PauseCutter,
+    }
+
+    impl SampleCutter {
+        fn new(target: f64) -> Self {
+            let cutter = PauseCutter::new(target, 0);
+            Self { analyzer: FrameAnalyzer::new(), frames: Vec::new(), cutter }
+        }
+
+        fn push(&mut self, samples: &[f32], cuts: &mut Vec<CutPoint>) {
+            for second in samples.chunks(SAMPLE_RATE as usize) {
+                self.analyzer.push(second, &mut self.frames);
+                self.frames.drain(..).for_each(|frame| self.cutter.push(frame, cuts));
+            }
+        }
+
+        fn finish(&mut self, cuts: &mut Vec<CutPoint>) {
+            self.analyzer.finish(&mut self.frames);
+            self.frames.drain(..).for_each(|frame| self.cutter.push(frame, cuts));
+            self.cutter.finish(cuts);
+        }
+    }
+
+    fn cuts<'a>(target: f64, blocks: impl Iterator<Item = &'a [f32]>) -> Vec<CutPoint> {
+        let (mut cutter, mut cuts) = (SampleCutter::new(target), Vec::new());
         blocks.for_each(|block| cutter.push(block, &mut cuts));
         cutter.finish(&mut cuts);
         cuts
     }
 
-    /// Noise that is the same everywhere.
+    /// Pseudo-random noise, the same on every platform.
     fn noise(seed: &mut u32) -> f32 {
         *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (*seed >> 8) as f32 / 8_388_608.0 - 1.0
     }
 
-    /// So many frames of one kind of sound, or of damage.
+    /// Returns frames of one kind of sound, or of damage.
     fn sound(kind: u8, frames: usize, level: f32) -> Vec<f32> {
         let mut seed = u32::from(kind);
         let sample = |i: usize| match kind {
@@ -152,7 +148,7 @@ mod tests {
             4 => f32::NAN,
             5 => f32::INFINITY,
             6 => f32::MAX * noise(&mut seed),
-            // A buzz in syllables, which the network takes for a voice.
+            // A buzz in syllables, which the network takes for speech.
             _ => level * ((i % 133) as f32 / 133.0 - 0.5) * (i as f32 * 0.001).sin(),
         };
         (0..frames * HOP).map(sample).collect()
@@ -172,48 +168,48 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(150))]
 
         #[test]
-        fn chunks_cover_the_audio_within_their_bounds(
+        fn chunk_lengths_stay_within_their_bounds(
             audio in audio(),
             target in prop_oneof![Just(0.0), Just(1.0), 1.0..8.0, Just(30.0), Just(f64::INFINITY), Just(f64::NAN)],
             blocks in proptest::collection::vec(1_usize..20_000, 1..20),
         ) {
-            let cutter = Cutter::new(target);
-            let (longest, target_frames) = (cutter.longest(), cutter.cutting.target as u64);
+            let cutter = PauseCutter::new(target, 0);
+            let (max_length, target_frames) = (cutter.max_length(), cutter.target as u64);
             let end = (audio.len() / HOP) as u64;
             let at_once = cuts(target, std::iter::once(&audio[..]));
 
             let mut start = 0;
             for cut in &at_once {
                 prop_assert!(cut.frame >= start + target_frames / 2, "{at_once:?}");
-                prop_assert!(cut.frame <= start + longest, "{at_once:?}");
+                prop_assert!(cut.frame <= start + max_length, "{at_once:?}");
                 prop_assert!(cut.silent || cut.frame <= start + target_frames, "{at_once:?}");
                 start = cut.frame;
             }
-            prop_assert!(end - start <= longest, "{at_once:?} of {end}");
+            prop_assert!(end - start <= max_length, "{at_once:?} of {end}");
             prop_assert!(at_once.is_empty() || end - start >= target_frames / 4, "{at_once:?} of {end}");
             prop_assert!(end > target_frames || at_once.is_empty());
 
             let mut rest = &audio[..];
-            let dealt = blocks.iter().cycle().map_while(|size| {
+            let blocks = blocks.iter().cycle().map_while(|size| {
                 let (block, later) = rest.split_at(rest.len().min(*size));
                 rest = later;
                 (!block.is_empty()).then_some(block)
             });
-            prop_assert_eq!(&cuts(target, dealt), &at_once);
+            prop_assert_eq!(&cuts(target, blocks), &at_once);
         }
     }
 
     #[test]
     fn memory_does_not_grow_with_the_audio() {
         let sounds: Vec<f32> = [1, 7, 0, 2, 7].iter().flat_map(|kind| sound(*kind, 450, 0.2)).collect();
-        let (mut cutter, mut cuts) = (Cutter::new(4.0), Vec::new());
+        let (mut cutter, mut cuts) = (SampleCutter::new(4.0), Vec::new());
         let mut seconds = 0;
         let mut after_a_minute = None;
         while seconds < 2 * 3600 {
             for block in sounds.chunks(7_001) {
                 cutter.push(block, &mut cuts);
-                let bytes = 8 * (cutter.cutting.stretch.capacity() + cutter.frames.capacity())
-                    + cutter.listener.bytes();
+                let bytes = 8 * (cutter.cutter.frames.capacity() + cutter.frames.capacity())
+                    + cutter.analyzer.bytes();
                 if seconds >= 60 {
                     assert!(bytes <= *after_a_minute.get_or_insert(bytes));
                 }
@@ -225,16 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_silence_is_cut_into_targets() {
+    fn cuts_long_silence_into_targets() {
         let cuts = cuts(10.0, vec![0.0; 45 * 16_000].chunks(4_000));
         assert!(cuts.iter().all(|cut| cut.silent));
         assert_eq!(cuts.iter().map(|cut| cut.frame).collect::<Vec<_>>(), [950, 1900, 2850, 3800]);
     }
 
-    /// Half a target more than one is no reason to cut where nothing is quiet.
+    /// Up to 1.5 targets are not cut outside a pause.
     #[test]
-    fn the_end_comes_before_a_hard_cut() {
-        let voice = sound(7, 140, 0.3);
-        assert_eq!(cuts(1.0, voice.chunks(1_000)), []);
+    fn avoids_a_hard_cut_near_the_end() {
+        let speech = sound(7, 140, 0.3);
+        assert_eq!(cuts(1.0, speech.chunks(1_000)), []);
     }
 }

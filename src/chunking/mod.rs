@@ -1,13 +1,14 @@
-//! Samples and speech regions → where to cut a recording into chunks that can be transcribed apart from each other.
+//! Samples → the chunks of a recording, each of which can be transcribed on its own.
 //!
-//! [`Clips`] are the parts that were asked for, [`cut_point`] finds the best place to cut, [`Cutter`] applies it to a
-//! stream of frames, and [`Divider`] puts clips, speech and cuts together.
+//! [`Clips`] are the requested parts, [`cut_point`] finds the best frame to cut at, [`cutter`] applies it to a stream
+//! of frames, and [`AudioSplitter`] combines clips, speech regions and cuts. Detecting speech is left to `vad`, making
+//! the log-mel of the chunks to `mel`.
 
 mod clips;
 mod cut_point;
 mod cutter;
-mod divider;
+mod splitter;
 
-pub use clips::{Clip, Clips, seconds};
-pub use cutter::{Cut, Cutter};
-pub use divider::{Account, Divider, Gap, Manner, Mark, Selection};
+pub use clips::{Clip, Clips, parse_time};
+pub use cutter::CutPoint;
+pub use splitter::{AudioSplitter, Boundary, CutPolicy, Selection, SkipCause, SplitReport};

@@ -1,11 +1,11 @@
-//! Samples → chunks of log-mel frames, begun and cut where the divider says, each with all that its windows may see.
+//! Samples → chunks of log-mel frames, begun and cut where the splitter says, each with all that its windows may see.
 
 use std::collections::VecDeque;
 
 use super::features::ChunkFeatures;
 use super::scale::SILENCE;
 use super::stream::MelStream;
-use crate::chunking::{Account, Cut, Divider, Manner, Mark, Selection};
+use crate::chunking::{AudioSplitter, Boundary, CutPoint, CutPolicy, Selection, SplitReport};
 use crate::time::{HOP, WINDOW_FRAMES};
 
 /// Frames from seam to seam of a recording that is not really cut: two minutes.
@@ -13,7 +13,7 @@ const PIECE: u64 = 12_000;
 
 /// How a recording is divided.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Division {
+pub enum ChunkMode {
     /// At pauses, about so many seconds long. Values are seen relative to the loudest one up to the chunk's end.
     AtPauses { seconds: f64 },
     /// Not at all: pieces that each go on where the one before left off, all seen relative to the loudest value
@@ -40,14 +40,14 @@ pub struct MelChunk {
 }
 
 /// See the module.
-pub struct ChunkMaker {
+pub struct MelChunker {
     stream: MelStream,
     bins: usize,
-    division: Division,
-    divider: Divider,
-    marks: VecDeque<Mark>,
-    fresh_marks: Vec<Mark>,
-    /// Between the mark of a stretch's beginning and that of its end.
+    mode: ChunkMode,
+    splitter: AudioSplitter,
+    boundaries: VecDeque<Boundary>,
+    new_boundaries: Vec<Boundary>,
+    /// Between the boundary of a stretch's beginning and that of its end.
     is_open: bool,
     /// Times are not left as the network says them: stretches do not reach over their ends.
     is_bounded: bool,
@@ -60,27 +60,27 @@ pub struct ChunkMaker {
     loudest: f32,
 }
 
-impl ChunkMaker {
+impl MelChunker {
     /// For all of a recording.
-    pub fn new(bins: usize, division: Division) -> Self {
-        Self::of(bins, division, &Selection::default())
+    pub fn new(bins: usize, mode: ChunkMode) -> Self {
+        Self::with_selection(bins, mode, &Selection::default())
     }
 
     /// For parts of a recording.
-    pub fn of(bins: usize, division: Division, selection: &Selection) -> Self {
-        let (manner, loudest) = match division {
-            Division::AtPauses { seconds } => (Manner::AtPauses(seconds), SILENCE),
-            Division::Seamless { loudest } => (Manner::Evenly(PIECE), loudest),
+    pub fn with_selection(bins: usize, mode: ChunkMode, selection: &Selection) -> Self {
+        let (policy, loudest) = match mode {
+            ChunkMode::AtPauses { seconds } => (CutPolicy::AtPauses(seconds), SILENCE),
+            ChunkMode::Seamless { loudest } => (CutPolicy::Every(PIECE), loudest),
         };
         Self {
             stream: MelStream::new(bins),
             bins,
-            division,
-            divider: Divider::new(manner, selection),
-            marks: VecDeque::new(),
-            fresh_marks: Vec::new(),
+            mode,
+            splitter: AudioSplitter::new(policy, selection),
+            boundaries: VecDeque::new(),
+            new_boundaries: Vec::new(),
             is_open: false,
-            is_bounded: selection.voice.is_some() || matches!(division, Division::AtPauses { .. }),
+            is_bounded: selection.vad.is_some() || matches!(mode, ChunkMode::AtPauses { .. }),
             samples: 0,
             raw: Vec::new(),
             first: 0,
@@ -94,11 +94,11 @@ impl ChunkMaker {
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<MelChunk>) {
         self.samples += samples.len() as u64;
         self.stream.push(samples, &mut self.raw);
-        self.divider.push(samples, &mut self.fresh_marks);
-        self.marks.extend(self.fresh_marks.drain(..));
+        self.splitter.push(samples, &mut self.new_boundaries);
+        self.boundaries.extend(self.new_boundaries.drain(..));
         self.make(None, out);
-        if self.marks.is_empty()
-            && let (false, Some(frame)) = (self.is_open, self.divider.keep_from())
+        if self.boundaries.is_empty()
+            && let (false, Some(frame)) = (self.is_open, self.splitter.keep_from())
         {
             self.skip_to(frame as usize);
         }
@@ -106,21 +106,23 @@ impl ChunkMaker {
 
     /// All chunks that are asked for have been made: what comes now is for nobody.
     pub fn is_done(&self) -> bool {
-        self.divider.is_done() && self.marks.is_empty()
+        self.splitter.is_done() && self.boundaries.is_empty()
     }
 
     /// What was left out so far.
-    pub fn account(&self) -> &Account {
-        self.divider.account()
+    pub fn report(&self) -> &SplitReport {
+        self.splitter.report()
     }
 
     /// Appends the rest; at least one chunk has come in the end, even of nothing. Tells how many samples there
     /// were, and what was left out of them.
-    pub fn finish(mut self, out: &mut Vec<MelChunk>) -> (u64, Account) {
-        let divider =
-            std::mem::replace(&mut self.divider, Divider::new(Manner::Evenly(1), &Selection::default()));
-        let account = divider.finish(&mut self.fresh_marks);
-        self.marks.extend(self.fresh_marks.drain(..));
+    pub fn finish(mut self, out: &mut Vec<MelChunk>) -> (u64, SplitReport) {
+        let splitter = std::mem::replace(
+            &mut self.splitter,
+            AudioSplitter::new(CutPolicy::Every(1), &Selection::default()),
+        );
+        let report = splitter.finish(&mut self.new_boundaries);
+        self.boundaries.extend(self.new_boundaries.drain(..));
         let stream = std::mem::replace(&mut self.stream, MelStream::new(self.bins));
         stream.finish(&mut self.raw);
         let end = (self.samples / HOP as u64) as usize;
@@ -130,39 +132,39 @@ impl ChunkMaker {
             let nothing = self.take(end, self.frames_end());
             out.push(MelChunk { visible: end, limit: self.is_bounded.then_some(end), ..nothing });
         }
-        (self.samples, account)
+        (self.samples, report)
     }
 
-    /// The chunks that the marks make of the frames that are there. Where the audio ends is known at its end.
+    /// The chunks that the boundaries make of the frames that are there. Where the audio ends is known at its end.
     fn make(&mut self, end_of_audio: Option<usize>, out: &mut Vec<MelChunk>) {
-        while let Some(&mark) = self.marks.front() {
-            let chunk = match mark {
-                Mark::Begin(frame) if self.skip_to(frame as usize) => {
+        while let Some(&boundary) = self.boundaries.front() {
+            let chunk = match boundary {
+                Boundary::Begin(frame) if self.skip_to(frame as usize) => {
                     self.is_open = true;
                     None
                 }
-                Mark::Begin(_) => return,
-                Mark::Cut(cut) => match self.cut(cut, end_of_audio) {
+                Boundary::Begin(_) => return,
+                Boundary::Cut(cut) => match self.cut(cut, end_of_audio) {
                     Some(chunk) => Some(chunk),
                     None => return,
                 },
-                Mark::End(frame) if self.frames_end() < frame as usize => return,
-                Mark::End(frame) => Some(self.end(frame as usize, end_of_audio)),
+                Boundary::End(frame) if self.frames_end() < frame as usize => return,
+                Boundary::End(frame) => Some(self.end(frame as usize, end_of_audio)),
             };
-            self.marks.pop_front();
+            self.boundaries.pop_front();
             out.extend(chunk);
         }
     }
 
     /// The chunk before a cut, if enough frames are there.
-    fn cut(&mut self, Cut { frame, silent }: Cut, end_of_audio: Option<usize>) -> Option<MelChunk> {
+    fn cut(&mut self, CutPoint { frame, silent }: CutPoint, end_of_audio: Option<usize>) -> Option<MelChunk> {
         let end = frame as usize;
         if silent {
             let chunk = (self.frames_end() >= end).then(|| self.take(end, end));
             return chunk.map(|chunk| MelChunk { limit: Some(end), ..chunk });
         }
-        let stretch_end = self.marks.iter().find_map(|mark| match mark {
-            Mark::End(frame) => Some(*frame as usize),
+        let stretch_end = self.boundaries.iter().find_map(|boundary| match boundary {
+            Boundary::End(frame) => Some(*frame as usize),
             _ => None,
         });
         let bound = stretch_end.or(end_of_audio).unwrap_or(usize::MAX);
@@ -182,7 +184,7 @@ impl ChunkMaker {
         let chunk = self.take(end, seen);
         self.is_open = false;
         // What was said goes on to be known, as if there were no gap.
-        self.follows = matches!(self.division, Division::Seamless { .. });
+        self.follows = matches!(self.mode, ChunkMode::Seamless { .. });
         MelChunk { visible: end, limit: self.is_bounded.then_some(end), ..chunk }
     }
 
@@ -201,7 +203,7 @@ impl ChunkMaker {
     /// A chunk up to `end` of which frames up to `seen` are looked at. It is taken for one that stands alone.
     fn take(&mut self, end: usize, seen: usize) -> MelChunk {
         let kept = self.raw[..(seen - self.first) * self.bins].to_vec();
-        if matches!(self.division, Division::AtPauses { .. }) {
+        if matches!(self.mode, ChunkMode::AtPauses { .. }) {
             self.loudest = kept.iter().copied().fold(self.loudest, f32::max);
         }
         let chunk = MelChunk {
@@ -234,11 +236,11 @@ mod tests {
         (0..samples).map(|i| next() * if i / 8_000 % 5 == 4 { 1e-4 } else { 0.3 }).collect()
     }
 
-    fn chunks(audio: &[f32], division: Division, block: usize) -> Vec<MelChunk> {
-        let mut maker = ChunkMaker::new(80, division);
+    fn chunks(audio: &[f32], mode: ChunkMode, block: usize) -> Vec<MelChunk> {
+        let mut chunker = MelChunker::new(80, mode);
         let mut out = Vec::new();
-        audio.chunks(block).for_each(|block| maker.push(block, &mut out));
-        assert_eq!(maker.finish(&mut out).0, audio.len() as u64);
+        audio.chunks(block).for_each(|block| chunker.push(block, &mut out));
+        assert_eq!(chunker.finish(&mut out).0, audio.len() as u64);
         out
     }
 
@@ -251,13 +253,13 @@ mod tests {
     #[test]
     fn chunks_follow_each_other_without_a_gap() {
         let audio = noise(16_000 * 400 + 77);
-        let divisions = [
-            Division::AtPauses { seconds: 30.0 },
-            Division::AtPauses { seconds: 1e6 },
-            Division::Seamless { loudest: 1.0 },
+        let modes = [
+            ChunkMode::AtPauses { seconds: 30.0 },
+            ChunkMode::AtPauses { seconds: 1e6 },
+            ChunkMode::Seamless { loudest: 1.0 },
         ];
-        for division in divisions {
-            let chunks = chunks(&audio, division, 9_000);
+        for mode in modes {
+            let chunks = chunks(&audio, mode, 9_000);
             let mut end = 0;
             for (index, chunk) in chunks.iter().enumerate() {
                 assert_eq!((chunk.index, chunk.first), (index, end));
@@ -265,14 +267,14 @@ mod tests {
                 assert_eq!(chunk.follows, index > 0 && chunks[index - 1].limit.is_none());
                 end = chunk.end;
             }
-            assert_eq!(end, 40_000, "{division:?}");
+            assert_eq!(end, 40_000, "{mode:?}");
         }
     }
 
     #[test]
     fn a_seamless_chunk_sees_a_whole_window_past_its_end() {
         let audio = noise(16_000 * 300);
-        let chunks = chunks(&audio, Division::Seamless { loudest: 1.0 }, 16_000);
+        let chunks = chunks(&audio, ChunkMode::Seamless { loudest: 1.0 }, 16_000);
         let spans: Vec<_> = chunks.iter().map(|c| (c.first, c.end, c.visible, c.follows)).collect();
         assert_eq!(
             spans,
@@ -284,11 +286,11 @@ mod tests {
     fn windows_do_not_depend_on_the_division_nor_on_the_blocks() {
         let audio = noise(16_000 * 290);
         let whole_max = loudest(&audio);
-        let mut whole = chunks(&audio, Division::AtPauses { seconds: 1e6 }, 1_000_000);
+        let mut whole = chunks(&audio, ChunkMode::AtPauses { seconds: 1e6 }, 1_000_000);
         assert_eq!(whole.len(), 1);
         let (mut one, mut other) = (Vec::new(), Vec::new());
         for block in [4_000, 77_777] {
-            for mut chunk in chunks(&audio, Division::Seamless { loudest: whole_max }, block) {
+            for mut chunk in chunks(&audio, ChunkMode::Seamless { loudest: whole_max }, block) {
                 for seek in [chunk.first, (chunk.first + chunk.end) / 2, chunk.end - 1] {
                     let frames = (chunk.visible - seek).min(3_000);
                     chunk.features.window(seek, frames, &mut one).unwrap();
@@ -302,19 +304,19 @@ mod tests {
     #[test]
     fn nothing_is_one_empty_chunk() {
         for samples in [0, 100] {
-            let chunks = chunks(&noise(samples), Division::AtPauses { seconds: 30.0 }, 10);
+            let chunks = chunks(&noise(samples), ChunkMode::AtPauses { seconds: 30.0 }, 10);
             assert_eq!((chunks.len(), chunks[0].end), (1, 0));
         }
     }
 
     #[test]
     fn little_more_than_a_chunk_is_held() {
-        let mut maker = ChunkMaker::new(80, Division::AtPauses { seconds: 30.0 });
+        let mut chunker = MelChunker::new(80, ChunkMode::AtPauses { seconds: 30.0 });
         let (mut out, block, mut most) = (Vec::new(), noise(16_000), 0);
         for _ in 0..1_000 {
-            maker.push(&block, &mut out);
+            chunker.push(&block, &mut out);
             out.clear();
-            most = most.max(maker.raw.len() / 80);
+            most = most.max(chunker.raw.len() / 80);
         }
         assert!(most < 4 * 3_000 + 3_000, "{most} frames");
     }
@@ -323,12 +325,13 @@ mod tests {
     fn only_what_is_asked_for_is_made() {
         let audio = noise(16_000 * 400);
         let selection = Selection { clips: "10,200,200,215.5,300".parse().unwrap(), ..Selection::default() };
-        let mut whole = chunks(&audio, Division::AtPauses { seconds: 1e6 }, 16_000);
+        let mut whole = chunks(&audio, ChunkMode::AtPauses { seconds: 1e6 }, 16_000);
         for block in [5_000, 160_000] {
-            let mut maker = ChunkMaker::of(80, Division::Seamless { loudest: loudest(&audio) }, &selection);
+            let mut chunker =
+                MelChunker::with_selection(80, ChunkMode::Seamless { loudest: loudest(&audio) }, &selection);
             let mut out = Vec::new();
-            audio.chunks(block).for_each(|block| maker.push(block, &mut out));
-            let (_, account) = maker.finish(&mut out);
+            audio.chunks(block).for_each(|block| chunker.push(block, &mut out));
+            let (_, report) = chunker.finish(&mut out);
             let spans: Vec<_> = out.iter().map(|c| (c.first, c.end, c.visible, c.follows)).collect();
             let expected = [
                 (1_000, 13_000, 16_000, false),
@@ -337,7 +340,7 @@ mod tests {
                 (30_000, 40_000, 40_000, true),
             ];
             assert_eq!(spans, expected);
-            assert_eq!(account.skipped_frames(), 1_000 + 8_450);
+            assert_eq!(report.skipped_frames(), 1_000 + 8_450);
             let (mut one, mut other) = (Vec::new(), Vec::new());
             for mut chunk in out {
                 for seek in [chunk.first, chunk.end - 1] {
@@ -353,11 +356,11 @@ mod tests {
     #[test]
     fn between_clips_little_is_held() {
         let selection = Selection { clips: "500,510,3000".parse().unwrap(), ..Selection::default() };
-        let mut maker = ChunkMaker::of(80, Division::AtPauses { seconds: 30.0 }, &selection);
+        let mut chunker = MelChunker::with_selection(80, ChunkMode::AtPauses { seconds: 30.0 }, &selection);
         let (mut out, block, mut most) = (Vec::new(), noise(16_000), 0);
         for _ in 0..2_000 {
-            maker.push(&block, &mut out);
-            most = most.max(maker.raw.len() / 80);
+            chunker.push(&block, &mut out);
+            most = most.max(chunker.raw.len() / 80);
         }
         assert_eq!((out.len(), out[0].first, out[0].end), (1, 50_000, 51_000));
         assert!(most < 3_000, "{most} frames");

@@ -8,7 +8,7 @@ use super::features::ChunkFeatures;
 use super::scale::SILENCE;
 use super::stream::MelStream;
 use crate::time::{HOP, WINDOW_FRAMES};
-use crate::vad::{Frame, Listener};
+use crate::vad::{FrameAnalyzer, VadFrame};
 
 /// Frames in which a voice is sought at most: three minutes.
 const REACH: usize = 18_000;
@@ -29,33 +29,33 @@ const MARGIN: usize = 30;
 const STEP: usize = 500;
 
 /// A window to listen to.
-pub struct Ear {
+pub struct LanguageWindow {
     /// Its first frame, counted from the beginning of the recording.
     pub seek: usize,
     pub features: ChunkFeatures,
 }
 
 /// Finds them, as a stream, and holds no more than they are.
-pub struct Ears {
+pub struct LanguageProbe {
     bins: usize,
     wanted: usize,
     loudest: Option<f32>,
     stream: MelStream,
-    listener: Listener,
+    analyzer: FrameAnalyzer,
     /// The first frame that was taken in.
     start: usize,
     /// The first frame of the next window.
     at: usize,
     /// Mel, and what else is known, from there on.
     raw: Vec<f32>,
-    heard: Vec<Frame>,
+    frames: Vec<VadFrame>,
     samples_left: usize,
     /// In which there is speech, and those in which there may be.
-    found: Vec<Ear>,
-    doubtful: Vec<Ear>,
+    found: Vec<LanguageWindow>,
+    doubtful: Vec<LanguageWindow>,
 }
 
-impl Ears {
+impl LanguageProbe {
     /// For so many windows of the audio from frame `start` on, of which nothing from `end` on is looked at. Values
     /// are seen relative to the loudest one of the recording if that is known.
     pub fn new(bins: usize, wanted: usize, loudest: Option<f32>, start: u64, end: Option<u64>) -> Self {
@@ -66,11 +66,11 @@ impl Ears {
             wanted,
             loudest,
             stream: MelStream::new(bins),
-            listener: Listener::new(),
+            analyzer: FrameAnalyzer::new(),
             start,
             at: start,
             raw: Vec::new(),
-            heard: Vec::new(),
+            frames: Vec::new(),
             samples_left: (end - start) * HOP,
             found: Vec::new(),
             doubtful: Vec::new(),
@@ -78,30 +78,30 @@ impl Ears {
     }
 
     /// Enough is found, or there is nothing more to look at.
-    pub fn are_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.found.len() >= self.wanted || self.samples_left == 0
     }
 
     /// Takes the samples from `start` on.
     pub fn push(&mut self, samples: &[f32]) {
-        if self.are_done() {
+        if self.is_done() {
             return;
         }
         let samples = &samples[..samples.len().min(self.samples_left)];
         self.samples_left -= samples.len();
         self.stream.push(samples, &mut self.raw);
-        self.listener.push(samples, &mut self.heard);
-        while self.known() >= WINDOW_FRAMES && !self.are_done() {
+        self.analyzer.push(samples, &mut self.frames);
+        while self.known() >= WINDOW_FRAMES && !self.is_done() {
             self.look(WINDOW_FRAMES);
         }
     }
 
     /// What was found; the last window may be a short one. None if nobody speaks.
-    pub fn finish(mut self) -> Vec<Ear> {
+    pub fn finish(mut self) -> Vec<LanguageWindow> {
         if self.found.len() < self.wanted {
             let stream = std::mem::replace(&mut self.stream, MelStream::new(self.bins));
             stream.finish(&mut self.raw);
-            self.listener.finish(&mut self.heard);
+            self.analyzer.finish(&mut self.frames);
             while self.known() > 0 && self.found.len() < self.wanted {
                 self.look(self.known().min(WINDOW_FRAMES));
             }
@@ -112,12 +112,12 @@ impl Ears {
 
     /// Frames of which both is there.
     fn known(&self) -> usize {
-        (self.raw.len() / self.bins).min(self.heard.len())
+        (self.raw.len() / self.bins).min(self.frames.len())
     }
 
     /// Takes the next `frames` for a window, or moves on.
     fn look(&mut self, frames: usize) {
-        let window = &self.heard[..frames];
+        let window = &self.frames[..frames];
         // The first window is the one that everybody else listens to, if there is something in it.
         let is_first = self.at == self.start;
         let silent = window.iter().take_while(|frame| frame.speech < SPEECH).count();
@@ -131,7 +131,7 @@ impl Ears {
         let raw = self.raw[..frames * self.bins].to_vec();
         let loudest = self.loudest.unwrap_or_else(|| raw.iter().copied().fold(SILENCE, f32::max));
         let features = ChunkFeatures::new(self.bins, self.at, raw, loudest);
-        let ear = Ear { seek: self.at, features };
+        let ear = LanguageWindow { seek: self.at, features };
         if is_lively(window) {
             self.found.push(ear)
         } else {
@@ -142,14 +142,14 @@ impl Ears {
 
     fn drop(&mut self, frames: usize) {
         self.raw.drain(..frames * self.bins);
-        self.heard.drain(..frames);
+        self.frames.drain(..frames);
         self.at += frames;
     }
 }
 
 /// Whether it is quiet as often as speech is.
-fn is_lively(frames: &[Frame]) -> bool {
-    let quiet = |second: &[Frame]| {
+fn is_lively(frames: &[VadFrame]) -> bool {
+    let quiet = |second: &[VadFrame]| {
         let mean = second.iter().map(|frame| frame.power.sqrt()).sum::<f32>() / second.len() as f32;
         second.iter().filter(|frame| frame.power.sqrt() < QUIET * mean).count()
     };
@@ -172,7 +172,7 @@ mod tests {
 
     fn seeks(wanted: usize, audio: &[f32], end: Option<u64>) -> Vec<usize> {
         let run = |block: usize| -> Vec<usize> {
-            let mut ears = Ears::new(80, wanted, None, 500, end);
+            let mut ears = LanguageProbe::new(80, wanted, None, 500, end);
             audio.chunks(block).for_each(|block| ears.push(block));
             ears.finish().iter().map(|ear| ear.seek).collect()
         };

@@ -10,7 +10,7 @@ use super::RunEvent;
 use super::event::ChunkFigures;
 use super::front_end::FrontEndResult;
 use super::models::LeasedModel;
-use crate::chunking::Gap;
+use crate::chunking::SkipCause;
 use crate::decode::DecodedChunk;
 use crate::decode::LanguageGuess;
 use crate::engine::InputContext;
@@ -244,10 +244,10 @@ impl ActiveInput {
     fn skipped(&self, duration: f64) -> Vec<Skipped> {
         let Some(result) = &self.front_end else { return Vec::new() };
         let mut skipped: Vec<Skipped> = Vec::new();
-        for (frames, gap) in &result.account.skipped {
-            let why = match gap {
-                Gap::Clip => SkipReason::NotAskedFor,
-                Gap::Silence => SkipReason::Silence,
+        for (frames, cause) in &result.split.skipped {
+            let why = match cause {
+                SkipCause::OutsideClips => SkipReason::NotAskedFor,
+                SkipCause::Silence => SkipReason::Silence,
             };
             let (start, end) = (seconds_of_frames(frames.start), seconds_of_frames(frames.end));
             skipped.push(Skipped { start, end, why });
@@ -268,8 +268,8 @@ impl ActiveInput {
     }
 
     fn speech(&self) -> Option<Vec<(f64, f64)>> {
-        let result = self.front_end.as_ref().filter(|result| result.account.listened)?;
-        let spans = result.account.voice.iter();
+        let result = self.front_end.as_ref().filter(|result| result.split.speech_detected)?;
+        let spans = result.split.speech.iter();
         Some(spans.map(|frames| (seconds_of_frames(frames.start), seconds_of_frames(frames.end))).collect())
     }
 }

@@ -20,7 +20,7 @@ use crate::device::{self, Beside, DeviceRequest, Precision, Selected};
 use crate::engine::{Engine, EngineGroup};
 use crate::error::{Error, Result};
 use crate::export::Shape;
-use crate::mel::{ChunkMaker, Division};
+use crate::mel::{ChunkMode, MelChunker};
 use crate::models::{Model, ModelOptions, Room, Slots, load, load_random};
 use crate::plan::{InputOptions, InputSource, OutputOptions, PlannedInput};
 use crate::plan::{ModelRequest, PlanRequest, Settings};
@@ -224,17 +224,17 @@ fn measure_front_end(
 ) -> Result<(f64, f64)> {
     let started = Instant::now();
     let mut reader = AudioInput::file(audio)?.open_prefetching(&AudioOptions::default(), decoder_threads)?;
-    let division = match chunk_length {
-        0.0 => Division::Seamless { loudest: 0.0 },
-        seconds => Division::AtPauses { seconds },
+    let chunk_mode = match chunk_length {
+        0.0 => ChunkMode::Seamless { loudest: 0.0 },
+        seconds => ChunkMode::AtPauses { seconds },
     };
-    let (mut maker, mut chunks) = (ChunkMaker::new(n_mels, division), Vec::new());
+    let (mut chunker, mut chunks) = (MelChunker::new(n_mels, chunk_mode), Vec::new());
     while let Some(block) = reader.next_block()? {
         context.check()?;
-        maker.push(block, &mut chunks);
+        chunker.push(block, &mut chunks);
         chunks.clear();
     }
-    let (samples, _) = maker.finish(&mut chunks);
+    let (samples, _) = chunker.finish(&mut chunks);
     Ok((seconds_of_samples(samples), started.elapsed().as_secs_f64()))
 }
 

@@ -10,12 +10,12 @@ use super::backpressure::ChunkBudget;
 use super::waveform::WaveformBuilder;
 use crate::audio::{AudioDamage, AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
-use crate::chunking::{Account, Clip, Selection};
+use crate::chunking::{Clip, Selection, SplitReport};
 use crate::decode::LanguageGuess;
 use crate::decode::Stretch;
 use crate::engine::{ChunkTask, EngineGroup, InputContext, ProbeWindow};
 use crate::error::{Error, InputProblem, Result, catch_panic};
-use crate::mel::{ChunkMaker, Division, Ears, Extent, MelChunk, MelMeter};
+use crate::mel::{ChunkMode, Extent, LanguageProbe, LanguageWindow, MelChunk, MelChunker, MelMeter};
 use crate::plan::{InputSource, changed};
 use crate::store::fingerprint::{Fingerprint, InputDigest, RunFingerprint};
 use crate::store::journal::{Journal, JournaledChunk, LockError, OpenedJournal, Place, ResumedChunks};
@@ -79,7 +79,7 @@ pub struct FrontEndResult {
     pub duration: f64,
     pub chunks: usize,
     /// What was left out, and where somebody speaks.
-    pub account: Account,
+    pub split: SplitReport,
     /// The end of the last requested clip, in frames.
     pub clips_end: Option<u64>,
     pub damage: AudioDamage,
@@ -91,7 +91,7 @@ impl FrontEndResult {
     pub fn skipped_frames(&self) -> u64 {
         let all = (self.duration * 100.0) as u64;
         let behind = self.clips_end.map_or(0, |end| all.saturating_sub(end));
-        self.account.skipped_frames() + behind
+        self.split.skipped_frames() + behind
     }
 }
 
@@ -105,11 +105,11 @@ impl FrontEnd {
         test_hooks::reached("open", &self.cancel);
         let audio = self.open()?;
         let mut kept = self.open_journal(emit)?;
-        let (division, measured) = self.division(&audio)?;
+        let (chunk_mode, measured) = self.chunk_mode(&audio)?;
         let mut reader = audio.open_prefetching(&self.audio, self.decoder_threads)?;
         let claimed = reader.duration_hint();
-        let mut maker = ChunkMaker::of(self.engine.n_mels(), division, &self.selection);
-        let mut ears = self.ears(division);
+        let mut chunker = MelChunker::with_selection(self.engine.n_mels(), chunk_mode, &self.selection);
+        let mut ears = self.ears(chunk_mode);
         let mut waveform = self.needs_waveform.then(WaveformBuilder::new);
         let followers = ChunkBudget::new(FOLLOWERS);
         let (mut chunks, mut samples, mut made) = (Vec::new(), 0, 0);
@@ -119,21 +119,21 @@ impl FrontEnd {
             ears.iter_mut().for_each(|ears| ears.push(block, samples));
             waveform.iter_mut().for_each(|waveform| waveform.push(block));
             samples += block.len() as u64;
-            maker.push(block, &mut chunks);
+            chunker.push(block, &mut chunks);
             let read = seconds_of_samples(samples);
-            emit(FrontEndEvent::Progress { read, claimed, skipped: maker.account().skipped_frames() });
+            emit(FrontEndEvent::Progress { read, claimed, skipped: chunker.report().skipped_frames() });
             self.prick(&mut ears, false);
             // Chunks wait until the windows to detect the language by are known.
             if ears.is_none() {
                 made += chunks.len();
                 self.submit(&mut chunks, &followers, &mut kept, emit)?;
             }
-            if maker.is_done() {
+            if chunker.is_done() {
                 break;
             }
         }
-        let is_whole = !maker.is_done();
-        let (samples, account) = maker.finish(&mut chunks);
+        let is_whole = !chunker.is_done();
+        let (samples, split) = chunker.finish(&mut chunks);
         if is_whole && measured.is_some_and(|extent| samples < extent.samples) {
             let why = io::Error::other("it became shorter while it was read");
             return Err(Error::input(audio.name(), InputProblem::Unreadable(why)));
@@ -148,7 +148,7 @@ impl FrontEnd {
         Ok(FrontEndResult {
             duration: seconds_of_samples(samples).max(known),
             chunks: made,
-            account,
+            split,
             clips_end: self.selection.clips.end(),
             damage: reader.damage().clone(),
             waveform: waveform.map(WaveformBuilder::finish),
@@ -156,22 +156,24 @@ impl FrontEnd {
     }
 
     /// What looks for windows to find out the language by, if it is to be found out.
-    fn ears(&self, division: Division) -> Option<Hearing> {
+    fn ears(&self, chunk_mode: ChunkMode) -> Option<Hearing> {
         let first = self.selection.clips.iter().next().filter(|_| self.recording.language().is_none())?;
-        let loudest = match division {
-            Division::Seamless { loudest } => Some(loudest),
-            Division::AtPauses { .. } => None,
+        let loudest = match chunk_mode {
+            ChunkMode::Seamless { loudest } => Some(loudest),
+            ChunkMode::AtPauses { .. } => None,
         };
         Some(Hearing::new(self.engine.n_mels(), self.recording.language_windows(), loudest, first))
     }
 
     /// Tells the recording what to listen to, as soon as that is known.
     fn prick(&self, ears: &mut Option<Hearing>, is_end: bool) {
-        if let Some(hearing) = ears.take_if(|hearing| is_end || hearing.ears.are_done()) {
-            let found = hearing.ears.finish().into_iter();
-            let ear =
-                |ear: crate::mel::Ear| ProbeWindow { seek: ear.seek, features: Some(Box::new(ear.features)) };
-            self.recording.set_probe_windows(found.map(ear).collect());
+        if let Some(hearing) = ears.take_if(|hearing| is_end || hearing.probe.is_done()) {
+            let found = hearing.probe.finish().into_iter();
+            let window = |found: LanguageWindow| ProbeWindow {
+                seek: found.seek,
+                features: Some(Box::new(found.features)),
+            };
+            self.recording.set_probe_windows(found.map(window).collect());
         }
     }
 
@@ -234,9 +236,9 @@ impl FrontEnd {
     }
 
     /// Returns how to divide the recording; one kept in a single piece has to be measured first.
-    fn division(&self, audio: &AudioInput) -> Result<(Division, Option<Extent>)> {
+    fn chunk_mode(&self, audio: &AudioInput) -> Result<(ChunkMode, Option<Extent>)> {
         if self.chunk_length > 0.0 {
-            return Ok((Division::AtPauses { seconds: self.chunk_length }, None));
+            return Ok((ChunkMode::AtPauses { seconds: self.chunk_length }, None));
         }
         let mut reader = audio.open_prefetching(&self.audio, self.decoder_threads)?;
         let mut meter = MelMeter::new(self.engine.n_mels());
@@ -245,7 +247,7 @@ impl FrontEnd {
             meter.push(block);
         }
         let extent = meter.finish();
-        Ok((Division::Seamless { loudest: extent.max }, Some(extent)))
+        Ok((ChunkMode::Seamless { loudest: extent.max }, Some(extent)))
     }
 
     /// Submits chunks to the engine as the budget allows. The error says why they are no longer wanted.
@@ -289,22 +291,22 @@ impl FrontEnd {
     }
 }
 
-/// [`Ears`] on a part of the audio.
+/// [`LanguageProbe`] on a part of the audio.
 struct Hearing {
-    ears: Ears,
+    probe: LanguageProbe,
     /// The first sample that they take.
     start: u64,
 }
 
 impl Hearing {
     fn new(bins: usize, windows: usize, loudest: Option<f32>, clip: Clip) -> Self {
-        let ears = Ears::new(bins, windows, loudest, clip.start, clip.end);
-        Self { ears, start: clip.start * HOP as u64 }
+        let probe = LanguageProbe::new(bins, windows, loudest, clip.start, clip.end);
+        Self { probe, start: clip.start * HOP as u64 }
     }
 
     /// Takes samples, of which so many came before.
     fn push(&mut self, samples: &[f32], before: u64) {
         let skipped = self.start.saturating_sub(before).min(samples.len() as u64);
-        self.ears.push(&samples[skipped as usize..]);
+        self.probe.push(&samples[skipped as usize..]);
     }
 }

@@ -163,8 +163,8 @@ impl<'a> Scheduler<'a> {
             MessageKind::FrontEndDone(Ok(result)) => {
                 input.set_length(result.duration, result.skipped_frames());
                 let name = &input.name;
-                if !result.account.missed.is_empty() {
-                    let (clips, duration) = (result.account.missed.clone(), result.duration);
+                if !result.split.missed_clips.is_empty() {
+                    let (clips, duration) = (result.split.missed_clips.clone(), result.duration);
                     self.context.emit(RunEvent::ClipsOutOfRange { input: name.clone(), clips, duration });
                 }
                 if result.damage.any() {

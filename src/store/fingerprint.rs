@@ -64,7 +64,7 @@ impl RunFingerprint {
                 settings.decode,
                 request.audio,
                 settings.selection.clips,
-                settings.selection.voice,
+                settings.selection.vad,
                 request.chunk_length
             ),
         }

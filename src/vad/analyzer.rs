@@ -1,77 +1,77 @@
-//! Samples → what is known of each 10 ms: how likely it is speech, and how loud.
+//! Joins the speech probability and the power of each 10 ms frame.
 
-use super::Frame;
-use super::detector::VoiceActivity;
+use super::VadFrame;
+use super::detector::VoiceDetector;
 use super::loudness;
 use crate::time::HOP;
 
-/// Samples that are worked on at once.
+/// Samples processed at a time.
 const BATCH: usize = 100 * HOP;
 
-/// See the module. It does not depend on how the audio is dealt out.
-pub struct Listener {
-    voice: VoiceActivity,
-    /// Samples of a frame that is not complete.
-    rest: Vec<f32>,
-    /// Power of the frames whose voice activity is still to come.
+/// Computes frames as a stream; the result does not depend on the block sizes.
+pub struct FrameAnalyzer {
+    voice: VoiceDetector,
+    /// Samples of an incomplete frame.
+    partial: Vec<f32>,
+    /// Powers of the frames whose probabilities are still to come.
     powers: Vec<f32>,
-    /// Voice activity that goes with it.
-    activity: Vec<f32>,
+    /// Probabilities of the frames whose powers are still to come.
+    probabilities: Vec<f32>,
 }
 
-impl Default for Listener {
+impl Default for FrameAnalyzer {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Listener {
+impl FrameAnalyzer {
     pub fn new() -> Self {
         Self {
-            voice: VoiceActivity::new(),
-            rest: Vec::with_capacity(HOP),
+            voice: VoiceDetector::new(),
+            partial: Vec::with_capacity(HOP),
             powers: Vec::new(),
-            activity: Vec::new(),
+            probabilities: Vec::new(),
         }
     }
 
-    /// Appends the frames that are settled: up to 90 ms after they have passed.
-    pub fn push(&mut self, samples: &[f32], frames: &mut Vec<Frame>) {
+    /// Appends the frames that are final, which lag the input by at most 90 ms.
+    pub fn push(&mut self, samples: &[f32], frames: &mut Vec<VadFrame>) {
         for batch in samples.chunks(BATCH) {
-            self.measure(batch);
-            self.voice.push(batch, &mut self.activity);
-            self.join(frames);
+            self.measure_power(batch);
+            self.voice.push(batch, &mut self.probabilities);
+            self.emit(frames);
         }
     }
 
-    /// Appends those that are left: then there is one for every whole frame.
-    pub fn finish(&mut self, frames: &mut Vec<Frame>) {
-        self.voice.finish(&mut self.activity);
-        self.join(frames);
+    /// Appends the remaining frames, so that every complete frame of the input has one.
+    pub fn finish(&mut self, frames: &mut Vec<VadFrame>) {
+        self.voice.finish(&mut self.probabilities);
+        self.emit(frames);
     }
 
-    /// Takes the power of the frames that `samples` complete.
-    fn measure(&mut self, mut samples: &[f32]) {
+    /// Computes the powers of the frames that `samples` complete.
+    fn measure_power(&mut self, mut samples: &[f32]) {
         while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(HOP - self.rest.len()));
+            let (now, later) = samples.split_at(samples.len().min(HOP - self.partial.len()));
             samples = later;
-            self.rest.extend(now.iter().map(|sample| loudness::sane(*sample)));
-            if self.rest.len() == HOP {
-                self.powers.push(loudness::power(&self.rest));
-                self.rest.clear();
+            self.partial.extend(now.iter().map(|sample| loudness::sanitize(*sample)));
+            if self.partial.len() == HOP {
+                self.powers.push(loudness::power(&self.partial));
+                self.partial.clear();
             }
         }
     }
 
-    /// Gives out the frames of which both is known.
-    fn join(&mut self, frames: &mut Vec<Frame>) {
-        let known = self.powers.len().min(self.activity.len());
-        let both = self.powers.drain(..known).zip(self.activity.drain(..known));
-        frames.extend(both.map(|(power, speech)| Frame { speech, power }));
+    /// Appends the frames that have both a power and a probability.
+    fn emit(&mut self, frames: &mut Vec<VadFrame>) {
+        let complete = self.powers.len().min(self.probabilities.len());
+        let pairs = self.powers.drain(..complete).zip(self.probabilities.drain(..complete));
+        frames.extend(pairs.map(|(power, speech)| VadFrame { speech, power }));
     }
 
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
-        4 * (self.rest.capacity() + self.powers.capacity() + self.activity.capacity())
+        4 * (self.partial.capacity() + self.powers.capacity() + self.probabilities.capacity())
     }
 }

@@ -1,17 +1,18 @@
-//! How loud some samples are, with hum and a constant part left out.
+//! Power of short runs of samples, insensitive to hum and DC offset.
 
-/// Differences over so many samples lower 50 Hz by 16 dB and raise what makes speech audible, about 1 kHz, by 6.
+/// Distance of the differences that are taken: lowers 50 Hz by 16 dB and raises the range around 1 kHz, where speech
+/// has most of what makes it audible, by 6 dB.
 const LAG: usize = 8;
 /// Samples beyond this are damage.
-const LOUDEST: f32 = 1e4;
+const MAX_SAMPLE: f32 = 1e4;
 
-/// The sample as a number that can be computed with.
-pub(super) fn sane(sample: f32) -> f32 {
-    if sample.is_finite() { sample.clamp(-LOUDEST, LOUDEST) } else { 0.0 }
+/// Replaces NaN and infinity by 0 and clamps values outside any plausible range.
+pub fn sanitize(sample: f32) -> f32 {
+    if sample.is_finite() { sample.clamp(-MAX_SAMPLE, MAX_SAMPLE) } else { 0.0 }
 }
 
-/// Mean power of sane samples, more than [`LAG`] of them.
-pub(super) fn power(samples: &[f32]) -> f32 {
+/// Returns the mean power of sanitized samples, of which there must be more than [`LAG`].
+pub fn power(samples: &[f32]) -> f32 {
     let mut sums = [0.0_f32; LAG];
     let earlier = samples.chunks_exact(LAG);
     let later = samples[LAG..].chunks_exact(LAG);
@@ -35,16 +36,16 @@ mod tests {
     }
 
     #[test]
-    fn hum_and_constants_hardly_count() {
+    fn suppresses_hum_and_dc() {
         assert!(power(&[0.7; 160]) < 1e-9);
         assert!(tone(1000.0) > 80.0 * tone(50.0), "{} {}", tone(1000.0), tone(50.0));
         assert!((tone(1000.0) - 2.0).abs() < 0.1, "{}", tone(1000.0));
     }
 
     #[test]
-    fn damage_is_a_number() {
+    fn sanitizes_non_finite_and_huge_samples() {
         for damage in [f32::NAN, f32::INFINITY, f32::MIN, f32::MAX] {
-            assert!(sane(damage).abs() <= LOUDEST);
+            assert!(sanitize(damage).abs() <= MAX_SAMPLE);
         }
     }
 }

@@ -1,21 +1,22 @@
-//! Samples → how likely each 10 ms frame is speech, how loud it is, and the regions in which somebody speaks.
+//! Voice activity detection: samples → per 10 ms frame a speech probability and a power, and from these the speech
+//! regions.
 //!
-//! Leaves to `chunking` what is done with them.
+//! What is skipped or cut on this basis is decided by `chunking`.
 
 mod analyzer;
 mod detector;
 mod loudness;
 mod regions;
 
-pub use analyzer::Listener;
-pub use detector::VoiceActivity;
-pub use regions::{SpeechFinder, Step, VoiceOptions};
+pub use analyzer::FrameAnalyzer;
+pub use detector::VoiceDetector;
+pub use regions::{RegionDetector, RegionEvent, VoiceOptions};
 
-/// What is known of 10 ms.
+/// Features of one 10 ms frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Frame {
-    /// How likely it is speech.
+pub struct VadFrame {
+    /// The probability that it is speech.
     pub speech: f32,
-    /// Mean power without its constant part.
+    /// The mean power, without the DC component.
     pub power: f32,
 }

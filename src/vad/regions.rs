@@ -1,33 +1,36 @@
-//! Where somebody speaks: spans of frames, found on the way, with silence left out between them.
+//! Speech regions, detected as a stream, and the spans of frames to keep when silence is skipped.
 //!
-//! A span opens where speech becomes likely and closes after it has been unlikely for long enough. Each costs the
-//! network at least one window of 30 s, however short it is; so spans that lie in one window together become one,
-//! if the silence between them is not very long.
+//! A region opens where speech becomes likely and closes after it has been unlikely for long enough. A span is one
+//! region, or several with the silence between them. Each span costs the network at least one window of 30 s, however
+//! short it is, so regions that fit into one window are merged into one span unless the silence between them is very
+//! long.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::Frame;
+use super::VadFrame;
 use crate::time::WINDOW_FRAMES;
 
-/// Speech goes on until its probability is so much lower than what it begins with.
+/// A region stays open until the probability is this much below the one that opens it.
 const HYSTERESIS: f32 = 0.15;
-/// It never goes on below this probability.
-const LOWEST: f32 = 0.01;
-/// Silence inside of one window is kept up to so many times the one that ends a span.
-const KEPT_SILENCE: u64 = 5;
+/// The lowest probability that keeps a region open.
+const MIN_RELEASE: f32 = 0.01;
+/// The longest silence kept inside a window, as a multiple of the one that closes a region.
+const MAX_MERGED_SILENCE: u64 = 5;
 const WINDOW: u64 = WINDOW_FRAMES as u64;
 
-/// How to find speech. Lengths are in frames.
+/// Parameters of the detection. Lengths are in frames.
+///
+/// The fingerprint of a run contains the `Debug` form, so a renamed field makes earlier results outdated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VoiceOptions {
-    /// The probability of speech that it begins with.
+    /// The speech probability that opens a region.
     pub threshold: f32,
-    /// Shorter speech is none.
+    /// Minimum length of a region; shorter ones are dropped.
     pub min_speech: u64,
-    /// Shorter silence does not end a span.
+    /// Minimum silence that closes a region.
     pub min_silence: u64,
-    /// What is added on either side.
+    /// Padding added on either side.
     pub pad: u64,
 }
 
@@ -37,105 +40,106 @@ impl Default for VoiceOptions {
     }
 }
 
-/// What comes out, in the order of time.
+/// An event of the stream; all are in chronological order.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub enum RegionEvent {
     /// A span begins at this frame.
     Begin(u64),
-    /// Its next frame.
-    Go(Frame),
-    /// It ends before this frame.
+    /// The next frame of the span.
+    Frame(VadFrame),
+    /// The span ends before this frame.
     End(u64),
-    /// Somebody spoke here, with what was added.
-    Voice(Range<u64>),
+    /// A speech region, padding included.
+    Speech(Range<u64>),
 }
 
-/// Speech that goes on.
+/// A region that has not been closed.
 #[derive(Clone, Copy)]
-struct Voice {
+struct OpenRegion {
     start: u64,
-    /// Since when it is unlikely.
-    quiet: Option<u64>,
+    /// The frame since which speech has been unlikely.
+    quiet_since: Option<u64>,
 }
 
-/// A span that was begun.
+/// A span that has not been closed.
 #[derive(Clone, Copy)]
-struct Span {
+struct OpenSpan {
     start: u64,
-    /// Where it ends, unless what comes next still lies in its window; none while somebody speaks.
+    /// Where it ends unless the next region still fits into its window; `None` inside a region.
     end: Option<u64>,
 }
 
-/// See the module. What it holds is a window of frames at most.
-pub struct SpeechFinder {
+/// Detects speech regions and spans. Buffers about a window of frames at most.
+pub struct RegionDetector {
     threshold: f32,
     release: f32,
     min_speech: u64,
     min_silence: u64,
     pad: u64,
-    /// One past the last frame that came in.
-    at: u64,
-    /// No span begins before.
+    /// One past the last frame received.
+    position: u64,
+    /// The first frame at which a span may begin.
     floor: u64,
-    /// Frames that were not given out, from this one on.
-    held_from: u64,
-    held: VecDeque<Frame>,
-    voice: Option<Voice>,
-    span: Option<Span>,
+    /// Index of the first buffered frame.
+    buffer_start: u64,
+    /// Frames that have been neither emitted nor dropped.
+    buffer: VecDeque<VadFrame>,
+    region: Option<OpenRegion>,
+    span: Option<OpenSpan>,
 }
 
-impl SpeechFinder {
-    /// For frames from `start` on.
+impl RegionDetector {
+    /// Creates a detector for the frames from `start` on.
     pub fn new(options: &VoiceOptions, start: u64) -> Self {
         Self {
             threshold: options.threshold,
-            release: (options.threshold - HYSTERESIS).max(LOWEST),
+            release: (options.threshold - HYSTERESIS).max(MIN_RELEASE),
             min_speech: options.min_speech.max(1),
-            // Silence that is all added to the speech on either side is not left out.
+            // Silence that the padding of its neighbours covers completely is not skipped.
             min_silence: options.min_silence.max(2 * options.pad + 1),
             pad: options.pad,
-            at: start,
+            position: start,
             floor: start,
-            held_from: start,
-            held: VecDeque::new(),
-            voice: None,
+            buffer_start: start,
+            buffer: VecDeque::new(),
+            region: None,
             span: None,
         }
     }
 
-    pub fn push(&mut self, frame: Frame, out: &mut Vec<Step>) {
-        self.held.push_back(frame);
-        match &mut self.voice {
+    pub fn push(&mut self, frame: VadFrame, out: &mut Vec<RegionEvent>) {
+        self.buffer.push_back(frame);
+        match &mut self.region {
             None if frame.speech >= self.threshold => {
-                self.voice = Some(Voice { start: self.at, quiet: None });
+                self.region = Some(OpenRegion { start: self.position, quiet_since: None });
             }
-            Some(voice) if frame.speech >= self.threshold => voice.quiet = None,
-            Some(voice) if frame.speech < self.release => {
-                voice.quiet.get_or_insert(self.at);
+            Some(region) if frame.speech >= self.threshold => region.quiet_since = None,
+            Some(region) if frame.speech < self.release => {
+                region.quiet_since.get_or_insert(self.position);
             }
             _ => {}
         }
-        self.at += 1;
-        self.settle(out);
-        self.give(out);
+        self.position += 1;
+        self.update(out);
+        self.emit(out);
     }
 
-    /// The audio or the clip ends here: speech is kept to its very end.
-    pub fn finish(&mut self, out: &mut Vec<Step>) {
-        if let Some(voice) = self.voice.take().filter(|voice| self.is_speech(voice)) {
-            let start = self.padded_start(voice.start);
-            self.go_on(start, self.at, out);
-            out.push(Step::Voice(start..self.at));
-            self.close(self.at, out);
+    /// Ends the audio or the clip here; speech is kept up to the very end.
+    pub fn finish(&mut self, out: &mut Vec<RegionEvent>) {
+        if let Some(region) = self.region.take().filter(|region| self.is_long_enough(region)) {
+            let start = self.padded_start(region.start);
+            self.extend_span(start, self.position, out);
+            out.push(RegionEvent::Speech(start..self.position));
+            self.end_span(self.position, out);
         }
-        if let Some(Span { end: Some(end), .. }) = self.span {
-            self.close(end, out);
+        if let Some(OpenSpan { end: Some(end), .. }) = self.span {
+            self.end_span(end, out);
         }
     }
 
-    /// The first frame that may still be in a span; none while one is open.
+    /// Returns the first frame that may still become part of a span; `None` inside a span.
     pub fn keep_from(&self) -> Option<u64> {
-        let start = self.voice.map_or(self.at, |voice| voice.start);
+        let start = self.region.map_or(self.position, |region| region.start);
         self.span.is_none().then(|| self.padded_start(start))
     }
 
@@ -143,90 +147,91 @@ impl SpeechFinder {
         start.saturating_sub(self.pad).max(self.floor)
     }
 
-    fn is_speech(&self, voice: &Voice) -> bool {
-        voice.quiet.unwrap_or(self.at) - voice.start >= self.min_speech
+    fn is_long_enough(&self, region: &OpenRegion) -> bool {
+        region.quiet_since.unwrap_or(self.position) - region.start >= self.min_speech
     }
 
-    /// What the last frame decides.
-    fn settle(&mut self, out: &mut Vec<Step>) {
-        let Some(voice) = self.voice else { return self.wait(out) };
-        let end = voice.quiet.unwrap_or(self.at);
-        let is_over = self.at - end >= self.min_silence;
+    /// Applies what the last frame decides about the region and the span.
+    fn update(&mut self, out: &mut Vec<RegionEvent>) {
+        let Some(region) = self.region else { return self.end_span_if_final(out) };
+        let end = region.quiet_since.unwrap_or(self.position);
+        let is_over = self.position - end >= self.min_silence;
         if is_over {
-            self.voice = None;
+            self.region = None;
         }
-        if !self.is_speech(&voice) {
-            return self.wait(out);
+        if !self.is_long_enough(&region) {
+            return self.end_span_if_final(out);
         }
-        let (start, end) = (self.padded_start(voice.start), end + self.pad);
+        let (start, end) = (self.padded_start(region.start), end + self.pad);
         let may_fit = self.span.is_some_and(|span| span.end.is_some() && end <= span.start + WINDOW);
         if may_fit && !is_over {
             return;
         }
-        self.go_on(start, end, out);
+        self.extend_span(start, end, out);
         if is_over {
-            out.push(Step::Voice(start..end));
+            out.push(RegionEvent::Speech(start..end));
             self.span.iter_mut().for_each(|span| span.end = Some(end));
         }
     }
 
-    /// Speech from `start` to at least `end`: in the open span if it goes on or all lies in one window.
-    fn go_on(&mut self, start: u64, end: u64, out: &mut Vec<Step>) {
+    /// Adds a region from `start` to at least `end`: to the open span if that is inside a region or if both fit into
+    /// one window, else to a new span.
+    fn extend_span(&mut self, start: u64, end: u64, out: &mut Vec<RegionEvent>) {
         match self.span {
-            Some(Span { start: first, end: Some(before) }) if end > first + WINDOW => {
-                self.close(before, out);
-                self.begin(start, out);
+            Some(OpenSpan { start: first, end: Some(before) }) if end > first + WINDOW => {
+                self.end_span(before, out);
+                self.begin_span(start, out);
             }
             Some(_) => {}
-            None => self.begin(start, out),
+            None => self.begin_span(start, out),
         }
         self.span.iter_mut().for_each(|span| span.end = None);
     }
 
-    /// Nobody speaks: whether anything to come could still belong to the span.
-    fn wait(&mut self, out: &mut Vec<Step>) {
-        let Some(Span { start, end: Some(end) }) = self.span else { return };
-        let next = self.voice.map_or(self.at, |voice| voice.start).saturating_sub(self.pad);
-        if next > end + KEPT_SILENCE * self.min_silence || self.at > start + WINDOW {
-            self.close(end, out);
+    /// Ends the span once no later region can belong to it.
+    fn end_span_if_final(&mut self, out: &mut Vec<RegionEvent>) {
+        let Some(OpenSpan { start, end: Some(end) }) = self.span else { return };
+        let next = self.region.map_or(self.position, |region| region.start).saturating_sub(self.pad);
+        if next > end + MAX_MERGED_SILENCE * self.min_silence || self.position > start + WINDOW {
+            self.end_span(end, out);
         }
     }
 
-    fn begin(&mut self, start: u64, out: &mut Vec<Step>) {
+    fn begin_span(&mut self, start: u64, out: &mut Vec<RegionEvent>) {
         self.drop_until(start);
-        self.span = Some(Span { start, end: None });
-        out.push(Step::Begin(start));
+        self.span = Some(OpenSpan { start, end: None });
+        out.push(RegionEvent::Begin(start));
     }
 
-    fn close(&mut self, end: u64, out: &mut Vec<Step>) {
-        self.give_until(end, out);
+    fn end_span(&mut self, end: u64, out: &mut Vec<RegionEvent>) {
+        self.emit_until(end, out);
         self.span = None;
         self.floor = end;
-        out.push(Step::End(end));
+        out.push(RegionEvent::End(end));
     }
 
-    /// Gives out what surely is in the span, and lets go of what never will be in one.
-    fn give(&mut self, out: &mut Vec<Step>) {
-        match (self.span, self.voice) {
-            (Some(Span { end: Some(end), .. }), _) => self.give_until(end, out),
-            (Some(_), Some(Voice { quiet: Some(quiet), .. })) => {
-                self.give_until(self.at.min(quiet + self.pad), out);
+    /// Emits the frames that are certainly in the span and drops those that can no longer be in one.
+    fn emit(&mut self, out: &mut Vec<RegionEvent>) {
+        match (self.span, self.region) {
+            (Some(OpenSpan { end: Some(end), .. }), _) => self.emit_until(end, out),
+            (Some(_), Some(OpenRegion { quiet_since: Some(quiet), .. })) => {
+                self.emit_until(self.position.min(quiet + self.pad), out);
             }
-            (Some(_), _) => self.give_until(self.at, out),
-            (None, _) => self.drop_until(self.keep_from().unwrap_or(self.at)),
+            (Some(_), _) => self.emit_until(self.position, out),
+            (None, _) => self.drop_until(self.keep_from().unwrap_or(self.position)),
         }
     }
 
-    fn give_until(&mut self, end: u64, out: &mut Vec<Step>) {
-        let count = end.saturating_sub(self.held_from).min(self.held.len() as u64);
-        out.extend(self.held.drain(..count as usize).map(Step::Go));
-        self.held_from += count;
+    fn emit_until(&mut self, end: u64, out: &mut Vec<RegionEvent>) {
+        let count = end.saturating_sub(self.buffer_start).min(self.buffer.len() as u64);
+        out.extend(self.buffer.drain(..count as usize).map(RegionEvent::Frame));
+        self.buffer_start += count;
     }
 
     fn drop_until(&mut self, end: u64) {
-        let count = end.saturating_sub(self.held_from).min(self.held.len() as u64);
-        self.held.drain(..count as usize);
-        self.held_from += count;
+        let count = end.saturating_sub(self.buffer_start).min(self.buffer.len() as u64);
+        self.buffer.drain(..count as usize);
+        self.buffer_start += count;
     }
 }
 
@@ -236,37 +241,38 @@ mod tests {
 
     use super::*;
 
-    fn steps(options: &VoiceOptions, start: u64, speech: &[f32]) -> Vec<Step> {
-        let (mut finder, mut out) = (SpeechFinder::new(options, start), Vec::new());
+    fn events(options: &VoiceOptions, start: u64, speech: &[f32]) -> Vec<RegionEvent> {
+        let (mut detector, mut out) = (RegionDetector::new(options, start), Vec::new());
         for (power, speech) in speech.iter().enumerate() {
-            finder.push(Frame { speech: *speech, power: power as f32 }, &mut out);
-            assert!(finder.held.len() <= WINDOW_FRAMES + 2 * 200 + 1_000, "{}", finder.held.len());
+            detector.push(VadFrame { speech: *speech, power: power as f32 }, &mut out);
+            assert!(detector.buffer.len() <= WINDOW_FRAMES + 2 * 200 + 1_000, "{}", detector.buffer.len());
         }
-        finder.finish(&mut out);
+        detector.finish(&mut out);
         out
     }
 
-    /// Spans, each checked to hold all of its frames once.
+    /// Returns the spans, after checking that each one has all of its frames exactly once.
     fn spans(options: &VoiceOptions, start: u64, speech: &[f32]) -> Vec<(u64, u64)> {
         let (mut spans, mut next) = (Vec::new(), None);
-        for step in steps(options, start, speech) {
-            match step {
-                Step::Begin(at) => assert!(next.replace(at).is_none()),
-                Step::Go(frame) => {
+        for event in events(options, start, speech) {
+            match event {
+                RegionEvent::Begin(at) => assert!(next.replace(at).is_none()),
+                RegionEvent::Frame(frame) => {
                     let at = next.as_mut().unwrap();
                     assert_eq!(frame.power as u64 + start, *at);
                     *at += 1;
                 }
-                Step::End(at) => {
+                RegionEvent::End(at) => {
                     assert_eq!(next.take(), Some(at));
                     spans.push((0, at));
                 }
-                Step::Voice(_) => {}
+                RegionEvent::Speech(_) => {}
             }
         }
         assert!(next.is_none());
-        let begins = steps(options, start, speech);
-        let begins = begins.iter().filter_map(|s| if let Step::Begin(at) = s { Some(*at) } else { None });
+        let begins = events(options, start, speech);
+        let begins =
+            begins.iter().filter_map(|s| if let RegionEvent::Begin(at) = s { Some(*at) } else { None });
         spans.iter_mut().zip(begins).for_each(|(span, begin)| span.0 = begin);
         spans
     }
@@ -276,32 +282,32 @@ mod tests {
     }
 
     #[test]
-    fn long_silence_is_left_out_and_short_one_is_not() {
+    fn skips_long_silence_and_keeps_short_silence() {
         let options = VoiceOptions::default();
         let speech =
             sound(&[(0.0, 500), (0.9, 300), (0.0, 150), (0.9, 100), (0.0, 2_000), (0.9, 100), (0.0, 90)]);
         assert_eq!(spans(&options, 0, &speech), [(460, 1_090), (3_010, 3_240)]);
-        // It counts from the clip's beginning, and nothing is added before it.
+        // Positions count from the start of the clip, and the padding does not reach before it.
         let speech = sound(&[(0.9, 300), (0.0, 4_000)]);
         assert_eq!(spans(&options, 700, &speech), [(700, 1_040)]);
         assert_eq!(spans(&options, 0, &sound(&[(0.1, 5_000)])), []);
     }
 
     #[test]
-    fn what_lies_in_one_window_is_one_span() {
+    fn merges_regions_within_one_window() {
         let options = VoiceOptions::default();
         let speech = sound(&[(0.9, 300), (0.0, 900), (0.9, 1_000), (0.0, 300), (0.9, 1_000), (0.0, 800)]);
         assert_eq!(spans(&options, 0, &speech), [(0, 2_240), (2_460, 3_540)]);
-        // Beyond five times the silence that ends a span, it is left out all the same.
+        // Silence longer than five times the one that closes a region is skipped all the same.
         let speech = sound(&[(0.9, 300), (0.0, 1_100), (0.9, 300), (0.0, 800)]);
         assert_eq!(spans(&options, 0, &speech), [(0, 340), (1_360, 1_740)]);
-        // Speech that fills a window does not take what follows.
+        // A region that fills a window is not merged with the next one.
         let speech = sound(&[(0.9, 4_000), (0.0, 300), (0.9, 100), (0.0, 800)]);
         assert_eq!(spans(&options, 0, &speech), [(0, 4_040), (4_260, 4_440)]);
     }
 
     #[test]
-    fn what_is_too_short_is_no_speech_and_doubt_keeps_it_going() {
+    fn drops_short_speech_and_applies_hysteresis() {
         let options = VoiceOptions::default();
         let speech =
             sound(&[(0.0, 500), (0.9, 20), (0.0, 3_000), (0.9, 30), (0.4, 500), (0.9, 10), (0.2, 500)]);
@@ -310,7 +316,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn speech_is_never_left_out_and_long_silence_always_is(
+        fn never_skips_speech_and_always_skips_long_silence(
             parts in proptest::collection::vec((prop_oneof![Just(0.0_f32), Just(0.4), Just(0.9)], 1_usize..2_500), 0..12),
             min_silence in 1_u64..400,
             pad in 0_u64..60,
@@ -326,7 +332,7 @@ mod tests {
             for (at, speech) in speech.iter().enumerate() {
                 prop_assert!(*speech < 0.5 || is_in(start + at as u64), "{at} in {spans:?}");
             }
-            let longest = KEPT_SILENCE * min_silence.max(2 * pad + 1) + 2 * pad;
+            let longest = MAX_MERGED_SILENCE * min_silence.max(2 * pad + 1) + 2 * pad;
             let mut at = start;
             for (speech, frames) in parts {
                 let middle = at + frames as u64 / 2;

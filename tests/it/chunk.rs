@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::chunking::{Cut, Cutter};
+use transcribe::chunking::{AudioSplitter, Boundary, CutPoint, CutPolicy, Selection};
 use transcribe::time::{HOP, SAMPLE_RATE};
-use transcribe::vad::VoiceActivity;
+use transcribe::vad::VoiceDetector;
 
 const SPEECH: [&str; 6] = ["long_de", "long_en", "long_en_hole", "long_es", "short_en", "short_es"];
 const TARGETS: [f64; 5] = [5.0, 10.0, 20.0, 30.0, 60.0];
@@ -100,7 +100,7 @@ impl Recording {
     }
 
     /// How far, in seconds, a cut lies from the nearest edge of a word; less than 0 inside of one.
-    fn room(&self, cut: Cut) -> f64 {
+    fn room(&self, cut: CutPoint) -> f64 {
         let at = cut.frame as i64 * HOP as i64;
         let room = |word: &(usize, usize)| (word.0 as i64 - at).max(at - word.1 as i64);
         self.words.iter().map(room).min().unwrap() as f64 / f64::from(SAMPLE_RATE)
@@ -116,15 +116,17 @@ fn noise() -> Vec<f32> {
     (0..10 * SAMPLE_RATE).map(|_| next()).collect()
 }
 
-fn cuts(samples: &[f32], target: f64) -> Vec<Cut> {
-    let (mut cutter, mut cuts) = (Cutter::new(target), Vec::new());
-    samples.chunks(8_000).for_each(|block| cutter.push(block, &mut cuts));
-    cutter.finish(&mut cuts);
-    cuts
+fn cuts(samples: &[f32], target: f64) -> Vec<CutPoint> {
+    let mut splitter = AudioSplitter::new(CutPolicy::AtPauses(target), &Selection::default());
+    let mut boundaries = Vec::new();
+    samples.chunks(8_000).for_each(|block| splitter.push(block, &mut boundaries));
+    splitter.finish(&mut boundaries);
+    let cut = |boundary| if let Boundary::Cut(cut) = boundary { Some(cut) } else { None };
+    boundaries.into_iter().filter_map(cut).collect()
 }
 
 /// Lengths of the chunks in frames.
-fn lengths(cuts: &[Cut], samples: &[f32]) -> Vec<u64> {
+fn lengths(cuts: &[CutPoint], samples: &[f32]) -> Vec<u64> {
     let end = (samples.len() / HOP) as u64;
     let ends = cuts.iter().map(|cut| cut.frame).chain([end]);
     ends.scan(0, |start, end| Some(end - std::mem::replace(start, end))).collect()
@@ -283,7 +285,7 @@ fn music_is_cut_where_it_is_quiet() {
 fn precision_and_recall(recordings: &[Recording]) -> (f64, f64) {
     let (mut told, mut spoken, mut both) = (0, 0, 0);
     for recording in recordings {
-        let (mut voice, mut activity) = (VoiceActivity::new(), Vec::new());
+        let (mut voice, mut activity) = (VoiceDetector::new(), Vec::new());
         voice.push(&recording.samples, &mut activity);
         voice.finish(&mut activity);
         for (frame, probability) in activity.iter().enumerate() {

@@ -138,7 +138,7 @@ fn numbers_that_are_none_or_mean_nothing() {
     says(
         "talk.flac --model demo --offset 1:2x",
         2,
-        "error: time `1:2x`: not a time in a recording\n\
+        "error: time `1:2x`: not a valid time\n\
          hint: give seconds (90.5), minutes (1:30) or hours (0:01:30.5)",
     );
 }

@@ -10,7 +10,7 @@ use transcribe::decode::LanguageGuess;
 use transcribe::decode::{DecodeOptions, DecodedChunk, Stretch};
 use transcribe::engine::{ChunkEvent, ChunkTask, Engine, InputContext, WindowDone};
 use transcribe::error::Result;
-use transcribe::mel::{ChunkMaker, Division, Features, MelChunk, MelMeter};
+use transcribe::mel::{ChunkMode, Features, MelChunk, MelChunker, MelMeter};
 use transcribe::transcript::Segment;
 
 /// What came of all its chunks.
@@ -73,13 +73,13 @@ fn cut(audio: &AudioInput, skipped: usize, bins: usize, chunk_length: f64, of: &
         }
     };
     let division = if chunk_length > 0.0 {
-        Division::AtPauses { seconds: chunk_length }
+        ChunkMode::AtPauses { seconds: chunk_length }
     } else {
         let mut meter = MelMeter::new(bins);
         each(&mut |block| meter.push(block));
-        Division::Seamless { loudest: meter.finish().max }
+        ChunkMode::Seamless { loudest: meter.finish().max }
     };
-    let mut maker = ChunkMaker::of(bins, division, of);
+    let mut maker = MelChunker::with_selection(bins, division, of);
     let mut chunks = Vec::new();
     each(&mut |block| maker.push(block, &mut chunks));
     maker.finish(&mut chunks);

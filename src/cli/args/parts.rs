@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{BoolishValueParser, FalseyValueParser};
 
-use crate::chunking::{Clips, Selection, seconds};
+use crate::chunking::{Clips, Selection, parse_time};
 use crate::error::{Error, Result};
 use crate::vad::VoiceOptions;
 
@@ -70,8 +70,8 @@ impl VoiceArgs {
     pub fn selection(&self) -> Result<Selection> {
         Ok(Selection {
             clips: self.clips()?,
-            voice: self.voice()?,
-            witness: self.vad_report.is_some() || self.fail_under_coverage.is_some(),
+            vad: self.voice()?,
+            report_speech: self.vad_report.is_some() || self.fail_under_coverage.is_some(),
         })
     }
 
@@ -91,13 +91,13 @@ impl VoiceArgs {
     }
 
     fn clips(&self) -> Result<Clips> {
-        let time = |text: &Option<String>| text.as_deref().map(seconds).transpose();
+        let time = |text: &Option<String>| text.as_deref().map(parse_time).transpose();
         match (time(&self.offset)?, time(&self.duration)?) {
             (None, None) => self.clip_timestamps.parse(),
-            (offset, None) => Clips::at(&[offset.unwrap_or(0.0)]),
+            (offset, None) => Clips::from_seconds(&[offset.unwrap_or(0.0)]),
             (offset, Some(duration)) => {
                 let offset = offset.unwrap_or(0.0);
-                Clips::at(&[offset, offset + duration])
+                Clips::from_seconds(&[offset, offset + duration])
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::device::cuda::host;
 use crate::device::memory::ReleasePolicy;
 use crate::device::plain::Plain;
 use crate::engine::{ChunkEvent, ChunkTask, Engine, InputContext};
-use crate::mel::{ChunkMaker, Division, Features, MelChunk};
+use crate::mel::{ChunkMode, Features, MelChunk, MelChunker};
 use crate::models::{Backend, Capacity, RowInput};
 use crate::time::WINDOW_FRAMES;
 use crate::whisper::weights::Weights;
@@ -43,7 +43,7 @@ fn on_cuda(dtype: DType) -> Option<CandleBackend> {
 fn heard(bins: usize) -> MelChunk {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
     let mut reader = AudioInput::file(path).unwrap().open(&AudioOptions::default()).unwrap();
-    let mut maker = ChunkMaker::new(bins, Division::AtPauses { seconds: 30.0 });
+    let mut maker = MelChunker::new(bins, ChunkMode::AtPauses { seconds: 30.0 });
     let mut chunks = Vec::new();
     while let Some(block) = reader.next_block().unwrap() {
         maker.push(block, &mut chunks);
