@@ -7,8 +7,10 @@
 mod clips;
 mod cut_point;
 mod cutter;
+mod span;
 mod splitter;
 
 pub use clips::{Clip, Clips, parse_time};
 pub use cutter::CutPoint;
+pub use span::ChunkSpan;
 pub use splitter::{AudioSplitter, Boundary, CutPolicy, Selection, SkipCause, SplitReport};

@@ -23,22 +23,10 @@ use super::sequence::{Sequence, TokenLimits};
 use super::text::strip;
 use super::tokenizer::Tokenizer;
 use super::words::{Alignment, Window, is_written_without_blanks};
+use crate::chunking::ChunkSpan;
 use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
 use crate::transcript::decision::{DecisionRule, RejectedAttempt, WindowDecision};
 use crate::transcript::segment::Segment;
-
-/// Which frames of a recording are to be decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stretch {
-    /// The first frame, counted from the start of the recording.
-    pub first: usize,
-    /// Where the next stretch begins: no window starts here or later.
-    pub end: usize,
-    /// Where the audio ends that a window may see; behind `end` if it lies in the midst of speech.
-    pub visible: usize,
-    /// Where the next stretch's first words may lie, or nothing any more: no segment reaches over it.
-    pub limit: Option<usize>,
-}
 
 /// Where a chunk left off, for the one behind it to go on as if there were no seam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,7 +109,7 @@ pub struct ChunkDecoder {
     limits: TokenLimits,
     sot_sequence: Vec<u32>,
     language: Language,
-    stretch: Stretch,
+    span: ChunkSpan,
     seek: usize,
     /// Attempts at this window that were not good enough.
     rejected: Vec<WindowResult>,
@@ -154,7 +142,7 @@ impl ChunkDecoder {
         options: Arc<DecodeOptions>,
         language: Language,
         n_text_ctx: usize,
-        stretch: Stretch,
+        span: ChunkSpan,
         from: Option<Handover>,
     ) -> Self {
         let tokens = |text: &Option<String>| {
@@ -168,9 +156,9 @@ impl ChunkDecoder {
         if !prefix.is_empty() && !options.without_timestamps {
             prefix.insert(0, tokenizer.special().timestamps.start);
         }
-        let mut seek = stretch.first;
+        let mut seek = span.first;
         // A chunk between two pauses knows nothing of what was said before the first of them.
-        let mut last_speech = stretch.limit.map_or(0.0, |_| seconds_of_frames(stretch.first as u64));
+        let mut last_speech = span.limit.map_or(0.0, |_| seconds_of_frames(span.first as u64));
         if let Some(from) = from {
             seek = seek.max(from.seek);
             last_speech = from.last_speech;
@@ -182,7 +170,7 @@ impl ChunkDecoder {
             history,
             sot_sequence: Vec::new(),
             language,
-            stretch,
+            span,
             seek,
             rejected: Vec::new(),
             prefix,
@@ -210,7 +198,7 @@ impl ChunkDecoder {
 
     /// What to decode next; the same until its result is accepted, `None` at the end.
     pub fn request(&self) -> Option<WindowRequest> {
-        if self.seek >= self.stretch.end {
+        if self.seek >= self.span.end {
             return None;
         }
         let special = self.tokenizer.special();
@@ -385,13 +373,13 @@ impl ChunkDecoder {
 
     /// Frames of the stretch before this one of the recording.
     pub fn frames_before(&self, frame: usize) -> usize {
-        frame.min(self.stretch.end) - self.stretch.first
+        frame.min(self.span.end) - self.span.first
     }
 
     pub fn finish(self) -> DecodedChunk {
         // Times may be written past the end of what there is to see; the next stretch begins there at the earliest.
         let handover = Handover {
-            seek: self.seek.min(self.stretch.visible),
+            seek: self.seek.min(self.span.visible),
             prompt: self.history.recent().to_vec(),
             last_speech: self.last_speech,
         };
@@ -400,12 +388,12 @@ impl ChunkDecoder {
     }
 
     fn frames(&self) -> usize {
-        self.stretch.visible.saturating_sub(self.seek).min(WINDOW_FRAMES)
+        self.span.visible.saturating_sub(self.seek).min(WINDOW_FRAMES)
     }
 
     /// The model may write times past the audio's end, where it hears nothing.
     fn within_limit(&self, start: f64, end: f64) -> (f64, f64) {
-        let Some(limit) = self.stretch.limit else { return (start, end) };
+        let Some(limit) = self.span.limit else { return (start, end) };
         let limit = seconds_of_frames(limit as u64);
         (start.min((limit - SECONDS_PER_TICK).max(0.0)), end.min(limit))
     }

@@ -19,9 +19,7 @@ mod text;
 pub mod tokenizer;
 pub mod words;
 
-pub use chunk::{
-    ChunkDecoder, DecodedChunk, Handover, SearchStrategy, Stretch, WindowOutcome, WindowRequest,
-};
+pub use chunk::{ChunkDecoder, DecodedChunk, Handover, SearchStrategy, WindowOutcome, WindowRequest};
 pub use language::{Language, LanguageGuess};
 pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
 pub use ranking::Hypothesis;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::attempt::{Attempt, FinishedAttempt};
-use super::language::{self, LanguageProbe};
+use super::language::{self, LanguageVote};
 use super::search::SearchNeeds;
 use super::slots::SequencePool;
 use super::{ChunkEvent, ChunkTask, InputContext, WindowDone};
@@ -39,7 +39,7 @@ pub struct ActiveChunk {
 
 enum ChunkPhase {
     /// The language of the input is not known yet.
-    DetectingLanguage(LanguageProbe),
+    DetectingLanguage(LanguageVote),
     /// Each window has a language of its own, and that of this one is not known yet.
     DetectingWindowLanguage(Box<ChunkDecoder>, WindowRange),
     Decoding {
@@ -97,8 +97,8 @@ impl ActiveChunk {
             Some(language) => chunk.begin_decoding(language, model),
             None => {
                 let windows = chunk.task.input.take_probe_windows();
-                let probe = LanguageProbe::new(windows, chunk.task.stretch.first);
-                chunk.phase = ChunkPhase::DetectingLanguage(probe);
+                let vote = LanguageVote::new(windows, chunk.task.span.first);
+                chunk.phase = ChunkPhase::DetectingLanguage(vote);
             }
         }
         chunk
@@ -108,7 +108,7 @@ impl ActiveChunk {
     /// continues is done.
     pub fn can_start(task: &ChunkTask) -> bool {
         let has_language = task.input.language().is_some() || task.index == 0;
-        has_language && (!task.follows || task.input.has_handover(task.index - 1))
+        has_language && (!task.span.follows || task.input.has_handover(task.index - 1))
     }
 
     pub fn slot(&self) -> usize {
@@ -141,7 +141,7 @@ impl ActiveChunk {
     /// Returns the window that must be encoded before anything else.
     pub fn missing_window(&self) -> Option<WindowRange> {
         let wanted = match &self.phase {
-            ChunkPhase::DetectingLanguage(probe) => probe.window(),
+            ChunkPhase::DetectingLanguage(vote) => vote.window(),
             ChunkPhase::DetectingWindowLanguage(_, window) => *window,
             ChunkPhase::Decoding { attempt, .. } => {
                 WindowRange { seek: attempt.request.seek, frames: attempt.request.frames }
@@ -160,11 +160,11 @@ impl ActiveChunk {
     }
 
     pub fn read_mel(&mut self, window: WindowRange, out: &mut Vec<f32>) -> Result<()> {
-        let probed = match &mut self.phase {
-            ChunkPhase::DetectingLanguage(probe) => probe.features(),
+        let other = match &mut self.phase {
+            ChunkPhase::DetectingLanguage(vote) => vote.features(),
             _ => None,
         };
-        probed.unwrap_or(&mut self.task.features).window(window.seek, window.frames, out)
+        other.unwrap_or(&mut self.task.features).window(window.seek, window.frames, out)
     }
 
     pub fn mark_encoded(&mut self, window: WindowRange) {
@@ -192,7 +192,7 @@ impl ActiveChunk {
     pub fn accept_logits(&mut self, logits: &mut [f32], model: &ModelContext) -> Result<u64> {
         match &mut self.phase {
             ChunkPhase::DetectingLanguage(_) => {
-                self.vote(language::guess(&model.tokenizer, logits)?, model);
+                self.add_vote(language::guess(&model.tokenizer, logits)?, model);
                 Ok(0)
             }
             ChunkPhase::DetectingWindowLanguage(..) => {
@@ -335,14 +335,14 @@ impl ActiveChunk {
     }
 
     /// Counts one vote on the input's language.
-    fn vote(&mut self, guess: LanguageGuess, model: &ModelContext) {
-        let ChunkPhase::DetectingLanguage(probe) = &mut self.phase else { return };
-        if probe.features().is_some() {
+    fn add_vote(&mut self, guess: LanguageGuess, model: &ModelContext) {
+        let ChunkPhase::DetectingLanguage(vote) = &mut self.phase else { return };
+        if vote.features().is_some() {
             // The slot holds a window that is not the chunk's own.
             self.encoded = None;
         }
         let threshold = self.task.input.options().language_detection_threshold;
-        if let Some(guess) = probe.vote(guess, threshold) {
+        if let Some(guess) = vote.add(guess, threshold) {
             let language = guess.language;
             self.task.input.set_language(language);
             self.emit(ChunkEvent::LanguageDetected(guess));
@@ -364,10 +364,10 @@ impl ActiveChunk {
     }
 
     fn begin_decoding(&mut self, language: Language, model: &ModelContext) {
-        let ChunkTask { input, stretch, follows, index, .. } = &self.task;
-        let handover = if *follows { input.take_handover(index - 1) } else { None };
+        let ChunkTask { input, span, index, .. } = &self.task;
+        let handover = if span.follows { input.take_handover(index - 1) } else { None };
         let (tokenizer, options) = (Arc::clone(&model.tokenizer), Arc::clone(input.options()));
-        let decoder = ChunkDecoder::new(tokenizer, options, language, model.n_text_ctx, *stretch, handover);
+        let decoder = ChunkDecoder::new(tokenizer, options, language, model.n_text_ctx, *span, handover);
         self.next_window(Box::new(decoder));
     }
 

@@ -49,7 +49,7 @@ impl EngineGroup {
     /// Queues a chunk on the least busy engine; its events go to its input. Never blocks.
     pub fn submit(&self, mut task: ChunkTask) {
         // A chunk that depends on another one, for its end or for the language, goes to the same engine.
-        let depends = task.follows || task.input.language().is_none();
+        let depends = task.span.follows || task.input.language().is_none();
         let kept = task.input.engine().filter(|_| depends);
         let chosen = kept.filter(|chosen| *chosen < self.members.len()).unwrap_or_else(|| self.least_busy());
         task.input.set_engine(chosen);

@@ -9,20 +9,20 @@ use crate::mel::Features;
 use crate::time::WINDOW_FRAMES;
 
 /// The windows that vote on the language of an input, and the votes so far.
-pub struct LanguageProbe {
+pub struct LanguageVote {
     windows: Vec<ProbeWindow>,
     guesses: Vec<LanguageGuess>,
 }
 
-impl LanguageProbe {
-    /// Creates the probe of a chunk that begins at frame `first`, which votes if there is no window to vote.
+impl LanguageVote {
+    /// Creates the vote of these windows. Without any, the beginning of the chunk at frame `first` votes alone.
     pub fn new(mut windows: Vec<ProbeWindow>, first: usize) -> Self {
         // The chunk's own first window need not be encoded twice.
         windows.iter_mut().filter(|window| window.seek == first).for_each(|window| window.features = None);
         if windows.is_empty() {
             windows.push(ProbeWindow { seek: first, features: None });
         }
-        LanguageProbe { windows, guesses: Vec::new() }
+        LanguageVote { windows, guesses: Vec::new() }
     }
 
     /// Returns the window that votes next: a whole one even of short audio, so that silence follows the audio's end
@@ -37,7 +37,7 @@ impl LanguageProbe {
     }
 
     /// Counts a vote, and returns the result once it is known.
-    pub fn vote(&mut self, guess: LanguageGuess, threshold: f32) -> Option<LanguageGuess> {
+    pub fn add(&mut self, guess: LanguageGuess, threshold: f32) -> Option<LanguageGuess> {
         self.guesses.push(guess);
         verdict(&self.guesses, threshold, self.guesses.len() == self.windows.len())
     }

@@ -30,7 +30,8 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::cancel::CancelToken;
-use crate::decode::{DecodeOptions, Language, Stretch, Tokenizer};
+use crate::chunking::ChunkSpan;
+use crate::decode::{DecodeOptions, Language, Tokenizer};
 use crate::device::memory::ReleasePolicy;
 use crate::error::{Error, Result, catch_panic};
 use crate::mel::Features;
@@ -46,9 +47,7 @@ pub struct ChunkTask {
     pub input: Arc<InputContext>,
     /// Counts from 0 within the input.
     pub index: usize,
-    pub stretch: Stretch,
-    /// It continues where the chunk before it ended.
-    pub follows: bool,
+    pub span: ChunkSpan,
     pub features: Box<dyn Features>,
     /// Dropped when the chunk is finished or abandoned.
     pub permit: Option<Box<dyn Send>>,

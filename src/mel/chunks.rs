@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::features::ChunkFeatures;
 use super::scale::SILENCE;
 use super::stream::MelStream;
-use crate::chunking::{AudioSplitter, Boundary, CutPoint, CutPolicy, Selection, SplitReport};
+use crate::chunking::{AudioSplitter, Boundary, ChunkSpan, CutPoint, CutPolicy, Selection, SplitReport};
 use crate::time::{HOP, WINDOW_FRAMES};
 
 /// Frames from seam to seam of a recording that is not really cut: two minutes.
@@ -25,18 +25,15 @@ pub enum ChunkMode {
 pub struct MelChunk {
     /// Counts from 0.
     pub index: usize,
-    pub first: usize,
-    /// One past the last frame that is its own.
-    pub end: usize,
-    /// One past the last frame of audio that its windows may see: the next chunk's beginning is in sight if there
-    /// is no pause between the two.
-    pub visible: usize,
-    /// It begins where the last window of the chunk before ended, for want of a pause.
-    pub follows: bool,
-    /// What it says ends here at the latest: at the pause, or at the end of the audio. None if the next chunk goes
-    /// on with it, and in a recording that is not cut, where times are left as the network says them.
-    pub limit: Option<usize>,
+    pub span: ChunkSpan,
     pub features: ChunkFeatures,
+}
+
+impl MelChunk {
+    fn with_bounds(mut self, visible: usize, limit: Option<usize>) -> Self {
+        (self.span.visible, self.span.limit) = (visible, limit);
+        self
+    }
 }
 
 /// See the module.
@@ -130,7 +127,7 @@ impl MelChunker {
         if self.index == 0 {
             self.skip_to(end);
             let nothing = self.take(end, self.frames_end());
-            out.push(MelChunk { visible: end, limit: self.is_bounded.then_some(end), ..nothing });
+            out.push(nothing.with_bounds(end, self.is_bounded.then_some(end)));
         }
         (self.samples, report)
     }
@@ -161,7 +158,7 @@ impl MelChunker {
         let end = frame as usize;
         if silent {
             let chunk = (self.frames_end() >= end).then(|| self.take(end, end));
-            return chunk.map(|chunk| MelChunk { limit: Some(end), ..chunk });
+            return chunk.map(|chunk| chunk.with_bounds(end, Some(end)));
         }
         let stretch_end = self.boundaries.iter().find_map(|boundary| match boundary {
             Boundary::End(frame) => Some(*frame as usize),
@@ -174,7 +171,7 @@ impl MelChunker {
         }
         let chunk = self.take(end, visible);
         self.follows = true;
-        Some(MelChunk { limit: (self.is_bounded && visible == bound).then_some(bound), ..chunk })
+        Some(chunk.with_bounds(visible, (self.is_bounded && visible == bound).then_some(bound)))
     }
 
     /// The last chunk of a stretch.
@@ -185,7 +182,7 @@ impl MelChunker {
         self.is_open = false;
         // What was said goes on to be known, as if there were no gap.
         self.follows = matches!(self.mode, ChunkMode::Seamless { .. });
-        MelChunk { visible: end, limit: self.is_bounded.then_some(end), ..chunk }
+        chunk.with_bounds(end, self.is_bounded.then_some(end))
     }
 
     fn frames_end(&self) -> usize {
@@ -208,11 +205,13 @@ impl MelChunker {
         }
         let chunk = MelChunk {
             index: self.index,
-            first: self.first,
-            end,
-            visible: seen,
-            follows: std::mem::take(&mut self.follows),
-            limit: None,
+            span: ChunkSpan {
+                first: self.first,
+                end,
+                visible: seen,
+                limit: None,
+                follows: std::mem::take(&mut self.follows),
+            },
             features: ChunkFeatures::new(self.bins, self.first, kept, self.loudest),
         };
         self.skip_to(end);
@@ -262,10 +261,10 @@ mod tests {
             let chunks = chunks(&audio, mode, 9_000);
             let mut end = 0;
             for (index, chunk) in chunks.iter().enumerate() {
-                assert_eq!((chunk.index, chunk.first), (index, end));
-                assert!(chunk.end > chunk.first && chunk.visible >= chunk.end);
-                assert_eq!(chunk.follows, index > 0 && chunks[index - 1].limit.is_none());
-                end = chunk.end;
+                assert_eq!((chunk.index, chunk.span.first), (index, end));
+                assert!(chunk.span.end > chunk.span.first && chunk.span.visible >= chunk.span.end);
+                assert_eq!(chunk.span.follows, index > 0 && chunks[index - 1].span.limit.is_none());
+                end = chunk.span.end;
             }
             assert_eq!(end, 40_000, "{mode:?}");
         }
@@ -275,7 +274,8 @@ mod tests {
     fn a_seamless_chunk_sees_a_whole_window_past_its_end() {
         let audio = noise(16_000 * 300);
         let chunks = chunks(&audio, ChunkMode::Seamless { loudest: 1.0 }, 16_000);
-        let spans: Vec<_> = chunks.iter().map(|c| (c.first, c.end, c.visible, c.follows)).collect();
+        let spans: Vec<_> =
+            chunks.iter().map(|c| (c.span.first, c.span.end, c.span.visible, c.span.follows)).collect();
         assert_eq!(
             spans,
             [(0, 12_000, 15_000, false), (12_000, 24_000, 27_000, true), (24_000, 30_000, 30_000, true)]
@@ -291,8 +291,8 @@ mod tests {
         let (mut one, mut other) = (Vec::new(), Vec::new());
         for block in [4_000, 77_777] {
             for mut chunk in chunks(&audio, ChunkMode::Seamless { loudest: whole_max }, block) {
-                for seek in [chunk.first, (chunk.first + chunk.end) / 2, chunk.end - 1] {
-                    let frames = (chunk.visible - seek).min(3_000);
+                for seek in [chunk.span.first, (chunk.span.first + chunk.span.end) / 2, chunk.span.end - 1] {
+                    let frames = (chunk.span.visible - seek).min(3_000);
                     chunk.features.window(seek, frames, &mut one).unwrap();
                     whole[0].features.window(seek, frames, &mut other).unwrap();
                     assert!(one == other, "at {seek}");
@@ -305,7 +305,7 @@ mod tests {
     fn nothing_is_one_empty_chunk() {
         for samples in [0, 100] {
             let chunks = chunks(&noise(samples), ChunkMode::AtPauses { seconds: 30.0 }, 10);
-            assert_eq!((chunks.len(), chunks[0].end), (1, 0));
+            assert_eq!((chunks.len(), chunks[0].span.end), (1, 0));
         }
     }
 
@@ -332,7 +332,8 @@ mod tests {
             let mut out = Vec::new();
             audio.chunks(block).for_each(|block| chunker.push(block, &mut out));
             let (_, report) = chunker.finish(&mut out);
-            let spans: Vec<_> = out.iter().map(|c| (c.first, c.end, c.visible, c.follows)).collect();
+            let spans: Vec<_> =
+                out.iter().map(|c| (c.span.first, c.span.end, c.span.visible, c.span.follows)).collect();
             let expected = [
                 (1_000, 13_000, 16_000, false),
                 (13_000, 20_000, 20_000, true),
@@ -343,8 +344,8 @@ mod tests {
             assert_eq!(report.skipped_frames(), 1_000 + 8_450);
             let (mut one, mut other) = (Vec::new(), Vec::new());
             for mut chunk in out {
-                for seek in [chunk.first, chunk.end - 1] {
-                    let frames = (chunk.visible - seek).min(3_000);
+                for seek in [chunk.span.first, chunk.span.end - 1] {
+                    let frames = (chunk.span.visible - seek).min(3_000);
                     chunk.features.window(seek, frames, &mut one).unwrap();
                     whole[0].features.window(seek, frames, &mut other).unwrap();
                     assert!(one == other, "at {seek}");
@@ -362,7 +363,7 @@ mod tests {
             chunker.push(&block, &mut out);
             most = most.max(chunker.raw.len() / 80);
         }
-        assert_eq!((out.len(), out[0].first, out[0].end), (1, 50_000, 51_000));
+        assert_eq!((out.len(), out[0].span.first, out[0].span.end), (1, 50_000, 51_000));
         assert!(most < 3_000, "{most} frames");
     }
 }

@@ -10,12 +10,12 @@ use super::RunEvent;
 use super::event::ChunkFigures;
 use super::front_end::FrontEndResult;
 use super::models::LeasedModel;
-use crate::chunking::SkipCause;
+use crate::chunking::{ChunkSpan, SkipCause};
 use crate::decode::DecodedChunk;
 use crate::decode::LanguageGuess;
 use crate::engine::InputContext;
 use crate::plan::PlannedInput;
-use crate::store::journal::{Journal, JournaledChunk, Place};
+use crate::store::journal::{Journal, JournaledChunk};
 use crate::store::ledger::InputSnapshot;
 use crate::time::seconds_of_frames;
 use crate::transcript::Segment;
@@ -45,7 +45,7 @@ pub struct ActiveInput {
     frames_skipped: u64,
     decoded: BTreeMap<usize, DecodedChunk>,
     /// Where the chunks made so far lie.
-    places: BTreeMap<usize, Place>,
+    spans: BTreeMap<usize, ChunkSpan>,
     /// Chunks read from the journal of an earlier run.
     resumed: usize,
     /// Segments not emitted yet, by chunk.
@@ -77,7 +77,7 @@ impl ActiveInput {
             frames_done: 0,
             frames_skipped: 0,
             decoded: BTreeMap::new(),
-            places: BTreeMap::new(),
+            spans: BTreeMap::new(),
             resumed: 0,
             pending_text: BTreeMap::new(),
             next_text: 0,
@@ -123,36 +123,36 @@ impl ActiveInput {
         self.frames_done += frames;
     }
 
-    pub fn add_place(&mut self, chunk: usize, place: Place) {
-        self.places.insert(chunk, place);
+    pub fn add_span(&mut self, chunk: usize, span: ChunkSpan) {
+        self.spans.insert(chunk, span);
     }
 
     /// Adds a chunk from the engine. The error says why it could not be journalled.
     pub fn add_chunk(&mut self, index: usize, decoded: DecodedChunk) -> io::Result<()> {
-        let (Some(journal), Some(&place)) = (&mut self.journal, self.places.get(&index)) else {
+        let (Some(journal), Some(&span)) = (&mut self.journal, self.spans.get(&index)) else {
             self.decoded.insert(index, decoded);
             return Ok(());
         };
-        let finished = JournaledChunk { index, place, decoded };
+        let finished = JournaledChunk { index, span, decoded };
         let outcome = journal.add_finished(&finished);
         self.decoded.insert(index, finished.decoded);
         outcome
     }
 
     /// Adds a chunk from the journal of an earlier run.
-    pub fn add_resumed(&mut self, JournaledChunk { index, place, decoded }: JournaledChunk) {
+    pub fn add_resumed(&mut self, JournaledChunk { index, span, decoded }: JournaledChunk) {
         self.resumed += 1;
-        self.add_place(index, place);
+        self.add_span(index, span);
         self.add_segments(index, decoded.segments.clone());
-        self.add_frames(place.stretch.end - place.stretch.first);
+        self.add_frames(span.frames());
         self.decoded.insert(index, decoded);
     }
 
     /// Makes the event of a finished chunk.
     pub fn chunk_done(&self, chunk: usize, figures: ChunkFigures, is_resumed: bool) -> RunEvent {
         let seconds = |frames: usize| seconds_of_frames(frames as u64);
-        let stretch = self.places.get(&chunk).map(|place| place.stretch);
-        let (start, end) = stretch.map_or((0.0, 0.0), |s| (seconds(s.first), seconds(s.end)));
+        let span = self.spans.get(&chunk);
+        let (start, end) = span.map_or((0.0, 0.0), |s| (seconds(s.first), seconds(s.end)));
         RunEvent::ChunkDone { input: self.name.clone(), chunk, start, end, is_resumed, figures }
     }
 
@@ -193,7 +193,7 @@ impl ActiveInput {
         let chunks: Vec<_> =
             decoded.into_iter().enumerate().take_while(|(nth, (index, _))| nth == index).collect();
         let last = chunks.last().map(|(nth, _)| *nth)?;
-        let end = self.places.get(&last).map_or(0, |place| place.stretch.end);
+        let end = self.spans.get(&last).map_or(0, |span| span.end);
         let chunks = chunks.into_iter().map(|(_, (_, decoded))| decoded);
         let whole = self.assemble(chunks, seconds_of_frames(end as u64));
         Some(Transcript { is_partial: true, ..whole })
@@ -260,11 +260,9 @@ impl ActiveInput {
 
     /// Returns the beginning of each chunk but the first.
     fn seams(&self) -> Vec<Seam> {
-        let seam = |place: &Place| Seam {
-            at: seconds_of_frames(place.stretch.first as u64),
-            follows: place.follows,
-        };
-        self.places.values().skip(1).map(seam).collect()
+        let seam =
+            |span: &ChunkSpan| Seam { at: seconds_of_frames(span.first as u64), follows: span.follows };
+        self.spans.values().skip(1).map(seam).collect()
     }
 
     fn speech(&self) -> Option<Vec<(f64, f64)>> {

@@ -10,15 +10,14 @@ use super::backpressure::ChunkBudget;
 use super::waveform::WaveformBuilder;
 use crate::audio::{AudioDamage, AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
-use crate::chunking::{Clip, Selection, SplitReport};
+use crate::chunking::{ChunkSpan, Clip, Selection, SplitReport};
 use crate::decode::LanguageGuess;
-use crate::decode::Stretch;
 use crate::engine::{ChunkTask, EngineGroup, InputContext, ProbeWindow};
 use crate::error::{Error, InputProblem, Result, catch_panic};
 use crate::mel::{ChunkMode, Extent, LanguageProbe, LanguageWindow, MelChunk, MelChunker, MelMeter};
 use crate::plan::{InputSource, changed};
 use crate::store::fingerprint::{Fingerprint, InputDigest, RunFingerprint};
-use crate::store::journal::{Journal, JournaledChunk, LockError, OpenedJournal, Place, ResumedChunks};
+use crate::store::journal::{Journal, JournaledChunk, LockError, OpenedJournal, ResumedChunks};
 use crate::store::ledger::{self, InputSnapshot};
 use crate::test_hooks;
 use crate::time::{HOP, seconds_of_samples};
@@ -65,7 +64,7 @@ pub enum FrontEndEvent {
     /// The journal is locked and read, or why it is not. Comes before any chunk.
     JournalOpened(io::Result<Box<OpenedJournal>>),
     /// A chunk was made and goes to the engine.
-    ChunkMade(usize, Place),
+    ChunkMade(usize, ChunkSpan),
     /// A chunk was read from the journal.
     ChunkResumed(Box<JournaledChunk>),
     /// Chunks from this index on do not match the journal.
@@ -217,11 +216,11 @@ impl FrontEnd {
     fn resume_chunk(
         &self,
         index: usize,
-        place: &Place,
+        span: &ChunkSpan,
         kept: &mut ResumedChunks,
         emit: &dyn Fn(FrontEndEvent),
     ) -> bool {
-        let found = kept.take(index, place);
+        let found = kept.take(index, span);
         if found.is_err() {
             emit(FrontEndEvent::ResumeEnded(index));
         }
@@ -266,23 +265,20 @@ impl FrontEnd {
                     .err()
                     .unwrap_or_else(|| Error::compute("reading the audio", "its transcription was given up"))
             };
-            let MelChunk { index, first, end, visible, follows, limit, features } = chunk;
-            let stretch = Stretch { first, end, visible, limit };
-            let place = Place { stretch, follows };
-            if self.resume_chunk(index, &place, kept, emit) {
+            let MelChunk { index, span, features } = chunk;
+            if self.resume_chunk(index, &span, kept, emit) {
                 continue;
             }
-            let follower = match follows {
+            let follower = match span.follows {
                 true => Some(followers.take(stop).ok_or_else(given_up)?),
                 false => None,
             };
             let permit = self.budget.take(stop).ok_or_else(given_up)?;
-            emit(FrontEndEvent::ChunkMade(index, place));
+            emit(FrontEndEvent::ChunkMade(index, span));
             self.engine.submit(ChunkTask {
                 input: Arc::clone(&self.recording),
                 index,
-                stretch,
-                follows,
+                span,
                 features: Box::new(features),
                 permit: Some(Box::new((permit, follower))),
             });

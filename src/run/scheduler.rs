@@ -201,12 +201,12 @@ impl<'a> Scheduler<'a> {
                 }
                 fault.into_iter().for_each(|error| self.warn_of_journal(index, &error));
             }
-            FrontEndEvent::ChunkMade(chunk, place) => input.add_place(chunk, place),
+            FrontEndEvent::ChunkMade(chunk, span) => input.add_span(chunk, span),
             FrontEndEvent::ChunkResumed(finished) => {
                 if !input.has_resumed() {
                     self.context.emit(RunEvent::Resumed { input: input.name.clone() });
                 }
-                input.add_place(finished.index, finished.place);
+                input.add_span(finished.index, finished.span);
                 let figures = ChunkFigures::of(&finished.decoded);
                 self.context.emit(input.chunk_done(finished.index, figures, true));
                 input.add_resumed(*finished);

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 use super::sync_parent_folder;
-use crate::decode::{DecodedChunk, Language, LanguageGuess, Stretch};
+use crate::chunking::ChunkSpan;
+use crate::decode::{DecodedChunk, Language, LanguageGuess};
 
 /// No journal is larger: ten hours need a few megabytes.
 const LARGEST: u64 = 1 << 30;
@@ -23,19 +24,36 @@ const LARGEST: u64 = 1 << 30;
 /// How often to try again to get a file that others remove meanwhile.
 const ATTEMPTS: usize = 100;
 
-/// Where a chunk lies: with another place it is another chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    pub stretch: Stretch,
-    pub follows: bool,
-}
-
 /// A chunk that needs no more work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournaledChunk {
     pub index: usize,
-    pub place: Place,
+    /// With another span it is another chunk.
+    #[serde(rename = "place", with = "span_record")]
+    pub span: ChunkSpan,
     pub decoded: DecodedChunk,
+}
+
+/// A chunk's span as records have it.
+mod span_record {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::chunking::ChunkSpan;
+
+    #[derive(Serialize, Deserialize)]
+    struct SpanRecord {
+        stretch: ChunkSpan,
+        follows: bool,
+    }
+
+    pub fn serialize<S: Serializer>(span: &ChunkSpan, serializer: S) -> Result<S::Ok, S::Error> {
+        SpanRecord { stretch: *span, follows: span.follows }.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChunkSpan, D::Error> {
+        let SpanRecord { stretch, follows } = SpanRecord::deserialize(deserializer)?;
+        Ok(ChunkSpan { follows, ..stretch })
+    }
 }
 
 /// `W` and `F` are what they say, or references to it.
@@ -108,9 +126,9 @@ pub struct Journal {
 
 impl ResumedChunks {
     /// Takes chunk `index`, unless it lay elsewhere: then nothing from there on can be true.
-    pub fn take(&mut self, index: usize, place: &Place) -> Result<Option<JournaledChunk>, Discarded> {
+    pub fn take(&mut self, index: usize, span: &ChunkSpan) -> Result<Option<JournaledChunk>, Discarded> {
         match self.chunks.remove(&index) {
-            Some(finished) if finished.place != *place => {
+            Some(finished) if finished.span != *span => {
                 self.discard(index);
                 Err(Discarded)
             }
@@ -393,11 +411,11 @@ mod tests {
             ..WindowDecision::default()
         };
         let first = index * 1_000;
-        let stretch = Stretch { first, end: first + 1_000, visible: first + 1_000, limit: Some(first) };
-        let place = Place { stretch, follows: index % 2 == 1 };
+        let (end, follows) = (first + 1_000, index % 2 == 1);
+        let span = ChunkSpan { first, end, visible: end, limit: Some(first), follows };
         JournaledChunk {
             index,
-            place,
+            span,
             decoded: DecodedChunk {
                 segments: vec![segment],
                 said: vec![1, 2],
@@ -570,8 +588,8 @@ mod tests {
     fn a_chunk_that_lies_elsewhere_ends_what_is_of_use() {
         let folder = Folder::new();
         let mut kept = folder.open().kept;
-        assert_eq!(kept.take(0, &finished(0).place).unwrap(), Some(finished(0)));
-        let elsewhere = Place { follows: false, ..finished(1).place };
+        assert_eq!(kept.take(0, &finished(0).span).unwrap(), Some(finished(0)));
+        let elsewhere = ChunkSpan { follows: false, ..finished(1).span };
         assert!(kept.take(1, &elsewhere).is_err());
         assert!(kept.chunks.is_empty() && kept.language.is_some());
         folder.open().journal.discard(1).unwrap();
@@ -640,5 +658,14 @@ mod tests {
         drop(held);
         Journal::sweep(&folder.path());
         assert!(!folder.path().exists());
+    }
+
+    #[test]
+    fn records_keep_the_shape_of_spans() {
+        let record = serde_json::to_string(&finished(1)).unwrap();
+        let span =
+            r#""place":{"stretch":{"first":1000,"end":2000,"visible":2000,"limit":1000},"follows":true}"#;
+        assert!(record.contains(span), "{record}");
+        assert_eq!(serde_json::from_str::<JournaledChunk>(&record).unwrap(), finished(1));
     }
 }

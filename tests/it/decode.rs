@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use transcribe::cancel::{CancelReason, CancelToken};
+use transcribe::chunking::ChunkSpan;
 use transcribe::decode::fallback::WindowResult;
 use transcribe::decode::{
-    ChunkDecoder, DecodeOptions, Language, Stretch, Task, Tokenizer, WhenAllFail, WindowOutcome,
+    ChunkDecoder, DecodeOptions, Language, Task, Tokenizer, WhenAllFail, WindowOutcome,
 };
 use transcribe::device::memory::ReleasePolicy;
 use transcribe::engine::{Engine, WindowDone};
@@ -341,9 +342,8 @@ fn logits_that_are_no_numbers_are_an_error() {
 #[test]
 fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() {
     let options = DecodeOptions { language: Some("en".parse().unwrap()), ..DecodeOptions::default() };
-    let stretch = Stretch { first: 0, end: 6_000, visible: 6_000, limit: None };
-    let mut chunk =
-        ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, stretch, None);
+    let span = ChunkSpan { first: 0, end: 6_000, visible: 6_000, limit: None, follows: false };
+    let mut chunk = ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, span, None);
     let result = |tokens: &[u32]| WindowResult {
         tokens: tokens.to_vec(),
         temperature: 0.0,
@@ -376,8 +376,8 @@ fn a_long_prompt_and_a_long_prefix_fit_together() {
         prefix: long,
         ..DecodeOptions::default()
     };
-    let stretch = Stretch { first: 0, end: 3_000, visible: 3_000, limit: None };
-    let chunk = ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, stretch, None);
+    let span = ChunkSpan { first: 0, end: 3_000, visible: 3_000, limit: None, follows: false };
+    let chunk = ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, span, None);
     let request = chunk.request().unwrap();
     assert!(request.prefix > 200, "{}", request.prefix);
     assert!(request.initial_tokens.len() < 448, "{}", request.initial_tokens.len());

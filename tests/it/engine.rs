@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam_channel::unbounded;
 use proptest::prelude::*;
 use transcribe::cancel::{CancelReason, CancelToken};
-use transcribe::decode::{DecodeOptions, Stretch};
+use transcribe::chunking::ChunkSpan;
+use transcribe::decode::DecodeOptions;
 use transcribe::device::memory::ReleasePolicy;
 use transcribe::engine::{ChunkEvent, ChunkTask, Engine, InputContext};
 use transcribe::error::Error;
@@ -49,8 +50,8 @@ fn searching(beams: bool) -> DecodeOptions {
 }
 
 fn part(first: usize, end: usize, visible: usize, follows: bool, frames: usize) -> Part {
-    let stretch = Stretch { first, end, visible, limit: None };
-    Part { stretch, follows, features: Box::new(CountingFeatures { frames }) }
+    let span = ChunkSpan { first, end, visible, limit: None, follows };
+    Part { span, features: Box::new(CountingFeatures { frames }) }
 }
 
 proptest! {
@@ -93,8 +94,8 @@ proptest! {
         bounds.extend(cuts.into_iter().filter(|cut| *cut < frames));
         bounds.push(frames);
         let parts = bounds.windows(2).map(|bounds| {
-            let stretch = Stretch { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]) };
-            Part { stretch, follows: false, features: Box::new(CountingFeatures { frames: bounds[1] }) }
+            let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]), follows: false };
+            Part { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
         });
         let engine = start(scripted(seed, 3, 5), &CancelToken::new());
         let segments = decode(&engine, parts.collect(), &options()).unwrap().segments;
@@ -147,14 +148,14 @@ proptest! {
             }
             for index in 0..chunks {
                 let (first, end) = (index * 2_000, (index + 1) * 2_000);
-                let stretch = Stretch { first, end, visible: end, limit: None };
+                let follows = follows && index > 0;
+                let span = ChunkSpan { first, end, visible: end, limit: None, follows };
                 let frames = chunks * 2_000;
                 let features: Box<dyn transcribe::mel::Features> = match fate {
                     0 => Box::new(Marked(CountingFeatures { frames })),
                     _ => Box::new(CountingFeatures { frames }),
                 };
-                let follows = follows && index > 0;
-                engine.submit(ChunkTask { input: Arc::clone(&recording), index, stretch, follows, features, permit: None });
+                engine.submit(ChunkTask { input: Arc::clone(&recording), index, span, features, permit: None });
             }
             if fate == 1 {
                 recording.abandon();
@@ -259,18 +260,11 @@ fn one_of_three_fails(backend: ScriptedBackend, options: DecodeOptions, is_cause
         let listener = move |_, event| sender.send((order, event)).unwrap();
         let recording = Arc::new(InputContext::new(order, Arc::new(options.clone()), Box::new(listener)));
         recording.set_language("en".parse().unwrap());
-        let stretch = Stretch { first: 0, end: 6_000, visible: 6_000, limit: None };
+        let span = ChunkSpan { first: 0, end: 6_000, visible: 6_000, limit: None, follows: false };
         let features = CountingFeatures { frames: 6_000 };
         let features: Box<dyn transcribe::mel::Features> =
             if order == 1 { Box::new(Marked(features)) } else { Box::new(features) };
-        engine.submit(ChunkTask {
-            input: recording,
-            index: 0,
-            stretch,
-            follows: false,
-            features,
-            permit: None,
-        });
+        engine.submit(ChunkTask { input: recording, index: 0, span, features, permit: None });
     }
     drop(sender);
     let (mut done, mut failed) = (Vec::new(), Vec::new());

@@ -19,7 +19,7 @@ fn fixture(name: &str) -> PathBuf {
 fn mel(audio: &Path, bins: usize, frames: usize, chunk_length: f64) -> Vec<Vec<f32>> {
     let input = AudioInput::file(audio).unwrap();
     let [part] = &mut parts(&input, bins, chunk_length)[..] else { panic!("one chunk") };
-    assert_eq!(part.stretch.end + WINDOW_FRAMES, frames);
+    assert_eq!(part.span.end + WINDOW_FRAMES, frames);
     let features = &mut part.features;
     let mut columns = Vec::new();
     let mut out = Vec::new();

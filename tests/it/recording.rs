@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
 use transcribe::audio::{AudioInput, AudioOptions};
+use transcribe::chunking::ChunkSpan;
 use transcribe::chunking::Selection;
 use transcribe::decode::LanguageGuess;
-use transcribe::decode::{DecodeOptions, DecodedChunk, Stretch};
+use transcribe::decode::{DecodeOptions, DecodedChunk};
 use transcribe::engine::{ChunkEvent, ChunkTask, Engine, InputContext, WindowDone};
 use transcribe::error::Result;
 use transcribe::mel::{ChunkMode, Features, MelChunk, MelChunker, MelMeter};
@@ -26,24 +27,22 @@ pub struct Heard {
 
 /// A chunk with features of any kind.
 pub struct Part {
-    pub stretch: Stretch,
-    pub follows: bool,
+    pub span: ChunkSpan,
     pub features: Box<dyn Features>,
 }
 
 impl Part {
     /// All of a recording.
     pub fn whole(frames: usize, features: impl Features + 'static) -> Self {
-        let stretch = Stretch { first: 0, end: frames, visible: frames, limit: None };
-        Part { stretch, follows: false, features: Box::new(features) }
+        let span = ChunkSpan { first: 0, end: frames, visible: frames, limit: None, follows: false };
+        Part { span, features: Box::new(features) }
     }
 }
 
 impl From<MelChunk> for Part {
     fn from(chunk: MelChunk) -> Self {
-        let MelChunk { first, end, visible, follows, limit, features, .. } = chunk;
-        let stretch = Stretch { first, end, visible, limit };
-        Part { stretch, follows, features: Box::new(features) }
+        let MelChunk { span, features, .. } = chunk;
+        Part { span, features: Box::new(features) }
     }
 }
 
@@ -98,9 +97,9 @@ pub fn decode(engine: &Engine, parts: Vec<Part>, options: &DecodeOptions) -> Res
     }
     let count = parts.len();
     for (index, part) in parts.into_iter().enumerate() {
-        let Part { stretch, follows, features } = part;
+        let Part { span, features } = part;
         let recording = Arc::clone(&recording);
-        engine.submit(ChunkTask { input: recording, index, stretch, follows, features, permit: None });
+        engine.submit(ChunkTask { input: recording, index, span, features, permit: None });
     }
     let mut detected = None;
     let mut told: BTreeMap<usize, Vec<Segment>> = BTreeMap::new();

@@ -111,7 +111,7 @@ fn hear(
 ) -> (Heard, Vec<f64>) {
     let audio = AudioInput::file(fixture(&format!("{recording}.flac"))).unwrap();
     let parts = parts_from(&audio, (skipped * 16_000.0) as usize, 80, chunk_length);
-    let seams = parts.iter().skip(1).map(|part| seconds_of_frames(part.stretch.first as u64)).collect();
+    let seams = parts.iter().skip(1).map(|part| seconds_of_frames(part.span.first as u64)).collect();
     let options = DecodeOptions { language: Some(language.parse().unwrap()), ..DecodeOptions::default() };
     (decode(engine, parts, &options).unwrap(), seams)
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 use serde_json::Value;
 use transcribe::cancel::CancelToken;
+use transcribe::chunking::ChunkSpan;
 use transcribe::decode::words::Attention;
 use transcribe::decode::words::dtw::first_columns;
-use transcribe::decode::{Alignment, DecodeOptions, Stretch};
+use transcribe::decode::{Alignment, DecodeOptions};
 use transcribe::device::memory::ReleasePolicy;
 use transcribe::engine::Engine;
 use transcribe::error::Error;
@@ -277,8 +278,8 @@ fn short_memory_costs_slots_and_no_words() {
             Engine::start(Box::new(backend), multilingual(), ReleasePolicy::default(), &CancelToken::new());
         let parts = (0..4).map(|index| {
             let (first, end) = (index * 3_000, (index + 1) * 3_000);
-            let stretch = Stretch { first, end, visible: end, limit: Some(end) };
-            Part { stretch, follows: false, features: Box::new(CountingFeatures { frames: 12_000 }) }
+            let span = ChunkSpan { first, end, visible: end, limit: Some(end), follows: false };
+            Part { span, features: Box::new(CountingFeatures { frames: 12_000 }) }
         });
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
@@ -349,8 +350,8 @@ proptest! {
         bounds.extend(cuts.into_iter().filter(|cut| *cut < frames));
         bounds.push(frames);
         let parts = || bounds.windows(2).map(|bounds| {
-            let stretch = Stretch { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]) };
-            Part { stretch, follows: false, features: Box::new(CountingFeatures { frames: bounds[1] }) }
+            let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]), follows: false };
+            Part { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
         }).collect();
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
@@ -393,8 +394,9 @@ proptest! {
         let hear = |bounds: &[usize], windows| {
             let parts = bounds.windows(2).map(|bounds| {
                 let visible = frames.min(bounds[1] + 3_000);
-                let stretch = Stretch { first: bounds[0], end: bounds[1], visible, limit: None };
-                Part { stretch, follows: bounds[0] > 0, features: Box::new(CountingFeatures { frames }) }
+                let follows = bounds[0] > 0;
+                let span = ChunkSpan { first: bounds[0], end: bounds[1], visible, limit: None, follows };
+                Part { span, features: Box::new(CountingFeatures { frames }) }
             });
             let backend = Box::new(scripted(seed, windows, windows));
             let engine = Engine::start(backend, multilingual(), ReleasePolicy::default(), &CancelToken::new());

@@ -1,7 +1,8 @@
 //! A chunk whose words are timed: what has to be found out, and what comes of it.
 
 use super::super::words::{AlignRequest, Alignment, WordRules};
-use super::{ChunkDecoder, Decided, Stretch, WindowOutcome};
+use super::{ChunkDecoder, Decided, WindowOutcome};
+use crate::chunking::ChunkSpan;
 use crate::time::WINDOW_FRAMES;
 
 impl ChunkDecoder {
@@ -40,7 +41,7 @@ impl ChunkDecoder {
     /// Where the audio ends, if the stretch shows it: with another one right behind it, a whole window more can be
     /// seen.
     fn content_end(&self) -> Option<usize> {
-        let Stretch { end, visible, limit, .. } = self.stretch;
+        let ChunkSpan { end, visible, limit, .. } = self.span;
         (limit.is_some() || visible < end + WINDOW_FRAMES).then_some(visible)
     }
 }

@@ -10,7 +10,7 @@ use crossbeam_channel::unbounded;
 use super::CandleBackend;
 use crate::audio::{AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
-use crate::decode::{DecodeOptions, Language, Stretch, Tokenizer};
+use crate::decode::{DecodeOptions, Language, Tokenizer};
 use crate::device::Kernels;
 use crate::device::cpu::Cpu;
 use crate::device::cuda::host;
@@ -130,16 +130,8 @@ fn said(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64, Strin
     let listener = move |_, event| drop(sender.send(event));
     let recording = Arc::new(InputContext::new(0, Arc::new(options.clone()), Box::new(listener)));
     recording.set_language(Language::ENGLISH);
-    let MelChunk { first, end, visible, limit, features, .. } = heard(bins);
-    let stretch = Stretch { first, end, visible, limit };
-    let task = ChunkTask {
-        input: recording,
-        index: 0,
-        stretch,
-        follows: false,
-        features: Box::new(features),
-        permit: None,
-    };
+    let MelChunk { span, features, .. } = heard(bins);
+    let task = ChunkTask { input: recording, index: 0, span, features: Box::new(features), permit: None };
     let engine = engine.unwrap();
     engine.submit(task);
     let mut segments = Vec::new();
