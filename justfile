@@ -61,6 +61,10 @@ soak *ARGS:
     cargo build --release
     python3 benches/soak.py {{ARGS}}
 
+# Compare the outputs of two builds of the program to the byte; both with `--features testing` (see benches/before_after.py)
+before-after BEFORE AFTER *ARGS:
+    python3 benches/before_after.py --before {{BEFORE}} --after {{AFTER}} {{ARGS}}
+
 # Measure what releasing memory between chunks costs
 release-cost *ARGS:
     cargo build --release
