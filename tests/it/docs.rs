@@ -147,11 +147,11 @@ fn the_chart_is_what_the_figures_give() {
     }
 }
 
-/// The commands of the README's `console` blocks, each with the output shown below it.
+/// The commands of a page's `console` blocks, each with the output shown below it.
 #[cfg(unix)]
-fn examples(readme: &str) -> Vec<(String, String)> {
+fn examples(page: &str) -> Vec<(String, String)> {
     let mut examples: Vec<(String, String)> = Vec::new();
-    for block in readme.split("```console\n").skip(1) {
+    for block in page.split("```console\n").skip(1) {
         for line in block.split("```").next().unwrap().lines() {
             match (line.strip_prefix("$ "), examples.last_mut()) {
                 (Some(command), _) => examples.push((command.to_owned(), String::new())),
@@ -173,17 +173,30 @@ fn without_figures(table: &str) -> Vec<String> {
 
 #[cfg(unix)]
 #[test]
-fn the_examples_of_the_readme_are_real() {
+fn console_examples_are_real() {
     let folder = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(root().join("fixtures"), folder.path().join("fixtures")).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    std::os::unix::fs::symlink(root().join("fixtures"), file("fixtures")).unwrap();
+    let readme = examples(&read(&root().join("README.md")));
+    assert!(readme.len() >= 4);
+    check_examples(folder.path(), &readme);
+    // The other pages score and rate the subtitles that the README makes.
+    fs::copy(file("out/short_en.srt"), file("talk.srt")).unwrap();
+    let reference = "One three.\nThe door is blue.\nClose Friday eight Monday six door.\n";
+    fs::write(file("truth.txt"), reference).unwrap();
+    for page in user_pages().iter().filter(|page| !page.ends_with("README.md")) {
+        check_examples(folder.path(), &examples(&read(page)));
+    }
+}
+
+#[cfg(unix)]
+fn check_examples(folder: &Path, examples: &[(String, String)]) {
     let program = bare();
     let programs = Path::new(program.get_program()).parent().unwrap();
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
-    let examples = examples(&read(&root().join("README.md")));
-    assert!(examples.len() >= 4);
     for (line, expected) in examples {
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(&line).current_dir(&folder).env_clear();
+        shell.arg("-c").arg(line).current_dir(folder).env_clear();
         shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", &path);
         let output = shell.output().unwrap();
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
