@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::cuda_backend::cudarc::driver::{CudaContext, CudaGraph, CudaStream, DevicePtr, result, sys};
 use candle_core::cuda_backend::{CudaDevice, CudaStorageSlice as Slice, WrapErr};
 use candle_core::{Result, Storage, Tensor, bail};
+use cudarc::driver::{CudaContext, CudaGraph, CudaStream, DevicePtr, result, sys};
 
 use super::executor::{Argument, Executor, Kernel, Launch, Pointer, Product, Recording};
 use super::products::Products;

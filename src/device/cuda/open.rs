@@ -2,8 +2,8 @@
 
 use candle_core::Device;
 use candle_core::cuda_backend::CudaError;
-use candle_core::cuda_backend::cudarc::driver::{DriverError, result, sys};
 use candle_core::cuda_backend::kernels::FILL;
+use cudarc::driver::{DriverError, result, sys};
 
 #[cfg(target_os = "linux")]
 use super::libraries;

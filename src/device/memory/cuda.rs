@@ -3,8 +3,8 @@
 //! Not seen and not given back here: the context itself, the kernels' code and the libraries' work areas.
 
 use candle_core::Result;
-use candle_core::cuda_backend::cudarc::driver::{CudaContext, result, sys};
 use candle_core::cuda_backend::{CudaDevice, WrapErr};
+use cudarc::driver::{CudaContext, result, sys};
 
 use super::{Pool, Usage};
 
@@ -85,7 +85,7 @@ fn graph_value(context: &CudaContext, attribute: sys::CUgraphMem_attribute) -> R
 /// Whether the driver, or a library that asked it, had no memory left.
 pub(super) fn is_exhausted(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     use candle_core::cuda_backend::CudaError;
-    use candle_core::cuda_backend::cudarc::{cublas, cublaslt, curand};
+    use cudarc::{cublas, cublaslt, curand};
     match cause.downcast_ref::<CudaError>() {
         Some(CudaError::Cuda(error) | CudaError::Load { cuda: error, .. }) => {
             error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY
