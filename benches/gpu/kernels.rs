@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::DType;
 use serde_json::{Value, json};
-use transcribe::device::cuda::cases::{self, Case};
+use transcribe::device::cuda::comparison::{self, Case};
 use transcribe::device::{Selected, kernels_for};
 
 use crate::first_line;
@@ -35,7 +35,7 @@ fn one(device: &Selected, dtype: DType, seed: u64) -> Result<Vec<Value>> {
         let (worst, tolerance) = (case.worst, case.tolerance);
         json!({"name": name, "dtype": dtype, "passed": case.holds(), "worst": worst, "tolerance": tolerance})
     };
-    match cases::all(&*kernels, &device.device, dtype, seed) {
+    match comparison::all(&*kernels, &device.device, dtype, seed) {
         Ok(cases) => Ok(cases.iter().map(told).collect()),
         Err(error) => {
             let (name, text) = (format!("seed {seed}"), error.to_string());

@@ -1,6 +1,6 @@
 //! The arithmetic that the network asks of a device, behind one trait.
 //!
-//! [`Plain`](super::plain::Plain) says in candle's own operations what each function means, for any device;
+//! [`Plain`](super::reference::Plain) says in candle's own operations what each function means, for any device;
 //! a device with something faster implements the trait beside it and is tested against it.
 //!
 //! Results go to tensors that are there already (`y`, contiguous, sharing no memory with what is read), so that
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::ahead::Ahead;
+use super::sampling::Ahead;
 
 /// A place in a cache: which slot, and where in it.
 pub type Place = (usize, usize);
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use crate::device::cpu::Cpu;
     use crate::device::cuda;
-    use crate::device::plain::Plain;
+    use crate::device::reference::Plain;
     use proptest::prelude::*;
 
     fn random(shape: &[usize], seed: u64) -> Tensor {

@@ -1,13 +1,13 @@
 //! Where the numbers are computed: choosing a device, and the arithmetic on it.
 
-pub mod ahead;
 pub mod cpu;
 pub mod cuda;
+pub mod inventory;
 pub mod kernels;
 pub mod memory;
-pub mod plain;
+pub mod reference;
+pub mod sampling;
 mod select;
-pub mod survey;
 
 use std::sync::Arc;
 
@@ -27,6 +27,6 @@ pub fn kernels_for(device: &Device) -> Result<Arc<dyn Kernels>> {
         Device::Cpu => Ok(Arc::new(cpu::Cpu)),
         #[cfg(feature = "cuda")]
         Device::Cuda(_) => Ok(Arc::new(cuda::Cuda::on_gpu(device)?)),
-        _ => Ok(Arc::new(plain::Plain::on(device))),
+        _ => Ok(Arc::new(reference::Plain::on(device))),
     }
 }

@@ -249,7 +249,7 @@ pub fn count() -> Result<usize> {
 }
 
 #[cfg(feature = "cuda")]
-fn refused(request: DeviceRequest, refusal: &super::cuda::refusal::Refusal) -> Error {
+fn refused(request: DeviceRequest, refusal: &super::cuda::unavailable::Refusal) -> Error {
     Error::Device { device: request.to_string(), why: refusal.to_string(), hint: refusal.hint() }
 }
 

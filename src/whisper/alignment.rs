@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::config::Config;
 use super::decoder::{Decoder, Row};
 use super::kv_cache::KvCache;
-use super::work::Work;
+use super::workspace::Work;
 
 /// Heads whose weights are in memory at a time.
 const HEADS_TOGETHER: usize = 4;

@@ -12,7 +12,7 @@ use super::attention::{CrossAttention, SelfAttention};
 use super::config::Config;
 use super::kv_cache::KvCache;
 use super::layers::{FeedForward, LayerNorm};
-use super::work::Work;
+use super::workspace::Work;
 use crate::device::Kernels;
 use crate::device::kernels::{self, Matrix, Rows, Sees, Then};
 

@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use super::attention::SelfAttention;
 use super::config::Config;
 use super::layers::{FeedForward, LayerNorm, Linear};
-use super::work::Work;
+use super::workspace::Work;
 use crate::device::Kernels;
 use crate::device::kernels::Then;
 

@@ -12,7 +12,7 @@ pub mod kv_cache;
 pub mod layers;
 pub mod random;
 pub mod weights;
-pub mod work;
+pub mod workspace;
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub use config::Config;
 pub use decoder::{Decoder, Row};
 pub use encoder::Encoder;
 pub use kv_cache::KvCache;
-pub use work::Work;
+pub use workspace::Work;
 
 use crate::device::Kernels;
 

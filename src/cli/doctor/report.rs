@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::selftest::SelfTest;
 use crate::cli::human::{bytes, table};
 use crate::device::memory::{self, Memory};
-use crate::device::survey::{self, Accelerator, Processor};
 use crate::device::{Selected, compiled};
 use crate::error::Result;
 use crate::models::hub::Hub;
@@ -73,8 +72,8 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             compiled: compiled().to_vec(),
             system: format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH),
-            processor: survey::processor(),
-            accelerators: survey::accelerators(),
+            processor: inventory::processor(),
+            accelerators: inventory::accelerators(),
             memory: Figures {
                 total: host.total,
                 free: host.free,

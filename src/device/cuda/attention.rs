@@ -2,8 +2,8 @@
 
 use candle_core::{D, Device, Result, Tensor, bail};
 
-use super::arithmetic::{Cuda, ROW_THREADS, device};
 use super::executor::{Argument as A, Pointer};
+use super::ops::{Cuda, ROW_THREADS, device};
 use crate::device::kernels::{Kernels, KeysValues, Row, Rows, Sees, Tiles};
 
 /// Query rows of a tile of attention.

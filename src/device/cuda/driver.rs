@@ -9,7 +9,7 @@ use candle_core::{Result, Storage, Tensor, bail};
 use cudarc::driver::{CudaContext, CudaGraph, CudaStream, DevicePtr, result, sys};
 
 use super::executor::{Argument, Executor, Kernel, Launch, Pointer, Product, Recording};
-use super::products::Products;
+use super::matmul::Products;
 
 /// At an address that suits whatever the driver reads there.
 #[repr(C, align(64))]

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use libloading::os::unix::{Library as Handle, RTLD_LAZY, RTLD_LOCAL};
 
-use super::places;
-use super::refusal::Refusal;
+use super::library_paths;
+use super::unavailable::Refusal;
 
 /// In the order of their numbers in `lazy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +100,8 @@ fn load(library: Library) -> Result<Handle, Refusal> {
 
 fn folders(library: Library) -> Vec<PathBuf> {
     match library {
-        Library::Driver => places::driver_folders(),
-        _ => places::folders(MAJOR.parse().unwrap_or_default()),
+        Library::Driver => library_paths::driver_folders(),
+        _ => library_paths::folders(MAJOR.parse().unwrap_or_default()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! CUDA: starts on every machine, and says why a device cannot be used; and the network's arithmetic on it.
 //!
-//! [`arithmetic`] says which kernels do what; they are run by the driver, or on a machine without a GPU, in tests, by the
+//! [`ops`] says which kernels do what; they are run by the driver, or on a machine without a GPU, in tests, by the
 //! host.
 //!
 //! NVIDIA's libraries are not linked: [`lazy`] stands in for their functions, and looks each up in what [`libraries`]
@@ -12,21 +12,19 @@
 mod lazy;
 #[cfg(all(feature = "cuda", target_os = "linux"))]
 mod libraries;
+#[cfg(any(feature = "cuda", test))]
+#[cfg_attr(not(all(feature = "cuda", target_os = "linux")), allow(dead_code, reason = "tested everywhere"))]
+mod library_paths;
 #[cfg(feature = "cuda")]
 pub mod open;
 #[cfg(any(feature = "cuda", test))]
 #[cfg_attr(not(all(feature = "cuda", target_os = "linux")), allow(dead_code, reason = "tested everywhere"))]
-mod places;
-#[cfg(any(feature = "cuda", test))]
-#[cfg_attr(not(all(feature = "cuda", target_os = "linux")), allow(dead_code, reason = "tested everywhere"))]
-pub mod refusal;
+pub mod unavailable;
 
-#[cfg(any(test, feature = "cuda"))]
-mod arithmetic;
 #[cfg(any(test, feature = "cuda"))]
 mod attention;
 #[cfg(any(test, feature = "cuda"))]
-pub mod cases;
+pub mod comparison;
 #[cfg(feature = "cuda")]
 mod driver;
 #[cfg(any(test, feature = "cuda"))]
@@ -34,13 +32,15 @@ pub mod executor;
 #[cfg(test)]
 pub mod host;
 #[cfg(feature = "cuda")]
-mod products;
+mod matmul;
+#[cfg(any(test, feature = "cuda"))]
+mod ops;
+#[cfg(any(test, feature = "cuda"))]
+mod sampler;
 #[cfg(any(test, feature = "cuda"))]
 mod scratch;
-#[cfg(any(test, feature = "cuda"))]
-mod stepper;
 
-#[cfg(any(test, feature = "cuda"))]
-pub use arithmetic::Cuda;
 #[cfg(feature = "cuda")]
-pub use products::LibraryError;
+pub use matmul::LibraryError;
+#[cfg(any(test, feature = "cuda"))]
+pub use ops::Cuda;

@@ -7,7 +7,7 @@ use cudarc::driver::{DriverError, result, sys};
 
 #[cfg(target_os = "linux")]
 use super::libraries;
-use super::refusal::{Refusal, Version, check_kind};
+use super::unavailable::{Refusal, Version, check_kind};
 use crate::device::memory;
 use crate::error::catch_panic;
 

@@ -7,8 +7,8 @@ use candle_core::Result;
 use super::super::{SampledTokens, SamplingInput};
 use super::CandleBackend;
 use crate::decode::rules::LogitRules;
-use crate::device::ahead::{Choice, Going, NEVER, NONE, NOT_FIRST, RuleSet, TokenRules};
 use crate::device::kernels::{Row, Rows};
+use crate::device::sampling::{Choice, Going, NEVER, NONE, NOT_FIRST, RuleSet, TokenRules};
 use crate::whisper::Work;
 
 /// The rules of the chunks in work, as the device takes them.

@@ -15,7 +15,7 @@ use crate::device::Kernels;
 use crate::device::cpu::Cpu;
 use crate::device::cuda::host;
 use crate::device::memory::ReleasePolicy;
-use crate::device::plain::Plain;
+use crate::device::reference::Plain;
 use crate::engine::{ChunkEvent, ChunkTask, Engine, InputContext};
 use crate::mel::{ChunkMode, Features, MelChunk, MelChunker};
 use crate::models::{Backend, Capacity, RowInput};

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::device::kernels::{Kernels, KeysValues, Matrix, Row, Rows, Sees, Then};
-use crate::device::plain::Plain;
+use crate::device::reference::Plain;
 
 /// One comparison.
 #[derive(Debug)]

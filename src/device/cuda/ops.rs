@@ -9,11 +9,11 @@ use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 use super::attention::{Blocks, Queries, check_head, scale};
 use super::executor::{Argument, Executor, Kernel, Launch, Pointer, Product};
+use super::sampler::Stepper;
 use super::scratch::Scratch;
-use super::stepper::Stepper;
 use crate::device::LAYER_NORM_EPS;
-use crate::device::ahead::{self, Ahead};
 use crate::device::kernels::{self, DeviceRows, Kernels, KeysValues, Matrix, Place, Rows, Sees, Then};
+use crate::device::sampling::{self, Ahead};
 
 /// Threads of a block that has a row.
 pub(super) const ROW_THREADS: u32 = 128;
@@ -437,5 +437,5 @@ impl Plain for f32 {}
 impl Plain for f64 {}
 impl Plain for u32 {}
 impl Plain for kernels::Row {}
-impl Plain for ahead::Choice {}
-impl Plain for ahead::RuleSet {}
+impl Plain for sampling::Choice {}
+impl Plain for sampling::RuleSet {}

@@ -1,4 +1,4 @@
-// The instructions of `tensor.cuh` for the host, by the same layouts.
+// The instructions of `mma.cuh` for the host, by the same layouts.
 #pragma once
 
 namespace shim {

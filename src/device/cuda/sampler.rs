@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::arithmetic::{Cuda, bytes, bytes_mut};
 use super::executor::{Argument as A, Recording};
-use crate::device::ahead::{Ahead, Choice, Chosen, Going, NONE, RuleSet, TokenRules};
+use super::ops::{Cuda, bytes, bytes_mut};
 use crate::device::kernels::{DeviceRows, Row, Rows};
+use crate::device::sampling::{Ahead, Choice, Chosen, Going, NONE, RuleSet, TokenRules};
 
 /// Steps between two looks of the host: it waits less than the slot of a sequence that has ended stays empty.
 const STEPS: usize = 8;

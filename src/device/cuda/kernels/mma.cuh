@@ -5,11 +5,11 @@
 //   a[0] row g, columns 2t, 2t + 1;   a[1] row g + 8;   a[2], a[3] the same 8 columns further right;
 //   b[0] rows 2t, 2t + 1 of column g;   b[1] 8 rows further down;
 //   c[0], c[1] row g, columns 2t, 2t + 1;   c[2], c[3] row g + 8.
-// For the host, `shim/tensor.h` does the same by these layouts.
+// For the host, `shim/mma.h` does the same by these layouts.
 #pragma once
 
 #ifdef TRANSCRIBE_HOST
-#include "shim/tensor.h"
+#include "shim/mma.h"
 #else
 
 __device__ __forceinline__ unsigned shared_address(const void* place) {
