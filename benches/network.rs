@@ -5,9 +5,10 @@
 
 use candle_core::{DType, Device};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use transcribe::device::NumberFormats;
 use transcribe::models::candle::CandleBackend;
 use transcribe::models::{Backend, Capacity, RowInput, WindowInput};
-use transcribe::whisper::{Config, random};
+use transcribe::whisper::{WhisperConfig, random};
 
 const SIZES: [&str; 3] = ["tiny", "base", "small"];
 const ROWS: [usize; 2] = [1, 8];
@@ -21,18 +22,24 @@ fn network(c: &mut Criterion) {
         if !asked.is_empty() && !asked.iter().any(|a| a.contains(size)) {
             continue;
         }
-        let config = Config::published(size).expect("a published size");
+        let config = WhisperConfig::published(size).expect("a published size");
         let most = ROWS[ROWS.len() - 1];
         let capacity = Capacity { windows: most, sequences: most };
         let weights = random::weights(DType::F32);
-        let mut backend =
-            CandleBackend::new(config.clone(), weights, &Device::Cpu, capacity).expect("random weights fit");
+        let mut backend = CandleBackend::new(
+            config.clone(),
+            weights,
+            &Device::Cpu,
+            NumberFormats::uniform(DType::F32),
+            capacity,
+        )
+        .expect("random weights fit");
         encoder(c, size, &config, &mut backend);
         decoder(c, size, &mut backend);
     }
 }
 
-fn encoder(c: &mut Criterion, size: &str, config: &Config, backend: &mut CandleBackend) {
+fn encoder(c: &mut Criterion, size: &str, config: &WhisperConfig, backend: &mut CandleBackend) {
     let mel = random::mel(config, 0);
     for slot in 0..backend.capacity().windows {
         backend.encode(&[WindowInput { slot, mel: &mel }]).expect("a window");

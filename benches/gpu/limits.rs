@@ -4,7 +4,7 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
-use transcribe::device::Selected;
+use transcribe::device::SelectedDevice;
 
 use crate::{best_seconds, noise};
 
@@ -17,7 +17,7 @@ const WINDOWS: usize = 16;
 const ENCODER: [(usize, usize); 3] = [(1280, 3840), (1280, 5120), (5120, 1280)];
 const FRAMES: usize = 1500;
 
-pub fn measure(device: &Selected) -> Result<Value> {
+pub fn measure(device: &SelectedDevice) -> Result<Value> {
     let is_host = !device.is_accelerator();
     let side = if is_host { 512 } else { 8192 };
     let dtypes = [("bf16", DType::BF16), ("f16", DType::F16), ("f32", DType::F32)];
@@ -43,7 +43,7 @@ pub fn measure(device: &Selected) -> Result<Value> {
 }
 
 /// Operations per second.
-fn product(device: &Selected, dtype: DType, (m, k, n): (usize, usize, usize)) -> Result<f64> {
+fn product(device: &SelectedDevice, dtype: DType, (m, k, n): (usize, usize, usize)) -> Result<f64> {
     let a = noise("left", &[m, k], dtype, &device.device)?;
     let b = noise("right", &[k, n], dtype, &device.device)?;
     let seconds = best_seconds(device, SECONDS, || {
@@ -56,7 +56,7 @@ fn product(device: &Selected, dtype: DType, (m, k, n): (usize, usize, usize)) ->
 }
 
 /// Bytes read and written per second, while one half of so many bytes is copied to the other.
-fn copy(device: &Selected, bytes: usize) -> Result<f64> {
+fn copy(device: &SelectedDevice, bytes: usize) -> Result<f64> {
     let half = bytes / 2;
     let seconds = match &device.device {
         Device::Cuda(cuda) => {
@@ -84,7 +84,7 @@ fn copy(device: &Selected, bytes: usize) -> Result<f64> {
 }
 
 /// Bytes read per second by a product of a few rows with a matrix of so many bytes: what a step of the decoder does.
-fn read(device: &Selected, bytes: usize, rows: usize) -> Result<f64> {
+fn read(device: &SelectedDevice, bytes: usize, rows: usize) -> Result<f64> {
     let width = 8192;
     let dtype = if device.is_accelerator() { DType::BF16 } else { DType::F32 };
     let out = bytes / width / dtype.size_in_bytes();

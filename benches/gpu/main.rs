@@ -15,8 +15,8 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
-use transcribe::device::memory::Memory;
-use transcribe::device::{DeviceRequest, Selected, select};
+use transcribe::device::memory::MemoryStats;
+use transcribe::device::{DeviceRequest, SelectedDevice, select};
 
 /// Measure a device, and compare what it computes with the CPU
 #[derive(Debug, Parser)]
@@ -120,10 +120,10 @@ fn run(args: Args) -> Result<bool> {
 }
 
 /// As this process sees it: what it holds itself, and what all together hold.
-fn memory(device: &Selected) -> Result<Value> {
-    let memory = Memory::measure(&device.device)?;
+fn memory(device: &SelectedDevice) -> Result<Value> {
+    let memory = MemoryStats::measure(&device.device)?;
     let usage = memory.device.unwrap_or(memory.host);
-    Ok(json!({"device": device.name, "now": usage.now, "free": usage.free, "total": usage.total,
+    Ok(json!({"device": device.name, "now": usage.current, "free": usage.free, "total": usage.total,
         "used": usage.total.saturating_sub(usage.free)}))
 }
 
@@ -131,8 +131,8 @@ fn memory(device: &Selected) -> Result<Value> {
 const PIECE: u64 = 1 << 30;
 const LEAST_PIECE: u64 = 1 << 20;
 
-fn ballast(device: &Selected, amount: Amount) -> Result<()> {
-    let usage = Memory::measure(&device.device)?;
+fn ballast(device: &SelectedDevice, amount: Amount) -> Result<()> {
+    let usage = MemoryStats::measure(&device.device)?;
     let wanted = amount.bytes(usage.device.unwrap_or(usage.host).free);
     let (mut pieces, mut held, mut piece) = (Vec::new(), 0, PIECE);
     while held < wanted {
@@ -157,7 +157,7 @@ fn ballast(device: &Selected, amount: Amount) -> Result<()> {
 }
 
 /// The fewest seconds that `work` took in several turns, the device having finished.
-fn best_seconds(device: &Selected, at_least: f64, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+fn best_seconds(device: &SelectedDevice, at_least: f64, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     work()?;
     device.device.synchronize()?;
     let (mut best, mut spent, mut turns) = (f64::INFINITY, 0.0, 0);
@@ -173,7 +173,7 @@ fn best_seconds(device: &Selected, at_least: f64, mut work: impl FnMut() -> Resu
 
 /// Numbers from -1 to 1, always the same for a name.
 fn noise(name: &str, shape: &[usize], dtype: DType, device: &candle_core::Device) -> Result<Tensor> {
-    let numbers = transcribe::whisper::random::Numbers::of(name);
+    let numbers = transcribe::whisper::random::HashedValues::of(name);
     let values: Vec<f32> = (0..shape.iter().product()).map(|i| 2.0 * numbers.uniform(i)).collect();
     // Rounded on the host, so that every device gets the same.
     let values = Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?.to_dtype(dtype)?;

@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use transcribe::cancel::CancelToken;
 use transcribe::decode::rules::LogitRules;
 use transcribe::decode::{DecodeOptions, SuppressTokens, Tokenizer};
-use transcribe::device::Selected;
-use transcribe::device::memory::Memory;
+use transcribe::device::SelectedDevice;
+use transcribe::device::memory::MemoryStats;
 use transcribe::models::candle::CandleBackend;
 use transcribe::models::checkpoint::{Checkpoint, Files};
 use transcribe::models::device_sampling::sample_on_host;
 use transcribe::models::hub::Hub;
 use transcribe::models::{Backend, Capacity, DEMO, RowInput, SamplingInput, WindowInput, source};
-use transcribe::whisper::weights::Weights;
-use transcribe::whisper::{Config, random};
+use transcribe::whisper::weights::WeightSource;
+use transcribe::whisper::{WhisperConfig, random};
 
 use crate::{best_seconds, dtype, first_line};
 
@@ -34,7 +34,7 @@ const POSITION: usize = 64;
 /// As in `transcribe bench`: no times, and no end.
 fn rules() -> Result<Arc<LogitRules>> {
     let demo = demo()?;
-    let config = Config::from_json(&demo.config()?).map_err(anyhow::Error::msg)?;
+    let config = WhisperConfig::from_json(&demo.config()?).map_err(anyhow::Error::msg)?;
     let tokenizer = Tokenizer::from_json(&demo.tokenizer()?, config.vocab_size)?;
     let suppress_tokens = SuppressTokens::List { non_speech: true, ids: vec![tokenizer.special().eot] };
     let options = DecodeOptions { without_timestamps: true, suppress_tokens, ..DecodeOptions::default() };
@@ -79,7 +79,7 @@ fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Re
 
 /// What a network is made of.
 struct Source {
-    config: Config,
+    config: WhisperConfig,
     /// Those of the demo checkpoint; random ones for a published size.
     weights: Option<Vec<u8>>,
 }
@@ -88,12 +88,12 @@ impl Source {
     fn new(size: &str, encoder_layers: Option<usize>, decoder_layers: Option<usize>) -> Result<Self> {
         if size == DEMO {
             let found = demo()?;
-            let config = Config::from_json(&found.config()?).map_err(anyhow::Error::msg)?;
+            let config = WhisperConfig::from_json(&found.config()?).map_err(anyhow::Error::msg)?;
             let Files::Embedded { weights, .. } = found.files else { bail!("the demo is not built in") };
             return Ok(Self { config, weights: Some(weights) });
         }
-        let full = Config::published(size).with_context(|| format!("there is no size `{size}`"))?;
-        let config = Config {
+        let full = WhisperConfig::published(size).with_context(|| format!("there is no size `{size}`"))?;
+        let config = WhisperConfig {
             encoder_layers: encoder_layers.unwrap_or(full.encoder_layers).min(full.encoder_layers),
             decoder_layers: decoder_layers.unwrap_or(full.decoder_layers).min(full.decoder_layers),
             ..full
@@ -104,10 +104,10 @@ impl Source {
     /// The only place where a network is made.
     fn backend(&self, dtype: DType, device: &Device, capacity: Capacity) -> Result<CandleBackend> {
         let weights = match &self.weights {
-            Some(bytes) => Weights::Bytes(bytes).open(dtype)?,
+            Some(bytes) => WeightSource::Bytes(bytes).open(dtype)?,
             None => random::weights(dtype),
         };
-        Ok(CandleBackend::new(self.config.clone(), weights, device, capacity)?)
+        Ok(CandleBackend::new(self.config.clone(), weights, device, NumberFormats::uniform(dtype), capacity)?)
     }
 }
 
@@ -139,7 +139,7 @@ struct Answer {
 }
 
 impl Parity {
-    pub fn run(&self, device: &Selected) -> Result<Value> {
+    pub fn run(&self, device: &SelectedDevice) -> Result<Value> {
         let source = Source::new(&self.size, self.encoder_layers, self.decoder_layers)?;
         let config = &source.config;
         let reference = self.answer(&source, DType::F32, &Device::Cpu)?;
@@ -248,7 +248,7 @@ pub struct Speed {
 }
 
 impl Speed {
-    pub fn run(&self, device: &Selected) -> Result<Value> {
+    pub fn run(&self, device: &SelectedDevice) -> Result<Value> {
         let source = Source::new(&self.size, None, None)?;
         let started = Instant::now();
         let capacity = Capacity { windows: self.batch, sequences: self.batch };
@@ -262,7 +262,7 @@ impl Speed {
         let with_logits = self.step(&mut backend, device, &[0])?;
         let without = self.step(&mut backend, device, &[])?;
         let ahead = self.ahead(&mut backend, device)?;
-        let held = Memory::measure(&device.device)?.device.map(|usage| usage.now);
+        let held = MemoryStats::measure(&device.device)?.device.map(|usage| usage.current);
         Ok(json!({
             "size": self.size, "dtype": self.dtype.as_str(), "batch": self.batch, "device": device.name,
             "load_seconds": load_seconds,
@@ -277,7 +277,12 @@ impl Speed {
     }
 
     /// Seconds of a step of all rows.
-    fn step(&self, backend: &mut CandleBackend, device: &Selected, logits_after: &[usize]) -> Result<f64> {
+    fn step(
+        &self,
+        backend: &mut CandleBackend,
+        device: &SelectedDevice,
+        logits_after: &[usize],
+    ) -> Result<f64> {
         let prompt: Vec<u32> = (0..POSITION as u32).collect();
         let mut logits = Vec::new();
         let rows = |position, tokens| -> Vec<RowInput<'_>> {
@@ -290,7 +295,7 @@ impl Speed {
     }
 
     /// Seconds of a step of all rows, their tokens being chosen on the device; none where that is not done.
-    fn ahead(&self, backend: &mut CandleBackend, device: &Selected) -> Result<Option<f64>> {
+    fn ahead(&self, backend: &mut CandleBackend, device: &SelectedDevice) -> Result<Option<f64>> {
         let steps = backend.sampling_steps();
         if steps == 0 {
             return Ok(None);

@@ -1,13 +1,15 @@
 //! How fast it goes and where the time went, in words.
 
-use crate::device::memory::Usage;
+use crate::device::memory::MemoryUsage;
 use crate::engine::Footprint;
 use crate::report::Tally;
 use crate::transcript::{Coverage, DecisionRule, Quality};
 
 /// What is held after a chunk.
 pub fn footprint(footprint: &Footprint) -> String {
-    let usage = |usage: &Usage| format!("{:.0} MB (peak {:.0})", megabytes(usage.now), megabytes(usage.peak));
+    let usage = |usage: &MemoryUsage| {
+        format!("{:.0} MB (peak {:.0})", megabytes(usage.current), megabytes(usage.peak))
+    };
     let mut text = format!("memory {}", usage(&footprint.memory.host));
     if let Some(device) = &footprint.memory.device {
         text += &format!(", device {}", usage(device));

@@ -1,4 +1,4 @@
-//! What this machine could compute on: its processor, and accelerators or why there are none.
+//! The compute devices of the machine: its processor, and its accelerators or the reasons why there are none.
 
 use std::num::NonZero;
 
@@ -6,32 +6,34 @@ use candle_core::Device;
 use serde::Serialize;
 use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
-use super::memory::Memory;
-use super::select::{DeviceRequest, compiled, count, select};
+use super::memory::MemoryStats;
+use super::select::{DeviceRequest, compiled_backends, cuda_device_count, select};
 use crate::error::Error;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Processor {
     pub name: String,
-    /// None where the system does not tell.
+    /// Physical cores; `None` if the system does not report them.
     pub cores: Option<usize>,
-    /// What this process may use, and uses unless told otherwise.
+    /// Threads that this process may use, and uses by default.
     pub threads: usize,
-    /// Vector instructions that speed the arithmetic up, narrowest first.
+    /// Vector extensions that the kernels benefit from, narrowest first.
     pub extensions: Vec<&'static str>,
 }
 
-/// One kind of accelerator, or one device of it.
+/// An accelerator, or a kind of accelerator that is not available.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Accelerator {
-    /// As `--device` takes it.
+    /// The name that `--device` takes.
     pub device: String,
     pub name: Option<String>,
-    /// Bytes free and in all.
+    /// Free memory in bytes.
     pub free: Option<u64>,
+    /// Memory in bytes.
     pub total: Option<u64>,
-    /// Why it cannot be used; None if it can.
-    pub why_not: Option<String>,
+    /// The reason why it cannot be used; `None` if it can.
+    #[serde(rename = "why_not")]
+    pub unavailable: Option<String>,
 }
 
 pub fn processor() -> Processor {
@@ -52,7 +54,7 @@ fn extensions() -> Vec<&'static str> {
         ($($name:tt)*) => { [$(($name, is_x86_feature_detected!($name))),*] };
     }
     let all = detected!["sse4.2" "avx" "fma" "avx2" "avx512f" "avx512bw" "avx512vnni" "avx512bf16"];
-    all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    all.into_iter().filter(|(_, is_supported)| *is_supported).map(|(name, _)| name).collect()
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -61,7 +63,7 @@ fn extensions() -> Vec<&'static str> {
         ($($name:tt)*) => { [$(($name, std::arch::is_aarch64_feature_detected!($name))),*] };
     }
     let all = detected!["neon" "fp16" "dotprod" "bf16" "i8mm" "sve" "sve2"];
-    all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    all.into_iter().filter(|(_, is_supported)| *is_supported).map(|(name, _)| name).collect()
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -69,57 +71,57 @@ fn extensions() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// Every device that is there, and each kind that is not, with the reason.
+/// Returns every accelerator of the machine, and an entry with the reason for each kind that has none.
 pub fn accelerators() -> Vec<Accelerator> {
-    let mut found: Vec<Accelerator> = match count() {
-        Ok(count) => (0..count).map(|ordinal| opened(DeviceRequest::Cuda(ordinal))).collect(),
-        Err(error) => vec![absent("cuda", without_cuda(&error))],
+    let mut found: Vec<Accelerator> = match cuda_device_count() {
+        Ok(count) => (0..count).map(|ordinal| probe(DeviceRequest::Cuda(ordinal))).collect(),
+        Err(error) => vec![unavailable("cuda", why_no_cuda(&error))],
     };
-    found.push(opened(DeviceRequest::Metal));
+    found.push(probe(DeviceRequest::Metal));
     found
 }
 
-fn opened(request: DeviceRequest) -> Accelerator {
+fn probe(request: DeviceRequest) -> Accelerator {
     let device = request.to_string();
     let kind = device.split(':').next().unwrap_or_default();
-    if !compiled().contains(&kind) {
-        return absent(&device, not_compiled(kind));
+    if !compiled_backends().contains(&kind) {
+        return unavailable(&device, not_compiled(kind));
     }
     match select(request) {
         Ok(selected) => {
-            let memory = Memory::measure(&selected.device).ok().and_then(|memory| memory.device);
+            let memory = MemoryStats::measure(&selected.device).ok().and_then(|memory| memory.device);
             Accelerator {
                 device,
                 name: name(&selected.device),
                 free: memory.map(|memory| memory.free),
                 total: memory.map(|memory| memory.total),
-                why_not: None,
+                unavailable: None,
             }
         }
-        Err(error) => absent(&device, reason(&error)),
+        Err(error) => unavailable(&device, reason(&error)),
     }
 }
 
-fn absent(device: &str, why: String) -> Accelerator {
-    Accelerator { device: device.to_owned(), name: None, free: None, total: None, why_not: Some(why) }
+fn unavailable(device: &str, why: String) -> Accelerator {
+    Accelerator { device: device.to_owned(), name: None, free: None, total: None, unavailable: Some(why) }
 }
 
 fn not_compiled(kind: &str) -> String {
-    format!("not compiled in; `--features {kind}` does that")
+    format!("not compiled in; build with `--features {kind}`")
 }
 
-fn without_cuda(error: &Error) -> String {
-    let is_compiled = compiled().contains(&"cuda");
+fn why_no_cuda(error: &Error) -> String {
+    let is_compiled = compiled_backends().contains(&"cuda");
     let why = if is_compiled { reason(error) } else { not_compiled("cuda") };
     match nvidia_driver() {
-        Some(version) => format!("{why} (NVIDIA's driver {version} is here)"),
-        // Otherwise said already.
-        None if !is_compiled => format!("{why} (no driver of NVIDIA's was found)"),
+        Some(version) => format!("{why} (NVIDIA driver {version} is installed)"),
+        // Otherwise the reason says so already.
+        None if !is_compiled => format!("{why} (no NVIDIA driver was found)"),
         None => why,
     }
 }
 
-/// Without the device's name, with what helps.
+/// Formats an error without the device's name and with its hint.
 fn reason(error: &Error) -> String {
     match error {
         Error::Device { why, hint: Some(hint), .. } => format!("{why}; {hint}"),
@@ -128,7 +130,7 @@ fn reason(error: &Error) -> String {
     }
 }
 
-/// The version of the kernel's module, where Linux tells it.
+/// Returns the version of NVIDIA's kernel module, where Linux reports it.
 pub fn nvidia_driver() -> Option<String> {
     driver_version(&std::fs::read_to_string("/proc/driver/nvidia/version").ok()?)
 }
@@ -157,20 +159,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_drivers_version_is_read() {
+    fn parses_the_version_of_the_driver() {
         let text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\nGCC version: 12";
         assert_eq!(driver_version(text).as_deref(), Some("570.86.15"));
         assert_eq!(driver_version("NVRM version: none"), None);
     }
 
     #[test]
-    fn every_kind_is_told_of() {
+    fn lists_every_kind_of_accelerator() {
         let processor = processor();
         assert!(processor.threads > 0 && !processor.name.is_empty());
         let found = accelerators();
         for kind in ["cuda", "metal"] {
             let accelerator = found.iter().find(|found| found.device.starts_with(kind)).unwrap();
-            assert_eq!(accelerator.why_not.is_some(), select(accelerator.device.parse().unwrap()).is_err());
+            assert_eq!(
+                accelerator.unavailable.is_some(),
+                select(accelerator.device.parse().unwrap()).is_err()
+            );
         }
     }
 }

@@ -1,229 +1,274 @@
-//! The arithmetic that the network asks of a device, behind one trait.
+//! The operations that the network needs from a device, behind one trait.
 //!
-//! [`Plain`](super::reference::Plain) says in candle's own operations what each function means, for any device;
-//! a device with something faster implements the trait beside it and is tested against it.
+//! [`Reference`](super::reference::Reference) defines each operation in candle's own operations, for any device. A device
+//! with faster kernels implements the trait too and is tested against the reference.
 //!
-//! Results go to tensors that are there already (`y`, contiguous, sharing no memory with what is read), so that
-//! nothing is allocated from step to step.
+//! Results go to existing tensors (`y`, contiguous, sharing no memory with what is read), so that a step allocates
+//! nothing.
 
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::sampling::Ahead;
+use super::sampling::DeviceSampler;
 
-/// A place in a cache: which slot, and where in it.
-pub type Place = (usize, usize);
+/// An entry of a cache: its slot, and its position in the slot.
+pub type CachePosition = (usize, usize);
 
-/// A token of one of the sequences that go through the decoder together. The kernels of a device read it as it lies here.
+/// The first entries of a cache slot: the slot, and the number of entries.
+pub type CachePrefix = (usize, usize);
+
+/// A token of one of the sequences that go through the decoder together. The kernels read the struct with this layout.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub struct TokenRow {
     pub token: u32,
-    /// Where in its text it stands.
+    /// The token's position in its sequence.
     pub position: u32,
-    /// The slot of the text's keys and values.
+    /// The cache slot of the sequence's own keys and values.
     pub sequence: u32,
-    /// The slot of those of the audio.
+    /// The cache slot of the audio's keys and values.
     pub window: u32,
 }
 
-/// The rows of a batch, where the kernels look for them.
+/// The rows of a decoder pass.
 #[derive(Debug, Default)]
-pub struct Rows {
-    pub list: Vec<Row>,
-    /// Where the own keys and values of each row go.
-    pub places: Vec<Place>,
-    /// The same on the device, if it reads there.
-    pub on_device: Option<DeviceRows>,
+pub struct TokenBatch {
+    pub rows: Vec<TokenRow>,
+    /// The cache entry that holds each row's own keys and values.
+    pub positions: Vec<CachePosition>,
+    /// The rows in device memory, if the kernels read them there.
+    pub on_device: Option<DeviceBatch>,
 }
 
-/// Rows as the kernels of a device read them.
 #[derive(Debug)]
-pub struct DeviceRows {
+pub struct DeviceBatch {
     pub rows: Tensor,
-    /// Rows of one sequence side by side, for kernels that share what these see; none if each row is alone.
-    pub tiles: Option<Tiles>,
+    /// Neighbouring rows of one sequence, for kernels that load their keys and values once; none if the rows share too
+    /// little.
+    pub tiles: Option<QueryTiles>,
 }
 
 #[derive(Debug)]
-pub struct Tiles {
-    /// For the attention to the text, then for that to the audio.
+pub struct QueryTiles {
+    /// Tiles of the self-attention.
     pub text: Tensor,
+    /// Tiles of the cross-attention.
     pub audio: Tensor,
     pub count: usize,
 }
 
-impl Rows {
-    pub fn new(list: Vec<Row>) -> Self {
-        let places = list.iter().map(|row| (row.sequence as usize, row.position as usize)).collect();
-        Rows { list, places, on_device: None }
+impl TokenBatch {
+    pub fn new(rows: Vec<TokenRow>) -> Self {
+        let positions = rows.iter().map(|row| (row.sequence as usize, row.position as usize)).collect();
+        TokenBatch { rows, positions, on_device: None }
     }
 
-    /// Every entry of these slots, slot after slot.
+    /// Returns a batch with a row for each of the first `entries` entries of these slots, slot after slot.
     pub fn of_slots(slots: &[usize], entries: usize) -> Self {
-        let row = |slot, at| Row { token: 0, position: at as u32, sequence: slot as u32, window: 0 };
+        let row = |slot, at| TokenRow { token: 0, position: at as u32, sequence: slot as u32, window: 0 };
         Self::new(slots.iter().flat_map(|&slot| (0..entries).map(move |at| row(slot, at))).collect())
     }
 }
 
-/// What rows pay attention to.
+/// The keys and values that rows attend to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sees {
-    /// Their own text up to themselves.
+pub enum AttentionSource {
+    /// Those of their own sequence, up to and including the row.
     Text,
-    /// So many entries of their window.
+    /// This many entries of their window.
     Audio(usize),
 }
 
-impl Sees {
-    /// How far a row sees in which slot.
-    pub fn reach(self, row: &Row) -> Place {
+impl AttentionSource {
+    /// Returns the cache entries that a row attends to.
+    pub fn prefix(self, row: &TokenRow) -> CachePrefix {
         match self {
-            Sees::Text => (row.sequence as usize, row.position as usize + 1),
-            Sees::Audio(entries) => (row.window as usize, entries),
+            AttentionSource::Text => (row.sequence as usize, row.position as usize + 1),
+            AttentionSource::Audio(entries) => (row.window as usize, entries),
         }
     }
 }
 
-/// A weight `[out, in]`, laid out as its device likes it.
+/// A weight matrix `[out, in]` on its device.
 #[derive(Debug)]
 pub struct Matrix {
-    pub values: Tensor,
+    pub values: MatrixValues,
     pub out: usize,
     pub width: usize,
 }
 
-/// What becomes of a product.
+/// The layouts of a weight matrix. Each device uses one of them.
+#[derive(Debug)]
+pub enum MatrixValues {
+    /// `[out, in]`.
+    RowMajor(Tensor),
+    /// Groups of outputs with the values of each input side by side, as the CPU's kernels read them.
+    Panels(Tensor),
+}
+
+impl Matrix {
+    pub fn row_major(&self) -> Result<&Tensor> {
+        match &self.values {
+            MatrixValues::RowMajor(values) => Ok(values),
+            MatrixValues::Panels(_) => bail!("a weight matrix in panels instead of rows"),
+        }
+    }
+
+    pub fn panels(&self) -> Result<&Tensor> {
+        match &self.values {
+            MatrixValues::Panels(values) => Ok(values),
+            MatrixValues::RowMajor(_) => bail!("a weight matrix in rows instead of panels"),
+        }
+    }
+}
+
+/// What a matrix product does with its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    Keep,
-    /// The exact GELU of it.
+pub enum Epilogue {
+    /// Stores it in `y`.
+    Store,
+    /// Stores its exact GELU in `y`.
     Gelu,
-    /// It is added to what `y` holds.
+    /// Adds it to `y`.
     Add,
 }
 
-/// Keys and values of several slots, laid out as their device likes it.
+/// The keys and values of one layer for several slots, in the layout of their device.
 #[derive(Debug)]
-pub struct KeysValues {
+pub struct LayerCache {
     pub keys: Tensor,
     pub values: Tensor,
-    /// Slots, heads, entries of a slot, width of a head.
-    pub shape: [usize; 4],
+    pub shape: CacheShape,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CacheShape {
+    pub slots: usize,
+    pub heads: usize,
+    /// Entries of a slot.
+    pub len: usize,
+    pub head_dim: usize,
+}
+
+impl CacheShape {
+    pub fn dims(self) -> [usize; 4] {
+        [self.slots, self.heads, self.len, self.head_dim]
+    }
 }
 
 pub trait Kernels: Debug + Send + Sync {
-    /// Lays a weight `[out, in]` that lies on the host out on the device.
-    fn matrix(&self, weight: Tensor) -> Result<Matrix>;
+    /// Copies a weight matrix `[out, in]` from the host to the device, in the device's layout and in `format`.
+    fn upload_matrix(&self, weight: Tensor, format: DType) -> Result<Matrix>;
 
-    /// Brings any other tensor of the host to the device.
-    fn tensor(&self, x: Tensor) -> Result<Tensor> {
+    /// Copies any other tensor from the host to the device.
+    fn upload_tensor(&self, x: Tensor) -> Result<Tensor> {
         Ok(x)
     }
 
     /// Overwrites the beginning of an f32 tensor with these values, one slice after the other.
     fn write(&self, values: &[&[f32]], y: &Tensor) -> Result<()>;
 
-    /// Readies the rows of a batch, which will see so many entries of audio.
-    fn rows(&self, rows: Rows, heard: usize) -> Result<Rows> {
-        let _ = heard;
-        Ok(rows)
+    /// Prepares a batch for the kernels. Its rows attend to `audio_len` entries of audio; 0 if they are only stored.
+    fn upload_batch(&self, batch: TokenBatch, audio_len: usize) -> Result<TokenBatch> {
+        let _ = audio_len;
+        Ok(batch)
     }
 
-    /// For each row its token's row of a table and its position's row of another.
-    fn embed(&self, table: &Matrix, positions: &Tensor, rows: &Rows, y: &Tensor) -> Result<()>;
+    /// Sums, for each row, its token's row of `table` and its position's row of `positions`.
+    fn embed(&self, table: &Matrix, positions: &Tensor, batch: &TokenBatch, y: &Tensor) -> Result<()>;
 
-    /// Some rows of `x`, `[rows, width]`.
-    fn pick(&self, x: &Tensor, chosen: &[u32], y: &Tensor) -> Result<()>;
+    /// Copies the rows of `x`, `[rows, width]`, at these indices.
+    fn gather(&self, x: &Tensor, indices: &[u32], y: &Tensor) -> Result<()>;
 
-    /// `[batch, rows, columns]` of f32 to `[batch, columns, rows]`.
-    fn turn(&self, x: &Tensor, y: &Tensor) -> Result<()>;
+    /// Transposes `[batch, rows, columns]` in f32 to `[batch, columns, rows]`.
+    fn transpose(&self, x: &Tensor, y: &Tensor) -> Result<()>;
 
-    /// `y += rows`, the last dimensions of `y` being those of `rows`.
+    /// Computes `y += rows`, the last dimensions of `y` being those of `rows`.
     fn add(&self, rows: &Tensor, y: &Tensor) -> Result<()>;
 
-    /// `x · weightᵀ + bias`, rows of `x` to rows of `y`, of any rank. The result for a row must not depend on
+    /// Computes `x · weightᵀ + bias`, rows of `x` to rows of `y`, of any rank. The result of a row must not depend on
     /// its neighbours.
     fn linear(
         &self,
         x: &Tensor,
         weight: &Matrix,
         bias: Option<&Tensor>,
-        then: Then,
+        epilogue: Epilogue,
         y: &Tensor,
     ) -> Result<()>;
 
-    /// The GELU of a convolution of three taps with one zero row on either side, `[batch, rows, in]` to
+    /// Computes the GELU of a convolution of three taps with one row of zeros on either side, `[batch, rows, in]` to
     /// `[batch, rows / stride, out]`; the weight is `[out, 3 × in]`, tap after tap.
     fn convolve(&self, x: &Tensor, weight: &Matrix, bias: &Tensor, stride: usize, y: &Tensor) -> Result<()>;
 
-    /// Layer normalisation over the last dimension, eps 1e-5.
+    /// Normalises over the last dimension, with an epsilon of 1e-5.
     fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()>;
 
-    /// Full self-attention without a mask: `[batch, rows, 3 × width]`, queries, keys and values side by
-    /// side, to `[batch, rows, width]`.
+    /// Computes full self-attention without a mask: `[batch, rows, 3 × width]`, queries, keys and values side by side,
+    /// to `[batch, rows, width]`.
     fn attention(&self, qkv: &Tensor, heads: usize, y: &Tensor) -> Result<()>;
 
-    /// An empty cache of a shape as in [`KeysValues`].
-    fn cache(&self, shape: [usize; 4], dtype: DType, device: &Device) -> Result<KeysValues>;
+    /// Allocates an empty cache.
+    fn new_cache(&self, shape: CacheShape, dtype: DType, device: &Device) -> Result<LayerCache>;
 
-    /// Writes the rows' keys and values, which stand side by side in `x` (`[rows, …]`) from `column` on, to the
-    /// rows' places.
-    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, rows: &Rows) -> Result<()>;
+    /// Writes the keys and values of a batch to the rows' positions in the cache. They stand side by side in `x`,
+    /// `[rows, …]`, from `column` on.
+    fn store(&self, cache: &LayerCache, x: &Tensor, column: usize, batch: &TokenBatch) -> Result<()>;
 
-    /// Copies entries of a slot to the same places of another one.
-    fn copy(&self, cache: &KeysValues, from: usize, to: usize, entries: Range<usize>) -> Result<()>;
+    /// Copies entries of a slot to the same positions of another one.
+    fn copy_entries(&self, cache: &LayerCache, from: usize, to: usize, entries: Range<usize>) -> Result<()>;
 
-    /// Attention of single rows to a cache; the first `width` columns of `q` are the queries. Into `[rows, width]`.
+    /// Computes the attention of single rows to a cache, into `[rows, width]`. The first `width` columns of `q` are the
+    /// queries.
     fn cached_attention(
         &self,
         q: &Tensor,
-        cache: &KeysValues,
-        rows: &Rows,
-        sees: Sees,
+        cache: &LayerCache,
+        batch: &TokenBatch,
+        source: AttentionSource,
         y: &Tensor,
     ) -> Result<()>;
 
-    /// How rows weigh the first `seen.1` entries of slot `seen.0` in their attention to a cache, for some of the heads:
-    /// the first `width` columns of `q` are the queries. Into `[heads, rows, entries]`; each row sums to 1.
+    /// Computes the attention weights of all rows for the first entries of a slot and for some of the heads, into
+    /// `[heads, rows, entries]`; each row sums to 1. The first `width` columns of `q` are the queries.
     fn cached_weights(
         &self,
         q: &Tensor,
-        cache: &KeysValues,
+        cache: &LayerCache,
         heads: &[usize],
-        seen: Place,
+        prefix: CachePrefix,
         y: &Tensor,
     ) -> Result<()>;
 
-    /// All values, as f32, into memory of the host, whose old content goes.
+    /// Replaces the content of `to` with all values of `x`, as f32.
     fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()>;
 
-    /// The same kernels in a queue of work of its own, where a device has several. What begins there waits for nothing
-    /// but [`follow`](Self::follow).
-    fn beside(&self) -> Result<Option<Arc<dyn Kernels>>> {
+    /// Returns the same kernels with a queue of their own, where the device has several. Work on that queue waits for
+    /// other queues only in [`wait_for_main_queue`](Self::wait_for_main_queue).
+    fn new_queue(&self) -> Result<Option<Arc<dyn Kernels>>> {
         Ok(None)
     }
 
-    /// What begins from now on comes after all that the device's other queue was given so far.
-    fn follow(&self) -> Result<()> {
+    /// Orders all later work on this queue after the work that the device's main queue has been given so far.
+    fn wait_for_main_queue(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Whether all that was begun is done.
+    /// Returns whether all work on this queue is finished.
     fn is_idle(&self) -> Result<bool> {
         Ok(true)
     }
 
-    /// Waits until it is.
-    fn wait(&self) -> Result<()> {
+    /// Blocks until all work on this queue is finished.
+    fn synchronize(&self) -> Result<()> {
         Ok(())
     }
 
-    /// What lets sequences choose their own tokens where the scores are, if this device has it.
-    fn ahead(&self) -> Option<&dyn Ahead> {
+    /// Returns the device's sampler, if it has one.
+    fn sampler(&self) -> Option<&dyn DeviceSampler> {
         None
     }
 }
@@ -235,7 +280,7 @@ mod tests {
     use super::*;
     use crate::device::cpu::Cpu;
     use crate::device::cuda;
-    use crate::device::reference::Plain;
+    use crate::device::reference::Reference;
     use proptest::prelude::*;
 
     fn random(shape: &[usize], seed: u64) -> Tensor {
@@ -257,12 +302,12 @@ mod tests {
         }
     }
 
-    /// What all kernels make of the same tensor `y`, the plain ones last. Rows are readied by the kernels that read them.
+    /// Returns the results of all kernels for the same initial `y`, those of the reference last.
     fn all_kernels(y: &Tensor, f: impl Fn(&dyn Kernels, &Tensor) -> Result<()>) -> Vec<Tensor> {
-        // With few processors work is in one piece, with many it is split.
+        // Work is in one piece with few processors, and split with many.
         let cuda = [2, 40].into_iter().filter_map(cuda::host::kernels);
         let cuda: Vec<_> = cuda.map(|kernels| Box::new(kernels) as Box<dyn Kernels>).collect();
-        let others: [Box<dyn Kernels>; 2] = [Box::new(Cpu), Box::new(Plain::on(&Device::Cpu))];
+        let others: [Box<dyn Kernels>; 2] = [Box::new(Cpu), Box::new(Reference::on(&Device::Cpu))];
         let run = |kernels: Box<dyn Kernels>| {
             let y = y.copy().unwrap();
             f(&*kernels, &y).unwrap();
@@ -278,13 +323,13 @@ mod tests {
 
     #[track_caller]
     fn assert_all_close(all: &[Tensor], tolerance: f32) {
-        let (plain, others) = all.split_last().unwrap();
-        others.iter().for_each(|other| assert_close(other, plain, tolerance));
+        let (reference, others) = all.split_last().unwrap();
+        others.iter().for_each(|other| assert_close(other, reference, tolerance));
     }
 
     fn linear(x: &Tensor, w: &Tensor) -> Vec<f32> {
         let y = random(&[x.dim(0).unwrap(), w.dim(0).unwrap()], 0);
-        Cpu.linear(x, &Cpu.matrix(w.clone()).unwrap(), None, Then::Keep, &y).unwrap();
+        Cpu.linear(x, &Cpu.upload_matrix(w.clone(), DType::F32).unwrap(), None, Epilogue::Store, &y).unwrap();
         flat(&y)
     }
 
@@ -292,18 +337,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn linear_agrees(rows in 1usize..300, width in 1usize..900, out in 1usize..90, bias: bool, seed: u64) {
+        fn products_agree(rows in 1usize..300, width in 1usize..900, out in 1usize..90, bias: bool, seed: u64) {
             let (x, w) = (random(&[rows, width], seed), random(&[out, width], seed + 1));
             let bias = bias.then(|| random(&[out], seed + 2));
-            for then in [Then::Keep, Then::Gelu, Then::Add] {
+            for epilogue in [Epilogue::Store, Epilogue::Gelu, Epilogue::Add] {
                 assert_agree(&random(&[rows, out], seed + 3), |kernels, y| {
-                    kernels.linear(&x, &kernels.matrix(w.clone())?, bias.as_ref(), then, y)
+                    kernels.linear(&x, &kernels.upload_matrix(w.clone(), DType::F32)?, bias.as_ref(), epilogue, y)
                 });
             }
         }
 
         #[test]
-        fn a_row_does_not_depend_on_its_neighbours(rows in 2usize..230, width in 1usize..1700, out in 1usize..300, seed: u64) {
+        fn product_of_a_row_does_not_depend_on_its_neighbours(rows in 2usize..230, width in 1usize..1700, out in 1usize..300, seed: u64) {
             let (x, w) = (random(&[rows, width], seed), random(&[out, width], seed + 1));
             let all = linear(&x, &w);
             for count in [1, 2, 5, 8, 16].into_iter().filter(|&count| count <= rows) {
@@ -317,27 +362,27 @@ mod tests {
             let rows = rows.next_multiple_of(stride);
             let (x, w) = (random(&[windows, rows, width], seed), random(&[40, 3 * width], seed + 1));
             assert_agree(&random(&[windows, rows / stride, 40], seed + 2), |kernels, y| {
-                kernels.convolve(&x, &kernels.matrix(w.clone())?, &random(&[40], seed + 3), stride, y)
+                kernels.convolve(&x, &kernels.upload_matrix(w.clone(), DType::F32)?, &random(&[40], seed + 3), stride, y)
             });
         }
 
         #[test]
-        // Of a few values that happen to be alike, the variance is nearly lost in rounding, for either of them.
-        fn rows_agree(rows in 1usize..200, width in 24usize..900, seed: u64) {
+        // The variance of a few similar values is nearly lost in rounding, in all kernels.
+        fn row_kernels_agree(rows in 1usize..200, width in 24usize..900, seed: u64) {
             let y = random(&[rows, width], seed);
             let (x, row) = (random(&[rows, width], seed + 1), |i| random(&[width], seed + i));
             assert_agree(&y, |kernels, y| kernels.layer_norm(&x, &row(2), &row(3), y));
             assert_agree(&y, |kernels, y| kernels.add(&row(2), y));
             let (table, positions) = (random(&[70, width], seed + 4), random(&[9, width], seed + 5));
-            let row = |(token, position)| Row { token, position, sequence: 0, window: 0 };
+            let row = |(token, position)| TokenRow { token, position, sequence: 0, window: 0 };
             let embedded = [(69, 0), (0, 8), (48, 3)].map(row).to_vec();
             let y = random(&[3, width], seed);
             assert_agree(&y, |kernels, y| {
-                let embedded = kernels.rows(Rows::new(embedded.clone()), 0)?;
-                kernels.embed(&kernels.matrix(table.clone())?, &positions, &embedded, y)
+                let batch = kernels.upload_batch(TokenBatch::new(embedded.clone()), 0)?;
+                kernels.embed(&kernels.upload_matrix(table.clone(), DType::F32)?, &positions, &batch, y)
             });
-            assert_agree(&y, |kernels, y| kernels.pick(&table, &[3, 69, 3], y));
-            assert_agree(&random(&[1, width, rows], seed), |kernels, y| kernels.turn(&x.unsqueeze(0)?, y));
+            assert_agree(&y, |kernels, y| kernels.gather(&table, &[3, 69, 3], y));
+            assert_agree(&random(&[1, width, rows], seed), |kernels, y| kernels.transpose(&x.unsqueeze(0)?, y));
         }
 
         #[test]
@@ -348,75 +393,79 @@ mod tests {
         }
 
         #[test]
-        fn caches_agree(slots in 1usize..4, heads in 1usize..4, len in 1usize..140, rows in 1usize..20, copied in (0usize..140, 1usize..140), heard: bool, prompts: bool, seed: u64) {
+        fn caches_agree(slots in 1usize..4, heads in 1usize..4, len in 1usize..140, rows in 1usize..20, copied in (0usize..140, 1usize..140), from_audio: bool, prompts: bool, seed: u64) {
             use rand::{Rng, SeedableRng};
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-            let head = 16;
-            let width = heads * head;
-            let all = || Rows::of_slots(&(0..slots).collect::<Vec<_>>(), len);
+            let head_dim = 16;
+            let width = heads * head_dim;
+            let shape = CacheShape { slots, heads, len, head_dim };
+            let all = || TokenBatch::of_slots(&(0..slots).collect::<Vec<_>>(), len);
             let x = random(&[slots * len, 3 * width], seed);
             let q = random(&[rows, 3 * width], seed + 1);
             let row = |sequence: usize, position: usize, window: usize| {
-                Row { token: 0, position: position as u32, sequence: sequence as u32, window: window as u32 }
+                TokenRow { token: 0, position: position as u32, sequence: sequence as u32, window: window as u32 }
             };
-            let mut list: Vec<Row> = (0..rows)
+            let mut tokens: Vec<TokenRow> = (0..rows)
                 .map(|_| row(rng.random_range(0..slots), rng.random_range(0..len), rng.random_range(0..slots)))
                 .collect();
-            // Neighbours that see the same, and neighbours that do not; or prompts.
-            list[rows / 2..].fill(row(0, len - 1, 0));
+            // Neighbours that attend to the same entries, and neighbours that do not; or prompts.
+            tokens[rows / 2..].fill(row(0, len - 1, 0));
             if prompts {
-                list = (0..slots).flat_map(|slot| (len / 3..len).map(move |at| row(slot, at, slots - 1 - slot))).collect();
+                tokens = (0..slots).flat_map(|slot| (len / 3..len).map(move |at| row(slot, at, slots - 1 - slot))).collect();
             }
-            let (rows, q) = (list.len(), if prompts { random(&[list.len(), 3 * width], seed + 1) } else { q });
-            let sees = if heard { Sees::Audio(len.div_ceil(2)) } else { Sees::Text };
+            let (rows, q) = (tokens.len(), if prompts { random(&[tokens.len(), 3 * width], seed + 1) } else { q });
+            let source = if from_audio { AttentionSource::Audio(len.div_ceil(2)) } else { AttentionSource::Text };
             assert_agree(&random(&[rows, width], seed), |kernels, y| {
-                let cache = kernels.cache([slots, heads, len, head], DType::F32, &Device::Cpu)?;
-                kernels.store(&cache, &x, width, &kernels.rows(all(), 0)?)?;
-                kernels.copy(&cache, slots - 1, 0, copied.0.min(len)..(copied.0 + copied.1).min(len))?;
-                kernels.cached_attention(&q, &cache, &kernels.rows(Rows::new(list.clone()), len.div_ceil(2))?, sees, y)
+                let cache = kernels.new_cache(shape, DType::F32, &Device::Cpu)?;
+                kernels.store(&cache, &x, width, &kernels.upload_batch(all(), 0)?)?;
+                kernels.copy_entries(&cache, slots - 1, 0, copied.0.min(len)..(copied.0 + copied.1).min(len))?;
+                let batch = kernels.upload_batch(TokenBatch::new(tokens.clone()), len.div_ceil(2))?;
+                kernels.cached_attention(&q, &cache, &batch, source, y)
             });
         }
 
         #[test]
-        fn weights_agree(len in 1usize..140, seen in 1usize..140, rows in 1usize..30, chosen in prop::collection::vec(0usize..3, 1..5), seed: u64) {
-            let (slots, heads, head) = (2, 3, 16);
-            let width = heads * head;
-            let all = || Rows::of_slots(&(0..slots).collect::<Vec<_>>(), len);
+        fn attention_weights_agree(len in 1usize..140, attended in 1usize..140, rows in 1usize..30, selected in prop::collection::vec(0usize..3, 1..5), seed: u64) {
+            let (slots, heads, head_dim) = (2, 3, 16);
+            let width = heads * head_dim;
+            let shape = CacheShape { slots, heads, len, head_dim };
+            let all = || TokenBatch::of_slots(&(0..slots).collect::<Vec<_>>(), len);
             let x = random(&[slots * len, 2 * width], seed);
             let q = random(&[rows + 1, 2 * width], seed + 1).narrow(0, 1, rows).unwrap();
-            let seen = seen.min(len);
-            let found = all_kernels(&random(&[chosen.len(), rows, seen], seed), |kernels, y| {
-                let cache = kernels.cache([slots, heads, len, head], DType::F32, &Device::Cpu)?;
-                kernels.store(&cache, &x, 0, &kernels.rows(all(), 0)?)?;
-                kernels.cached_weights(&q, &cache, &chosen, (1, seen), y)
+            let attended = attended.min(len);
+            let weights = all_kernels(&random(&[selected.len(), rows, attended], seed), |kernels, y| {
+                let cache = kernels.new_cache(shape, DType::F32, &Device::Cpu)?;
+                kernels.store(&cache, &x, 0, &kernels.upload_batch(all(), 0)?)?;
+                kernels.cached_weights(&q, &cache, &selected, (1, attended), y)
             });
-            assert_all_close(&found, 1e-5);
-            for sum in flat(&found[0].sum(2).unwrap()) {
+            assert_all_close(&weights, 1e-5);
+            for sum in flat(&weights[0].sum(2).unwrap()) {
                 prop_assert!((sum - 1.0).abs() < 1e-4);
             }
         }
 
         #[test]
-        fn attention_does_not_depend_on_neighbours_either(rows in 2usize..20, len in 1usize..140, seed: u64) {
-            let (heads, head) = (2, 64);
-            let row = Row { token: 0, position: len as u32 - 1, sequence: 0, window: 0 };
-            let cache = Cpu.cache([1, heads, len, head], DType::F32, &Device::Cpu).unwrap();
-            Cpu.store(&cache, &random(&[len, 2 * heads * head], seed), 0, &Rows::of_slots(&[0], len)).unwrap();
-            let q = random(&[rows, heads * head], seed + 1);
-            let y = random(&[rows, heads * head], seed);
-            Cpu.cached_attention(&q, &cache, &Rows::new(vec![row; rows]), Sees::Text, &y).unwrap();
+        fn attention_of_a_row_does_not_depend_on_its_neighbours(rows in 2usize..20, len in 1usize..140, seed: u64) {
+            let (heads, head_dim) = (2, 64);
+            let shape = CacheShape { slots: 1, heads, len, head_dim };
+            let row = TokenRow { token: 0, position: len as u32 - 1, sequence: 0, window: 0 };
+            let cache = Cpu.new_cache(shape, DType::F32, &Device::Cpu).unwrap();
+            Cpu.store(&cache, &random(&[len, 2 * heads * head_dim], seed), 0, &TokenBatch::of_slots(&[0], len)).unwrap();
+            let q = random(&[rows, heads * head_dim], seed + 1);
+            let y = random(&[rows, heads * head_dim], seed);
+            Cpu.cached_attention(&q, &cache, &TokenBatch::new(vec![row; rows]), AttentionSource::Text, &y).unwrap();
             for at in 0..rows {
-                let alone = random(&[1, heads * head], seed);
-                Cpu.cached_attention(&q.narrow(0, at, 1).unwrap(), &cache, &Rows::new(vec![row]), Sees::Text, &alone).unwrap();
+                let alone = random(&[1, heads * head_dim], seed);
+                Cpu.cached_attention(&q.narrow(0, at, 1).unwrap(), &cache, &TokenBatch::new(vec![row]), AttentionSource::Text, &alone).unwrap();
                 prop_assert_eq!(flat(&alone), flat(&y.narrow(0, at, 1).unwrap()));
             }
         }
     }
 
     #[test]
-    fn memory_that_is_read_is_not_written() {
+    fn rejects_results_in_the_memory_of_an_operand() {
         let x = random(&[4, 16], 0);
-        let w = Cpu.matrix(random(&[16, 16], 1)).unwrap();
-        assert!(Cpu.linear(&x, &w, None, Then::Keep, &x).is_err());
+        let w = Cpu.upload_matrix(random(&[16, 16], 1), DType::F32).unwrap();
+        assert!(Cpu.linear(&x, &w, None, Epilogue::Store, &x).is_err());
     }
 }

@@ -1,34 +1,37 @@
-//! Every kernel in candle's own operations: what the fast ones are tested against, and what runs on a device
-//! that has none.
+//! The reference kernels: every operation in candle's own operations. The fast kernels are tested against them, and they
+//! run on devices that have no others.
 
 use std::ops::Range;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 
-use super::kernels::{Kernels, KeysValues, Matrix, Place, Rows, Sees, Then};
+use super::kernels::{
+    AttentionSource, CachePrefix, CacheShape, Epilogue, Kernels, LayerCache, Matrix, MatrixValues, TokenBatch,
+};
 
 #[derive(Debug)]
-pub struct Plain {
+pub struct Reference {
     device: Device,
 }
 
-impl Plain {
+impl Reference {
     pub fn on(device: &Device) -> Self {
-        Plain { device: device.clone() }
+        Reference { device: device.clone() }
     }
 }
 
-/// Query rows whose scores are in memory at a time: never the whole square of the window.
+/// Query rows whose scores are in memory at a time, so that a window never needs its whole square of scores.
 const QUERY_ROWS: usize = 512;
 
-impl Kernels for Plain {
-    fn matrix(&self, weight: Tensor) -> Result<Matrix> {
+impl Kernels for Reference {
+    fn upload_matrix(&self, weight: Tensor, format: DType) -> Result<Matrix> {
         let (out, width) = weight.dims2()?;
-        Ok(Matrix { values: self.tensor(weight)?, out, width })
+        let values = self.upload_tensor(weight.to_dtype(format)?)?;
+        Ok(Matrix { values: MatrixValues::RowMajor(values), out, width })
     }
 
-    fn tensor(&self, x: Tensor) -> Result<Tensor> {
+    fn upload_tensor(&self, x: Tensor) -> Result<Tensor> {
         x.contiguous()?.to_device(&self.device)
     }
 
@@ -42,20 +45,20 @@ impl Kernels for Plain {
         Ok(())
     }
 
-    fn embed(&self, table: &Matrix, positions: &Tensor, rows: &Rows, y: &Tensor) -> Result<()> {
-        let tokens: Vec<u32> = rows.list.iter().map(|row| row.token).collect();
-        let at: Vec<u32> = rows.list.iter().map(|row| row.position).collect();
-        let rows = |table: &Tensor, chosen: Vec<u32>| {
-            table.index_select(&Tensor::from_vec(chosen, rows.list.len(), &self.device)?, 0)
+    fn embed(&self, table: &Matrix, positions: &Tensor, batch: &TokenBatch, y: &Tensor) -> Result<()> {
+        let tokens: Vec<u32> = batch.rows.iter().map(|row| row.token).collect();
+        let at: Vec<u32> = batch.rows.iter().map(|row| row.position).collect();
+        let rows = |table: &Tensor, indices: Vec<u32>| {
+            table.index_select(&Tensor::from_vec(indices, batch.rows.len(), &self.device)?, 0)
         };
-        set(y, &(rows(&table.values, tokens)? + rows(positions, at)?)?)
+        set(y, &(rows(table.row_major()?, tokens)? + rows(positions, at)?)?)
     }
 
-    fn pick(&self, x: &Tensor, chosen: &[u32], y: &Tensor) -> Result<()> {
-        set(y, &x.index_select(&Tensor::from_slice(chosen, chosen.len(), &self.device)?, 0)?)
+    fn gather(&self, x: &Tensor, indices: &[u32], y: &Tensor) -> Result<()> {
+        set(y, &x.index_select(&Tensor::from_slice(indices, indices.len(), &self.device)?, 0)?)
     }
 
-    fn turn(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+    fn transpose(&self, x: &Tensor, y: &Tensor) -> Result<()> {
         set(y, &x.transpose(1, 2)?)
     }
 
@@ -68,18 +71,18 @@ impl Kernels for Plain {
         x: &Tensor,
         weight: &Matrix,
         bias: Option<&Tensor>,
-        then: Then,
+        epilogue: Epilogue,
         y: &Tensor,
     ) -> Result<()> {
-        let product = x.broadcast_matmul(&weight.values.t()?)?;
+        let product = x.broadcast_matmul(&weight.row_major()?.t()?)?;
         let product = match bias {
             Some(bias) => product.broadcast_add(bias)?,
             None => product,
         };
-        match then {
-            Then::Keep => set(y, &product),
-            Then::Gelu => set(y, &product.gelu_erf()?),
-            Then::Add => set(y, &(product + y)?),
+        match epilogue {
+            Epilogue::Store => set(y, &product),
+            Epilogue::Gelu => set(y, &product.gelu_erf()?),
+            Epilogue::Add => set(y, &(product + y)?),
         }
     }
 
@@ -91,7 +94,7 @@ impl Kernels for Plain {
             rows.reshape((windows, out, stride * width))?.narrow(2, 0, width)
         };
         let taps = Tensor::cat(&[tap(0)?, tap(1)?, tap(2)?], 2)?.contiguous()?;
-        self.linear(&taps, weight, Some(bias), Then::Gelu, y)
+        self.linear(&taps, weight, Some(bias), Epilogue::Gelu, y)
     }
 
     fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()> {
@@ -100,40 +103,41 @@ impl Kernels for Plain {
 
     fn attention(&self, qkv: &Tensor, heads: usize, y: &Tensor) -> Result<()> {
         let (batch, rows, width) = qkv.dims3()?;
-        let (width, head) = (width / 3, width / 3 / heads);
+        let (width, head_dim) = (width / 3, width / 3 / heads);
         let split = |i: usize| {
             qkv.narrow(2, i * width, width)?
-                .reshape((batch, rows, heads, head))?
+                .reshape((batch, rows, heads, head_dim))?
                 .transpose(1, 2)?
                 .contiguous()
         };
         let (q, k, v) = (split(0)?, split(1)?.transpose(2, 3)?, split(2)?);
-        let q = (q * scale(head))?;
+        let q = (q * scale(head_dim))?;
         for first in (0..rows).step_by(QUERY_ROWS) {
             let count = QUERY_ROWS.min(rows - first);
             let q = q.narrow(2, first, count)?.contiguous()?;
-            let heard = softmax_last_dim(&q.matmul(&k)?)?.matmul(&v)?;
-            y.slice_set(&heard.transpose(1, 2)?.reshape((batch, count, width))?, 1, first)?;
+            let attended = softmax_last_dim(&q.matmul(&k)?)?.matmul(&v)?;
+            y.slice_set(&attended.transpose(1, 2)?.reshape((batch, count, width))?, 1, first)?;
         }
         Ok(())
     }
 
-    fn cache(&self, shape: [usize; 4], dtype: DType, device: &Device) -> Result<KeysValues> {
-        let zeros = || Tensor::zeros(shape.as_slice(), dtype, device);
-        Ok(KeysValues { keys: zeros()?, values: zeros()?, shape })
+    fn new_cache(&self, shape: CacheShape, dtype: DType, device: &Device) -> Result<LayerCache> {
+        let zeros = || Tensor::zeros(&shape.dims()[..], dtype, device);
+        Ok(LayerCache { keys: zeros()?, values: zeros()?, shape })
     }
 
-    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, rows: &Rows) -> Result<()> {
-        let ([_, heads, _, head], places) = (cache.shape, &rows.places);
-        for (cache, column) in [(&cache.keys, column), (&cache.values, column + heads * head)] {
-            let x = x.narrow(D::Minus1, column, heads * head)?;
-            // Rows that follow one another in the same slot go in one piece.
+    fn store(&self, cache: &LayerCache, x: &Tensor, column: usize, batch: &TokenBatch) -> Result<()> {
+        let (CacheShape { heads, head_dim, .. }, positions) = (cache.shape, &batch.positions);
+        for (cache, column) in [(&cache.keys, column), (&cache.values, column + heads * head_dim)] {
+            let x = x.narrow(D::Minus1, column, heads * head_dim)?;
+            // Neighbouring rows with neighbouring positions are written at once.
             let mut first = 0;
-            while first < places.len() {
-                let (slot, position) = places[first];
-                let run =
-                    (first..places.len()).take_while(|&i| places[i] == (slot, position + i - first)).count();
-                let piece = x.narrow(0, first, run)?.reshape((run, heads, head))?;
+            while first < positions.len() {
+                let (slot, position) = positions[first];
+                let run = (first..positions.len())
+                    .take_while(|&i| positions[i] == (slot, position + i - first))
+                    .count();
+                let piece = x.narrow(0, first, run)?.reshape((run, heads, head_dim))?;
                 cache.get(slot)?.slice_set(&piece.transpose(0, 1)?.contiguous()?, 1, position)?;
                 first += run;
             }
@@ -141,7 +145,7 @@ impl Kernels for Plain {
         Ok(())
     }
 
-    fn copy(&self, cache: &KeysValues, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
+    fn copy_entries(&self, cache: &LayerCache, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
         for tensor in [&cache.keys, &cache.values] {
             let piece = tensor.get(from)?.narrow(1, entries.start, entries.len())?.force_contiguous()?;
             tensor.get(to)?.slice_set(&piece, 1, entries.start)?;
@@ -152,18 +156,19 @@ impl Kernels for Plain {
     fn cached_attention(
         &self,
         q: &Tensor,
-        cache: &KeysValues,
-        rows: &Rows,
-        sees: Sees,
+        cache: &LayerCache,
+        batch: &TokenBatch,
+        source: AttentionSource,
         y: &Tensor,
     ) -> Result<()> {
-        let [_, heads, _, head] = cache.shape;
-        let q = (q.narrow(D::Minus1, 0, heads * head)? * scale(head))?;
-        for (row, (slot, len)) in rows.list.iter().map(|row| sees.reach(row)).enumerate() {
-            let seen = |cache: &Tensor| cache.get(slot)?.narrow(1, 0, len)?.contiguous();
-            let q = q.get(row)?.reshape((heads, 1, head))?;
-            let scores = softmax_last_dim(&q.matmul(&seen(&cache.keys)?.transpose(1, 2)?)?)?;
-            y.slice_set(&scores.matmul(&seen(&cache.values)?)?.reshape((1, heads * head))?, 0, row)?;
+        let CacheShape { heads, head_dim, .. } = cache.shape;
+        let q = (q.narrow(D::Minus1, 0, heads * head_dim)? * scale(head_dim))?;
+        for (row, (slot, len)) in batch.rows.iter().map(|row| source.prefix(row)).enumerate() {
+            let prefix = |cache: &Tensor| cache.get(slot)?.narrow(1, 0, len)?.contiguous();
+            let q = q.get(row)?.reshape((heads, 1, head_dim))?;
+            let weights = softmax_last_dim(&q.matmul(&prefix(&cache.keys)?.transpose(1, 2)?)?)?;
+            let attended = weights.matmul(&prefix(&cache.values)?)?;
+            y.slice_set(&attended.reshape((1, heads * head_dim))?, 0, row)?;
         }
         Ok(())
     }
@@ -171,16 +176,16 @@ impl Kernels for Plain {
     fn cached_weights(
         &self,
         q: &Tensor,
-        cache: &KeysValues,
+        cache: &LayerCache,
         heads: &[usize],
-        (slot, seen): Place,
+        (slot, len): CachePrefix,
         y: &Tensor,
     ) -> Result<()> {
-        let head = cache.shape[3];
-        let keys = cache.keys.get(slot)?.narrow(1, 0, seen)?;
-        for (index, &h) in heads.iter().enumerate() {
-            let q = (q.narrow(D::Minus1, h * head, head)?.contiguous()? * scale(head))?;
-            let weights = softmax_last_dim(&q.matmul(&keys.get(h)?.t()?)?)?;
+        let head_dim = cache.shape.head_dim;
+        let keys = cache.keys.get(slot)?.narrow(1, 0, len)?;
+        for (index, &head) in heads.iter().enumerate() {
+            let q = (q.narrow(D::Minus1, head * head_dim, head_dim)?.contiguous()? * scale(head_dim))?;
+            let weights = softmax_last_dim(&q.matmul(&keys.get(head)?.t()?)?)?;
             y.slice_set(&weights.unsqueeze(0)?.to_dtype(y.dtype())?, 0, index)?;
         }
         Ok(())
@@ -196,6 +201,6 @@ fn set(y: &Tensor, result: &Tensor) -> Result<()> {
     y.slice_set(&result.to_dtype(y.dtype())?.contiguous()?, 0, 0)
 }
 
-fn scale(head: usize) -> f64 {
-    (head as f64).powf(-0.5)
+fn scale(head_dim: usize) -> f64 {
+    (head_dim as f64).powf(-0.5)
 }

@@ -1,111 +1,117 @@
-//! Sequences that choose their own tokens where the scores are, for several steps, so that neither scores nor the
-//! host's waiting stand between two steps.
+//! Sampling on the device: sequences advance several steps without their scores leaving it and without the host
+//! waiting between two steps.
+//!
+//! The types here describe what the host uploads and reads back. Which tokens are allowed is decided by `decode`, which
+//! also samples on the host for devices without a [`DeviceSampler`].
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use super::kernels::{Row, Rows};
+use super::kernels::{TokenBatch, TokenRow};
 
-/// In the place of a token: none.
-pub const NONE: u32 = u32::MAX;
+/// Stands for "no token" in a field that holds a token.
+pub const NO_TOKEN: u32 = u32::MAX;
 
-/// Which tokens may come next, the same for many sequences. The kernels read the first part as it lies here.
+/// The sampling rules that many sequences share. The kernels read the struct with this layout.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RuleSet {
+pub struct TokenRuleParams {
     pub eot: u32,
-    /// The first timestamp.
-    pub begin: u32,
+    pub first_timestamp: u32,
     pub no_timestamps: u32,
-    /// One past the last token that means something.
-    pub end: u32,
-    /// The last timestamp that may open a window, or [`NONE`].
-    pub last_initial: u32,
-    /// Not 0 if the rules of timestamps hold.
-    pub timestamps: u32,
-    /// Which row of masks is theirs; filled in when they come to the device.
-    pub mask: u32,
-    pub unused: u32,
+    /// One past the last token of the vocabulary that has a meaning.
+    pub vocab_end: u32,
+    /// The last timestamp that may open a window, or [`NO_TOKEN`].
+    pub max_initial_timestamp: u32,
+    /// Whether the timestamp rules apply: 0 or 1.
+    pub has_timestamps: u32,
+    /// The row of the device's token masks that belongs to these rules; set on upload.
+    pub mask_row: u32,
+    pub padding: u32,
 }
 
-/// In a mask: the token must not be chosen at all.
-pub const NEVER: u8 = 1;
-/// In a mask: the token must not be the first one.
-pub const NOT_FIRST: u8 = 2;
+/// Mask bit: the token is never sampled.
+pub const SUPPRESSED: u8 = 1;
+/// Mask bit: the token is not sampled first in a window.
+pub const SUPPRESSED_AT_START: u8 = 2;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct TokenRules {
-    pub set: RuleSet,
-    /// [`NEVER`] and [`NOT_FIRST`] of each token of the vocabulary.
+    pub params: TokenRuleParams,
+    /// [`SUPPRESSED`] and [`SUPPRESSED_AT_START`] for each token of the vocabulary.
     pub mask: Vec<u8>,
 }
 
-/// How far a sequence is. The kernels read it as it lies here.
+/// The state of a sequence's sampling. The kernels read and update the struct with this layout.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Choice {
-    /// Index of its rules; filled in when they come to the device.
+pub struct SamplerState {
+    /// The index of the sequence's rules on the device; set on upload.
     pub rules: u32,
-    /// Tokens chosen so far in its window.
+    /// The number of tokens sampled so far in the window.
     pub sampled: u32,
-    /// The last of them and the one before it, or [`NONE`].
+    /// The last of them, or [`NO_TOKEN`].
     pub last: u32,
-    pub before: u32,
-    /// The last timestamp among them, or [`NONE`].
-    pub last_stamp: u32,
-    /// How many more it may choose.
-    pub left: u32,
-    /// Steps since it came to the device.
+    /// The one before the last, or [`NO_TOKEN`].
+    pub second_last: u32,
+    /// The last timestamp among them, or [`NO_TOKEN`].
+    pub last_timestamp: u32,
+    /// The number of tokens that may still be sampled.
+    pub remaining: u32,
+    /// The number of steps since the upload.
     pub step: u32,
     pub temperature: f32,
 }
 
-/// A sequence that is to go on.
+/// A sequence to advance on the device.
 #[derive(Debug, Clone)]
-pub struct Going {
-    /// Its last token, which is to be fed first.
-    pub row: Row,
-    pub choice: Choice,
+pub struct DeviceSequence {
+    /// The last token, which is fed first.
+    pub row: TokenRow,
+    pub state: SamplerState,
     pub rules: Arc<TokenRules>,
-    /// A number of [0, 1) for each step, where the temperature is above 0.
+    /// A random number in [0, 1) for each step, if the temperature is above 0.
     pub draws: Vec<f64>,
 }
 
-/// The tokens of each sequence, with their log-probabilities: up to the end of text, and NaN where nothing could be
-/// chosen.
-pub type Chosen = Vec<Vec<(u32, f32)>>;
+/// The tokens of each sequence with their log-probabilities, up to the end of text. A log-probability of NaN marks a
+/// step in which no token could be sampled.
+pub type SampledBatch = Vec<Vec<(u32, f32)>>;
 
-pub trait Ahead: Debug {
-    /// How many steps at a time.
+/// Runs one decoder step for a batch and returns the scores of all of its rows. What it does must depend only on the
+/// number of rows and on the content of the memory it reads: implementations record it and replay it.
+pub type DecoderStep<'a> = &'a mut dyn FnMut(&TokenBatch) -> Result<Tensor>;
+
+pub trait DeviceSampler: Debug {
+    /// The number of steps of one [`sample`](Self::sample).
     fn steps(&self) -> usize;
 
-    /// How many rows a step of so many sequences may have: some of them idle.
-    fn rows_for(&self, sequences: usize) -> usize;
+    /// The number of rows of a step for this many sequences, idle rows included.
+    fn padded_rows(&self, sequences: usize) -> usize;
 
-    /// Lets sequences go on until they end, at most so many steps. `step` feeds the rows to the decoder and gives the scores
-    /// of all of them; what it does must depend on nothing but the number of rows and their content.
-    fn run(
+    /// Samples up to [`steps`](Self::steps) tokens for each sequence, or until it ends.
+    fn sample(
         &self,
-        going: &[Going],
-        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
-        chosen: &mut Chosen,
+        sequences: &[DeviceSequence],
+        step: DecoderStep<'_>,
+        sampled: &mut SampledBatch,
     ) -> Result<()>;
 
-    /// Of how many of the likeliest tokens it can tell.
-    fn ranks(&self) -> usize;
+    /// The largest `count` that [`top_tokens`](Self::top_tokens) takes.
+    fn max_candidates(&self) -> usize;
 
-    /// One step for all sequences, and so many of the likeliest tokens that may follow each, the likeliest first and of
-    /// equals the lowest; none where nothing can be chosen. As for `step`, see [`run`](Self::run).
-    fn rank(
+    /// Runs one step for all sequences and returns the `count` most likely next tokens of each, most likely first and
+    /// the lowest token first among equals; none for a sequence in which no token can be sampled.
+    fn top_tokens(
         &self,
-        going: &[Going],
+        sequences: &[DeviceSequence],
         count: usize,
-        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
-        ranked: &mut Chosen,
+        step: DecoderStep<'_>,
+        candidates: &mut SampledBatch,
     ) -> Result<()>;
 
-    /// Memory that `step` works in has moved.
-    fn forget(&self);
+    /// Drops recorded steps, because memory that they read or write has moved.
+    fn discard_recordings(&self);
 }

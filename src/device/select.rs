@@ -1,16 +1,17 @@
-//! From `--device` to a device that works, or the reason why not.
+//! Opens the devices that `--device` requests, or returns the reason why one cannot be used.
 
 use std::fmt;
 use std::str::FromStr;
 
 use candle_core::{DType, Device};
 
+use super::formats::{NumberFormats, Precision};
 use crate::error::{Error, Result};
 
-/// What was asked for.
+/// The device that was requested with `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceRequest {
-    /// The best that is there.
+    /// The best one that works.
     #[default]
     Auto,
     Cpu,
@@ -46,106 +47,89 @@ impl fmt::Display for DeviceRequest {
     }
 }
 
-/// Which devices share the work with the first one.
+/// The devices that share the work with the first one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Beside {
-    These(Vec<DeviceRequest>),
-    /// All the other CUDA devices of this machine.
-    EveryCuda,
+pub enum AdditionalDevices {
+    Listed(Vec<DeviceRequest>),
+    /// All other CUDA devices of the machine.
+    AllCuda,
 }
 
-impl Default for Beside {
+impl Default for AdditionalDevices {
     fn default() -> Self {
-        Beside::These(Vec::new())
+        AdditionalDevices::Listed(Vec::new())
     }
 }
 
-/// A device, or several of one kind.
+/// The requested devices: one, or several of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Devices {
+pub struct DeviceList {
     pub first: DeviceRequest,
-    pub beside: Beside,
+    pub additional: AdditionalDevices,
 }
 
-impl FromStr for Devices {
+impl FromStr for DeviceList {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "cuda:all" {
-            return Ok(Devices { first: DeviceRequest::Cuda(0), beside: Beside::EveryCuda });
+            return Ok(DeviceList { first: DeviceRequest::Cuda(0), additional: AdditionalDevices::AllCuda });
         }
-        let wrong = |_| "must be one of auto, cpu, cuda, cuda:N, cuda:all, metal, or several of a kind as in cuda:0,cuda:2";
+        let message = |_| "must be one of auto, cpu, cuda, cuda:N, cuda:all, metal, or several of a kind as in cuda:0,cuda:2";
         let all: Vec<DeviceRequest> =
-            text.split(',').map(|one| one.trim().parse().map_err(wrong)).collect::<Result<_, _>>()?;
-        // They do not compute the same numbers.
-        let kind = |one: &DeviceRequest| std::mem::discriminant(one);
+            text.split(',').map(|name| name.trim().parse().map_err(message)).collect::<Result<_, _>>()?;
+        // Devices of different kinds do not compute the same numbers.
+        let kind = |request: &DeviceRequest| std::mem::discriminant(request);
         if all.windows(2).any(|pair| kind(&pair[0]) != kind(&pair[1])) {
             return Err("several devices must be of one kind, such as cuda:0,cuda:1".into());
         }
         match all.split_first() {
-            Some((DeviceRequest::Auto, rest)) if !rest.is_empty() => Err("auto is one device".into()),
-            Some((first, rest)) => Ok(Devices { first: *first, beside: Beside::These(rest.to_vec()) }),
+            Some((DeviceRequest::Auto, rest)) if !rest.is_empty() => {
+                Err("auto selects one device and cannot be combined".into())
+            }
+            Some((first, rest)) => {
+                Ok(DeviceList { first: *first, additional: AdditionalDevices::Listed(rest.to_vec()) })
+            }
             None => Err("names no device".into()),
         }
     }
 }
 
-/// The devices beside the first one. Of all the others, those that can be used.
-pub fn select_beside(beside: &Beside) -> Result<Vec<Selected>> {
-    match beside {
-        Beside::These(requests) => requests.iter().map(|request| select(*request)).collect(),
-        Beside::EveryCuda => {
-            Ok((1..count()?).filter_map(|ordinal| open(DeviceRequest::Cuda(ordinal)).ok()).collect())
-        }
+/// Opens the additional devices. With [`AllCuda`](AdditionalDevices::AllCuda), skips those that cannot be used.
+pub fn select_additional(additional: &AdditionalDevices) -> Result<Vec<SelectedDevice>> {
+    match additional {
+        AdditionalDevices::Listed(requests) => requests.iter().map(|request| select(*request)).collect(),
+        AdditionalDevices::AllCuda => Ok((1..cuda_device_count()?)
+            .filter_map(|ordinal| open(DeviceRequest::Cuda(ordinal)).ok())
+            .collect()),
     }
 }
 
-/// In which numbers to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// Those that suit the device best.
-    #[default]
-    Auto,
-    F32,
-    F16,
-    BF16,
-}
-
-impl FromStr for Precision {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "f32" | "float32" => Ok(Self::F32),
-            "f16" | "float16" => Ok(Self::F16),
-            "bf16" | "bfloat16" => Ok(Self::BF16),
-            _ => Err("must be one of auto, f32, f16, bf16".into()),
-        }
-    }
-}
-
-/// A device that is open.
+/// An open device.
 #[derive(Debug, Clone)]
-pub struct Selected {
+pub struct SelectedDevice {
     pub device: Device,
-    /// As the person would name it: `cpu`, `cuda:0`, `metal`.
+    /// The name that `--device` takes: `cpu`, `cuda:0`, `metal`.
     pub name: String,
-    /// What it computes in.
-    pub dtype: DType,
-    /// The program chose this device; why it is none of those that it was built for.
-    pub passed_over: Option<String>,
+    pub formats: NumberFormats,
+    /// The reason why no accelerator was selected, if the program selected the CPU itself.
+    pub fallback_reason: Option<String>,
 }
 
-impl Selected {
+impl SelectedDevice {
     pub fn cpu() -> Self {
-        Selected { device: Device::Cpu, name: "cpu".into(), dtype: DType::F32, passed_over: None }
+        SelectedDevice {
+            device: Device::Cpu,
+            name: "cpu".into(),
+            formats: NumberFormats::uniform(DType::F32),
+            fallback_reason: None,
+        }
     }
 
-    /// The same device, computing in other numbers.
-    pub fn computing_in(self, precision: Precision) -> Result<Self> {
+    /// Returns the device with another number format, or an error if it does not support it.
+    pub fn with_precision(self, precision: Precision) -> Result<Self> {
         let dtype = match precision {
-            Precision::Auto => self.dtype,
+            Precision::Auto => return Ok(self),
             Precision::F32 => DType::F32,
             Precision::F16 => DType::F16,
             Precision::BF16 => DType::BF16,
@@ -157,12 +141,12 @@ impl Selected {
                 hint: Some("leave `--dtype` out, or choose a GPU with `--device`".into()),
             });
         }
-        Ok(Selected { dtype, ..self })
+        Ok(SelectedDevice { formats: NumberFormats::uniform(dtype), ..self })
     }
 
-    /// The device, and what it computes in where that is not what all of them can.
+    /// Returns the device's name, with its number format unless that is f32, which all devices share.
     pub fn label(&self) -> String {
-        match self.dtype {
+        match self.formats.activations {
             DType::F32 => self.name.clone(),
             dtype => format!("{} in {}", self.name, dtype.as_str()),
         }
@@ -173,8 +157,8 @@ impl Selected {
     }
 }
 
-/// The backends that this program was compiled with.
-pub fn compiled() -> &'static [&'static str] {
+/// Returns the device kinds that the program was compiled for.
+pub fn compiled_backends() -> &'static [&'static str] {
     match (cfg!(feature = "cuda"), cfg!(feature = "metal")) {
         (false, false) => &["cpu"],
         (true, false) => &["cpu", "cuda"],
@@ -183,18 +167,18 @@ pub fn compiled() -> &'static [&'static str] {
     }
 }
 
-pub fn select(request: DeviceRequest) -> Result<Selected> {
+pub fn select(request: DeviceRequest) -> Result<SelectedDevice> {
     match request {
-        DeviceRequest::Cpu => Ok(Selected::cpu()),
+        DeviceRequest::Cpu => Ok(SelectedDevice::cpu()),
         DeviceRequest::Cuda(_) | DeviceRequest::Metal => open(request),
         DeviceRequest::Auto => Ok(best()),
     }
 }
 
-/// The first accelerator that works, or the processor.
-fn best() -> Selected {
+/// Returns the first accelerator that works, or the CPU.
+fn best() -> SelectedDevice {
     let cuda = match cfg!(feature = "cuda") {
-        true => (0..count().unwrap_or(1)).map(DeviceRequest::Cuda).collect(),
+        true => (0..cuda_device_count().unwrap_or(1)).map(DeviceRequest::Cuda).collect(),
         false => Vec::new(),
     };
     let metal = cfg!(feature = "metal").then_some(DeviceRequest::Metal);
@@ -205,30 +189,35 @@ fn best() -> Selected {
             Err(error) => reason = reason.or(Some(error)),
         }
     }
-    let told = |error: Error| {
+    let describe = |error: Error| {
         let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
         format!("{error}{hint}")
     };
-    Selected { passed_over: reason.map(told), ..Selected::cpu() }
+    SelectedDevice { fallback_reason: reason.map(describe), ..SelectedDevice::cpu() }
 }
 
-fn open(request: DeviceRequest) -> Result<Selected> {
+fn open(request: DeviceRequest) -> Result<SelectedDevice> {
     let device = match request {
         DeviceRequest::Cuda(ordinal) => open_cuda(ordinal)?,
         DeviceRequest::Metal if cfg!(feature = "metal") => Device::new_metal(0).map_err(|error| {
-            // candle's own text may carry a backtrace behind the first line.
+            // candle's message may carry a backtrace after the first line.
             let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
             let why = format!("no usable Metal device: {reason}");
             Error::Device { device: request.to_string(), why, hint: None }
         })?,
         _ => return Err(not_compiled(request)),
     };
-    Ok(Selected { device, name: request.to_string(), dtype: DType::F16, passed_over: None })
+    Ok(SelectedDevice {
+        device,
+        name: request.to_string(),
+        formats: NumberFormats::uniform(DType::F16),
+        fallback_reason: None,
+    })
 }
 
 #[cfg(feature = "cuda")]
 fn open_cuda(ordinal: usize) -> Result<Device> {
-    super::cuda::open::open(ordinal).map_err(|refusal| refused(DeviceRequest::Cuda(ordinal), &refusal))
+    super::cuda::open::open(ordinal).map_err(|why| unavailable(DeviceRequest::Cuda(ordinal), &why))
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -236,25 +225,25 @@ fn open_cuda(ordinal: usize) -> Result<Device> {
     Err(not_compiled(DeviceRequest::Cuda(ordinal)))
 }
 
-/// How many CUDA devices there are, at least one, without opening any.
+/// Returns the number of CUDA devices, at least one, without opening any.
 #[cfg(feature = "cuda")]
-pub fn count() -> Result<usize> {
-    super::cuda::open::count().map_err(|refusal| refused(DeviceRequest::Cuda(0), &refusal))
+pub fn cuda_device_count() -> Result<usize> {
+    super::cuda::open::count().map_err(|why| unavailable(DeviceRequest::Cuda(0), &why))
 }
 
-/// How many CUDA devices there are, at least one, without opening any.
+/// Returns the number of CUDA devices, at least one, without opening any.
 #[cfg(not(feature = "cuda"))]
-pub fn count() -> Result<usize> {
+pub fn cuda_device_count() -> Result<usize> {
     Err(not_compiled(DeviceRequest::Cuda(0)))
 }
 
 #[cfg(feature = "cuda")]
-fn refused(request: DeviceRequest, refusal: &super::cuda::unavailable::Refusal) -> Error {
-    Error::Device { device: request.to_string(), why: refusal.to_string(), hint: refusal.hint() }
+fn unavailable(request: DeviceRequest, why: &super::cuda::unavailable::CudaUnavailable) -> Error {
+    Error::Device { device: request.to_string(), why: why.to_string(), hint: why.hint() }
 }
 
 fn not_compiled(request: DeviceRequest) -> Error {
-    let why = format!("this program was compiled for {} only", compiled().join(", "));
+    let why = format!("this program was compiled for {} only", compiled_backends().join(", "));
     Error::Device { device: request.to_string(), why, hint: None }
 }
 
@@ -263,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_and_written_alike() {
+    fn device_names_parse_and_print_alike() {
         for name in ["auto", "cpu", "cuda:0", "cuda:3", "metal"] {
             assert_eq!(name.parse::<DeviceRequest>().unwrap().to_string(), name);
         }
@@ -274,20 +263,23 @@ mod tests {
     }
 
     #[test]
-    fn several_devices_are_of_one_kind() {
-        let devices = |text: &str| text.parse::<Devices>();
-        let these = |first, rest: &[DeviceRequest]| Devices { first, beside: Beside::These(rest.to_vec()) };
-        assert_eq!(devices("auto"), Ok(these(DeviceRequest::Auto, &[])));
-        assert_eq!(devices("cuda:0, cuda:2"), Ok(these(DeviceRequest::Cuda(0), &[DeviceRequest::Cuda(2)])));
-        assert_eq!(devices("cuda:all").unwrap().beside, Beside::EveryCuda);
+    fn device_lists_hold_one_kind() {
+        let devices = |text: &str| text.parse::<DeviceList>();
+        let list = |first, rest: &[DeviceRequest]| DeviceList {
+            first,
+            additional: AdditionalDevices::Listed(rest.to_vec()),
+        };
+        assert_eq!(devices("auto"), Ok(list(DeviceRequest::Auto, &[])));
+        assert_eq!(devices("cuda:0, cuda:2"), Ok(list(DeviceRequest::Cuda(0), &[DeviceRequest::Cuda(2)])));
+        assert_eq!(devices("cuda:all").unwrap().additional, AdditionalDevices::AllCuda);
         for wrong in ["", "cpu,cuda", "auto,auto", "cuda:all,cpu", "cpu,"] {
             assert!(devices(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(select_beside(&devices("cpu,cpu,cpu").unwrap().beside).unwrap().len(), 2);
+        assert_eq!(select_additional(&devices("cpu,cpu,cpu").unwrap().additional).unwrap().len(), 2);
     }
 
     #[test]
-    fn a_device_that_was_not_compiled_in_is_refused_by_name() {
+    fn rejects_a_device_that_was_not_compiled_in_by_name() {
         if !cfg!(feature = "cuda") {
             let error = select(DeviceRequest::Cuda(1)).unwrap_err();
             assert!(error.to_string().contains("`cuda:1`"), "{error}");

@@ -1,7 +1,7 @@
 //! What an engine reports of the chunks of an input.
 
 use crate::decode::{DecodedChunk, LanguageGuess};
-use crate::device::memory::{Memory, Released};
+use crate::device::memory::{MemoryStats, ReleasedMemory};
 use crate::error::Error;
 use crate::transcript::{RejectedAttempt, Segment};
 
@@ -41,9 +41,9 @@ pub struct WindowDone {
 /// The memory held after a chunk, and what the chunk took.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Footprint {
-    pub memory: Memory,
+    pub memory: MemoryStats,
     /// None if giving memory back was not due.
-    pub released: Option<Released>,
+    pub released: Option<ReleasedMemory>,
     /// From taking a slot to the last segment.
     pub seconds: f64,
 }

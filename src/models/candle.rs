@@ -9,19 +9,18 @@ mod steps;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 
 use super::{AlignInput, Backend, Capacity, ModelSpec, RowInput, SampledTokens, SamplingInput, WindowInput};
 use crate::decode::Alignment;
-use crate::device::kernels::Rows;
-use crate::device::memory::{self, Memory, Released};
-use crate::device::{Kernels, kernels_for};
+use crate::device::kernels::{CacheShape, TokenBatch};
+use crate::device::memory::{self, MemoryStats, ReleasedMemory};
+use crate::device::{Kernels, NumberFormats, kernels_for};
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
-use crate::whisper::alignment::{self, Head};
-use crate::whisper::kv_cache::KvShape;
-use crate::whisper::{Config, KvCache, Row, Whisper, Work};
+use crate::whisper::alignment::{self, AlignmentHead};
+use crate::whisper::{KvCache, SequenceTokens, Whisper, WhisperConfig, Workspace};
 
 const TOGETHER_ON_ACCELERATOR: usize = 8;
 
@@ -29,31 +28,31 @@ const TOGETHER_ON_ACCELERATOR: usize = 8;
 pub struct CandleBackend {
     model: Whisper,
     spec: ModelSpec,
-    shape: CacheShape,
+    shape: DecoderShape,
     capacity: Capacity,
     kernels: Arc<dyn Kernels>,
     /// Keys and values of the sequences' own texts.
     text: KvCache,
     /// Keys and values of what each window's encoder heard.
     audio: KvCache,
-    work: Work,
+    work: Workspace,
     /// What the encoder computes with and in, beside the decoder where the device can do both at a time.
-    hearing: Arc<dyn Kernels>,
-    hearing_work: Work,
+    encoder_kernels: Arc<dyn Kernels>,
+    encoder_workspace: Workspace,
     /// Kept until they are read.
-    hearing_places: Rows,
+    encoder_batch: TokenBatch,
     /// Of sequences that choose their own tokens.
-    ahead: Option<Work>,
+    ahead: Option<Workspace>,
     rules: ahead::KnownRules,
     device: Device,
-    dtype: DType,
+    formats: NumberFormats,
     /// Those that know where in the audio the text is.
-    heads: Vec<Head>,
+    heads: Vec<AlignmentHead>,
 }
 
 /// What a cache is made for.
 #[derive(Debug, Clone, Copy)]
-struct CacheShape {
+struct DecoderShape {
     layers: usize,
     heads: usize,
     width: usize,
@@ -64,15 +63,16 @@ struct CacheShape {
 
 /// Those of the sequences' texts and of the windows.
 fn caches(
-    shape: &CacheShape,
+    shape: &DecoderShape,
     capacity: Capacity,
-    dtype: DType,
+    formats: NumberFormats,
     device: &Device,
     kernels: &Arc<dyn Kernels>,
 ) -> candle_core::Result<(KvCache, KvCache)> {
-    let CacheShape { layers, heads, width, text, audio } = *shape;
-    let shape = |slots, len| KvShape { layers, slots, heads, len, width };
-    let cache = |slots, len| KvCache::new(shape(slots, len), dtype, device, Arc::clone(kernels));
+    let DecoderShape { layers, heads, width, text, audio } = *shape;
+    let shape = |slots, len| CacheShape { slots, heads, len, head_dim: width / heads };
+    let cache =
+        |slots, len| KvCache::new(layers, shape(slots, len), formats.cache, device, Arc::clone(kernels));
     Ok((cache(capacity.sequences, text)?, cache(capacity.windows, audio)?))
 }
 
@@ -85,42 +85,44 @@ fn failed(during: &'static str, error: candle_core::Error) -> Error {
 }
 
 impl CandleBackend {
-    /// Builds the network and its caches. The builder gives tensors of the host; its dtype is the one to compute in.
+    /// Builds the network and its caches from tensors on the host.
     pub fn new(
-        config: Config,
+        config: WhisperConfig,
         weights: VarBuilder<'_>,
         device: &Device,
+        formats: NumberFormats,
         capacity: Capacity,
     ) -> candle_core::Result<Self> {
-        Self::with_kernels(config, weights, (device, kernels_for(device)?), capacity)
+        Self::with_kernels(config, weights, (device, kernels_for(device)?), formats, capacity)
     }
 
     fn with_kernels(
-        config: Config,
+        config: WhisperConfig,
         weights: VarBuilder<'_>,
         (device, kernels): (&Device, Arc<dyn Kernels>),
+        formats: NumberFormats,
         capacity: Capacity,
     ) -> candle_core::Result<Self> {
-        let (device, dtype) = (device.clone(), weights.dtype());
-        let shape = CacheShape {
+        let device = device.clone();
+        let shape = DecoderShape {
             layers: config.decoder_layers,
             heads: config.decoder_attention_heads,
             width: config.d_model,
             text: config.max_target_positions,
             audio: config.max_source_positions,
         };
-        let (text, audio) = caches(&shape, capacity, dtype, &device, &kernels)?;
+        let (text, audio) = caches(&shape, capacity, formats, &device, &kernels)?;
         let spec = ModelSpec {
             n_mels: config.num_mel_bins,
             n_audio_ctx: config.max_source_positions,
             n_text_ctx: config.max_target_positions,
             n_vocab: config.vocab_size,
         };
-        let hearing = kernels.beside().transpose().unwrap_or_else(|| Ok(Arc::clone(&kernels)))?;
-        let work = || Work::new(dtype, &device);
-        let (work, hearing_work) = (work(), work());
+        let encoder_kernels = kernels.new_queue().transpose().unwrap_or_else(|| Ok(Arc::clone(&kernels)))?;
+        let work = || Workspace::new(formats.activations, &device);
+        let (work, encoder_workspace) = (work(), work());
         let heads = alignment::heads(&config, None);
-        let model = Whisper::new(config, weights, Arc::clone(&kernels), &hearing)?;
+        let model = Whisper::new(config, weights, formats, Arc::clone(&kernels), &encoder_kernels)?;
         Ok(CandleBackend {
             model,
             spec,
@@ -130,13 +132,13 @@ impl CandleBackend {
             text,
             audio,
             work,
-            hearing,
-            hearing_work,
-            hearing_places: Rows::default(),
+            encoder_kernels,
+            encoder_workspace,
+            encoder_batch: TokenBatch::default(),
             ahead: None,
             rules: ahead::KnownRules::default(),
             device,
-            dtype,
+            formats,
             heads,
         })
     }
@@ -149,8 +151,11 @@ impl CandleBackend {
 
     /// The encoder's output for windows of mel, `[windows, 1500, width]`.
     pub fn encoder_output(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
-        let output = self.model.encoder.forward(windows, &mut Work::new(self.dtype, &self.device))?;
-        self.hearing.wait()?;
+        let output = self
+            .model
+            .encoder
+            .forward(windows, &mut Workspace::new(self.formats.activations, &self.device))?;
+        self.encoder_kernels.synchronize()?;
         Ok(output)
     }
 
@@ -158,9 +163,14 @@ impl CandleBackend {
         let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
         let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
         on_the_pool(&self.device, || {
-            self.hearing_places = self.model.decoder.places(&slots)?;
-            let encoded = self.model.encoder.forward(&mels, &mut self.hearing_work)?;
-            self.model.decoder.listen(&encoded, &self.hearing_places, &self.audio, &mut self.hearing_work)
+            self.encoder_batch = self.model.decoder.audio_batch(&slots)?;
+            let encoded = self.model.encoder.forward(&mels, &mut self.encoder_workspace)?;
+            self.model.decoder.cache_audio(
+                &encoded,
+                &self.encoder_batch,
+                &self.audio,
+                &mut self.encoder_workspace,
+            )
         })
     }
 
@@ -170,9 +180,14 @@ impl CandleBackend {
         let network_rows = rows.iter().map(|row| {
             chosen.extend(row.logits_after.iter().map(|&after| (first + after) as u32));
             first += row.tokens.len();
-            Row { sequence: row.sequence, window: row.window, position: row.position, tokens: row.tokens }
+            SequenceTokens {
+                sequence: row.sequence,
+                window: row.window,
+                position: row.position,
+                tokens: row.tokens,
+            }
         });
-        let network_rows: Vec<Row<'_>> = network_rows.collect();
+        let network_rows: Vec<SequenceTokens<'_>> = network_rows.collect();
         let (model, work) = (&self.model, &mut self.work);
         on_the_pool(&self.device, || {
             let outputs = model.decoder.forward(&network_rows, &self.text, &self.audio, work)?;
@@ -231,7 +246,7 @@ fn on_the_pool<T: Send>(device: &Device, f: impl FnOnce() -> T + Send) -> T {
 impl Drop for CandleBackend {
     fn drop(&mut self) {
         // What is freed now may be another's at once. If this fails, the device is lost, and all of its memory with it.
-        let _ = self.hearing.wait();
+        let _ = self.encoder_kernels.synchronize();
     }
 }
 
@@ -258,14 +273,18 @@ impl Backend for CandleBackend {
         let mut groups = windows.chunks(self.encoder_batch());
         let all = groups.try_for_each(|group| {
             // Their memory is one and the same.
-            self.hearing.wait()?;
+            self.encoder_kernels.synchronize()?;
             self.encode_group(group)
         });
         all.map_err(|error| failed("encoding", error))
     }
 
     fn poll_encoded(&mut self, wait: bool) -> Result<bool> {
-        let heard = if wait { self.hearing.wait().map(|()| true) } else { self.hearing.is_idle() };
+        let heard = if wait {
+            self.encoder_kernels.synchronize().map(|()| true)
+        } else {
+            self.encoder_kernels.is_idle()
+        };
         heard.map_err(|error| failed("encoding", error))
     }
 
@@ -279,11 +298,11 @@ impl Backend for CandleBackend {
     }
 
     fn sampling_steps(&self) -> usize {
-        self.kernels.ahead().map_or(0, |ahead| ahead.steps())
+        self.kernels.sampler().map_or(0, |sampler| sampler.steps())
     }
 
     fn max_ranked(&self) -> usize {
-        self.kernels.ahead().map_or(0, |ahead| ahead.ranks())
+        self.kernels.sampler().map_or(0, |sampler| sampler.max_candidates())
     }
 
     fn rank(
@@ -325,8 +344,8 @@ impl Backend for CandleBackend {
         self.align_groups(inputs, found).map_err(|error| failed("timing words", error))
     }
 
-    fn release(&mut self) -> Result<Released> {
-        memory::release_between(&self.device)
+    fn release(&mut self) -> Result<ReleasedMemory> {
+        memory::release_between_chunks(&self.device)
     }
 
     fn close(self: Box<Self>) -> Result<()> {
@@ -335,20 +354,20 @@ impl Backend for CandleBackend {
         memory::release(&device).map(drop)
     }
 
-    fn memory(&self) -> Option<Memory> {
-        Memory::measure(&self.device).ok()
+    fn memory(&self) -> Option<MemoryStats> {
+        MemoryStats::measure(&self.device).ok()
     }
 
     fn shrink(&mut self, capacity: Capacity) -> Result<()> {
-        self.hearing.wait().map_err(|error| failed("making room", error))?;
+        self.encoder_kernels.synchronize().map_err(|error| failed("making room", error))?;
         // The old ones go first: there is no room for both.
-        let none = || KvCache::none(Arc::clone(&self.kernels));
+        let none = || KvCache::empty(Arc::clone(&self.kernels));
         (self.text, self.audio) = (none(), none());
-        let caches = caches(&self.shape, capacity, self.dtype, &self.device, &self.kernels);
+        let caches = caches(&self.shape, capacity, self.formats, &self.device, &self.kernels);
         (self.text, self.audio) = caches.map_err(|error| failed("making room", error))?;
         self.capacity = capacity;
         // Recorded steps know the old caches.
-        self.kernels.ahead().into_iter().for_each(|ahead| ahead.forget());
+        self.kernels.sampler().into_iter().for_each(|sampler| sampler.discard_recordings());
         Ok(())
     }
 
@@ -359,6 +378,8 @@ impl Backend for CandleBackend {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::DType;
+
     use super::*;
     use crate::whisper::random;
 
@@ -387,17 +408,19 @@ mod tests {
     #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
         // Two layers of each kind, at a width that fills no panel, and a vocabulary of the true size.
-        let config = Config {
+        let config = WhisperConfig {
             d_model: 320,
             encoder_layers: 2,
             decoder_layers: 2,
-            ..Config::published("base").unwrap()
+            ..WhisperConfig::published("base").unwrap()
         };
-        let config = Config { encoder_attention_heads: 5, decoder_attention_heads: 5, ..config };
+        let config = WhisperConfig { encoder_attention_heads: 5, decoder_attention_heads: 5, ..config };
         let weights = random::weights(DType::F32);
         let capacity = Capacity { windows: 2, sequences: 3 };
         let mel = random::mel(&config, 0);
-        let mut backend = CandleBackend::new(config, weights, &Device::Cpu, capacity).unwrap();
+        let mut backend =
+            CandleBackend::new(config, weights, &Device::Cpu, NumberFormats::uniform(DType::F32), capacity)
+                .unwrap();
         let mut with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| results(&mut backend, &mel))

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::checkpoint::{self, Checkpoint, Files, WEIGHTS};
 use super::{Needs, Slots};
 use crate::decode::Tokenizer;
-use crate::device::Selected;
+use crate::device::SelectedDevice;
 use crate::error::{Error, ModelProblem, Result};
-use crate::whisper::{Config, alignment};
+use crate::whisper::{WhisperConfig, alignment};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Description {
@@ -57,7 +57,7 @@ pub struct Needed {
 
 /// Reads what is to be known of a checkpoint; of its weights only the headers.
 pub fn describe(checkpoint: &Checkpoint) -> Result<Description> {
-    let config = Config::from_json(&checkpoint.config()?)
+    let config = WhisperConfig::from_json(&checkpoint.config()?)
         .map_err(|why| Error::model(&checkpoint.name, ModelProblem::NotWhisper { why }))?;
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
         .map_err(|fault| Error::model(&checkpoint.name, fault))?;
@@ -68,8 +68,9 @@ pub fn describe(checkpoint: &Checkpoint) -> Result<Description> {
         *types.entry(format!("{:?}", tensor.dtype).to_lowercase()).or_insert(0) += count as u64;
     }
     let parameters = types.values().sum();
-    let capacity = Slots { windows: None, candidates: 5, beams: 1 }.capacity(&config, None, &Selected::cpu());
-    let needs = Needs::of(&config, capacity, &Selected::cpu());
+    let capacity =
+        Slots { windows: None, candidates: 5, beams: 1 }.capacity(&config, None, &SelectedDevice::cpu());
+    let needs = Needs::of(&config, capacity, &SelectedDevice::cpu());
     let generation = checkpoint.generation_config()?;
     Ok(Description {
         name: checkpoint.name.clone(),

@@ -4,9 +4,9 @@ use super::hub::Hub;
 use super::load::free_memory;
 use super::{Needs, Slots, source};
 use crate::cancel::CancelToken;
-use crate::device::Selected;
+use crate::device::SelectedDevice;
 use crate::error::{Error, ModelProblem, Result};
-use crate::whisper::Config;
+use crate::whisper::WhisperConfig;
 
 /// What is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,17 +24,17 @@ pub fn estimate(
     model: &str,
     revision: Option<&str>,
     hub: &Hub,
-    device: &Selected,
+    device: &SelectedDevice,
     slots: Slots,
 ) -> Result<Estimate> {
     let hub = Hub { offline: true, ..hub.clone() };
     let (identity, config) = match source::find(model, revision, &hub, &CancelToken::new(), &mut |_| ()) {
         Ok(checkpoint) => {
-            let config = Config::from_json(&checkpoint.config()?);
+            let config = WhisperConfig::from_json(&checkpoint.config()?);
             let not_whisper = |why| Error::model(model, ModelProblem::NotWhisper { why });
             (Some(checkpoint.identity), Some(config.map_err(not_whisper)?))
         }
-        Err(Error::Model { why: ModelProblem::Offline, .. }) => (None, Config::published(model)),
+        Err(Error::Model { why: ModelProblem::Offline, .. }) => (None, WhisperConfig::published(model)),
         Err(error) => return Err(error),
     };
     let Some(config) = config else { return Ok(Estimate { identity, memory: None, windows: None }) };
@@ -51,7 +51,7 @@ mod tests {
     fn what_would_be_downloaded_is_estimated_by_its_name() {
         let hub = Hub { offline: false, ..Hub::nowhere() };
         let slots = Slots { windows: Some(2), candidates: 5, beams: 1 };
-        let estimate = |model: &str| estimate(model, None, &hub, &Selected::cpu(), slots);
+        let estimate = |model: &str| estimate(model, None, &hub, &SelectedDevice::cpu(), slots);
         let found = estimate("base").unwrap();
         assert_eq!((found.identity, found.windows), (None, Some(2)));
         assert!((300..500).contains(&(found.memory.unwrap() >> 20)), "{:?}", found.memory);

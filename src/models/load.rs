@@ -7,11 +7,11 @@ use super::checkpoint::{Checkpoint, Files, WEIGHTS};
 use super::needs::Needs;
 use super::{Backend, Capacity, Slots, demo};
 use crate::decode::Tokenizer;
-use crate::device::Selected;
-use crate::device::memory::{self, Memory};
+use crate::device::SelectedDevice;
+use crate::device::memory::{self, MemoryStats};
 use crate::error::{Error, ModelProblem, Result};
-use crate::whisper::weights::Weights;
-use crate::whisper::{Config, random};
+use crate::whisper::weights::WeightSource;
+use crate::whisper::{WhisperConfig, random};
 
 const LOADING: &str = "loading the model";
 
@@ -31,9 +31,9 @@ pub struct Room<'a> {
 }
 
 /// Loads with as many windows side by side as wanted, or as there is room for.
-pub fn load(checkpoint: &Checkpoint, device: &Selected, slots: Slots, room: Room<'_>) -> Result<Model> {
+pub fn load(checkpoint: &Checkpoint, device: &SelectedDevice, slots: Slots, room: Room<'_>) -> Result<Model> {
     let name = &checkpoint.name;
-    let config = Config::from_json(&checkpoint.config()?);
+    let config = WhisperConfig::from_json(&checkpoint.config()?);
     let config = config.map_err(|why| Error::model(name, ModelProblem::NotWhisper { why }))?;
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
         .map_err(|fault| Error::model(name, fault))?;
@@ -42,16 +42,18 @@ pub fn load(checkpoint: &Checkpoint, device: &Selected, slots: Slots, room: Room
     let (weights, file) = match &checkpoint.files {
         Files::Folder { weights, .. } => {
             let file = weights.first().map_or(WEIGHTS.into(), |path| path.display().to_string());
-            (Weights::Files(weights), file)
+            (WeightSource::Files(weights), file)
         }
-        Files::Embedded { weights, .. } => (Weights::Bytes(weights), WEIGHTS.into()),
+        Files::Embedded { weights, .. } => (WeightSource::Bytes(weights), WEIGHTS.into()),
     };
     let build = |capacity| {
         let needs = Needs::of(&config, capacity, device);
         check_room(&needs, device, room.budget)?;
         let backend = weights
-            .open(device.dtype)
-            .and_then(|weights| CandleBackend::new(config.clone(), weights, &device.device, capacity))
+            .open(device.formats.activations)
+            .and_then(|weights| {
+                CandleBackend::new(config.clone(), weights, &device.device, device.formats, capacity)
+            })
             .map_err(|error| match memory::is_exhausted(&error) {
                 true => Error::OutOfMemory { during: LOADING, source: error.into() },
                 false => Error::model(name, fault(error, file.clone())),
@@ -76,7 +78,7 @@ pub fn load(checkpoint: &Checkpoint, device: &Selected, slots: Slots, room: Room
 }
 
 /// Where memory is only promised when it is asked for, whoever uses too much of it is killed: so it is counted before.
-fn check_room(needs: &Needs, device: &Selected, budget: Option<u64>) -> Result<()> {
+fn check_room(needs: &Needs, device: &SelectedDevice, budget: Option<u64>) -> Result<()> {
     let unpromised = match device.is_accelerator() {
         true => None,
         false => free_memory(device, None).map(|free| free + memory::swap().free),
@@ -90,7 +92,7 @@ fn check_room(needs: &Needs, device: &Selected, budget: Option<u64>) -> Result<(
 }
 
 /// A model of a published size with random weights, and with the demo's vocabulary: as fast as the real one.
-pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model> {
+pub fn load_random(size: &str, device: &SelectedDevice, slots: Slots) -> Result<Model> {
     let unknown = || Error::Usage {
         what: format!("size `{size}`"),
         why: "there is none of this name with random weights".into(),
@@ -99,22 +101,25 @@ pub fn load_random(size: &str, device: &Selected, slots: Slots) -> Result<Model>
                 .into(),
         ),
     };
-    let config = Config::published(size).filter(|_| !size.ends_with(".en")).ok_or_else(unknown)?;
+    let config = WhisperConfig::published(size).filter(|_| !size.ends_with(".en")).ok_or_else(unknown)?;
     let tokenizer = Tokenizer::from_json(&demo::tokenizer_for(config.vocab_size)?, config.vocab_size)
         .map_err(|fault| Error::model(size, fault))?;
     let capacity = slots.capacity(&config, free_memory(device, None), device);
     let needs = Needs::of(&config, capacity, device);
-    let backend = CandleBackend::new(config, random::weights(device.dtype), &device.device, capacity)
-        .map_err(|error| match memory::is_exhausted(&error) {
-            true => Error::OutOfMemory { during: LOADING, source: error.into() },
-            false => Error::compute("making random weights", error),
+    let weights = random::weights(device.formats.activations);
+    let backend =
+        CandleBackend::new(config, weights, &device.device, device.formats, capacity).map_err(|error| {
+            match memory::is_exhausted(&error) {
+                true => Error::OutOfMemory { during: LOADING, source: error.into() },
+                false => Error::compute("making random weights", error),
+            }
         })?;
     Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), needs })
 }
 
 /// Bytes that may be used where the device computes, if that is known.
-pub(super) fn free_memory(device: &Selected, budget: Option<u64>) -> Option<u64> {
-    let memory = Memory::measure(&device.device).ok();
+pub(super) fn free_memory(device: &SelectedDevice, budget: Option<u64>) -> Option<u64> {
+    let memory = MemoryStats::measure(&device.device).ok();
     let free = memory.map(|memory| memory.device.unwrap_or(memory.host).free).filter(|free| *free > 0);
     free.into_iter().chain(budget).min()
 }
@@ -159,7 +164,7 @@ mod tests {
         let name = folder.path().to_str().unwrap();
         let checkpoint = source::find(name, None, &hub, &CancelToken::new(), &mut |_| ())?;
         let room = Room { budget: None, on_less: &mut |_| () };
-        load(&checkpoint, &Selected::cpu(), Slots { windows: Some(1), candidates: 1, beams: 1 }, room)
+        load(&checkpoint, &SelectedDevice::cpu(), Slots { windows: Some(1), candidates: 1, beams: 1 }, room)
     }
 
     fn replaced(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {

@@ -29,7 +29,7 @@ pub use slots::Slots;
 use std::ops::Range;
 
 use crate::decode::Alignment;
-use crate::device::memory::{Memory, Released};
+use crate::device::memory::{MemoryStats, ReleasedMemory};
 use crate::error::Result;
 
 /// Dimensions of a loaded model.
@@ -143,15 +143,15 @@ pub trait Backend: Send {
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()>;
 
     /// Gives back memory that was freed but is cached.
-    fn release(&mut self) -> Result<Released> {
-        Ok(Released::default())
+    fn release(&mut self) -> Result<ReleasedMemory> {
+        Ok(ReleasedMemory::default())
     }
 
     /// Gives back all memory.
     fn close(self: Box<Self>) -> Result<()>;
 
     /// Returns the memory that is held and left, where that can be known.
-    fn memory(&self) -> Option<Memory> {
+    fn memory(&self) -> Option<MemoryStats> {
         None
     }
 

@@ -1,8 +1,8 @@
 //! How much memory a model takes, before any of it is taken.
 
 use super::{Capacity, encoder_batch};
-use crate::device::Selected;
-use crate::whisper::Config;
+use crate::device::SelectedDevice;
+use crate::whisper::WhisperConfig;
 
 /// Bytes of a score.
 const SCORE: u64 = 4;
@@ -18,8 +18,9 @@ pub struct Needs {
 }
 
 impl Needs {
-    pub fn of(config: &Config, capacity: Capacity, device: &Selected) -> Self {
-        let number = device.dtype.size_in_bytes() as u64;
+    pub fn of(config: &WhisperConfig, capacity: Capacity, device: &SelectedDevice) -> Self {
+        let bytes = |dtype: candle_core::DType| dtype.size_in_bytes() as u64;
+        let formats = device.formats;
         let together = encoder_batch(&device.device, capacity);
         let audio = capacity.windows * config.max_source_positions;
         let text = capacity.sequences * config.max_target_positions;
@@ -33,9 +34,9 @@ impl Needs {
             false => (0, 0),
         };
         Self {
-            weights: config.parameters() * number,
-            caches: ((audio + text) * entry) as u64 * number,
-            work: (rows + taps) as u64 * number + logits as u64 * SCORE + products,
+            weights: config.parameters() * bytes(formats.weights),
+            caches: ((audio + text) * entry) as u64 * bytes(formats.cache),
+            work: (rows + taps) as u64 * bytes(formats.activations) + logits as u64 * SCORE + products,
         }
     }
 
@@ -53,9 +54,9 @@ mod tests {
         // Of openai's checkpoints, in Hugging Face form.
         let published = [("tiny", 37_760_640), ("base", 72_593_920), ("small", 241_734_912)];
         for (size, numbers) in published {
-            assert_eq!(Config::published(size).unwrap().parameters(), numbers, "{size}");
+            assert_eq!(WhisperConfig::published(size).unwrap().parameters(), numbers, "{size}");
         }
-        let largest = Config::published("large-v3").unwrap().parameters() as f64;
+        let largest = WhisperConfig::published("large-v3").unwrap().parameters() as f64;
         assert!((largest / 1_543e6 - 1.0).abs() < 0.01, "{largest}");
     }
 }

@@ -1,8 +1,8 @@
 //! How many windows to decode side by side: as many as pay and as memory has room for.
 
 use super::Capacity;
-use crate::device::Selected;
-use crate::whisper::Config;
+use crate::device::SelectedDevice;
+use crate::whisper::WhisperConfig;
 
 /// More than this gains little on a CPU: the weights are read once for all of them, but what each has heard is
 /// read for each.
@@ -24,10 +24,10 @@ pub struct Slots {
 
 impl Slots {
     /// `free` is the memory of the device that nobody uses, if that is known.
-    pub fn capacity(self, config: &Config, free: Option<u64>, device: &Selected) -> Capacity {
+    pub fn capacity(self, config: &WhisperConfig, free: Option<u64>, device: &SelectedDevice) -> Capacity {
         let windows = self.windows.unwrap_or_else(|| {
             let most = if device.is_accelerator() { MOST_ON_ACCELERATOR } else { MOST_ON_CPU };
-            let each = bytes_per_window(config, self.beams, device.dtype.size_in_bytes()).max(1);
+            let each = bytes_per_window(config, self.beams, device.formats.cache.size_in_bytes()).max(1);
             let room = free.map_or(u64::MAX, |free| free / SHARE) / each;
             (room as usize).clamp(1, most)
         });
@@ -38,7 +38,7 @@ impl Slots {
 }
 
 /// Keys and values of what a window heard and of what it says, in numbers of so many bytes.
-fn bytes_per_window(config: &Config, beams: usize, number: usize) -> u64 {
+fn bytes_per_window(config: &WhisperConfig, beams: usize, number: usize) -> u64 {
     let entries = config.max_source_positions + beams * config.max_target_positions;
     (config.decoder_layers * entries * config.d_model * 2 * number) as u64
 }
@@ -48,8 +48,8 @@ mod tests {
     use super::*;
 
     fn capacity(size: &str, windows: Option<usize>, free: Option<u64>) -> Capacity {
-        let config = Config::published(size).unwrap();
-        Slots { windows, candidates: 5, beams: 1 }.capacity(&config, free, &Selected::cpu())
+        let config = WhisperConfig::published(size).unwrap();
+        Slots { windows, candidates: 5, beams: 1 }.capacity(&config, free, &SelectedDevice::cpu())
     }
 
     #[test]
@@ -65,10 +65,16 @@ mod tests {
 
     #[test]
     fn every_window_has_room_for_its_beams() {
-        let config = Config::published("tiny").unwrap();
+        let config = WhisperConfig::published("tiny").unwrap();
         let slots = Slots { windows: Some(8), candidates: 5, beams: 5 };
-        assert_eq!(slots.capacity(&config, None, &Selected::cpu()), Capacity { windows: 8, sequences: 40 });
+        assert_eq!(
+            slots.capacity(&config, None, &SelectedDevice::cpu()),
+            Capacity { windows: 8, sequences: 40 }
+        );
         let slots = Slots { windows: Some(1), candidates: 7, beams: 5 };
-        assert_eq!(slots.capacity(&config, None, &Selected::cpu()), Capacity { windows: 1, sequences: 7 });
+        assert_eq!(
+            slots.capacity(&config, None, &SelectedDevice::cpu()),
+            Capacity { windows: 1, sequences: 7 }
+        );
     }
 }

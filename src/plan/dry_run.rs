@@ -27,7 +27,7 @@ pub struct PlannedModel {
 pub fn rehearse(request: &PlanRequest) -> Result<DryRun, Vec<Error>> {
     let plan = plan(request, true)?;
     let device =
-        device::select(request.device).and_then(|device| device.computing_in(request.models.precision));
+        device::select(request.device).and_then(|device| device.with_precision(request.models.precision));
     let device = device.map_err(|error| vec![error])?;
     let (mut models, mut faults): (Vec<PlannedModel>, Vec<Error>) = Default::default();
     let (asked_for, mut names) = (ModelNames::new(request.device), Vec::new());

@@ -7,7 +7,7 @@ use super::{InputOptions, OutputOptions, Shard};
 use crate::audio::AudioOptions;
 use crate::chunking::Selection;
 use crate::decode::DecodeOptions;
-use crate::device::{Beside, DeviceRequest};
+use crate::device::{AdditionalDevices, DeviceRequest};
 use crate::export::Shape;
 use crate::models::ModelOptions;
 use crate::models::hub::Hub;
@@ -28,7 +28,7 @@ pub struct PlanRequest {
     pub settings: Arc<Settings>,
     pub device: DeviceRequest,
     /// Further devices that share the work.
-    pub beside: Beside,
+    pub beside: AdditionalDevices,
     /// Target length of a chunk in seconds; 0 keeps every recording in one piece.
     pub chunk_length: f64,
     pub models: ModelOptions,

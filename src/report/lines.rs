@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{Ending, Failure, Tally, VERSION, kind, rounded, speed, stop_name, warning};
-use crate::device::memory::Usage;
+use crate::device::memory::MemoryUsage;
 use crate::engine::Footprint;
 use crate::export::CueQuality;
 use crate::models::cache::CacheStats;
@@ -235,7 +235,7 @@ fn chunk_figures(figures: &ChunkFigures, footprint: Option<Footprint>) -> Value 
 }
 
 fn memory(footprint: &Footprint) -> Value {
-    let usage = |usage: &Usage| json!({"now": usage.now, "peak": usage.peak});
+    let usage = |usage: &MemoryUsage| json!({"now": usage.current, "peak": usage.peak});
     json!({
         "host": usage(&footprint.memory.host),
         "device": footprint.memory.device.as_ref().map(usage),

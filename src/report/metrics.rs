@@ -171,8 +171,8 @@ fn memory(text: &mut Text, tally: &Tally) {
     peak.extend(tally.peak_device.map(|bytes| (&device[..], bytes as f64)));
     text.gauge("memory_peak_bytes", "The most that this process has held.", &peak);
     let Some(now) = &tally.memory else { return };
-    let mut held: Vec<Sample<'_>> = vec![(&host, now.host.now as f64)];
-    held.extend(now.device.map(|usage| (&device[..], usage.now as f64)));
+    let mut held: Vec<Sample<'_>> = vec![(&host, now.host.current as f64)];
+    held.extend(now.device.map(|usage| (&device[..], usage.current as f64)));
     text.gauge("memory_bytes", "What this process held after the last chunk.", &held);
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::{CodeOf, Failure};
-use crate::device::memory::Memory;
+use crate::device::memory::MemoryStats;
 use crate::engine::{EngineStats, WindowDone};
 use crate::error::Error;
 use crate::models::cache::CacheStats;
@@ -58,7 +58,7 @@ pub struct Tally {
     pub device: Option<String>,
     pub peak_host: u64,
     pub peak_device: Option<u64>,
-    pub memory: Option<Memory>,
+    pub memory: Option<MemoryStats>,
     pub stats: Option<EngineStats>,
     /// What the cache of models counted, once it is known.
     pub cache: Option<CacheStats>,
@@ -159,7 +159,7 @@ impl Tally {
         }
     }
 
-    fn memory(&mut self, memory: &Memory) {
+    fn memory(&mut self, memory: &MemoryStats) {
         self.memory = Some(*memory);
         self.peak_host = self.peak_host.max(memory.host.peak);
         self.peak_device = self.peak_device.max(memory.device.map(|device| device.peak));

@@ -16,7 +16,7 @@ use crate::audio::{AudioInput, AudioOptions};
 use crate::chunking::Selection;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
 use crate::device::memory::ReleasePolicy;
-use crate::device::{self, Beside, DeviceRequest, Precision, Selected};
+use crate::device::{self, AdditionalDevices, DeviceRequest, Precision, SelectedDevice};
 use crate::engine::{Engine, EngineGroup};
 use crate::error::{Error, Result};
 use crate::export::Shape;
@@ -157,9 +157,9 @@ pub fn bench(request: &BenchRequest, context: RunContext<'_>) -> Result<BenchRes
     })
 }
 
-fn load_model(request: &BenchRequest, context: RunContext<'_>) -> Result<(Model, String, Selected)> {
-    let device = device::select(request.device)?.computing_in(request.precision)?;
-    if let Some(why) = &device.passed_over {
+fn load_model(request: &BenchRequest, context: RunContext<'_>) -> Result<(Model, String, SelectedDevice)> {
+    let device = device::select(request.device)?.with_precision(request.precision)?;
+    if let Some(why) = &device.fallback_reason {
         context.emit(RunEvent::AcceleratorUnavailable { why: why.clone() });
     }
     let beams = request.beam_size;
@@ -205,7 +205,7 @@ fn run_request(request: &BenchRequest, audio: &Path, eot: u32) -> RunRequest {
         audio: AudioOptions::default(),
         settings: Arc::new(Settings { model, decode, selection: Selection::default() }),
         device: request.device,
-        beside: Beside::default(),
+        beside: AdditionalDevices::default(),
         chunk_length: request.chunk_length,
         models: ModelOptions { release: request.release, ..ModelOptions::default() },
         resume: false,

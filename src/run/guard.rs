@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::device::Selected;
-use crate::device::memory::{Memory, free_disk, swap};
+use crate::device::SelectedDevice;
+use crate::device::memory::{MemoryStats, free_disk, swap};
 use crate::error::{Error, InputProblem, ScarceResource};
 use crate::plan::{InputSource, PlannedInput};
 
@@ -35,7 +35,7 @@ impl Default for GuardOptions {
 #[derive(Debug)]
 pub struct Guard {
     options: GuardOptions,
-    device: Selected,
+    device: SelectedDevice,
     wait: Option<GuardWait>,
 }
 
@@ -55,7 +55,7 @@ pub enum GuardDecision {
 }
 
 impl Guard {
-    pub fn new(options: GuardOptions, device: Selected) -> Self {
+    pub fn new(options: GuardOptions, device: SelectedDevice) -> Self {
         Self { options, device, wait: None }
     }
 
@@ -94,7 +94,7 @@ impl Guard {
     }
 
     fn shortage(&self, item: &PlannedInput) -> Option<(ScarceResource, String)> {
-        if let Ok(Memory { host, device, .. }) = Memory::measure(&self.device.device) {
+        if let Ok(MemoryStats { host, device, .. }) = MemoryStats::measure(&self.device.device) {
             // A total of zero means that the system does not tell.
             if host.total > 0 && host.free < self.options.memory {
                 let swap = swap();
@@ -145,7 +145,7 @@ mod tests {
     fn guard(change: impl FnOnce(&mut GuardOptions)) -> Guard {
         let mut options = GuardOptions { timeout: Duration::from_secs(60), ..GuardOptions::default() };
         change(&mut options);
-        Guard::new(options, Selected::cpu())
+        Guard::new(options, SelectedDevice::cpu())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use super::backpressure::ChunkBudget;
 use super::{RunContext, RunEvent};
-use crate::device::Selected;
+use crate::device::SelectedDevice;
 use crate::engine::{Engine, EngineGroup, EngineStats};
 use crate::error::{Error, Result};
 use crate::models::cache::{Cache, Lease, Resource};
@@ -76,9 +76,9 @@ pub struct LeasedModel {
 
 /// Every model of a session.
 pub struct ModelSet {
-    device: Selected,
+    device: SelectedDevice,
     /// Further devices that share the work.
-    beside: Vec<Selected>,
+    beside: Vec<SelectedDevice>,
     /// The program chose the device and may choose another one.
     may_move: bool,
     slots: Slots,
@@ -109,7 +109,7 @@ struct FoundModel {
 impl ModelSet {
     /// `candidates` and `beams` are the most that any input asks for.
     pub fn new(
-        (device, beside): (Selected, Vec<Selected>),
+        (device, beside): (SelectedDevice, Vec<SelectedDevice>),
         may_move: bool,
         options: ModelOptions,
         (candidates, beams): (usize, usize),
@@ -136,7 +136,7 @@ impl ModelSet {
         if let Some(index) = self.found.iter().position(|found| found.request == *request) {
             return Ok(ModelId(index));
         }
-        if let Some(why) = self.device.passed_over.take() {
+        if let Some(why) = self.device.fallback_reason.take() {
             context.emit(RunEvent::AcceleratorUnavailable { why });
         }
         let checkpoint = find_model(request, &self.device, context)?;
@@ -167,7 +167,7 @@ impl ModelSet {
     }
 
     /// Returns the device that models are loaded on first.
-    pub fn device(&self) -> &Selected {
+    pub fn device(&self) -> &SelectedDevice {
         &self.device
     }
 
@@ -216,10 +216,10 @@ impl ModelSet {
 
     /// Loads on the requested devices, or on the CPU if memory is short and the program may choose.
     fn load(&self, checkpoint: &Checkpoint, context: RunContext<'_>) -> Result<PooledModel> {
-        let devices: Vec<&Selected> = std::iter::once(&self.device).chain(&self.beside).collect();
+        let devices: Vec<&SelectedDevice> = std::iter::once(&self.device).chain(&self.beside).collect();
         match self.load_on(&devices, checkpoint, context) {
             Err(error) if self.may_move && self.device.is_accelerator() && is_memory_shortage(&error) => {
-                let cpu = Selected::cpu();
+                let cpu = SelectedDevice::cpu();
                 let (model, from) = (checkpoint.name.clone(), self.device.name.clone());
                 context.emit(RunEvent::ModelMoved { model, from, to: cpu.name.clone() });
                 self.load_on(&[&cpu], checkpoint, context)
@@ -231,7 +231,7 @@ impl ModelSet {
     /// Starts one engine on each device.
     fn load_on(
         &self,
-        devices: &[&Selected],
+        devices: &[&SelectedDevice],
         checkpoint: &Checkpoint,
         context: RunContext<'_>,
     ) -> Result<PooledModel> {
@@ -294,7 +294,11 @@ impl ModelSet {
 }
 
 /// Finds the requested checkpoint and downloads it if needed.
-pub fn find_model(request: &ModelRequest, device: &Selected, context: RunContext<'_>) -> Result<Checkpoint> {
+pub fn find_model(
+    request: &ModelRequest,
+    device: &SelectedDevice,
+    context: RunContext<'_>,
+) -> Result<Checkpoint> {
     let name = request.name_on(|| device.is_accelerator());
     let mut on_download = |Download { file, done, total }: Download<'_>| {
         context.emit(RunEvent::Downloading { file: file.to_owned(), done, total });

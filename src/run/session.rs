@@ -8,7 +8,7 @@ use super::partial;
 use super::scheduler::Scheduler;
 use super::vad_report::VadReport;
 use super::{RunContext, RunEvent, RunRequest};
-use crate::device::{self, DeviceRequest, Selected};
+use crate::device::{self, DeviceRequest, SelectedDevice};
 use crate::error::{Error, Result};
 use crate::plan::{Plan, PlanRequest, PlannedInput, plan};
 use crate::store::journal::Journal;
@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// Returns the device that models are loaded on first.
-    pub fn device(&self) -> &Selected {
+    pub fn device(&self) -> &SelectedDevice {
         self.models.device()
     }
 
@@ -134,9 +134,9 @@ fn model_set(request: &PlanRequest, items: &[PlannedInput]) -> Result<ModelSet> 
         let decode = &settings.decode;
         (decode.candidates().max(candidates), decode.beams_at_once().max(beams))
     });
-    let with_dtype = |device: Selected| device.computing_in(request.models.precision);
+    let with_dtype = |device: SelectedDevice| device.with_precision(request.models.precision);
     let beside =
-        device::select_beside(&request.beside)?.into_iter().map(with_dtype).collect::<Result<_>>()?;
+        device::select_additional(&request.beside)?.into_iter().map(with_dtype).collect::<Result<_>>()?;
     let devices = (with_dtype(device::select(request.device)?)?, beside);
     Ok(ModelSet::new(devices, request.device == DeviceRequest::Auto, request.models, most))
 }

@@ -1,37 +1,36 @@
-//! The heads of the decoder that listen to the place in the audio that the text is at, and what they listen to.
-
-use std::ops::Range;
+//! Alignment heads: the cross-attention heads of the decoder that follow the audio, and their attention weights.
 
 use candle_core::{Result, Tensor};
 use serde::Deserialize;
 
-use super::config::Config;
-use super::decoder::{Decoder, Row};
+use super::config::WhisperConfig;
+use super::decoder::{SequenceTokens, TextDecoder};
 use super::kv_cache::KvCache;
-use super::workspace::Work;
+use super::workspace::Workspace;
 
 /// Heads whose weights are in memory at a time.
 const HEADS_TOGETHER: usize = 4;
 
 /// A decoder layer, and one of its heads.
-pub type Head = (usize, usize);
+pub type AlignmentHead = (usize, usize);
 
-/// As the checkpoint's `generation_config.json` names them, or else as they are known for a model of this shape, or
-/// else all of the last half of the layers.
-pub fn heads(config: &Config, generation_config: Option<&[u8]>) -> Vec<Head> {
+/// Returns the alignment heads that the checkpoint's `generation_config.json` names, else those of the published model of
+/// this shape, else all heads of the last half of the layers.
+pub fn heads(config: &WhisperConfig, generation_config: Option<&[u8]>) -> Vec<AlignmentHead> {
     #[derive(Deserialize)]
     struct Generation {
-        alignment_heads: Option<Vec<Head>>,
+        alignment_heads: Option<Vec<AlignmentHead>>,
     }
     let (layers, count) = (config.decoder_layers, config.decoder_attention_heads);
     // Some distilled checkpoints name heads of layers that only their teacher has.
-    let exist =
-        |heads: &[Head]| !heads.is_empty() && heads.iter().all(|head| head.0 < layers && head.1 < count);
+    let all_exist = |heads: &[AlignmentHead]| {
+        !heads.is_empty() && heads.iter().all(|head| head.0 < layers && head.1 < count)
+    };
     let named = generation_config.and_then(|json| serde_json::from_slice::<Generation>(json).ok());
     let named = named.and_then(|generation| generation.alignment_heads);
     let mut heads = named
-        .filter(|heads| exist(heads))
-        .or_else(|| known(config).map(<[Head]>::to_vec).filter(|heads| exist(heads)))
+        .filter(|heads| all_exist(heads))
+        .or_else(|| published_heads(config).map(<[AlignmentHead]>::to_vec).filter(|heads| all_exist(heads)))
         .unwrap_or_else(|| {
             (layers / 2..layers).flat_map(|layer| (0..count).map(move |head| (layer, head))).collect()
         });
@@ -40,10 +39,10 @@ pub fn heads(config: &Config, generation_config: Option<&[u8]>) -> Vec<Head> {
     heads
 }
 
-/// Those that openai/whisper gives for the models it published.
-fn known(config: &Config) -> Option<&'static [Head]> {
+/// Returns the alignment heads that openai/whisper lists for the models that it published.
+fn published_heads(config: &WhisperConfig) -> Option<&'static [AlignmentHead]> {
     let is_english = config.vocab_size < 51_865;
-    let is_third = config.vocab_size > 51_865;
+    let is_v3 = config.vocab_size > 51_865;
     match (config.d_model, config.encoder_layers, config.decoder_layers) {
         (384, 4, 4) if is_english => Some(&[(1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)]),
         (384, 4, 4) => Some(&[(2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)]),
@@ -55,8 +54,8 @@ fn known(config: &Config) -> Option<&'static [Head]> {
         }
         (1024, 24, 24) if is_english => Some(MEDIUM_ENGLISH),
         (1024, 24, 24) => Some(&[(13, 15), (15, 4), (15, 15), (16, 1), (20, 0), (23, 4)]),
-        (1280, 32, 32) if is_third => Some(LARGE_V3),
-        // The first large model has the same shape; whoever has it still names its heads.
+        (1280, 32, 32) if is_v3 => Some(LARGE_V3),
+        // large-v1 has the same shape; its published checkpoints name their heads.
         (1280, 32, 32) => Some(LARGE_V2),
         (1280, 32, 4) => Some(&[(2, 4), (2, 11), (3, 3), (3, 6), (3, 11), (3, 14)]),
         _ => None,
@@ -64,81 +63,73 @@ fn known(config: &Config) -> Option<&'static [Head]> {
 }
 
 #[rustfmt::skip]
-const SMALL_ENGLISH: &[Head] = &[
+const SMALL_ENGLISH: &[AlignmentHead] = &[
     (6, 6), (7, 0), (7, 3), (7, 8), (8, 2), (8, 5), (8, 7), (9, 0), (9, 4), (9, 8), (9, 10), (10, 0), (10, 1), (10, 2),
     (10, 3), (10, 6), (10, 11), (11, 2), (11, 4),
 ];
 #[rustfmt::skip]
-const MEDIUM_ENGLISH: &[Head] = &[
+const MEDIUM_ENGLISH: &[AlignmentHead] = &[
     (11, 4), (14, 1), (14, 12), (14, 14), (15, 4), (16, 0), (16, 4), (16, 9), (17, 12), (17, 14), (18, 7), (18, 10),
     (18, 15), (20, 0), (20, 3), (20, 9), (20, 14), (21, 12),
 ];
 #[rustfmt::skip]
-const LARGE_V2: &[Head] = &[
+const LARGE_V2: &[AlignmentHead] = &[
     (10, 12), (13, 17), (16, 11), (16, 12), (16, 13), (17, 15), (17, 16), (18, 4), (18, 11), (18, 19), (19, 11),
     (21, 2), (21, 3), (22, 3), (22, 9), (22, 12), (23, 5), (23, 7), (23, 13), (25, 5), (26, 1), (26, 12), (27, 15),
 ];
 #[rustfmt::skip]
-const LARGE_V3: &[Head] = &[
+const LARGE_V3: &[AlignmentHead] = &[
     (7, 0), (10, 17), (12, 18), (13, 12), (16, 1), (17, 14), (19, 11), (21, 4), (24, 1), (25, 6),
 ];
 
-/// Which heads of which texts are looked at.
+/// The attention weights to return.
 #[derive(Debug)]
-pub struct Listeners<'a> {
+pub struct AttentionProbe<'a> {
     /// In ascending order.
-    pub heads: &'a [Head],
-    /// Of each row: the entries of its window that count.
-    pub seen: &'a [usize],
+    pub heads: &'a [AlignmentHead],
+    /// The number of audio entries that count, for each sequence.
+    pub audio_lens: &'a [usize],
 }
 
-impl Decoder {
-    /// As [`forward`](Self::forward), and for every row and every head calls `heard` with the row's index and with
-    /// the weights that the head gives to what its window holds, `[tokens, entries]`.
-    pub fn forward_and_look(
+impl TextDecoder {
+    /// Runs the decoder as [`forward`](Self::forward) does. For every sequence and every head, calls `on_weights` with
+    /// the sequence's index and its cross-attention weights, `[tokens, entries]`.
+    pub fn forward_with_attention(
         &self,
-        rows: &[Row<'_>],
+        sequences: &[SequenceTokens<'_>],
         caches: (&KvCache, &KvCache),
-        listeners: &Listeners<'_>,
-        work: &mut Work,
-        heard: &mut dyn FnMut(usize, &[f32]),
+        probe: &AttentionProbe<'_>,
+        workspace: &mut Workspace,
+        on_weights: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<Tensor> {
-        let mut firsts = Vec::with_capacity(rows.len());
+        let mut row_ranges = Vec::with_capacity(sequences.len());
         let mut count = 0;
-        for row in rows {
-            firsts.push(count..count + row.tokens.len());
-            count += row.tokens.len();
+        for sequence in sequences {
+            row_ranges.push(count..count + sequence.tokens.len());
+            count += sequence.tokens.len();
         }
-        let mut read = Vec::new();
-        self.layers_of(&self.rows(rows)?, caches, work, &mut |layer, query, work| {
+        let mut on_host = Vec::new();
+        self.run_layers(&self.batch(sequences)?, caches, workspace, &mut |layer, query, workspace| {
             let heads: Vec<usize> =
-                listeners.heads.iter().filter(|head| head.0 == layer).map(|head| head.1).collect();
+                probe.heads.iter().filter(|head| head.0 == layer).map(|head| head.1).collect();
             for heads in heads.chunks(HEADS_TOGETHER) {
-                for (index, (row, tokens)) in rows.iter().zip(&firsts).enumerate() {
-                    let seen = (row.window, listeners.seen[index]);
-                    let weights = self.weights(layer, heads, query, tokens.clone(), seen, caches.1, work)?;
-                    self.read(&weights, &mut read)?;
-                    read.chunks_exact(tokens.len() * seen.1).for_each(|head| heard(index, head));
+                for (index, (sequence, rows)) in sequences.iter().zip(&row_ranges).enumerate() {
+                    let audio_len = probe.audio_lens[index];
+                    let query = query.narrow(0, rows.start, rows.len())?;
+                    let weights = workspace.attention_weights.view((heads.len(), rows.len(), audio_len))?;
+                    caches.1.attention_weights(
+                        layer,
+                        &query,
+                        heads,
+                        (sequence.window, audio_len),
+                        &weights,
+                    )?;
+                    self.read(&weights, &mut on_host)?;
+                    on_host.chunks_exact(rows.len() * audio_len).for_each(|head| on_weights(index, head));
                 }
             }
             Ok(())
         })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one product of many parts")]
-    fn weights(
-        &self,
-        layer: usize,
-        heads: &[usize],
-        query: &Tensor,
-        tokens: Range<usize>,
-        seen: (usize, usize),
-        audio: &KvCache,
-        work: &mut Work,
-    ) -> Result<Tensor> {
-        let weights = work.weights.view((heads.len(), tokens.len(), seen.1))?;
-        audio.weigh(layer, &query.narrow(0, tokens.start, tokens.len())?, heads, seen, &weights)?;
-        Ok(weights)
     }
 }
 
@@ -146,18 +137,18 @@ impl Decoder {
 mod tests {
     use super::*;
 
-    fn published(size: &str) -> Config {
-        Config::published(size).unwrap()
+    fn published(size: &str) -> WhisperConfig {
+        WhisperConfig::published(size).unwrap()
     }
 
     #[test]
-    fn heads_come_from_the_checkpoint_or_the_table_or_the_last_half() {
+    fn heads_come_from_the_checkpoint_then_the_table_then_the_last_half() {
         let tiny = published("tiny");
         let named = br#"{"alignment_heads": [[3, 1], [1, 0]], "max_length": 448}"#;
         assert_eq!(heads(&tiny, Some(named)), [(1, 0), (3, 1)]);
         let table = [(2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)];
         assert_eq!(heads(&tiny, None), table);
-        // Named, but not there, or not named at all.
+        // Heads that do not exist, or none at all.
         for json in
             [&br#"{"alignment_heads": [[4, 0]]}"#[..], br#"{"alignment_heads": [[0, 6]]}"#, b"{}", b"no json"]
         {
@@ -168,12 +159,12 @@ mod tests {
         }
         let distilled = heads(&published("distil-large-v3"), Some(br#"{"alignment_heads": [[7, 0]]}"#));
         assert_eq!(distilled, (0..20).map(|head| (1, head)).collect::<Vec<_>>());
-        let odd = Config { d_model: 320, decoder_attention_heads: 2, decoder_layers: 3, ..tiny };
+        let odd = WhisperConfig { d_model: 320, decoder_attention_heads: 2, decoder_layers: 3, ..tiny };
         assert_eq!(heads(&odd, None), [(1, 0), (1, 1), (2, 0), (2, 1)]);
     }
 
     #[test]
-    fn the_table_names_heads_that_exist() {
+    fn published_heads_exist() {
         let sizes = [
             ("tiny", 6),
             ("tiny.en", 8),
@@ -191,7 +182,7 @@ mod tests {
             let config = published(size);
             let heads = heads(&config, None);
             assert_eq!(heads.len(), count, "{size}");
-            assert_eq!(Some(&heads[..]), known(&config), "{size}");
+            assert_eq!(Some(&heads[..]), published_heads(&config), "{size}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! `config.json` of a checkpoint: its shapes, checked before anything is allocated from them.
+//! The `config.json` of a checkpoint: the network's shapes, checked before anything is allocated from them.
 
 use serde::Deserialize;
 
-/// The fields that Whisper needs, named as Hugging Face names them.
+/// The fields that Whisper needs, with Hugging Face's names.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Config {
+pub struct WhisperConfig {
     #[serde(default)]
     pub model_type: Option<String>,
     #[serde(default)]
@@ -34,16 +34,16 @@ fn default_target_positions() -> usize {
     448
 }
 
-impl Config {
-    /// Reads and checks `config.json`; the error says what is wrong with it.
+impl WhisperConfig {
+    /// Parses and checks a `config.json`. The error says what is wrong with it.
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
-        let config: Config =
+        let config: WhisperConfig =
             serde_json::from_slice(bytes).map_err(|error| format!("config.json: {error}"))?;
         config.check()?;
         Ok(config)
     }
 
-    /// How many numbers its weights are.
+    /// Returns the number of parameters.
     pub fn parameters(&self) -> u64 {
         let width = self.d_model;
         let attention = 4 * width * width + 3 * width;
@@ -53,7 +53,7 @@ impl Config {
         let encoder = self.encoder_layers * (attention + feed_forward(self.encoder_ffn_dim) + 2 * norm);
         let decoder = self.decoder_layers * (2 * attention + feed_forward(self.decoder_ffn_dim) + 3 * norm);
         let positions = (self.max_source_positions + self.max_target_positions) * width;
-        // The embedding is the head, too.
+        // The embedding is also the output projection.
         (convolutions + encoder + decoder + positions + self.vocab_size * width + 2 * norm) as u64
     }
 
@@ -62,12 +62,12 @@ impl Config {
             return Err(format!("config.json describes a model of type `{kind}`"));
         }
         if let Some(function) = self.activation_function.as_deref().filter(|f| *f != "gelu") {
-            return Err(format!("config.json asks for the activation `{function}`, Whisper has `gelu`"));
+            return Err(format!("config.json: the activation is `{function}`, not `gelu`"));
         }
         if self.scale_embedding {
-            return Err("config.json asks for scaled embeddings, which Whisper has not".into());
+            return Err("config.json: scaled embeddings are not supported".into());
         }
-        // Far above every published size, and far below what could overflow or exhaust the memory.
+        // Far above every published size, and far below what could overflow or exhaust memory.
         let bounds = [
             ("vocab_size", self.vocab_size, 1 << 20),
             ("num_mel_bins", self.num_mel_bins, 1024),
@@ -101,7 +101,7 @@ impl Config {
         Ok(())
     }
 
-    /// The published shapes by the name of their size; for benches and tests with random weights.
+    /// Returns the configuration of a published size by its name, for benches and tests with random weights.
     pub fn published(size: &str) -> Option<Self> {
         let (d_model, layers, heads) = match size {
             "tiny" | "tiny.en" => (384, (4, 4), 6),
@@ -113,17 +113,17 @@ impl Config {
             "distil-large-v3" => (1280, (32, 2), 20),
             _ => return None,
         };
-        let third = matches!(size, "large-v3" | "large-v3-turbo" | "distil-large-v3");
+        let is_v3 = matches!(size, "large-v3" | "large-v3-turbo" | "distil-large-v3");
         let vocab_size = match () {
-            () if third => 51_866,
+            () if is_v3 => 51_866,
             () if size.ends_with(".en") => 51_864,
             () => 51_865,
         };
-        Some(Config {
+        Some(WhisperConfig {
             model_type: Some("whisper".into()),
             activation_function: Some("gelu".into()),
             vocab_size,
-            num_mel_bins: if third { 128 } else { 80 },
+            num_mel_bins: if is_v3 { 128 } else { 80 },
             d_model,
             encoder_layers: layers.0,
             encoder_attention_heads: heads,
@@ -147,12 +147,15 @@ mod tests {
         "decoder_attention_heads": 6, "decoder_ffn_dim": 1536, "activation_function": "gelu", "other": [1]}"#;
 
     #[test]
-    fn a_checkpoint_of_hugging_face_is_read() {
-        assert_eq!(Config::from_json(TINY.as_bytes()).unwrap(), Config::published("tiny").unwrap());
+    fn parses_the_config_of_hugging_face() {
+        assert_eq!(
+            WhisperConfig::from_json(TINY.as_bytes()).unwrap(),
+            WhisperConfig::published("tiny").unwrap()
+        );
     }
 
     #[test]
-    fn what_is_no_whisper_is_refused_with_the_reason() {
+    fn rejects_other_configs_with_the_reason() {
         for (from, to, reason) in [
             (r#""whisper""#, r#""bert""#, "`bert`"),
             (r#""gelu""#, r#""relu""#, "`relu`"),
@@ -162,7 +165,7 @@ mod tests {
             (r#""d_model": 384,"#, "", "d_model"),
             ("{", "", "config.json"),
         ] {
-            let error = Config::from_json(TINY.replacen(from, to, 1).as_bytes()).unwrap_err();
+            let error = WhisperConfig::from_json(TINY.replacen(from, to, 1).as_bytes()).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
     }

@@ -1,199 +1,213 @@
-//! Tokens and what the encoder heard → scores of the next token.
+//! The decoder: tokens and the encoder's output to the scores of the next token.
 //!
-//! The tokens of all rows are laid end to end in one matrix, so rows of any lengths and positions (one
-//! filling its prompt, others a step each) go through the layers together, with nothing padded.
+//! The tokens of all sequences are concatenated in one matrix, so that sequences of any lengths and positions (one with
+//! its prompt, others with a step each) go through the layers together without padding.
 
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
-use candle_nn::VarBuilder;
 
-use super::attention::{CrossAttention, SelfAttention};
-use super::config::Config;
+use super::config::WhisperConfig;
 use super::kv_cache::KvCache;
-use super::layers::{FeedForward, LayerNorm};
-use super::workspace::Work;
+use super::layers::{CrossAttention, FeedForward, LayerNorm, SelfAttention};
+use super::loader::LayerLoader;
+use super::workspace::Workspace;
 use crate::device::Kernels;
-use crate::device::kernels::{self, Matrix, Rows, Sees, Then};
+use crate::device::kernels::{AttentionSource, Epilogue, Matrix, TokenBatch, TokenRow};
 
 /// Tokens of one sequence.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
-    /// The slot of its own keys and values.
+pub struct SequenceTokens<'a> {
+    /// The cache slot of the sequence's own keys and values.
     pub sequence: usize,
-    /// The slot of the audio's.
+    /// The cache slot of the audio's keys and values.
     pub window: usize,
-    /// Where the first token stands: that many entries of the sequence's slot are valid.
+    /// The position of the first token: that many entries of the sequence's slot are valid.
     pub position: usize,
     pub tokens: &'a [u32],
 }
 
+/// Called with each layer's index and its cross-attention queries, `[tokens, width]`.
+pub type QueryObserver<'a> = &'a mut dyn FnMut(usize, &Tensor, &mut Workspace) -> Result<()>;
+
 #[derive(Debug)]
-pub struct Decoder {
+pub struct TextDecoder {
+    /// The token embedding, which is also the output projection.
     tokens: Matrix,
     positions: Tensor,
-    layers: Vec<Layer>,
+    layers: Vec<DecoderLayer>,
     norm: LayerNorm,
     audio_len: usize,
-    /// Width of the feed-forward's inside.
+    /// The width of the inner layer of a feed-forward.
     inner: usize,
     kernels: Arc<dyn Kernels>,
-    /// Of what comes from the encoder.
-    hearing: Arc<dyn Kernels>,
+    /// The kernels that compute the cross-attention's keys and values.
+    encoder_kernels: Arc<dyn Kernels>,
 }
 
 #[derive(Debug)]
-struct Layer {
+struct DecoderLayer {
     attention: SelfAttention,
     cross: CrossAttention,
     feed_forward: FeedForward,
 }
 
-impl Decoder {
-    pub fn new(
-        config: &Config,
-        weights: VarBuilder<'_>,
-        kernels: Arc<dyn Kernels>,
-        hearing: &Arc<dyn Kernels>,
+impl TextDecoder {
+    pub(super) fn new(
+        config: &WhisperConfig,
+        loader: &LayerLoader<'_>,
+        encoder_kernels: &Arc<dyn Kernels>,
     ) -> Result<Self> {
         let width = config.d_model;
-        let layer = |i: usize| {
-            let weights = weights.pp("layers").pp(i);
-            Ok(Layer {
-                attention: SelfAttention::load(&weights, width, &kernels)?,
-                cross: CrossAttention::load(&weights, width, &kernels, hearing)?,
-                feed_forward: FeedForward::load(&weights, width, config.decoder_ffn_dim, &kernels)?,
+        let layer = |index: usize| {
+            let layer = loader.pp("layers").pp(index);
+            Ok(DecoderLayer {
+                attention: SelfAttention::load(&layer, width)?,
+                cross: CrossAttention::load(&layer, width, encoder_kernels)?,
+                feed_forward: FeedForward::load(&layer, width, config.decoder_ffn_dim)?,
             })
         };
-        Ok(Decoder {
-            tokens: kernels.matrix(weights.get((config.vocab_size, width), "embed_tokens.weight")?)?,
-            positions: kernels
-                .tensor(weights.get((config.max_target_positions, width), "embed_positions.weight")?)?,
+        Ok(TextDecoder {
+            tokens: loader.matrix((config.vocab_size, width), "embed_tokens.weight")?,
+            positions: loader.tensor((config.max_target_positions, width), "embed_positions.weight")?,
             layers: (0..config.decoder_layers).map(layer).collect::<Result<_>>()?,
-            norm: LayerNorm::load(weights.pp("layer_norm"), width, kernels.clone())?,
+            norm: loader.pp("layer_norm").layer_norm(width)?,
             audio_len: config.max_source_positions,
             inner: config.decoder_ffn_dim,
-            kernels,
-            hearing: hearing.clone(),
+            kernels: Arc::clone(loader.kernels()),
+            encoder_kernels: Arc::clone(encoder_kernels),
         })
     }
 
-    /// Where what was heard goes, for [`listen`](Self::listen).
-    pub fn places(&self, slots: &[usize]) -> Result<Rows> {
-        self.hearing.rows(Rows::of_slots(slots, self.audio_len), 0)
+    /// Returns the batch that [`cache_audio`](Self::cache_audio) stores encoded windows with, in these slots.
+    pub fn audio_batch(&self, slots: &[usize]) -> Result<TokenBatch> {
+        self.encoder_kernels.upload_batch(TokenBatch::of_slots(slots, self.audio_len), 0)
     }
 
-    /// Computes the cross-attention's keys and values of encoded windows and keeps them in their slots.
+    /// Computes the cross-attention's keys and values of encoded windows, and stores them in their slots.
     ///
-    /// Whoever calls keeps the places until that is done.
-    pub fn listen(&self, encoded: &Tensor, places: &Rows, audio: &KvCache, work: &mut Work) -> Result<()> {
+    /// The caller keeps the batch until the encoder's kernels have finished.
+    pub fn cache_audio(
+        &self,
+        encoded: &Tensor,
+        batch: &TokenBatch,
+        audio: &KvCache,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
         let (windows, rows, width) = encoded.dims3()?;
-        let kv = work.wide.view((windows * rows, 2 * width))?;
+        let kv = workspace.wide.view((windows * rows, 2 * width))?;
+        let per_window = kv.reshape((windows, rows, 2 * width))?;
         for (index, layer) in self.layers.iter().enumerate() {
-            layer.cross.key_value.forward(encoded, Then::Keep, &kv.reshape((windows, rows, 2 * width))?)?;
-            audio.store_by(&*self.hearing, index, &kv, places)?;
+            layer.cross.key_value.forward(encoded, Epilogue::Store, &per_window)?;
+            audio.store_with(&*self.encoder_kernels, index, &kv, batch)?;
         }
         Ok(())
     }
 
-    /// Feeds the rows and gives the last layer's normalised output for each of their tokens, row after row;
-    /// it lies in `work.narrow`.
+    /// Runs the decoder, and returns the last layer's normalized output for each token, sequence after sequence, in
+    /// `workspace.normed`.
     pub fn forward(
         &self,
-        rows: &[Row<'_>],
+        sequences: &[SequenceTokens<'_>],
         text: &KvCache,
         audio: &KvCache,
-        work: &mut Work,
+        workspace: &mut Workspace,
     ) -> Result<Tensor> {
-        self.layers_of(&self.rows(rows)?, (text, audio), work, &mut |_, _, _| Ok(()))
+        self.run_layers(&self.batch(sequences)?, (text, audio), workspace, &mut |_, _, _| Ok(()))
     }
 
-    /// Every token of the rows, end to end.
-    pub(super) fn rows(&self, rows: &[Row<'_>]) -> Result<Rows> {
+    /// Returns the batch of all tokens of these sequences, concatenated.
+    pub(super) fn batch(&self, sequences: &[SequenceTokens<'_>]) -> Result<TokenBatch> {
         let text_len = self.positions.dim(0)?;
-        let mut list = Vec::with_capacity(rows.iter().map(|row| row.tokens.len()).sum());
-        for row in rows {
-            if row.position + row.tokens.len() > text_len {
-                bail!("{} tokens at {} in a text of {text_len}", row.tokens.len(), row.position);
+        let mut rows = Vec::with_capacity(sequences.iter().map(|sequence| sequence.tokens.len()).sum());
+        for sequence in sequences {
+            let SequenceTokens { position, tokens, .. } = *sequence;
+            if position + tokens.len() > text_len {
+                bail!("{} tokens at {position} in a text of {text_len}", tokens.len());
             }
-            list.extend((row.position..).zip(row.tokens).map(|(position, &token)| kernels::Row {
+            rows.extend((position..).zip(tokens).map(|(position, &token)| TokenRow {
                 token,
                 position: position as u32,
-                sequence: row.sequence as u32,
-                window: row.window as u32,
+                sequence: sequence.sequence as u32,
+                window: sequence.window as u32,
             }));
         }
-        self.kernels.rows(Rows::new(list), self.audio_len)
+        self.kernels.upload_batch(TokenBatch::new(rows), self.audio_len)
     }
 
-    /// Makes all memory that steps of up to so many rows need, so that it does not move later.
-    pub fn reserve(&self, rows: usize, work: &mut Work) -> Result<()> {
+    /// Allocates all buffers that steps of up to this many rows need, so that they do not move later.
+    pub fn reserve(&self, rows: usize, workspace: &mut Workspace) -> Result<()> {
         let width = self.positions.dim(1)?;
-        work.x.view((rows, width))?;
-        work.narrow.view((rows, width))?;
-        work.wide.view((rows, self.inner.max(3 * width)))?;
-        work.logits.view((rows, self.tokens.out))?;
+        workspace.hidden.view((rows, width))?;
+        workspace.normed.view((rows, width))?;
+        workspace.wide.view((rows, self.inner.max(3 * width)))?;
+        workspace.logits.view((rows, self.tokens.out))?;
         Ok(())
     }
 
-    /// One more token of each sequence, and the scores of what may follow.
-    pub fn step(&self, rows: &Rows, text: &KvCache, audio: &KvCache, work: &mut Work) -> Result<Tensor> {
-        let outputs = self.layers_of(rows, (text, audio), work, &mut |_, _, _| Ok(()))?;
-        self.scores(&outputs, work)
+    /// Feeds one token of each sequence, and returns the scores of the next one.
+    pub fn step(
+        &self,
+        batch: &TokenBatch,
+        text: &KvCache,
+        audio: &KvCache,
+        workspace: &mut Workspace,
+    ) -> Result<Tensor> {
+        let outputs = self.run_layers(batch, (text, audio), workspace, &mut |_, _, _| Ok(()))?;
+        self.scores(&outputs, workspace)
     }
 
     pub(super) fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()> {
         self.kernels.read(x, to)
     }
 
-    /// As [`forward`](Self::forward). Calls `asks` with each layer's index and with what its rows ask the audio for,
-    /// `[tokens, width]`.
-    pub(super) fn layers_of(
+    /// Runs the decoder as [`forward`](Self::forward) does, and calls `observe` before each cross-attention.
+    pub(super) fn run_layers(
         &self,
-        rows: &Rows,
+        batch: &TokenBatch,
         (text, audio): (&KvCache, &KvCache),
-        work: &mut Work,
-        asks: &mut dyn FnMut(usize, &Tensor, &mut Work) -> Result<()>,
+        workspace: &mut Workspace,
+        observe: QueryObserver<'_>,
     ) -> Result<Tensor> {
-        let (count, width) = (rows.list.len(), self.positions.dim(1)?);
-        let x = work.x.view((count, width))?;
-        let narrow = work.narrow.view((count, width))?;
-        let (qkv, query) = (work.wide.view((count, 3 * width))?, work.wide.view((count, width))?);
-        let inner = work.wide.view((count, self.inner))?;
-        self.kernels.embed(&self.tokens, &self.positions, rows, &x)?;
+        let (count, width) = (batch.rows.len(), self.positions.dim(1)?);
+        let x = workspace.hidden.view((count, width))?;
+        let normed = workspace.normed.view((count, width))?;
+        let (qkv, query) = (workspace.wide.view((count, 3 * width))?, workspace.wide.view((count, width))?);
+        let inner = workspace.wide.view((count, self.inner))?;
+        self.kernels.embed(&self.tokens, &self.positions, batch, &x)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            layer.attention.norm.forward(&x, &narrow)?;
-            layer.attention.qkv.forward(&narrow, Then::Keep, &qkv)?;
-            text.store(index, &qkv, width, rows)?;
-            text.attend(index, &qkv, rows, Sees::Text, &narrow)?;
-            layer.attention.out.forward(&narrow, Then::Add, &x)?;
+            layer.attention.norm.forward(&x, &normed)?;
+            layer.attention.qkv.forward(&normed, Epilogue::Store, &qkv)?;
+            text.store(index, &qkv, width, batch)?;
+            text.attend(index, &qkv, batch, AttentionSource::Text, &normed)?;
+            layer.attention.out.forward(&normed, Epilogue::Add, &x)?;
 
-            layer.cross.norm.forward(&x, &narrow)?;
-            layer.cross.query.forward(&narrow, Then::Keep, &query)?;
-            asks(index, &query, work)?;
-            audio.attend(index, &query, rows, Sees::Audio(self.audio_len), &narrow)?;
-            layer.cross.out.forward(&narrow, Then::Add, &x)?;
-            layer.feed_forward.forward(&x, &narrow, &inner)?;
+            layer.cross.norm.forward(&x, &normed)?;
+            layer.cross.query.forward(&normed, Epilogue::Store, &query)?;
+            observe(index, &query, workspace)?;
+            audio.attend(index, &query, batch, AttentionSource::Audio(self.audio_len), &normed)?;
+            layer.cross.out.forward(&normed, Epilogue::Add, &x)?;
+            layer.feed_forward.forward(&x, &normed, &inner)?;
         }
-        self.norm.forward(&x, &narrow)?;
-        Ok(narrow)
+        self.norm.forward(&x, &normed)?;
+        Ok(normed)
     }
 
-    /// Scores of every token of the vocabulary after the chosen outputs of [`forward`](Self::forward).
-    pub fn logits(&self, outputs: &Tensor, chosen: &[u32], work: &mut Work) -> Result<Tensor> {
-        let all =
-            outputs.dim(0)? == chosen.len() && chosen.iter().zip(0..).all(|(&chosen, row)| chosen == row);
-        if all {
-            return self.scores(outputs, work);
+    /// Returns the scores of the whole vocabulary after the outputs of [`forward`](Self::forward) at these indices.
+    pub fn logits(&self, outputs: &Tensor, indices: &[u32], workspace: &mut Workspace) -> Result<Tensor> {
+        let selects_all =
+            outputs.dim(0)? == indices.len() && indices.iter().zip(0..).all(|(&index, row)| index == row);
+        if selects_all {
+            return self.scores(outputs, workspace);
         }
-        let picked = work.picked.view((chosen.len(), outputs.dim(1)?))?;
-        self.kernels.pick(outputs, chosen, &picked)?;
-        self.scores(&picked, work)
+        let gathered = workspace.gathered.view((indices.len(), outputs.dim(1)?))?;
+        self.kernels.gather(outputs, indices, &gathered)?;
+        self.scores(&gathered, workspace)
     }
 
-    fn scores(&self, outputs: &Tensor, work: &mut Work) -> Result<Tensor> {
-        let logits = work.logits.view((outputs.dim(0)?, self.tokens.out))?;
-        self.kernels.linear(outputs, &self.tokens, None, Then::Keep, &logits)?;
+    fn scores(&self, outputs: &Tensor, workspace: &mut Workspace) -> Result<Tensor> {
+        let logits = workspace.logits.view((outputs.dim(0)?, self.tokens.out))?;
+        self.kernels.linear(outputs, &self.tokens, None, Epilogue::Store, &logits)?;
         Ok(logits)
     }
 }

@@ -1,4 +1,4 @@
-//! Keys and values that outlive a step: allocated once, written in place.
+//! The key and value cache: allocated once, written in place.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,62 +6,77 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::Kernels;
-use crate::device::kernels::{KeysValues, Place, Rows, Sees};
+use crate::device::kernels::{AttentionSource, CachePrefix, CacheShape, LayerCache, TokenBatch};
 
-/// Of every layer. What a slot holds beyond what was stored is old.
+/// The keys and values of every layer. Beyond the entries that were stored, a slot holds old ones.
 #[derive(Debug)]
 pub struct KvCache {
-    layers: Vec<KeysValues>,
+    layers: Vec<LayerCache>,
     kernels: Arc<dyn Kernels>,
 }
 
-/// The shape of a cache.
-#[derive(Debug, Clone, Copy)]
-pub struct KvShape {
-    pub layers: usize,
-    pub slots: usize,
-    pub heads: usize,
-    pub len: usize,
-    pub width: usize,
-}
-
 impl KvCache {
-    /// One without slots.
-    pub fn none(kernels: Arc<dyn Kernels>) -> Self {
+    /// Returns a cache without memory.
+    pub fn empty(kernels: Arc<dyn Kernels>) -> Self {
         KvCache { layers: Vec::new(), kernels }
     }
 
-    pub fn new(shape: KvShape, dtype: DType, device: &Device, kernels: Arc<dyn Kernels>) -> Result<Self> {
-        let KvShape { layers, slots, heads, len, width } = shape;
-        let layer = |_| kernels.cache([slots, heads, len, width / heads], dtype, device);
-        Ok(KvCache { layers: (0..layers).map(layer).collect::<Result<_>>()?, kernels })
+    pub fn new(
+        layers: usize,
+        shape: CacheShape,
+        dtype: DType,
+        device: &Device,
+        kernels: Arc<dyn Kernels>,
+    ) -> Result<Self> {
+        let layers = (0..layers).map(|_| kernels.new_cache(shape, dtype, device)).collect::<Result<_>>()?;
+        Ok(KvCache { layers, kernels })
     }
 
     /// Stores the keys and values that stand side by side in `x` from `column` on.
-    pub fn store(&self, layer: usize, x: &Tensor, column: usize, rows: &Rows) -> Result<()> {
-        self.kernels.store(&self.layers[layer], x, column, rows)
+    pub fn store(&self, layer: usize, x: &Tensor, column: usize, batch: &TokenBatch) -> Result<()> {
+        self.kernels.store(&self.layers[layer], x, column, batch)
     }
 
-    /// The same by kernels of another queue.
-    pub fn store_by(&self, kernels: &dyn Kernels, layer: usize, x: &Tensor, rows: &Rows) -> Result<()> {
-        kernels.store(&self.layers[layer], x, 0, rows)
+    /// Stores the keys and values in `x` with the kernels of another queue.
+    pub fn store_with(
+        &self,
+        kernels: &dyn Kernels,
+        layer: usize,
+        x: &Tensor,
+        batch: &TokenBatch,
+    ) -> Result<()> {
+        kernels.store(&self.layers[layer], x, 0, batch)
     }
 
-    pub fn attend(&self, layer: usize, q: &Tensor, rows: &Rows, sees: Sees, y: &Tensor) -> Result<()> {
-        self.kernels.cached_attention(q, &self.layers[layer], rows, sees, y)
+    pub fn attend(
+        &self,
+        layer: usize,
+        q: &Tensor,
+        batch: &TokenBatch,
+        source: AttentionSource,
+        y: &Tensor,
+    ) -> Result<()> {
+        self.kernels.cached_attention(q, &self.layers[layer], batch, source, y)
     }
 
-    /// How the rows of `q` weigh the first entries of a slot.
-    pub fn weigh(&self, layer: usize, q: &Tensor, heads: &[usize], seen: Place, y: &Tensor) -> Result<()> {
-        self.kernels.cached_weights(q, &self.layers[layer], heads, seen, y)
+    /// Computes the attention weights of the rows of `q` for the first entries of a slot.
+    pub fn attention_weights(
+        &self,
+        layer: usize,
+        q: &Tensor,
+        heads: &[usize],
+        prefix: CachePrefix,
+        y: &Tensor,
+    ) -> Result<()> {
+        self.kernels.cached_weights(q, &self.layers[layer], heads, prefix, y)
     }
 
-    /// Copies entries of a slot to the same places of another one.
+    /// Copies entries of a slot to the same positions of another one.
     pub fn copy_slot(&self, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
         if from == to || entries.is_empty() {
             return Ok(());
         }
-        self.layers.iter().try_for_each(|layer| self.kernels.copy(layer, from, to, entries.clone()))
+        self.layers.iter().try_for_each(|layer| self.kernels.copy_entries(layer, from, to, entries.clone()))
     }
 
     pub fn bytes(&self) -> usize {

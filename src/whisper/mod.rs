@@ -1,15 +1,15 @@
 //! The network: the shapes and weights of a Whisper checkpoint, its encoder and its decoder.
 //!
-//! It computes what it is given, for several windows and sequences at once, and knows nothing of audio,
-//! tokens' meanings or schedules. The arithmetic itself comes from [`device::Kernels`](crate::device::Kernels).
+//! Computes several windows and sequences at once. Audio, the meaning of tokens and scheduling are left to other modules,
+//! and the operations themselves to [`device::Kernels`](crate::device::Kernels).
 
 pub mod alignment;
-pub mod attention;
 pub mod config;
 pub mod decoder;
 pub mod encoder;
 pub mod kv_cache;
-pub mod layers;
+mod layers;
+mod loader;
 pub mod random;
 pub mod weights;
 pub mod workspace;
@@ -19,33 +19,36 @@ use std::sync::Arc;
 use candle_core::Result;
 use candle_nn::VarBuilder;
 
-pub use config::Config;
-pub use decoder::{Decoder, Row};
-pub use encoder::Encoder;
+pub use config::WhisperConfig;
+pub use decoder::{SequenceTokens, TextDecoder};
+pub use encoder::AudioEncoder;
 pub use kv_cache::KvCache;
-pub use workspace::Work;
+pub use workspace::Workspace;
 
-use crate::device::Kernels;
+use crate::device::{Kernels, NumberFormats};
+use loader::LayerLoader;
 
 /// A checkpoint on a device.
 #[derive(Debug)]
 pub struct Whisper {
-    pub config: Config,
-    pub encoder: Encoder,
-    pub decoder: Decoder,
+    pub config: WhisperConfig,
+    pub encoder: AudioEncoder,
+    pub decoder: TextDecoder,
     pub kernels: Arc<dyn Kernels>,
 }
 
 impl Whisper {
-    /// The encoder computes with kernels of its own, so that it can be at work beside the decoder.
+    /// Uploads a checkpoint. The encoder has kernels of its own, so that it can run concurrently with the decoder.
     pub fn new(
-        config: Config,
+        config: WhisperConfig,
         weights: VarBuilder<'_>,
+        formats: NumberFormats,
         kernels: Arc<dyn Kernels>,
-        hearing: &Arc<dyn Kernels>,
+        encoder_kernels: &Arc<dyn Kernels>,
     ) -> Result<Self> {
-        let encoder = Encoder::new(&config, weights.pp("encoder"), hearing.clone())?;
-        let decoder = Decoder::new(&config, weights.pp("decoder"), kernels.clone(), hearing)?;
+        let loader = LayerLoader::new(weights, formats, kernels.clone());
+        let encoder = AudioEncoder::new(&config, &loader.pp("encoder").with_kernels(encoder_kernels))?;
+        let decoder = TextDecoder::new(&config, &loader.pp("decoder"), encoder_kernels)?;
         Ok(Whisper { config, encoder, decoder, kernels })
     }
 }

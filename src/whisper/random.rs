@@ -1,26 +1,26 @@
-//! Weights of any shape out of nothing, the same on every machine and in every language: for benchmarks and
-//! for comparing the network with others where no checkpoint is at hand.
+//! Pseudo-random weights of any shape, the same on every machine and easy to reproduce in any language: for benchmarks,
+//! and for comparing the network with other implementations without a checkpoint.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use rayon::prelude::*;
 
-use super::config::Config;
+use super::config::WhisperConfig;
 
-/// The numbers of one tensor, a hash of its name and of each element's index, uniform in [-0.5, 0.5).
-pub struct Numbers(u64);
+/// The values of one tensor: hashes of its name and of each element's index, uniform in [-0.5, 0.5).
+pub struct HashedValues(u64);
 
-impl Numbers {
+impl HashedValues {
     pub fn of(name: &str) -> Self {
         // FNV-1a
         let seed = name
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        Numbers(seed)
+        HashedValues(seed)
     }
 
-    /// 64 bits for element `i`: a step of splitmix64.
+    /// Returns 64 bits for element `i`: a step of splitmix64.
     pub fn bits(&self, i: usize) -> u64 {
         let z = self.0.wrapping_add((i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -33,7 +33,7 @@ impl Numbers {
     }
 }
 
-/// Random weights for a configuration, on the host.
+/// Returns random weights for any configuration, on the host.
 pub fn weights(dtype: DType) -> VarBuilder<'static> {
     VarBuilder::from_backend(Box::new(RandomWeights), dtype, Device::Cpu).pp("model")
 }
@@ -69,11 +69,11 @@ fn random_values(name: &str, shape: &Shape) -> Vec<f32> {
         _ if name.starts_with("model.decoder.embed_") => (0.0, 0.08),
         _ => (0.0, (3.464_101_6 / (fan_in as f64).sqrt()) as f32),
     };
-    let numbers = Numbers::of(name);
-    (0..shape.elem_count()).into_par_iter().map(|i| offset + numbers.uniform(i) * scale).collect()
+    let hashed = HashedValues::of(name);
+    (0..shape.elem_count()).into_par_iter().map(|i| offset + hashed.uniform(i) * scale).collect()
 }
 
-/// Whisper's fixed positions of the audio: sines in the first half of the columns, cosines in the second.
+/// Returns Whisper's fixed audio positions: sines in the first half of the columns, cosines in the second.
 pub fn sinusoids(rows: usize, width: usize) -> Vec<f32> {
     let half = width / 2;
     let step = (10_000f64).ln() / (half.max(2) - 1) as f64;
@@ -87,8 +87,8 @@ pub fn sinusoids(rows: usize, width: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The input that goes with random weights: a window of noise.
-pub fn mel(config: &Config, window: usize) -> Vec<f32> {
-    let numbers = Numbers::of(&format!("input.mel.{window}"));
-    (0..config.num_mel_bins * 2 * config.max_source_positions).map(|i| numbers.uniform(i) * 2.0).collect()
+/// Returns a window of noise, the input that goes with random weights.
+pub fn mel(config: &WhisperConfig, window: usize) -> Vec<f32> {
+    let hashed = HashedValues::of(&format!("input.mel.{window}"));
+    (0..config.num_mel_bins * 2 * config.max_source_positions).map(|i| hashed.uniform(i) * 2.0).collect()
 }

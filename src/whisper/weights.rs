@@ -1,5 +1,5 @@
-//! safetensors → tensors on the host, in the dtype to compute in. Files are mapped, not read; what becomes of each
-//! tensor on the device is the kernels' affair, so that it goes there once.
+//! Opens the weights of a checkpoint. Files are mapped, not read; the kernels upload each tensor, so that it is copied to
+//! the device once.
 
 #![expect(unsafe_code, reason = "mapping a file of weights into memory")]
 
@@ -8,28 +8,27 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Result};
 use candle_nn::VarBuilder;
 
-/// Where the bytes are.
+/// The safetensors of a checkpoint.
 #[derive(Debug)]
-pub enum Weights<'a> {
-    /// One file or the shards of one.
+pub enum WeightSource<'a> {
+    /// One file, or its shards.
     Files(&'a [PathBuf]),
     Bytes(&'a [u8]),
 }
 
-impl<'a> Weights<'a> {
-    /// The builder of the network's parts, standing where `encoder` and `decoder` are.
+impl<'a> WeightSource<'a> {
+    /// Returns a builder of host tensors in `dtype`, at the prefix of `encoder` and `decoder`.
     pub fn open(&self, dtype: DType) -> Result<VarBuilder<'a>> {
         let root = match self {
-            // SAFETY: the mapping is read while this function's caller builds the network. Files of a
-            // checkpoint are replaced by renaming, in the hub's cache and by every tool we know, never
-            // rewritten in place.
-            Weights::Files(paths) => unsafe {
+            // SAFETY: the mapping is read only while the caller builds the network. The hub's cache and every tool we
+            // know replace the files of a checkpoint by renaming, never by rewriting them in place.
+            WeightSource::Files(paths) => unsafe {
                 VarBuilder::from_mmaped_safetensors(paths, dtype, &Device::Cpu)?
             },
-            Weights::Bytes(bytes) => VarBuilder::from_slice_safetensors(bytes, dtype, &Device::Cpu)?,
+            WeightSource::Bytes(bytes) => VarBuilder::from_slice_safetensors(bytes, dtype, &Device::Cpu)?,
         };
         // Checkpoints of the bare model, without the head, lack the prefix.
-        let prefixed = root.contains_tensor("model.decoder.embed_tokens.weight");
-        Ok(if prefixed { root.pp("model") } else { root })
+        let has_prefix = root.contains_tensor("model.decoder.embed_tokens.weight");
+        Ok(if has_prefix { root.pp("model") } else { root })
     }
 }

@@ -1,51 +1,50 @@
-//! Memory that the layers compute in: made once, and made anew only for a larger group of windows or a longer
-//! prompt than any before.
+//! The buffers that the layers compute in. They are allocated once, and again only for a larger group of windows or a
+//! longer prompt than any before.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 
 #[derive(Debug)]
-pub struct Work {
-    /// What the layers read, and add to.
-    pub x: Buffer,
-    /// One value of a layer's width for each of `x`.
-    pub narrow: Buffer,
-    /// What is wider than that: projections, the inside of a feed-forward, the first convolution.
-    pub wide: Buffer,
-    /// A few rows of the decoder's output.
-    pub picked: Buffer,
-    /// Of f32, as all that follow: scores.
-    pub logits: Buffer,
-    /// How a few heads weigh what they hear.
-    pub weights: Buffer,
-    /// Windows as they come.
-    pub mel: Buffer,
+pub struct Workspace {
+    /// The residual stream.
+    pub hidden: WorkBuffer,
+    /// What a norm or an attention returns, of the size of `hidden`.
+    pub normed: WorkBuffer,
+    /// What is wider than that: projections, the inner layer of a feed-forward, the first convolution.
+    pub wide: WorkBuffer,
+    /// The decoder output of the rows whose scores are needed.
+    pub gathered: WorkBuffer,
+    /// Scores, in f32.
+    pub logits: WorkBuffer,
+    /// Cross-attention weights of some heads, in f32.
+    pub attention_weights: WorkBuffer,
+    /// Windows from the host, in f32.
+    pub mel: WorkBuffer,
 }
 
-impl Work {
-    pub fn new(dtype: DType, device: &Device) -> Self {
-        let of = |dtype| Buffer { memory: None, dtype, device: device.clone() };
-        let (buffer, f32s) = (|| of(dtype), || of(DType::F32));
-        Work {
-            x: buffer(),
-            narrow: buffer(),
-            wide: buffer(),
-            picked: buffer(),
-            logits: f32s(),
-            weights: f32s(),
-            mel: f32s(),
+impl Workspace {
+    pub fn new(activations: DType, device: &Device) -> Self {
+        let buffer = |dtype| WorkBuffer { memory: None, dtype, device: device.clone() };
+        Workspace {
+            hidden: buffer(activations),
+            normed: buffer(activations),
+            wide: buffer(activations),
+            gathered: buffer(activations),
+            logits: buffer(DType::F32),
+            attention_weights: buffer(DType::F32),
+            mel: buffer(DType::F32),
         }
     }
 }
 
 #[derive(Debug)]
-pub struct Buffer {
+pub struct WorkBuffer {
     memory: Option<Tensor>,
     dtype: DType,
     device: Device,
 }
 
-impl Buffer {
-    /// A tensor at the buffer's start. It holds what was last written there, under whatever shape.
+impl WorkBuffer {
+    /// Returns a tensor at the start of the buffer, which holds whatever was last written there, in any shape.
     pub fn view(&mut self, shape: impl Into<Shape>) -> Result<Tensor> {
         let shape = shape.into();
         let count = shape.elem_count();

@@ -2,10 +2,11 @@
 
 use candle_core::{DType, Device};
 use serde::Deserialize;
+use transcribe::device::NumberFormats;
 use transcribe::models::candle::CandleBackend;
 use transcribe::models::{Backend, Capacity, RowInput, WindowInput};
-use transcribe::whisper::weights::Weights;
-use transcribe::whisper::{Config, random};
+use transcribe::whisper::weights::WeightSource;
+use transcribe::whisper::{WhisperConfig, random};
 
 /// What the issue asks for: f32 against f32, other orders of summation.
 const TOLERANCE: f64 = 1e-3;
@@ -55,16 +56,20 @@ fn expected(name: &str) -> Expected {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn random_model(size: &str, shape: &Shape, capacity: Capacity) -> (Config, CandleBackend) {
-    let config = Config {
+fn random_model(size: &str, shape: &Shape, capacity: Capacity) -> (WhisperConfig, CandleBackend) {
+    let config = WhisperConfig {
         encoder_layers: shape.encoder_layers,
         decoder_layers: shape.decoder_layers,
-        ..Config::published(size).unwrap()
+        ..WhisperConfig::published(size).unwrap()
     };
     let true_shape = (config.d_model, config.num_mel_bins, config.vocab_size);
     assert_eq!(true_shape, (shape.d_model, shape.num_mel_bins, shape.vocab_size));
     let weights = random::weights(DType::F32);
-    (config.clone(), CandleBackend::new(config, weights, &Device::Cpu, capacity).unwrap())
+    (
+        config.clone(),
+        CandleBackend::new(config, weights, &Device::Cpu, NumberFormats::uniform(DType::F32), capacity)
+            .unwrap(),
+    )
 }
 
 #[track_caller]
@@ -163,12 +168,16 @@ fn distil_large_v3_with_random_weights_equals_the_reference() {
     check_random("distil-large-v3", "distil");
 }
 
-fn demo(capacity: Capacity) -> (Config, CandleBackend) {
+fn demo(capacity: Capacity) -> (WhisperConfig, CandleBackend) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
-    let config = Config::from_json(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
+    let config = WhisperConfig::from_json(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
     let file = [folder.join("model.safetensors")];
-    let weights = Weights::Files(&file).open(DType::F32).unwrap();
-    (config.clone(), CandleBackend::new(config, weights, &Device::Cpu, capacity).unwrap())
+    let weights = WeightSource::Files(&file).open(DType::F32).unwrap();
+    (
+        config.clone(),
+        CandleBackend::new(config, weights, &Device::Cpu, NumberFormats::uniform(DType::F32), capacity)
+            .unwrap(),
+    )
 }
 
 #[test]

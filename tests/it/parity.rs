@@ -10,12 +10,13 @@ use serde::Deserialize;
 use transcribe::audio::AudioInput;
 use transcribe::cancel::CancelToken;
 use transcribe::decode::{DecodeOptions, Tokenizer};
+use transcribe::device::NumberFormats;
 use transcribe::device::memory::ReleasePolicy;
 use transcribe::engine::Engine;
 use transcribe::models::Capacity;
 use transcribe::models::candle::CandleBackend;
-use transcribe::whisper::Config;
-use transcribe::whisper::weights::Weights;
+use transcribe::whisper::WhisperConfig;
+use transcribe::whisper::weights::WeightSource;
 
 use crate::recording::{Heard, decode, parts_of};
 
@@ -72,11 +73,18 @@ fn root(path: &str) -> PathBuf {
 /// The demo with room for so many windows side by side.
 pub fn demo(windows: usize, sequences: usize) -> Engine {
     let read = |name: &str| std::fs::read(root("models/demo").join(name)).unwrap();
-    let config = Config::from_json(&read("config.json")).unwrap();
+    let config = WhisperConfig::from_json(&read("config.json")).unwrap();
     let tokenizer = Tokenizer::from_json(&read("tokenizer.json"), config.vocab_size).unwrap();
     let file = [root("models/demo/model.safetensors")];
-    let weights = Weights::Files(&file).open(DType::F32).unwrap();
-    let backend = CandleBackend::new(config, weights, &Device::Cpu, Capacity { windows, sequences }).unwrap();
+    let weights = WeightSource::Files(&file).open(DType::F32).unwrap();
+    let backend = CandleBackend::new(
+        config,
+        weights,
+        &Device::Cpu,
+        NumberFormats::uniform(DType::F32),
+        Capacity { windows, sequences },
+    )
+    .unwrap();
     Engine::start(Box::new(backend), Arc::new(tokenizer), ReleasePolicy::default(), &CancelToken::new())
         .unwrap()
 }

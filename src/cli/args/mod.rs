@@ -121,7 +121,8 @@ pub struct Args {
 
 impl Args {
     pub fn described() -> clap::Command {
-        let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled().join(", "));
+        let version =
+            format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled_backends().join(", "));
         let after = format!("{EXAMPLES}\n\n{}", exit::table());
         // One sentence at the end tells about the environment; said at every option it hides the options.
         let silent = |command: clap::Command| command.mut_args(|arg| arg.hide_env(true));
@@ -147,7 +148,7 @@ impl Args {
     pub fn info(&self) -> RunInfo {
         RunInfo {
             version: env!("CARGO_PKG_VERSION").into(),
-            compiled: crate::device::compiled().iter().map(ToString::to_string).collect(),
+            compiled: crate::device::compiled_backends().iter().map(ToString::to_string).collect(),
             options: self.said.clone(),
             shard: None,
         }

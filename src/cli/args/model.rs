@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use crate::device::memory::ReleasePolicy;
-use crate::device::{Devices, Precision};
+use crate::device::{DeviceList, Precision};
 use crate::models::hub::Hub;
 use crate::plan::ModelRequest;
 
@@ -61,7 +61,7 @@ pub struct ModelArgs {
 
     /// Where to compute: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work
     #[arg(long, env = "TRANSCRIBE_DEVICE", default_value = "auto", help_heading = MODEL)]
-    pub device: Devices,
+    pub device: DeviceList,
 
     /// In which numbers to compute: auto (f16 on a GPU, f32 on the CPU), f32, f16 or bf16
     #[arg(long, alias = "compute_type", env = "TRANSCRIBE_DTYPE", value_name = "NUMBERS", default_value = "auto",

@@ -94,7 +94,7 @@ impl WorkArgs {
                 selection: self.voice.selection()?,
             }),
             device: self.model.device.first,
-            beside: self.model.device.beside.clone(),
+            beside: self.model.device.additional.clone(),
             chunk_length: self.speech.chunk_length()?,
             models: ModelOptions {
                 policy: self.memory.policy(),

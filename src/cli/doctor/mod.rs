@@ -68,7 +68,7 @@ fn test_all(
     let devices: Vec<String> = match asked {
         Some(device) => vec![device.to_string()],
         None => {
-            let usable = report.accelerators.iter().filter(|found| found.why_not.is_none());
+            let usable = report.accelerators.iter().filter(|found| found.unavailable.is_none());
             usable.map(|found| found.device.clone()).chain(["cpu".to_owned()]).collect()
         }
     };

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::selftest::SelfTest;
 use crate::cli::human::{bytes, table};
-use crate::device::memory::{self, Memory};
-use crate::device::{Selected, compiled};
+use crate::device::inventory::{self, Accelerator, Processor};
+use crate::device::memory::{self, MemoryStats};
+use crate::device::{SelectedDevice, compiled_backends};
 use crate::error::Result;
 use crate::models::hub::Hub;
 use crate::models::hub::store::{self, Repository};
@@ -66,11 +67,11 @@ impl Report {
     /// Everything but the tests.
     pub fn of_machine(config: Config) -> Result<Self> {
         let hub = Hub::from_env(false);
-        let host = Memory::measure(&Selected::cpu().device)?.host;
+        let host = MemoryStats::measure(&SelectedDevice::cpu().device)?.host;
         let swap = memory::swap();
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
-            compiled: compiled().to_vec(),
+            compiled: compiled_backends().to_vec(),
             system: format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH),
             processor: inventory::processor(),
             accelerators: inventory::accelerators(),
@@ -170,7 +171,7 @@ fn accelerator_line(found: &Accelerator) -> String {
         (Some(free), Some(total)) => format!("{} of {} free", bytes(free), bytes(total)),
         _ => "can be used".into(),
     };
-    match (&found.why_not, &found.name) {
+    match (&found.unavailable, &found.name) {
         (Some(why), _) => why.clone(),
         (None, Some(name)) => format!("{name}, {memory}"),
         (None, None) => memory,

@@ -247,8 +247,8 @@ impl Board {
             "counts": tally.counts(),
             "slots": self.slots().map(|(taken, slots)| json!({"taken": taken, "all": slots})),
             "memory": {
-                "host": memory.map(|memory| memory.host.now),
-                "device": memory.and_then(|memory| memory.device).map(|usage| usage.now),
+                "host": memory.map(|memory| memory.host.current),
+                "device": memory.and_then(|memory| memory.device).map(|usage| usage.current),
             },
             "files": self.files.iter().map(file).collect::<Vec<_>>(),
         })
@@ -283,8 +283,8 @@ fn download_line(file: &str, done: u64, total: u64, speed: f64, width: usize) ->
 
 fn memory(tally: &Tally) -> Option<String> {
     let memory = tally.memory?;
-    let host = size(memory.host.now);
-    Some(memory.device.map_or(host.clone(), |device| format!("{host} + {}", size(device.now))))
+    let host = size(memory.host.current);
+    Some(memory.device.map_or(host.clone(), |device| format!("{host} + {}", size(device.current))))
 }
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 
 use crate::cli::exit::ExitCode;
 use crate::cli::printer::Printer;
-use crate::device::Selected;
-use crate::device::memory::{Memory, Usage};
+use crate::device::SelectedDevice;
+use crate::device::memory::{MemoryStats, MemoryUsage};
 use crate::error::{Error, Result};
 use crate::store::{remove_temporary_files, write_file_unsynced};
 use crate::watch::{Doing, ModelStage, Snapshot};
@@ -44,7 +44,7 @@ const STUCK: (Duration, u32) = (Duration::from_secs(60), 10);
 /// See the module.
 pub struct StatusFile {
     path: PathBuf,
-    device: Selected,
+    device: SelectedDevice,
     every: Duration,
     began: Instant,
     started: String,
@@ -60,7 +60,7 @@ struct Latest {
 
 impl StatusFile {
     /// Writes the first one. What is there and is none is left alone.
-    pub fn create(path: &Path, device: &Selected, every: Duration) -> Result<Self> {
+    pub fn create(path: &Path, device: &SelectedDevice, every: Duration) -> Result<Self> {
         let is_ours = |text: String| {
             let value: Option<Value> = serde_json::from_str(&text).ok();
             value.is_some_and(|value| value["program"] == PROGRAM && value["heartbeat"].is_string())
@@ -124,7 +124,7 @@ impl StatusFile {
             _ if !reasons.is_empty() => "degraded",
             _ => "ok",
         };
-        let memory = Memory::measure(&self.device.device).ok();
+        let memory = MemoryStats::measure(&self.device.device).ok();
         json!({
             "schema_version": VERSION,
             "program": PROGRAM,
@@ -196,8 +196,8 @@ pub fn kept<T>(
     })
 }
 
-fn usage(usage: &Usage) -> Value {
-    json!({"now": usage.now, "peak": usage.peak, "free": usage.free, "total": usage.total})
+fn usage(usage: &MemoryUsage) -> Value {
+    json!({"now": usage.current, "peak": usage.peak, "free": usage.free, "total": usage.total})
 }
 
 fn now() -> String {

@@ -1,4 +1,4 @@
-//! Caches of keys and values, of every slot and head in the panels of [`super::attention`].
+//! Key and value caches: each head of each slot in the panels of [`super::attention`].
 
 use std::ops::Range;
 
@@ -6,115 +6,99 @@ use candle_core::{Result, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::attention::{Few, Head, few_len};
-use super::memory::{Shared, with_scratch};
+use super::SERIAL_WORK;
+use super::attention::{HeadLayout, QueryGroup, scratch_len};
+use super::memory::{SharedSlice, with_scratch};
 use super::tile::ROWS;
-use super::{Place, SERIAL_WORK};
+use crate::device::kernels::{CachePosition, CachePrefix, CacheShape};
 
-#[derive(Debug, Clone, Copy)]
-pub struct CacheShape {
-    pub slots: usize,
-    pub heads: usize,
-    pub len: usize,
-    pub head: usize,
-}
-
-impl CacheShape {
-    pub fn keys(&self) -> Head {
-        Head::Keys { len: self.len, head: self.head }
-    }
-
-    pub fn values(&self) -> Head {
-        Head::Values { len: self.len, head: self.head }
-    }
-}
-
-/// Row `i` of `x`, from a column on, to `places[i]` of the keys or the values. `x` comes with the number of
-/// its columns and with the first one of what is to be stored.
+/// Stores row `i` of `x`, from a column on, at `positions[i]` of the keys or the values. `x` comes with the number of its
+/// columns and with the first one to store.
 pub fn store(
     cache: &mut [f32],
-    layout: Head,
+    layout: HeadLayout,
     shape: CacheShape,
     (x, columns, column): (&[f32], usize, usize),
-    places: &[Place],
+    positions: &[CachePosition],
 ) -> Result<()> {
-    let CacheShape { slots, heads, len, head } = shape;
-    if x.len() != places.len() * columns || column + heads * head > columns {
-        bail!("store: {} values into {} places from column {column}", x.len(), places.len());
+    let CacheShape { slots, heads, len, head_dim } = shape;
+    if x.len() != positions.len() * columns || column + heads * head_dim > columns {
+        bail!("store: {} values at {} positions from column {column}", x.len(), positions.len());
     }
-    if let Some(place) = places.iter().find(|&&(slot, at)| slot >= slots || at >= len) {
-        bail!("store: place {place:?} in {slots} slots of {len}");
+    if let Some(position) = positions.iter().find(|&&(slot, at)| slot >= slots || at >= len) {
+        bail!("store: position {position:?} in {slots} slots of {len}");
     }
-    let one = |(index, cache): (usize, &mut [f32])| {
-        let (slot, h) = (index / heads, index % heads);
-        for (row, &(_, at)) in x.chunks_exact(columns).zip(places).filter(|(_, place)| place.0 == slot) {
-            layout.put(cache, at, &row[column + h * head..][..head]);
+    let store_head = |(index, cache): (usize, &mut [f32])| {
+        let (slot, head) = (index / heads, index % heads);
+        for (row, &(_, at)) in x.chunks_exact(columns).zip(positions).filter(|(_, to)| to.0 == slot) {
+            layout.write(cache, at, &row[column + head * head_dim..][..head_dim]);
         }
     };
     if x.len() <= SERIAL_WORK {
-        cache.chunks_exact_mut(layout.size()).enumerate().for_each(one);
+        cache.chunks_exact_mut(layout.size()).enumerate().for_each(store_head);
     } else {
-        cache.par_chunks_exact_mut(layout.size()).enumerate().for_each(one);
+        cache.par_chunks_exact_mut(layout.size()).enumerate().for_each(store_head);
     }
     Ok(())
 }
 
-/// Copies entries of a slot to the same places of another one.
+/// Copies entries of a slot to the same positions of another one.
 pub fn copy(
     cache: &mut [f32],
-    layout: Head,
+    layout: HeadLayout,
     shape: CacheShape,
     (from, to): (usize, usize),
     entries: &Range<usize>,
 ) -> Result<()> {
     let CacheShape { slots, heads, len, .. } = shape;
     if from >= slots || to >= slots || entries.end > len {
-        bail!("copy: entries {entries:?} from slot {from} to {to} of {shape:?}");
+        bail!("copy_entries: entries {entries:?} from slot {from} to {to} of {shape:?}");
     }
-    (0..heads).for_each(|h| layout.copy(cache, from * heads + h, to * heads + h, entries));
+    (0..heads).for_each(|head| layout.copy(cache, from * heads + head, to * heads + head, entries));
     Ok(())
 }
 
-/// Row `i` of `q` (rows of `columns` values, the first `heads × head` of them the query) sees the first
-/// `reach[i].1` entries of slot `reach[i].0`. Rows in sequence that see the same are computed together.
+/// Computes the attention of row `i` of `q` (rows of `columns` values, the first `heads × head_dim` of them the query) to
+/// the entries of `prefixes[i]`. Neighbouring rows with the same prefix are computed together.
 pub fn attend(
     q: &[f32],
     columns: usize,
     keys: &[f32],
     values: &[f32],
     shape: CacheShape,
-    reach: &[Place],
+    prefixes: &[CachePrefix],
     y: &mut [f32],
 ) -> Result<()> {
-    let CacheShape { slots, heads, len, head } = shape;
-    let width = heads * head;
-    if q.len() != reach.len() * columns || y.len() != reach.len() * width || columns < width {
-        bail!("cached attention: {} values for {} rows of {columns}", q.len(), reach.len());
+    let CacheShape { slots, heads, len, head_dim } = shape;
+    let width = heads * head_dim;
+    if q.len() != prefixes.len() * columns || y.len() != prefixes.len() * width || columns < width {
+        bail!("cached attention: {} values for {} rows of {columns}", q.len(), prefixes.len());
     }
-    if let Some(place) = reach.iter().find(|&&(slot, seen)| slot >= slots || seen == 0 || seen > len) {
-        bail!("cached attention: {place:?} in {slots} slots of {len}");
+    let is_outside = |&&(slot, attended): &&CachePrefix| slot >= slots || attended == 0 || attended > len;
+    if let Some(prefix) = prefixes.iter().find(is_outside) {
+        bail!("cached attention: {prefix:?} in {slots} slots of {len}");
     }
     let arch = Arch::new();
-    let target = Shared::new(y);
-    let work = |first: usize, rows: usize, h: usize| {
-        let (slot, seen) = reach[first];
-        let (k, v) = (shape.keys().size(), shape.values().size());
-        with_scratch(few_len(seen, head), |scratch| {
-            let few = Few {
-                q: &q[first * columns + h * head..],
+    let target = SharedSlice::new(y);
+    let (key_len, value_len) = (HeadLayout::keys(shape).size(), HeadLayout::values(shape).size());
+    let attend_piece = |first: usize, rows: usize, head: usize| {
+        let (slot, attended) = prefixes[first];
+        with_scratch(scratch_len(attended, head_dim), |scratch| {
+            let group = QueryGroup {
+                q: &q[first * columns + head * head_dim..],
                 stride: columns,
                 rows,
-                head,
-                keys: &keys[(slot * heads + h) * k..][..k],
-                values: &values[(slot * heads + h) * v..][..v],
+                head_dim,
+                keys: &keys[(slot * heads + head) * key_len..][..key_len],
+                values: &values[(slot * heads + head) * value_len..][..value_len],
                 len,
-                seen,
+                attended,
                 scratch,
             };
-            arch.dispatch(Group { few, target, first, width, column: h * head });
+            arch.dispatch(CachedGroup { group, target, first, width, column: head * head_dim });
         });
     };
-    let groups = reach.chunk_by(|a, b| a == b).scan(0, |at, same| {
+    let groups = prefixes.chunk_by(|a, b| a == b).scan(0, |at, same| {
         let first = *at;
         *at += same.len();
         Some((first, same.len()))
@@ -122,102 +106,102 @@ pub fn attend(
     let pieces = groups.flat_map(|(first, count)| {
         (first..first + count).step_by(ROWS).map(move |row| (row, ROWS.min(first + count - row)))
     });
-    let total: usize = reach.iter().map(|&(_, seen)| seen * width).sum();
+    let total: usize = prefixes.iter().map(|&(_, attended)| attended * width).sum();
     if total <= SERIAL_WORK {
-        pieces.for_each(|(row, rows)| (0..heads).for_each(|h| work(row, rows, h)));
+        pieces.for_each(|(row, rows)| (0..heads).for_each(|head| attend_piece(row, rows, head)));
     } else {
-        // Pieces of one head follow one another: they share its keys and values.
+        // Pieces of one head are neighbours, because they share its keys and values.
         let pieces: Vec<_> = pieces.collect();
         (0..heads * pieces.len()).into_par_iter().for_each(|task| {
             let (row, rows) = pieces[task % pieces.len()];
-            work(row, rows, task / pieces.len());
+            attend_piece(row, rows, task / pieces.len());
         });
     }
     Ok(())
 }
 
-/// How the rows of `q` (of `columns` values, the first `heads × head` of them the query) weigh the first `seen` entries
-/// of a slot, for some of the heads; into `y`, `[heads, rows, seen]`.
+/// Computes the attention weights of the rows of `q` (of `columns` values, the first `heads × head_dim` of them the query)
+/// for the first entries of a slot and for the selected heads, into `y`, `[heads, rows, entries]`.
 pub fn weigh(
     q: &[f32],
     columns: usize,
     keys: &[f32],
     shape: CacheShape,
-    chosen: &[usize],
-    (slot, seen): Place,
+    selected: &[usize],
+    (slot, attended): CachePrefix,
     y: &mut [f32],
 ) -> Result<()> {
-    let CacheShape { slots, heads, len, head } = shape;
+    let CacheShape { slots, heads, len, head_dim } = shape;
     let rows = q.len() / columns.max(1);
-    let fits = slot < slots && (1..=len).contains(&seen) && chosen.iter().all(|h| *h < heads);
-    if !fits || columns < heads * head || y.len() != chosen.len() * rows * seen {
-        bail!("cached weights: {seen} entries of slot {slot}, heads {chosen:?} of {shape:?}");
+    let fits = slot < slots && (1..=len).contains(&attended) && selected.iter().all(|head| *head < heads);
+    if !fits || columns < heads * head_dim || y.len() != selected.len() * rows * attended {
+        bail!("cached weights: {attended} entries of slot {slot}, heads {selected:?} of {shape:?}");
     }
     let arch = Arch::new();
     let pieces = rows.div_ceil(ROWS);
-    let target = Shared::new(y);
-    let size = shape.keys().size();
-    (0..chosen.len() * pieces).into_par_iter().for_each(|task| {
+    let target = SharedSlice::new(y);
+    let key_len = HeadLayout::keys(shape).size();
+    (0..selected.len() * pieces).into_par_iter().for_each(|task| {
         let (index, first) = (task / pieces, task % pieces * ROWS);
-        let (h, count) = (chosen[index], ROWS.min(rows - first));
-        with_scratch(few_len(seen, head), |scratch| {
-            let few = Few {
-                q: &q[first * columns + h * head..],
+        let (head, count) = (selected[index], ROWS.min(rows - first));
+        with_scratch(scratch_len(attended, head_dim), |scratch| {
+            let group = QueryGroup {
+                q: &q[first * columns + head * head_dim..],
                 stride: columns,
                 rows: count,
-                head,
-                keys: &keys[(slot * heads + h) * size..][..size],
+                head_dim,
+                keys: &keys[(slot * heads + head) * key_len..][..key_len],
                 values: &[],
                 len,
-                seen,
+                attended,
                 scratch,
             };
-            arch.dispatch(Weights { few, target, first: (index * rows + first) * seen });
+            arch.dispatch(CachedWeights { group, target, first: (index * rows + first) * attended });
         });
     });
     Ok(())
 }
 
-struct Weights<'a> {
-    few: Few<'a>,
-    target: Shared<'a>,
-    /// Where in the target those of the first row go.
+struct CachedWeights<'a> {
+    group: QueryGroup<'a>,
+    target: SharedSlice<'a>,
+    /// The index in the target of the first row's weights.
     first: usize,
 }
 
-impl WithSimd for Weights<'_> {
+impl WithSimd for CachedWeights<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Weights { few, target, first } = self;
-        few.weights(simd, |row, weights| {
-            // SAFETY: these rows of this head are this piece's own.
+        let CachedWeights { group, target, first } = self;
+        group.weights(simd, |row, weights| {
+            // SAFETY: only this piece writes these rows of this head.
             let to = unsafe { target.slice(first + row * weights.len(), weights.len()) };
             to.copy_from_slice(weights);
         });
     }
 }
 
-struct Group<'a> {
-    few: Few<'a>,
-    target: Shared<'a>,
+struct CachedGroup<'a> {
+    group: QueryGroup<'a>,
+    target: SharedSlice<'a>,
     first: usize,
     width: usize,
     column: usize,
 }
 
-impl WithSimd for Group<'_> {
+impl WithSimd for CachedGroup<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Group { few, target, first, width, column } = self;
-        few.attend(simd, |row, dimension, heard| {
+        let CachedGroup { group, target, first, width, column } = self;
+        group.attend(simd, |row, dimension, attended| {
             let at = (first + row) * width + column + dimension;
-            // SAFETY: these rows and this head's columns are this group's own.
-            let to = unsafe { target.slice(at, heard.len()) };
-            to.copy_from_slice(heard);
+            // SAFETY: only this group writes these rows in this head's columns.
+            let to = unsafe { target.slice(at, attended.len()) };
+            to.copy_from_slice(attended);
         });
     }
 }

@@ -1,16 +1,16 @@
-//! Functions of single values, written so that the compiler turns the loops into vector code.
+//! Pointwise functions, and layer normalization, in loops that the compiler vectorizes.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::SERIAL_WORK;
-use super::memory::Shared;
+use super::memory::SharedSlice;
 use crate::device::LAYER_NORM_EPS;
 
-/// Rows per piece of work of a thread.
+/// Rows per task.
 const PIECE: usize = 64;
 
-/// The exact GELU, `x · Φ(x)`, of whole vectors, in place.
+/// Computes the exact GELU, `x · Φ(x)`, of whole vectors in place.
 #[inline(always)]
 pub fn gelu<S: Simd>(simd: S, values: &mut [f32]) {
     let half = simd.splat_f32s(0.5);
@@ -21,7 +21,7 @@ pub fn gelu<S: Simd>(simd: S, values: &mut [f32]) {
     }
 }
 
-/// Adds `rows` to `y`, over and over.
+/// Adds `rows` to each piece of `y` of the same length.
 pub fn add(y: &mut [f32], rows: &[f32]) {
     let arch = Arch::new();
     let width = rows.len().div_ceil(PIECE);
@@ -32,26 +32,26 @@ pub fn add(y: &mut [f32], rows: &[f32]) {
     }
 }
 
-/// A matrix `[rows, columns]` turned over its diagonal.
-pub fn turn(x: &[f32], y: &mut [f32], rows: usize, columns: usize) {
-    // A few rows at a time, so that the lines of both stay in the cache.
+/// Transposes a matrix `[rows, columns]`.
+pub fn transpose(x: &[f32], y: &mut [f32], rows: usize, columns: usize) {
+    // A few rows at a time, so that the cache lines of both stay in the cache.
     for first in (0..rows).step_by(16) {
-        let some = first..rows.min(first + 16);
+        let strip = first..rows.min(first + 16);
         for (column, y) in y.chunks_exact_mut(rows).enumerate() {
-            for row in some.clone() {
+            for row in strip.clone() {
                 y[row] = x[row * columns + column];
             }
         }
     }
 }
 
-/// Layer normalisation of the rows of `x`, each as wide as `weight` and `bias`.
+/// Normalizes the rows of `x`, each as wide as `weight` and `bias`.
 pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     let (arch, width) = (Arch::new(), weight.len());
-    let (rows, y) = (x.len() / width, Shared::new(y));
+    let (rows, y) = (x.len() / width, SharedSlice::new(y));
     let piece = |first: usize| {
         for row in first..rows.min(first + PIECE) {
-            // SAFETY: a row of this piece alone.
+            // SAFETY: only this piece writes this row.
             let y = unsafe { y.slice(row * width, width) };
             arch.dispatch(NormRow { x: &x[row * width..][..width], weight, bias, y });
         }
@@ -96,7 +96,7 @@ impl WithSimd for NormRow<'_> {
     }
 }
 
-/// The sum of all values.
+/// Returns the sum of all values.
 #[inline(always)]
 fn total<S: Simd>(simd: S, values: &[f32]) -> f32 {
     let (vectors, tail) = S::as_simd_f32s(values);
@@ -107,7 +107,7 @@ fn total<S: Simd>(simd: S, values: &[f32]) -> f32 {
     simd.reduce_sum_f32s(lanes) + tail.iter().sum::<f32>()
 }
 
-/// A polynomial, its coefficients from the highest power down.
+/// Evaluates a polynomial whose coefficients are given from the highest power down.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
     let mut sum = simd.splat_f32s(coefficients[0]);
@@ -117,8 +117,8 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; 
     sum
 }
 
-/// The error function to about two units in the last place: a ratio of polynomials fitted to it on [-4, 4],
-/// outside of which f32 knows only ±1.
+/// Computes the error function to about two units in the last place, as a ratio of polynomials fitted to it on [-4, 4].
+/// Outside of that range, its value in f32 is ±1.
 #[inline(always)]
 fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-4.0)), simd.splat_f32s(4.0));
@@ -137,15 +137,15 @@ fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(over, polynomial(simd, x2, under))
 }
 
-/// `e^x` for x ≤ 0 to about one unit in the last place.
+/// Computes `e^x` for x ≤ 0 to about one unit in the last place.
 #[inline(always)]
 fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    // Adding 1.5 · 2^23 rounds to an integer that then stands in the low bits.
+    // Adding 1.5 · 2^23 rounds to an integer, which is then in the low bits.
     let round = simd.splat_f32s(12_582_912.0);
     let x = simd.max_f32s(x, simd.splat_f32s(-87.0));
     let shifted = simd.mul_add_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), round);
     let n = simd.sub_f32s(shifted, round);
-    // The logarithm of two, in two parts, the first of them short enough to be multiplied exactly.
+    // The logarithm of two in two parts, the first of them short enough to be multiplied exactly.
     let r = simd.mul_add_f32s(n, simd.splat_f32s(-0.693_359_4), x);
     let r = simd.mul_add_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
     let taylor = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5];
@@ -155,8 +155,8 @@ fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_add_f32s(p, two_to_n, two_to_n)
 }
 
-/// Replaces scores, of which there are whole vectors, by `e^(score − max)` and gives their sum. Not yet divided
-/// by it: the caller has fewer values to divide afterwards.
+/// Replaces scores, in whole vectors, by `e^(score − max)` and returns their sum. Does not divide by the sum, because the
+/// caller has fewer values to divide afterwards.
 #[inline(always)]
 pub fn exponentials<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
     let (scores, _) = S::as_mut_simd_f32s(scores);
@@ -175,10 +175,10 @@ mod tests {
     use super::*;
     use candle_core::{Device, Tensor};
 
-    /// The exponentials if so, else the GELU.
-    struct Run<'a>(&'a mut [f32], bool);
+    /// Computes the exponentials if the flag is set, otherwise the GELU.
+    struct PointwiseRun<'a>(&'a mut [f32], bool);
 
-    impl WithSimd for Run<'_> {
+    impl WithSimd for PointwiseRun<'_> {
         type Output = f32;
 
         #[inline(always)]
@@ -192,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn gelu_is_the_exact_one() {
+    fn gelu_matches_the_exact_formula() {
         let mut values: Vec<f32> = (-12_000..12_000).map(|i| i as f32 * 1e-3).collect();
         let exact = Tensor::from_slice(&values, values.len(), &Device::Cpu).unwrap().gelu_erf().unwrap();
-        Arch::new().dispatch(Run(&mut values, false));
+        Arch::new().dispatch(PointwiseRun(&mut values, false));
         for (ours, exact) in values.iter().zip(exact.to_vec1::<f32>().unwrap()) {
             assert!((ours - exact).abs() <= 2e-6 * exact.abs().max(0.5), "{ours} {exact}");
         }
@@ -205,7 +205,7 @@ mod tests {
     fn exponentials_are_exact_to_the_last_bits() {
         let scores: Vec<f32> = (0..864_000).map(|i| -(i as f32) * 1e-4).collect();
         let mut ours = scores.clone();
-        let sum = Arch::new().dispatch(Run(&mut ours, true));
+        let sum = Arch::new().dispatch(PointwiseRun(&mut ours, true));
         let mut total = 0.0;
         for (&x, &ours) in scores.iter().zip(&ours) {
             let exact = f64::from(x).exp();
@@ -215,6 +215,6 @@ mod tests {
         assert!((f64::from(sum) - total).abs() < 1e-4 * total);
         assert_eq!(ours[0], 1.0);
         let mut ours = [[0.0; 16], [f32::NEG_INFINITY; 16]].concat();
-        assert_eq!(Arch::new().dispatch(Run(&mut ours, true)), 16.0);
+        assert_eq!(Arch::new().dispatch(PointwiseRun(&mut ours, true)), 16.0);
     }
 }

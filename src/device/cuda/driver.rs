@@ -1,4 +1,4 @@
-//! Kernels on a GPU, by CUDA's driver, each executor with a queue (a stream) of its own.
+//! Runs the kernels on a GPU through CUDA's driver. Each executor has a stream of its own.
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -9,35 +9,36 @@ use candle_core::{Result, Storage, Tensor, bail};
 use cudarc::driver::{CudaContext, CudaGraph, CudaStream, DevicePtr, result, sys};
 
 use super::executor::{Argument, Executor, Kernel, Launch, Pointer, Product, Recording};
-use super::matmul::Products;
+use super::matmul::MatMul;
 
-/// At an address that suits whatever the driver reads there.
+/// Aligns the fat binary for whatever the driver reads from it.
 #[repr(C, align(64))]
-struct Aligned<T: ?Sized>(T);
+struct AlignedImage<T: ?Sized>(T);
 
-static KERNELS: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")));
+static KERNELS: &AlignedImage<[u8]> =
+    &AlignedImage(*include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")));
 
 #[derive(Debug)]
 pub struct Driver {
     device: CudaDevice,
     stream: Arc<CudaStream>,
-    module: Arc<Module>,
-    products: Products,
+    module: Arc<KernelModule>,
+    matmul: MatMul,
     processors: usize,
 }
 
 impl Driver {
-    /// On the stream on which candle works with the device.
+    /// Creates an executor on the stream that candle uses for the device: the main queue.
     pub fn new(device: &CudaDevice) -> Result<Self> {
-        let module = Arc::new(Module::load(device.cuda_stream().context())?);
+        let module = Arc::new(KernelModule::load(device.cuda_stream().context())?);
         Self::on(device, device.cuda_stream(), module)
     }
 
-    fn on(device: &CudaDevice, stream: Arc<CudaStream>, module: Arc<Module>) -> Result<Self> {
+    fn on(device: &CudaDevice, stream: Arc<CudaStream>, module: Arc<KernelModule>) -> Result<Self> {
         let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let processors = stream.context().attribute(multiprocessors).w()?.max(1) as usize;
-        let products = Products::new(device)?;
-        Ok(Driver { device: device.clone(), stream, module, products, processors })
+        let matmul = MatMul::new(device)?;
+        Ok(Driver { device: device.clone(), stream, module, matmul, processors })
     }
 
     fn bind(&self) -> Result<()> {
@@ -49,17 +50,10 @@ impl Executor for Driver {
     fn launch(&self, launch: &Launch<'_>) -> Result<()> {
         self.bind()?;
         let function = self.module.function(launch.kernel)?;
-        let address = |argument: &Argument| -> *mut c_void {
-            match argument {
-                Argument::Pointer(value) | Argument::Long(value) => (&raw const *value).cast_mut().cast(),
-                Argument::Int(value) => (&raw const *value).cast_mut().cast(),
-                Argument::Float(value) => (&raw const *value).cast_mut().cast(),
-            }
-        };
-        let mut arguments: Vec<*mut c_void> = launch.arguments.iter().map(address).collect();
+        let mut arguments: Vec<*mut c_void> = launch.arguments.iter().map(Argument::as_ptr).collect();
         let [x, y, z] = launch.grid;
-        // SAFETY: the function is of a module that lives as long as this, and the driver copies the arguments, which are
-        // those that the kernel declares.
+        // SAFETY: `self` keeps the function's module loaded, and the driver copies the arguments, which are those that the
+        // kernel declares.
         unsafe {
             let stream = self.stream.cu_stream();
             let block = (launch.block, 1, 1);
@@ -69,18 +63,18 @@ impl Executor for Driver {
 
     fn multiply(&self, product: &Product) -> Result<()> {
         self.bind()?;
-        self.products.run(product, &self.stream)
+        self.matmul.run(product, &self.stream)
     }
 
     fn upload(&self, bytes: &[u8], to: Pointer) -> Result<()> {
         self.bind()?;
-        // SAFETY: the caller asks for room that is there; the driver has copied pageable memory when it returns.
+        // SAFETY: the caller names memory of at least this size, and the driver has copied pageable memory on return.
         unsafe { result::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }.w()
     }
 
     fn download(&self, from: Pointer, bytes: &mut [u8]) -> Result<()> {
         self.bind()?;
-        // SAFETY: the caller asks for bytes that are there, and they are waited for below.
+        // SAFETY: the caller names memory of at least this size, and the copy is waited for below.
         unsafe { result::memcpy_dtoh_async(bytes, from, self.stream.cu_stream()) }.w()?;
         self.stream.synchronize().w()
     }
@@ -90,7 +84,7 @@ impl Executor for Driver {
         if !layout.is_contiguous() {
             bail!("a tensor of {:?} is not contiguous", layout.shape());
         }
-        let Storage::Cuda(storage) = &*storage else { bail!("a tensor of another device") };
+        let Storage::Cuda(storage) = &*storage else { bail!("a tensor on another device") };
         let stream = &self.stream;
         let (first, size) = match &storage.slice {
             Slice::U8(slice) => (slice.device_ptr(stream).0, 1),
@@ -106,72 +100,72 @@ impl Executor for Driver {
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Recording>>> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream.begin_capture(mode).w()?;
-        let worked = work();
+        let outcome = work();
         let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0)).w();
-        worked?;
-        Ok(graph?.map(|graph| Box::new(Graph(graph)) as Box<dyn Recording>))
+        outcome?;
+        Ok(graph?.map(|graph| Box::new(RecordedGraph(graph)) as Box<dyn Recording>))
     }
 
     fn processors(&self) -> usize {
         self.processors
     }
 
-    fn wait(&self) -> Result<()> {
+    fn synchronize(&self) -> Result<()> {
         self.stream.synchronize().w()
     }
 
     fn is_idle(&self) -> Result<bool> {
         self.bind()?;
-        // SAFETY: the stream lives as long as this.
+        // SAFETY: `self` keeps the stream alive.
         match unsafe { sys::cuStreamQuery(self.stream.cu_stream()) } {
             sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
-            told => told.result().map(|()| true).w(),
+            status => status.result().map(|()| true).w(),
         }
     }
 
-    fn beside(&self) -> Result<Option<Box<dyn Executor>>> {
+    fn new_queue(&self) -> Result<Option<Box<dyn Executor>>> {
         let stream = self.stream.context().new_stream().w()?;
-        let other = Self::on(&self.device, stream, Arc::clone(&self.module))?;
-        // Weights and caches come by the device's own stream.
-        other.wait_for_others()?;
-        Ok(Some(Box::new(other)))
+        let queue = Self::on(&self.device, stream, Arc::clone(&self.module))?;
+        // Weights and caches are written through the main queue.
+        queue.wait_for_main_queue()?;
+        Ok(Some(Box::new(queue)))
     }
 
-    fn wait_for_others(&self) -> Result<()> {
-        let own = self.device.cuda_stream();
-        if Arc::ptr_eq(&own, &self.stream) { Ok(()) } else { self.stream.join(&own).w() }
+    fn wait_for_main_queue(&self) -> Result<()> {
+        let main = self.device.cuda_stream();
+        if Arc::ptr_eq(&main, &self.stream) { Ok(()) } else { self.stream.join(&main).w() }
     }
 }
 
-/// The compiled kernels in a context.
-struct Module {
+/// The compiled kernels, loaded in a context.
+struct KernelModule {
     context: Arc<CudaContext>,
     handle: sys::CUmodule,
-    functions: Mutex<HashMap<Kernel, Function>>,
+    functions: Mutex<HashMap<Kernel, FunctionHandle>>,
 }
 
-impl std::fmt::Debug for Module {
+impl std::fmt::Debug for KernelModule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Module").finish_non_exhaustive()
+        f.debug_struct("KernelModule").finish_non_exhaustive()
     }
 }
 
 #[derive(Clone, Copy)]
-struct Function(sys::CUfunction);
+struct FunctionHandle(sys::CUfunction);
 
-// SAFETY: the driver's handles may be used by any thread that the context is bound to.
-unsafe impl Send for Function {}
+// SAFETY: any thread that the context is bound to may use the driver's handles.
+unsafe impl Send for FunctionHandle {}
 // SAFETY: as above.
-unsafe impl Send for Module {}
-// SAFETY: as above; the list of functions is behind a lock.
-unsafe impl Sync for Module {}
+unsafe impl Send for KernelModule {}
+// SAFETY: as above; a lock guards the list of functions.
+unsafe impl Sync for KernelModule {}
 
-impl Module {
+impl KernelModule {
     fn load(context: &Arc<CudaContext>) -> Result<Self> {
         context.bind_to_thread().w()?;
-        // SAFETY: the image is a whole fat binary, made when this program was built.
+        // SAFETY: the image is a complete fat binary, made by the build script.
         let handle = unsafe { result::module::load_data(KERNELS.0.as_ptr().cast()) }.w()?;
-        Ok(Module { context: Arc::clone(context), handle, functions: Mutex::default() })
+        Ok(KernelModule { context: Arc::clone(context), handle, functions: Mutex::default() })
     }
 
     fn function(&self, kernel: Kernel) -> Result<sys::CUfunction> {
@@ -182,33 +176,33 @@ impl Module {
         let name = CString::new(kernel.symbol()?).map_err(candle_core::Error::wrap)?;
         // SAFETY: the module is loaded.
         let function = unsafe { result::module::get_function(self.handle, name) }.w()?;
-        functions.insert(kernel, Function(function));
+        functions.insert(kernel, FunctionHandle(function));
         Ok(function)
     }
 }
 
-impl Drop for Module {
+impl Drop for KernelModule {
     fn drop(&mut self) {
-        // A context that cannot be waited for any more has taken its modules with it.
+        // A context that cannot be synchronized has been destroyed, and its modules with it.
         if self.context.synchronize().is_ok() {
-            // SAFETY: nobody launches its kernels any more.
+            // SAFETY: the kernels have finished, and no executor is left to launch more.
             let _ = unsafe { result::module::unload(self.handle) };
         }
     }
 }
 
-struct Graph(CudaGraph);
+struct RecordedGraph(CudaGraph);
 
-// SAFETY: it is replayed by one thread at a time, the owner of the kernels.
-unsafe impl Send for Graph {}
+// SAFETY: only the thread that owns the kernels replays it.
+unsafe impl Send for RecordedGraph {}
 
-impl std::fmt::Debug for Graph {
+impl std::fmt::Debug for RecordedGraph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Graph").finish_non_exhaustive()
+        f.debug_struct("RecordedGraph").finish_non_exhaustive()
     }
 }
 
-impl Recording for Graph {
+impl Recording for RecordedGraph {
     fn replay(&self) -> Result<()> {
         self.0.launch().w()
     }

@@ -1,14 +1,14 @@
-//! What runs kernels: CUDA's driver, or on a machine without a GPU the same kernels compiled for the host. Everything
-//! above it is the same for both, so that it is tested without a GPU.
+//! What runs the kernels: CUDA's driver, or the host, with the same kernels compiled for it. The code above this trait is
+//! the same for both and is therefore tested without a GPU.
 
 use std::fmt::Debug;
 
-use candle_core::{CpuStorage, DType, Result, Storage, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
-/// An address where the kernels compute.
+/// An address in the memory that the kernels use.
 pub type Pointer = u64;
 
-/// One argument of a kernel.
+/// An argument of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub enum Argument {
     Pointer(Pointer),
@@ -17,7 +17,18 @@ pub enum Argument {
     Float(f32),
 }
 
-/// A kernel to run.
+impl Argument {
+    /// Returns the address of the argument's value.
+    pub fn as_ptr(&self) -> *mut std::ffi::c_void {
+        match self {
+            Argument::Pointer(value) | Argument::Long(value) => (&raw const *value).cast_mut().cast(),
+            Argument::Int(value) => (&raw const *value).cast_mut().cast(),
+            Argument::Float(value) => (&raw const *value).cast_mut().cast(),
+        }
+    }
+}
+
+/// A launch of a kernel.
 #[derive(Debug)]
 pub struct Launch<'a> {
     pub kernel: Kernel,
@@ -28,7 +39,7 @@ pub struct Launch<'a> {
     pub arguments: &'a [Argument],
 }
 
-/// One of the functions in `kernels/`: a name for each dtype.
+/// One of the functions in `kernels/`, which are compiled for each dtype.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kernel {
     pub name: &'static str,
@@ -37,20 +48,17 @@ pub struct Kernel {
 
 impl Kernel {
     pub fn symbol(&self) -> Result<String> {
-        Ok(format!("{}_{}", self.name, suffix(self.dtype)?))
+        let suffix = match self.dtype {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            other => bail!("there are no kernels for {other:?}"),
+        };
+        Ok(format!("{}_{suffix}", self.name))
     }
 }
 
-fn suffix(dtype: DType) -> Result<&'static str> {
-    match dtype {
-        DType::F32 => Ok("f32"),
-        DType::F16 => Ok("f16"),
-        DType::BF16 => Ok("bf16"),
-        other => bail!("there are no kernels for {other:?}"),
-    }
-}
-
-/// `x · weightᵀ`, `[rows, width]` by `[out, width]` to `[rows, out]`, with a bias, and added to what is there.
+/// A matrix product `x · weightᵀ`, `[rows, width]` by `[out, width]` to `[rows, out]`, with a bias.
 #[derive(Debug, Clone, Copy)]
 pub struct Product {
     pub x: Pointer,
@@ -60,65 +68,54 @@ pub struct Product {
     pub rows: usize,
     pub width: usize,
     pub out: usize,
-    /// Of all but `y`.
-    pub dtype: DType,
-    pub y_dtype: DType,
+    pub dtypes: ProductDtypes,
+    /// Whether the result is added to `y` instead of overwriting it.
     pub adds: bool,
 }
 
-/// Work that was recorded once and is done again with other content of the same memory.
+/// The number formats of a product's operands. The bias has the format of `x`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProductDtypes {
+    pub x: DType,
+    pub weight: DType,
+    pub y: DType,
+}
+
+/// Recorded work, to be repeated with different content of the same memory.
 pub trait Recording: Debug + Send {
     fn replay(&self) -> Result<()>;
 }
 
+/// A queue of work on a device, which runs in the order of the calls.
 pub trait Executor: Debug + Send + Sync {
-    /// Begins to run a kernel behind all that was begun before.
     fn launch(&self, launch: &Launch<'_>) -> Result<()>;
 
     fn multiply(&self, product: &Product) -> Result<()>;
 
     fn upload(&self, bytes: &[u8], to: Pointer) -> Result<()>;
 
-    /// Waits for all that was begun.
+    /// Copies device memory to the host, after all earlier work is finished.
     fn download(&self, from: Pointer, bytes: &mut [u8]) -> Result<()>;
 
-    /// Where the content of a tensor begins.
+    /// Returns the address of a tensor's content.
     fn pointer(&self, x: &Tensor) -> Result<Pointer>;
 
-    /// Records what `work` begins, without doing it; none where that cannot be.
+    /// Records the calls that `work` makes without running them; `None` if the executor cannot record.
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Recording>>>;
 
-    /// How many blocks of threads the device works on at the same time, at least.
+    /// Returns the number of multiprocessors, each of which runs at least one block at a time.
     fn processors(&self) -> usize;
 
-    /// Waits for all that was begun.
-    fn wait(&self) -> Result<()>;
+    /// Blocks until all work is finished.
+    fn synchronize(&self) -> Result<()>;
 
-    /// Whether all that was begun is done.
+    /// Returns whether all work is finished.
     fn is_idle(&self) -> Result<bool>;
 
-    /// Another queue of work on the same device, none of which begins before what this one has begun is done; none where
-    /// there is no such thing.
-    fn beside(&self) -> Result<Option<Box<dyn Executor>>>;
+    /// Returns another queue on the same device, which starts after the work of the main queue so far; `None` if the
+    /// device has only one.
+    fn new_queue(&self) -> Result<Option<Box<dyn Executor>>>;
 
-    /// What is begun from now on waits for what another queue of this device has begun.
-    fn wait_for_others(&self) -> Result<()>;
-}
-
-/// Where a tensor of the host begins.
-pub fn host_pointer(x: &Tensor) -> Result<Pointer> {
-    let (storage, layout) = x.storage_and_layout();
-    if !layout.is_contiguous() {
-        bail!("a tensor of {:?} is not contiguous", layout.shape());
-    }
-    let Storage::Cpu(storage) = &*storage else { bail!("a tensor of another device") };
-    let (first, size) = match storage {
-        CpuStorage::U8(values) => (values.as_ptr() as Pointer, 1),
-        CpuStorage::U32(values) => (values.as_ptr() as Pointer, 4),
-        CpuStorage::F32(values) => (values.as_ptr() as Pointer, 4),
-        CpuStorage::F16(values) => (values.as_ptr() as Pointer, 2),
-        CpuStorage::BF16(values) => (values.as_ptr() as Pointer, 2),
-        _ => bail!("a tensor of {:?}", x.dtype()),
-    };
-    Ok(first + (layout.start_offset() * size) as Pointer)
+    /// Orders all later work on this queue after the work that the device's main queue has been given so far.
+    fn wait_for_main_queue(&self) -> Result<()>;
 }

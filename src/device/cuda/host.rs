@@ -1,42 +1,50 @@
-//! The kernels on the host: compiled by the system's C++ compiler through the shim, block by block and thread by thread.
-//! For tests on machines without a GPU.
+//! Runs the kernels on the host for tests without a GPU: the system's C++ compiler compiles them with the shim, which
+//! executes them block by block and thread by thread.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor, bail};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::Cuda;
-use super::executor::{Argument, Executor, Launch, Pointer, Product, Recording, host_pointer};
+use super::executor::{Argument, Executor, Launch, Pointer, Product, Recording};
 
 type LaunchFn = unsafe extern "C" fn(*const c_char, *const u32, u32, u32, *mut *mut c_void) -> c_int;
 type ErrorFn = unsafe extern "C" fn() -> *const c_char;
 
 #[derive(Debug)]
-pub struct Host {
+pub struct HostExecutor {
     library: &'static libloading::Library,
-    /// How many blocks it says it can work on, so that tests see work divided in different ways.
+    /// The number of multiprocessors to report, so that tests cover different ways to split work.
     processors: usize,
 }
 
-/// CUDA's kernels on the host; none, and a word about it, where there is no C++ compiler.
+/// Returns the CUDA kernels on the host. Without a C++ compiler, prints that the test is skipped and returns `None`, or
+/// fails the test if it runs in CI (`CI=true`) or with `TRANSCRIBE_TEST_KERNELS` set.
 pub fn kernels(processors: usize) -> Option<Cuda> {
-    static LIBRARY: OnceLock<Option<libloading::Library>> = OnceLock::new();
+    static LIBRARY: OnceLock<std::result::Result<libloading::Library, String>> = OnceLock::new();
     let library = LIBRARY.get_or_init(|| {
-        let built = build();
-        if let Err(why) = &built {
-            assert!(std::env::var_os("TRANSCRIBE_TEST_KERNELS").is_none(), "{why}");
-            eprintln!("skipped: the kernels cannot be compiled for the host: {why}");
-        }
-        // SAFETY: it was made from our own sources, and does nothing when it is loaded.
-        built.ok().map(|path| unsafe { libloading::Library::new(path) }.unwrap())
+        // SAFETY: the library is built from our own sources, and runs nothing when it is loaded.
+        build().map(|path| unsafe { libloading::Library::new(path) }.unwrap())
     });
-    let library = library.as_ref()?;
-    Some(Cuda::new(Box::new(Host { library, processors }), &Device::Cpu))
+    match library {
+        Ok(library) => Some(Cuda::new(Box::new(HostExecutor { library, processors }), &Device::Cpu)),
+        Err(why) => {
+            assert!(!is_compiler_required(), "cannot compile the CUDA kernels for the host: {why}");
+            let thread = std::thread::current();
+            let test = thread.name().unwrap_or("a test");
+            eprintln!("SKIPPED: {test} (CUDA kernels on the host): {why}; install a C++ compiler or set CXX");
+            None
+        }
+    }
+}
+
+fn is_compiler_required() -> bool {
+    std::env::var_os("TRANSCRIBE_TEST_KERNELS").is_some() || std::env::var("CI").is_ok_and(|ci| ci == "true")
 }
 
 fn build() -> std::result::Result<PathBuf, String> {
@@ -48,25 +56,17 @@ fn build() -> std::result::Result<PathBuf, String> {
     command.args(["-std=c++17", "-O2", "-shared", "-fPIC", "-DTRANSCRIBE_HOST", "-x", "c++"]);
     command.arg(kernels.join("shim/shim.cpp")).arg("-o").arg(&library);
     let output = command.output().map_err(|error| format!("`{compiler}`: {error}"))?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
     Ok(library)
 }
 
-impl Executor for Host {
+impl Executor for HostExecutor {
     fn launch(&self, launch: &Launch<'_>) -> Result<()> {
         let symbol = launch.kernel.symbol()?;
         let name = CString::new(symbol.as_str()).map_err(candle_core::Error::wrap)?;
-        let mut arguments: Vec<*mut c_void> = launch
-            .arguments
-            .iter()
-            .map(|argument| match argument {
-                Argument::Pointer(value) | Argument::Long(value) => (&raw const *value).cast_mut().cast(),
-                Argument::Int(value) => (&raw const *value).cast_mut().cast(),
-                Argument::Float(value) => (&raw const *value).cast_mut().cast(),
-            })
-            .collect();
-        // SAFETY: these are the shim's functions, and the arguments those of the kernel.
+        let mut arguments: Vec<*mut c_void> = launch.arguments.iter().map(Argument::as_ptr).collect();
+        // SAFETY: these are the shim's functions, and the arguments are those that the kernel declares.
         unsafe {
             let run: libloading::Symbol<'_, LaunchFn> =
                 self.library.get(b"transcribe_launch").map_err(candle_core::Error::wrap)?;
@@ -81,24 +81,24 @@ impl Executor for Host {
     }
 
     fn multiply(&self, product: &Product) -> Result<()> {
-        let Product { rows, width, out, .. } = *product;
-        let x = numbers(product.x, rows * width, product.dtype)?;
-        let weight = numbers(product.weight, out * width, product.dtype)?;
-        let bias = product.bias.map(|bias| numbers(bias, out, product.dtype)).transpose()?;
+        let Product { rows, width, out, dtypes, .. } = *product;
+        let x = numbers(product.x, rows * width, dtypes.x)?;
+        let weight = numbers(product.weight, out * width, dtypes.weight)?;
+        let bias = product.bias.map(|bias| numbers(bias, out, dtypes.x)).transpose()?;
         let before = match product.adds {
-            true => numbers(product.y, rows * out, product.y_dtype)?,
+            true => numbers(product.y, rows * out, dtypes.y)?,
             false => vec![0.0; rows * out],
         };
-        let one = |at: usize| {
+        let dot = |at: usize| {
             let (row, column) = (at / out, at % out);
             let (x, w) = (&x[row * width..][..width], &weight[column * width..][..width]);
             let sum: f32 = x.iter().zip(w).map(|(x, w)| x * w).sum();
             sum + bias.as_ref().map_or(0.0, |bias| bias[column]) + before[at]
         };
-        let y: Vec<f32> = (0..rows * out).into_par_iter().map(one).collect();
-        // SAFETY: as for kernels.
+        let y: Vec<f32> = (0..rows * out).into_par_iter().map(dot).collect();
+        // SAFETY: the product's addresses are those of matrices of its shape.
         unsafe {
-            match product.y_dtype {
+            match dtypes.y {
                 DType::F32 => {
                     std::slice::from_raw_parts_mut(product.y as *mut f32, y.len()).copy_from_slice(&y)
                 }
@@ -111,7 +111,7 @@ impl Executor for Host {
     }
 
     fn upload(&self, bytes: &[u8], to: Pointer) -> Result<()> {
-        // SAFETY: the caller asks for room that is there.
+        // SAFETY: the caller names memory of at least this size.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) };
         Ok(())
     }
@@ -123,7 +123,20 @@ impl Executor for Host {
     }
 
     fn pointer(&self, x: &Tensor) -> Result<Pointer> {
-        host_pointer(x)
+        let (storage, layout) = x.storage_and_layout();
+        if !layout.is_contiguous() {
+            bail!("a tensor of {:?} is not contiguous", layout.shape());
+        }
+        let Storage::Cpu(storage) = &*storage else { bail!("a tensor of another device") };
+        let (first, size) = match storage {
+            CpuStorage::U8(values) => (values.as_ptr() as Pointer, 1),
+            CpuStorage::U32(values) => (values.as_ptr() as Pointer, 4),
+            CpuStorage::F32(values) => (values.as_ptr() as Pointer, 4),
+            CpuStorage::F16(values) => (values.as_ptr() as Pointer, 2),
+            CpuStorage::BF16(values) => (values.as_ptr() as Pointer, 2),
+            _ => bail!("a tensor of {:?}", x.dtype()),
+        };
+        Ok(first + (layout.start_offset() * size) as Pointer)
     }
 
     fn record(&self, _: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Recording>>> {
@@ -134,7 +147,7 @@ impl Executor for Host {
         self.processors
     }
 
-    fn wait(&self) -> Result<()> {
+    fn synchronize(&self) -> Result<()> {
         Ok(())
     }
 
@@ -142,17 +155,17 @@ impl Executor for Host {
         Ok(true)
     }
 
-    fn beside(&self) -> Result<Option<Box<dyn Executor>>> {
+    fn new_queue(&self) -> Result<Option<Box<dyn Executor>>> {
         Ok(None)
     }
 
-    fn wait_for_others(&self) -> Result<()> {
+    fn wait_for_main_queue(&self) -> Result<()> {
         Ok(())
     }
 }
 
 fn numbers(at: Pointer, count: usize, dtype: DType) -> Result<Vec<f32>> {
-    // SAFETY: the caller asks for numbers that are there.
+    // SAFETY: the caller names memory that holds this many numbers.
     unsafe {
         Ok(match dtype {
             DType::F32 => std::slice::from_raw_parts(at as *const f32, count).to_vec(),
@@ -168,9 +181,9 @@ fn numbers(at: Pointer, count: usize, dtype: DType) -> Result<Vec<f32>> {
 }
 
 /// # Safety
-/// There is room for as many numbers as there are values.
+/// `to` must have room for as many numbers as there are values.
 unsafe fn fill<T: Copy>(to: *mut T, values: &[f32], round: impl Fn(f32) -> T) {
-    // SAFETY: said above.
+    // SAFETY: the caller guarantees the room.
     let to = unsafe { std::slice::from_raw_parts_mut(to, values.len()) };
     to.iter_mut().zip(values).for_each(|(to, value)| *to = round(*value));
 }

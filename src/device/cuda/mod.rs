@@ -1,10 +1,10 @@
-//! CUDA: starts on every machine, and says why a device cannot be used; and the network's arithmetic on it.
+//! CUDA: opening devices, with a reason where one cannot be used, and the network's operations on them.
 //!
-//! [`ops`] says which kernels do what; they are run by the driver, or on a machine without a GPU, in tests, by the
-//! host.
+//! [`ops`] maps the operations to kernels. An [`executor`] runs these: the driver on a GPU, or the host in tests.
 //!
-//! NVIDIA's libraries are not linked: [`lazy`] stands in for their functions, and looks each up in what [`libraries`]
-//! has found on its first call. [`open`] asks the driver before candle does.
+//! The program starts on machines without CUDA, because NVIDIA's libraries are not linked: [`lazy`] defines stubs for
+//! their functions, which look up the real ones in [`libraries`] on their first call. [`open`] queries the driver before
+//! candle does.
 
 #![allow(unsafe_code, reason = "NVIDIA's libraries and their driver")]
 
@@ -41,6 +41,6 @@ mod sampler;
 mod scratch;
 
 #[cfg(feature = "cuda")]
-pub use matmul::LibraryError;
+pub use matmul::CublasLtError;
 #[cfg(any(test, feature = "cuda"))]
 pub use ops::Cuda;

@@ -1,64 +1,81 @@
-//! The network's arithmetic in kernels of our own and in cuBLASLt's products.
+//! The network's operations in our own CUDA kernels and in cuBLASLt's matrix products.
 //!
-//! The kernels are in `kernels/`, in CUDA C++. What runs them is an [`Executor`]: the driver, or in tests the host.
+//! The kernels are written in CUDA C++, in `kernels/`. An [`Executor`] runs them: the driver, or the host in tests.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
-use super::attention::{Blocks, Queries, check_head, scale};
-use super::executor::{Argument, Executor, Kernel, Launch, Pointer, Product};
-use super::sampler::Stepper;
-use super::scratch::Scratch;
+use super::attention::{Blocks, Queries, check_head_dim, scale};
+use super::executor::{Argument, Executor, Kernel, Launch, Pointer, Product, ProductDtypes};
+use super::sampler::SamplerCache;
+use super::scratch::ScratchBuffer;
 use crate::device::LAYER_NORM_EPS;
-use crate::device::kernels::{self, DeviceRows, Kernels, KeysValues, Matrix, Place, Rows, Sees, Then};
-use crate::device::sampling::{self, Ahead};
+use crate::device::kernels::{
+    AttentionSource, CachePrefix, CacheShape, DeviceBatch, Epilogue, Kernels, LayerCache, Matrix,
+    MatrixValues, TokenBatch, TokenRow,
+};
+use crate::device::sampling::{DeviceSampler, SamplerState, TokenRuleParams};
 
-/// Threads of a block that has a row.
-pub(super) const ROW_THREADS: u32 = 128;
-/// Threads of a block of a kernel that goes over numbers one by one, eight to a thread.
-const THREADS: u32 = 256;
-/// Of a kernel that goes over numbers one by one: enough for any device.
-const MOST_BLOCKS: usize = 1 << 13;
+/// Threads of a block that processes a row.
+pub const ROW_THREADS: u32 = 128;
+/// Threads of a block of an elementwise kernel, eight elements to a thread.
+const ELEMENTWISE_THREADS: u32 = 256;
+/// The largest grid of an elementwise kernel, enough for any device.
+const MAX_ELEMENTWISE_BLOCKS: usize = 1 << 13;
 
 #[derive(Debug)]
 pub struct Cuda {
-    pub(super) executor: Box<dyn Executor>,
+    executor: Box<dyn Executor>,
     device: Device,
     /// The taps of a convolution side by side.
-    taps: Scratch,
-    /// What the splits of an attention have found.
-    pub(super) partial: Scratch,
-    /// Small lists of the host, for one kernel each.
-    list: Scratch,
-    pub(super) stepper: Stepper,
+    taps: ScratchBuffer,
+    /// The partial results of an attention that is split.
+    partial: ScratchBuffer,
+    /// Small index lists from the host, for one kernel each.
+    indices: ScratchBuffer,
+    sampler_cache: SamplerCache,
 }
 
 impl Cuda {
-    /// The kernels of a GPU.
+    /// Returns the kernels of a GPU.
     #[cfg(feature = "cuda")]
     pub fn on_gpu(device: &Device) -> Result<Self> {
         Ok(Self::new(Box::new(super::driver::Driver::new(device.as_cuda_device()?)?), device))
     }
 
     pub fn new(executor: Box<dyn Executor>, device: &Device) -> Self {
-        let scratch = |dtype| Scratch::new(dtype, device);
+        let scratch = |dtype| ScratchBuffer::new(dtype, device);
         Cuda {
             executor,
             device: device.clone(),
             taps: scratch(DType::U8),
             partial: scratch(DType::F32),
-            list: scratch(DType::U32),
-            stepper: Stepper::new(device),
+            indices: scratch(DType::U32),
+            sampler_cache: SamplerCache::new(device),
         }
     }
 
-    pub(super) fn at(&self, x: &Tensor) -> Result<Pointer> {
+    pub fn executor(&self) -> &dyn Executor {
+        &*self.executor
+    }
+
+    pub fn sampler_cache(&self) -> &SamplerCache {
+        &self.sampler_cache
+    }
+
+    /// Returns memory for this many f32 values of partial results.
+    pub fn partial(&self, count: usize) -> Result<Pointer> {
+        self.at(&self.partial.at_least(count, self.executor())?)
+    }
+
+    /// Returns the address of a tensor's content.
+    pub fn at(&self, x: &Tensor) -> Result<Pointer> {
         self.executor.pointer(x)
     }
 
-    pub(super) fn launch(
+    pub fn launch(
         &self,
         (name, dtype): (&'static str, DType),
         grid: [usize; 3],
@@ -72,21 +89,29 @@ impl Cuda {
         self.executor.launch(&Launch { kernel: Kernel { name, dtype }, grid, block, shared: 0, arguments })
     }
 
-    /// cuBLASLt has only the approximation by a hyperbolic tangent.
+    /// Applies the exact GELU, because cuBLASLt's epilogue has only the tanh approximation.
     fn gelu(&self, y: &Tensor) -> Result<()> {
         let count = y.elem_count();
         let arguments = [Argument::Pointer(self.at(y)?), Argument::Long(count as u64)];
-        self.launch(("gelu", y.dtype()), [elements(count), 1, 1], THREADS, &arguments)
+        self.launch(("gelu", y.dtype()), [elementwise_blocks(count), 1, 1], ELEMENTWISE_THREADS, &arguments)
+    }
+
+    /// Uploads an index list for the next kernel.
+    fn upload_indices(&self, indices: &[u32]) -> Result<Pointer> {
+        let at = self.at(&self.indices.at_least(indices.len(), self.executor())?)?;
+        self.executor.upload(bytes(indices), at)?;
+        Ok(at)
     }
 }
 
 impl Kernels for Cuda {
-    fn matrix(&self, weight: Tensor) -> Result<Matrix> {
+    fn upload_matrix(&self, weight: Tensor, format: DType) -> Result<Matrix> {
         let (out, width) = weight.dims2()?;
-        Ok(Matrix { values: self.tensor(weight)?, out, width })
+        let values = self.upload_tensor(weight.to_dtype(format)?)?;
+        Ok(Matrix { values: MatrixValues::RowMajor(values), out, width })
     }
 
-    fn tensor(&self, x: Tensor) -> Result<Tensor> {
+    fn upload_tensor(&self, x: Tensor) -> Result<Tensor> {
         x.contiguous()?.to_device(&self.device)
     }
 
@@ -103,62 +128,58 @@ impl Kernels for Cuda {
         Ok(())
     }
 
-    fn rows(&self, rows: Rows, heard: usize) -> Result<Rows> {
-        let tiles = self.tiles(&rows, heard)?;
-        let list: Vec<u32> =
-            rows.list.iter().flat_map(|row| [row.token, row.position, row.sequence, row.window]).collect();
-        let on_device = self.tensor(Tensor::from_vec(list, (rows.list.len(), 4), &Device::Cpu)?)?;
-        // They come by the device's own queue.
-        self.executor.wait_for_others()?;
-        Ok(Rows { on_device: Some(DeviceRows { rows: on_device, tiles }), ..rows })
+    fn upload_batch(&self, batch: TokenBatch, audio_len: usize) -> Result<TokenBatch> {
+        let tiles = self.tiles(&batch, audio_len)?;
+        let fields = |row: &TokenRow| [row.token, row.position, row.sequence, row.window];
+        let words: Vec<u32> = batch.rows.iter().flat_map(fields).collect();
+        let rows = self.upload_tensor(Tensor::from_vec(words, (batch.rows.len(), 4), &Device::Cpu)?)?;
+        // The upload goes through the device's main queue.
+        self.executor.wait_for_main_queue()?;
+        Ok(TokenBatch { on_device: Some(DeviceBatch { rows, tiles }), ..batch })
     }
 
-    fn embed(&self, table: &Matrix, positions: &Tensor, rows: &Rows, y: &Tensor) -> Result<()> {
-        let beyond = rows.list.iter().find(|row| row.token as usize >= table.out);
-        if let Some(row) = beyond {
+    fn embed(&self, table: &Matrix, positions: &Tensor, batch: &TokenBatch, y: &Tensor) -> Result<()> {
+        use Argument as A;
+        if let Some(row) = batch.rows.iter().find(|row| row.token as usize >= table.out) {
             bail!("embedding: {row:?} of {} tokens", table.out);
         }
-        let (table, at) = ((self.at(&table.values)?, self.at(positions)?), self.at(&device(rows)?.rows)?);
-        use Argument as A;
         self.launch(
             ("embed", y.dtype()),
-            [rows.list.len(), 1, 1],
+            [batch.rows.len(), 1, 1],
             ROW_THREADS,
             &[
-                A::Pointer(table.0),
-                A::Pointer(table.1),
-                A::Pointer(at),
+                A::Pointer(self.at(table.row_major()?)?),
+                A::Pointer(self.at(positions)?),
+                A::Pointer(self.at(&on_device(batch)?.rows)?),
                 A::Pointer(self.at(y)?),
                 A::Int(y.dim(D::Minus1)? as i32),
             ],
         )
     }
 
-    fn pick(&self, x: &Tensor, chosen: &[u32], y: &Tensor) -> Result<()> {
+    fn gather(&self, x: &Tensor, indices: &[u32], y: &Tensor) -> Result<()> {
         use Argument as A;
         let (rows, width) = x.dims2()?;
-        if chosen.iter().any(|&row| row as usize >= rows) || y.elem_count() != chosen.len() * width {
-            bail!("pick: {chosen:?} of {rows} rows to {:?}", y.shape());
+        if indices.iter().any(|&row| row as usize >= rows) || y.elem_count() != indices.len() * width {
+            bail!("gather: {indices:?} of {rows} rows to {:?}", y.shape());
         }
-        let list = self.list.at_least(chosen.len(), &*self.executor)?;
-        let at = self.at(&list)?;
-        self.executor.upload(bytes(chosen), at)?;
+        let list = self.upload_indices(indices)?;
         self.launch(
-            ("pick", y.dtype()),
-            [chosen.len(), 1, 1],
+            ("gather", y.dtype()),
+            [indices.len(), 1, 1],
             ROW_THREADS,
-            &[A::Pointer(self.at(x)?), A::Pointer(at), A::Pointer(self.at(y)?), A::Int(width as i32)],
+            &[A::Pointer(self.at(x)?), A::Pointer(list), A::Pointer(self.at(y)?), A::Int(width as i32)],
         )
     }
 
-    fn turn(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+    fn transpose(&self, x: &Tensor, y: &Tensor) -> Result<()> {
         use Argument as A;
         let (batch, rows, columns) = x.dims3()?;
         let grid = [columns.div_ceil(32), rows.div_ceil(32), batch];
         self.launch(
-            ("turn", y.dtype()),
+            ("transpose", y.dtype()),
             grid,
-            THREADS,
+            ELEMENTWISE_THREADS,
             &[A::Pointer(self.at(x)?), A::Pointer(self.at(y)?), A::Int(rows as i32), A::Int(columns as i32)],
         )
     }
@@ -168,8 +189,8 @@ impl Kernels for Cuda {
         let count = y.elem_count();
         self.launch(
             ("add", y.dtype()),
-            [elements(count), 1, 1],
-            THREADS,
+            [elementwise_blocks(count), 1, 1],
+            ELEMENTWISE_THREADS,
             &[
                 A::Pointer(self.at(y)?),
                 A::Pointer(self.at(rows)?),
@@ -184,7 +205,7 @@ impl Kernels for Cuda {
         x: &Tensor,
         weight: &Matrix,
         bias: Option<&Tensor>,
-        then: Then,
+        epilogue: Epilogue,
         y: &Tensor,
     ) -> Result<()> {
         let rows = x.elem_count() / weight.width;
@@ -193,20 +214,19 @@ impl Kernels for Cuda {
         }
         self.executor.multiply(&Product {
             x: self.at(x)?,
-            weight: self.at(&weight.values)?,
+            weight: self.at(weight.row_major()?)?,
             bias: bias.map(|bias| self.at(bias)).transpose()?,
             y: self.at(y)?,
             rows,
             width: weight.width,
             out: weight.out,
-            dtype: x.dtype(),
-            y_dtype: y.dtype(),
-            adds: then == Then::Add,
+            dtypes: ProductDtypes { x: x.dtype(), weight: weight.row_major()?.dtype(), y: y.dtype() },
+            adds: epilogue == Epilogue::Add,
         })?;
-        if then != Then::Gelu {
-            return Ok(());
+        match epilogue {
+            Epilogue::Gelu => self.gelu(y),
+            Epilogue::Store | Epilogue::Add => Ok(()),
         }
-        self.gelu(y)
     }
 
     fn convolve(&self, x: &Tensor, weight: &Matrix, bias: &Tensor, stride: usize, y: &Tensor) -> Result<()> {
@@ -214,12 +234,11 @@ impl Kernels for Cuda {
         let (windows, rows, width) = x.dims3()?;
         let out = rows / stride;
         let count = windows * out * 3 * width;
-        let bytes = self.taps.at_least(count * x.dtype().size_in_bytes(), &*self.executor)?;
-        let taps = self.at(&bytes)?;
+        let taps = self.at(&self.taps.at_least(count * x.dtype().size_in_bytes(), self.executor())?)?;
         self.launch(
-            ("taps", x.dtype()),
-            [elements(out * 3 * width), 1, windows],
-            THREADS,
+            ("im2row", x.dtype()),
+            [elementwise_blocks(out * 3 * width), 1, windows],
+            ELEMENTWISE_THREADS,
             &[
                 A::Pointer(self.at(x)?),
                 A::Pointer(taps),
@@ -230,14 +249,13 @@ impl Kernels for Cuda {
         )?;
         self.executor.multiply(&Product {
             x: taps,
-            weight: self.at(&weight.values)?,
+            weight: self.at(weight.row_major()?)?,
             bias: Some(self.at(bias)?),
             y: self.at(y)?,
             rows: windows * out,
             width: 3 * width,
             out: weight.out,
-            dtype: x.dtype(),
-            y_dtype: y.dtype(),
+            dtypes: ProductDtypes { x: x.dtype(), weight: weight.row_major()?.dtype(), y: y.dtype() },
             adds: false,
         })?;
         self.gelu(y)
@@ -246,7 +264,7 @@ impl Kernels for Cuda {
     fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()> {
         use Argument as A;
         let width = weight.elem_count();
-        let threads = (width as u32).div_ceil(8).next_multiple_of(32).min(THREADS);
+        let threads = (width as u32).div_ceil(8).next_multiple_of(32).min(ELEMENTWISE_THREADS);
         self.launch(
             ("layer_norm", y.dtype()),
             [x.elem_count() / width, 1, 1],
@@ -265,23 +283,23 @@ impl Kernels for Cuda {
     fn attention(&self, qkv: &Tensor, heads: usize, y: &Tensor) -> Result<()> {
         let (windows, rows, columns) = qkv.dims3()?;
         let (width, at) = (columns / 3, self.at(qkv)?);
-        let head = width / heads;
-        check_head(head)?;
+        let head_dim = width / heads;
+        check_head_dim(head_dim)?;
         let size = (width * qkv.dtype().size_in_bytes()) as u64;
-        let layout = [columns, head, rows * columns];
-        let queries = Queries { q: at, stride: columns, layout, heads, head };
+        let strides = [columns, head_dim, rows * columns];
+        let queries = Queries { q: at, row_stride: columns, strides, heads, head_dim };
         self.full_attention(&queries, (at + size, at + 2 * size), Blocks::Windows { rows, windows }, y)
     }
 
-    fn cache(&self, shape: [usize; 4], dtype: DType, device: &Device) -> Result<KeysValues> {
-        check_head(shape[3])?;
-        let zeros = || Tensor::zeros(shape.as_slice(), dtype, device);
-        Ok(KeysValues { keys: zeros()?, values: zeros()?, shape })
+    fn new_cache(&self, shape: CacheShape, dtype: DType, device: &Device) -> Result<LayerCache> {
+        check_head_dim(shape.head_dim)?;
+        let zeros = || Tensor::zeros(&shape.dims()[..], dtype, device);
+        Ok(LayerCache { keys: zeros()?, values: zeros()?, shape })
     }
 
-    fn store(&self, cache: &KeysValues, x: &Tensor, column: usize, rows: &Rows) -> Result<()> {
+    fn store(&self, cache: &LayerCache, x: &Tensor, column: usize, batch: &TokenBatch) -> Result<()> {
         use Argument as A;
-        let ([_, heads, len, head], (count, columns)) = (cache.shape, x.dims2()?);
+        let (CacheShape { heads, len, head_dim, .. }, (count, columns)) = (cache.shape, x.dims2()?);
         self.launch(
             ("store", x.dtype()),
             [count, 1, 1],
@@ -290,27 +308,27 @@ impl Kernels for Cuda {
                 A::Pointer(self.at(x)?),
                 A::Pointer(self.at(&cache.keys)?),
                 A::Pointer(self.at(&cache.values)?),
-                A::Pointer(self.at(&device(rows)?.rows)?),
+                A::Pointer(self.at(&on_device(batch)?.rows)?),
                 A::Int(count as i32),
                 A::Int(columns as i32),
                 A::Int(column as i32),
                 A::Int(heads as i32),
-                A::Int(head as i32),
+                A::Int(head_dim as i32),
                 A::Int(len as i32),
             ],
         )
     }
 
-    fn copy(&self, cache: &KeysValues, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
+    fn copy_entries(&self, cache: &LayerCache, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
         use Argument as A;
-        let [slots, heads, len, head] = cache.shape;
+        let CacheShape { slots, heads, len, head_dim } = cache.shape;
         if from >= slots || to >= slots || entries.end > len {
-            bail!("copy: entries {entries:?} from slot {from} to {to} of {:?}", cache.shape);
+            bail!("copy_entries: entries {entries:?} from slot {from} to {to} of {:?}", cache.shape);
         }
-        let blocks = (entries.len() * head).div_ceil(8 * ROW_THREADS as usize);
+        let blocks = (entries.len() * head_dim).div_ceil(8 * ROW_THREADS as usize);
         for tensor in [&cache.keys, &cache.values] {
             self.launch(
-                ("copy", tensor.dtype()),
+                ("copy_entries", tensor.dtype()),
                 [blocks, heads, 1],
                 ROW_THREADS,
                 &[
@@ -321,7 +339,7 @@ impl Kernels for Cuda {
                     A::Int(entries.len() as i32),
                     A::Int(heads as i32),
                     A::Int(len as i32),
-                    A::Int(head as i32),
+                    A::Int(head_dim as i32),
                 ],
             )?;
         }
@@ -331,49 +349,50 @@ impl Kernels for Cuda {
     fn cached_attention(
         &self,
         q: &Tensor,
-        cache: &KeysValues,
-        rows: &Rows,
-        sees: Sees,
+        cache: &LayerCache,
+        batch: &TokenBatch,
+        source: AttentionSource,
         y: &Tensor,
     ) -> Result<()> {
-        match (&device(rows)?.tiles, sees) {
-            (None, _) => self.single_attention(q, cache, rows, sees, y),
-            (Some(tiles), Sees::Text) => self.tiled_attention(q, cache, (&tiles.text, tiles.count), y),
-            (Some(tiles), Sees::Audio(_)) => self.tiled_attention(q, cache, (&tiles.audio, tiles.count), y),
-        }
+        let Some(tiles) = &on_device(batch)?.tiles else {
+            return self.single_row_attention(q, cache, batch, source, y);
+        };
+        let list = match source {
+            AttentionSource::Text => &tiles.text,
+            AttentionSource::Audio(_) => &tiles.audio,
+        };
+        self.tiled_attention(q, cache, (list, tiles.count), y)
     }
 
     fn cached_weights(
         &self,
         q: &Tensor,
-        cache: &KeysValues,
+        cache: &LayerCache,
         heads: &[usize],
-        (slot, seen): Place,
+        (slot, attended): CachePrefix,
         y: &Tensor,
     ) -> Result<()> {
         use Argument as A;
-        let ([_, all, len, head], (rows, columns)) = (cache.shape, q.dims2()?);
-        let chosen: Vec<u32> = heads.iter().map(|&head| head as u32).collect();
-        let list = self.list.at_least(chosen.len(), &*self.executor)?;
-        let at = self.at(&list)?;
-        self.executor.upload(bytes(&chosen), at)?;
+        let (CacheShape { heads: all_heads, len, head_dim, .. }, (rows, columns)) = (cache.shape, q.dims2()?);
+        let selected: Vec<u32> = heads.iter().map(|&head| head as u32).collect();
+        let list = self.upload_indices(&selected)?;
         self.launch(
-            ("weights", q.dtype()),
+            ("attention_weights", q.dtype()),
             [rows, heads.len(), 1],
             ROW_THREADS,
             &[
                 A::Pointer(self.at(q)?),
                 A::Int(columns as i32),
                 A::Pointer(self.at(&cache.keys)?),
-                A::Pointer(at),
+                A::Pointer(list),
                 A::Pointer(self.at(y)?),
                 A::Int(rows as i32),
                 A::Int(slot as i32),
-                A::Int(seen as i32),
-                A::Int(all as i32),
-                A::Int(head as i32),
+                A::Int(attended as i32),
+                A::Int(all_heads as i32),
+                A::Int(head_dim as i32),
                 A::Int(len as i32),
-                A::Float(scale(head)),
+                A::Float(scale(head_dim)),
             ],
         )
     }
@@ -387,55 +406,56 @@ impl Kernels for Cuda {
         self.executor.download(self.at(x)?, bytes_mut(to))
     }
 
-    fn beside(&self) -> Result<Option<Arc<dyn Kernels>>> {
-        let executor = self.executor.beside()?;
+    fn new_queue(&self) -> Result<Option<Arc<dyn Kernels>>> {
+        let executor = self.executor.new_queue()?;
         Ok(executor.map(|executor| Arc::new(Self::new(executor, &self.device)) as Arc<dyn Kernels>))
     }
 
-    fn follow(&self) -> Result<()> {
-        self.executor.wait_for_others()
+    fn wait_for_main_queue(&self) -> Result<()> {
+        self.executor.wait_for_main_queue()
     }
 
     fn is_idle(&self) -> Result<bool> {
         self.executor.is_idle()
     }
 
-    fn wait(&self) -> Result<()> {
-        self.executor.wait()
+    fn synchronize(&self) -> Result<()> {
+        self.executor.synchronize()
     }
 
-    fn ahead(&self) -> Option<&dyn Ahead> {
+    fn sampler(&self) -> Option<&dyn DeviceSampler> {
         Some(self)
     }
 }
 
-/// Blocks for so many numbers, eight to a thread, each block coming back for more.
-fn elements(count: usize) -> usize {
-    count.div_ceil(8 * THREADS as usize).min(MOST_BLOCKS)
+/// Returns the grid for this many elements, eight to a thread; the blocks loop over the rest.
+fn elementwise_blocks(count: usize) -> usize {
+    count.div_ceil(8 * ELEMENTWISE_THREADS as usize).min(MAX_ELEMENTWISE_BLOCKS)
 }
 
-pub(super) fn device(rows: &Rows) -> Result<&DeviceRows> {
-    match &rows.on_device {
+/// Returns the part of a batch that is in device memory.
+pub fn on_device(batch: &TokenBatch) -> Result<&DeviceBatch> {
+    match &batch.on_device {
         Some(rows) => Ok(rows),
-        None => bail!("the rows did not come to the device"),
+        None => bail!("the batch was not uploaded to the device"),
     }
 }
 
-pub(super) fn bytes<T: Plain>(values: &[T]) -> &[u8] {
-    // SAFETY: such values have no padding and no invalid bytes, and any address suits a byte.
+pub fn bytes<T: DeviceData>(values: &[T]) -> &[u8] {
+    // SAFETY: such values have no padding and no invalid bytes, and a byte may have any address.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
-pub(super) fn bytes_mut<T: Plain>(values: &mut [T]) -> &mut [u8] {
-    // SAFETY: as above, and every pattern of bytes is a value.
+pub fn bytes_mut<T: DeviceData>(values: &mut [T]) -> &mut [u8] {
+    // SAFETY: as above, and any bytes are a valid value.
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
 }
 
-/// Numbers and structures of numbers without padding, for which every pattern of bytes is a value.
-pub(super) trait Plain: Copy {}
-impl Plain for f32 {}
-impl Plain for f64 {}
-impl Plain for u32 {}
-impl Plain for kernels::Row {}
-impl Plain for sampling::Choice {}
-impl Plain for sampling::RuleSet {}
+/// Numbers and structs of numbers without padding, for which any bytes are a valid value.
+pub trait DeviceData: Copy {}
+impl DeviceData for f32 {}
+impl DeviceData for f64 {}
+impl DeviceData for u32 {}
+impl DeviceData for TokenRow {}
+impl DeviceData for SamplerState {}
+impl DeviceData for TokenRuleParams {}

@@ -1,5 +1,5 @@
-//! Sequences that go on by themselves: rows, rules and choices lie on the device, a step is recorded once for each
-//! number of rows and replayed, and the host reads what was chosen after several of them.
+//! Sampling on the device. Rows, rules and sampler states live in device memory; a step is recorded once for each number
+//! of rows and then replayed, and the host reads the sampled tokens after several steps.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,51 +8,54 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::executor::{Argument as A, Recording};
 use super::ops::{Cuda, bytes, bytes_mut};
-use crate::device::kernels::{DeviceRows, Row, Rows};
-use crate::device::sampling::{Ahead, Choice, Chosen, Going, NONE, RuleSet, TokenRules};
+use crate::device::kernels::{DeviceBatch, TokenBatch, TokenRow};
+use crate::device::sampling::{
+    DecoderStep, DeviceSampler, DeviceSequence, NO_TOKEN, SampledBatch, SamplerState, TokenRuleParams,
+    TokenRules,
+};
 
-/// Steps between two looks of the host: it waits less than the slot of a sequence that has ended stays empty.
+/// Steps between two readbacks. A readback costs less than the slot of a finished sequence that stays empty until then.
 const STEPS: usize = 8;
-/// Of so many of the likeliest tokens a row can tell.
-const RANKS: usize = 16;
-/// Tokens that a row tells at most between two looks.
-const TOLD: usize = if RANKS > STEPS { RANKS } else { STEPS };
-/// Threads of the block that looks over the scores of a row.
-const CHOOSING: u32 = 1024;
-const IDLE: Row = Row { token: 0, position: 0, sequence: NONE, window: NONE };
+/// The largest number of candidate tokens per row.
+const MAX_CANDIDATES: usize = 16;
+/// Tokens that a row outputs at most between two readbacks.
+const MAX_OUTPUTS: usize = if MAX_CANDIDATES > STEPS { MAX_CANDIDATES } else { STEPS };
+/// Threads of the block that samples from the scores of a row.
+const SAMPLING_THREADS: u32 = 1024;
+const IDLE: TokenRow = TokenRow { token: 0, position: 0, sequence: NO_TOKEN, window: NO_TOKEN };
 
 #[derive(Debug)]
-pub struct Stepper {
+pub struct SamplerCache {
     device: Device,
-    state: Mutex<State>,
+    state: Mutex<CacheContents>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    memory: Option<Memory>,
-    /// Which rules lie on the device, in the order of their masks.
+struct CacheContents {
+    buffers: Option<SamplerBuffers>,
+    /// The rules on the device, in the order of their masks.
     rules: Vec<Arc<TokenRules>>,
-    recordings: BTreeMap<Kind, Box<dyn Recording>>,
-    /// How often a step was made as it is.
-    seen: BTreeMap<Kind, usize>,
+    recordings: BTreeMap<StepKind, Box<dyn Recording>>,
+    /// How often a step of each kind ran without a recording.
+    unrecorded_runs: BTreeMap<StepKind, usize>,
 }
 
-/// Steps that differ in nothing but the content of memory.
+/// What distinguishes recordings. Steps of one kind differ only in the content of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
+struct StepKind {
     rows: usize,
-    /// How many of the likeliest tokens are told of; none if one is chosen.
-    ranks: Option<usize>,
+    /// The number of candidates per row, or `None` if one token is sampled.
+    candidates: Option<usize>,
 }
 
-/// Of a fixed size, so that nothing moves that a recording knows.
+/// Buffers of a fixed size, so that the addresses in a recording stay valid.
 #[derive(Debug)]
-struct Memory {
-    /// Rows there is room for, and rule sets.
-    most: usize,
+struct SamplerBuffers {
+    /// Capacity in rows and in rule sets.
+    capacity: usize,
     vocabulary: usize,
     rows: Tensor,
-    choices: Tensor,
+    states: Tensor,
     rules: Tensor,
     masks: Tensor,
     draws: Tensor,
@@ -60,34 +63,34 @@ struct Memory {
     log_probs: Tensor,
 }
 
-impl Memory {
-    fn new(most: usize, vocabulary: usize, device: &Device) -> Result<Self> {
+impl SamplerBuffers {
+    fn new(capacity: usize, vocabulary: usize, device: &Device) -> Result<Self> {
         let words = |count: usize| Tensor::zeros(count, DType::U32, device);
-        Ok(Memory {
-            most,
+        Ok(SamplerBuffers {
+            capacity,
             vocabulary,
-            rows: words(most * size_of::<Row>() / 4)?,
-            choices: words(most * size_of::<Choice>() / 4)?,
-            rules: words(most * size_of::<RuleSet>() / 4)?,
-            masks: Tensor::zeros(most * vocabulary, DType::U8, device)?,
-            draws: words(most * STEPS * 2)?,
-            tokens: words(most * TOLD)?,
-            log_probs: Tensor::zeros(most * TOLD, DType::F32, device)?,
+            rows: words(capacity * size_of::<TokenRow>() / 4)?,
+            states: words(capacity * size_of::<SamplerState>() / 4)?,
+            rules: words(capacity * size_of::<TokenRuleParams>() / 4)?,
+            masks: Tensor::zeros(capacity * vocabulary, DType::U8, device)?,
+            draws: words(capacity * STEPS * 2)?,
+            tokens: words(capacity * MAX_OUTPUTS)?,
+            log_probs: Tensor::zeros(capacity * MAX_OUTPUTS, DType::F32, device)?,
         })
     }
 }
 
-impl Stepper {
+impl SamplerCache {
     pub fn new(device: &Device) -> Self {
-        Stepper { device: device.clone(), state: Mutex::default() }
+        SamplerCache { device: device.clone(), state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheContents> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// For how many rows a step is made, so that few different ones are recorded: those beyond the sequences are idle.
+/// Rounds a number of rows up, so that few different steps are recorded. The added rows are idle.
 fn bucket(count: usize) -> usize {
     match count {
         0..=8 => count.next_power_of_two(),
@@ -96,200 +99,218 @@ fn bucket(count: usize) -> usize {
     }
 }
 
+fn index_of(uploaded: &[Arc<TokenRules>], rules: &Arc<TokenRules>) -> Option<usize> {
+    uploaded
+        .iter()
+        .position(|other| Arc::ptr_eq(other, rules))
+        .or_else(|| uploaded.iter().position(|other| other == rules))
+}
+
 impl Cuda {
-    /// Room for so many sequences, and their rules at their places.
-    fn prepare(&self, state: &mut State, going: &[Going], count: usize) -> Result<()> {
-        let Some(vocabulary) = going.first().map(|going| going.rules.mask.len()) else { return Ok(()) };
-        let fits = |memory: &Memory| memory.most >= count && memory.vocabulary == vocabulary;
-        if !state.memory.as_ref().is_some_and(fits) {
-            // Recordings know the old addresses.
-            *state = State::default();
-            state.memory = Some(Memory::new(count.max(32), vocabulary, &self.stepper.device)?);
+    /// Makes buffers for this many rows, and uploads the rules of the sequences that are not on the device yet.
+    fn prepare(&self, state: &mut CacheContents, sequences: &[DeviceSequence], rows: usize) -> Result<()> {
+        let Some(vocabulary) = sequences.first().map(|sequence| sequence.rules.mask.len()) else {
+            return Ok(());
+        };
+        let fits = |buffers: &SamplerBuffers| buffers.capacity >= rows && buffers.vocabulary == vocabulary;
+        if !state.buffers.as_ref().is_some_and(fits) {
+            // Recordings hold the old addresses.
+            *state = CacheContents::default();
+            state.buffers =
+                Some(SamplerBuffers::new(rows.max(32), vocabulary, &self.sampler_cache().device)?);
         }
-        let Some(memory) = &state.memory else { return Ok(()) };
-        for rules in going.iter().map(|going| &going.rules) {
+        let Some(buffers) = &state.buffers else { return Ok(()) };
+        for rules in sequences.iter().map(|sequence| &sequence.rules) {
             if rules.mask.len() != vocabulary {
                 bail!("rules for {} tokens instead of {vocabulary}", rules.mask.len());
             }
-            if place_of(&state.rules, rules).is_some() {
+            if index_of(&state.rules, rules).is_some() {
                 continue;
             }
-            let is_needed = |there: &Arc<TokenRules>| going.iter().any(|going| *going.rules == **there);
-            let free = match state.rules.iter().position(|there| !is_needed(there)) {
-                Some(free) if state.rules.len() == memory.most => free,
+            let is_needed =
+                |uploaded: &Arc<TokenRules>| sequences.iter().any(|sequence| *sequence.rules == **uploaded);
+            let index = match state.rules.iter().position(|uploaded| !is_needed(uploaded)) {
+                Some(unused) if state.rules.len() == buffers.capacity => unused,
                 _ => state.rules.len(),
             };
-            let set = RuleSet { mask: free as u32, ..rules.set };
-            self.executor
-                .upload(bytes(&[set]), self.at(&memory.rules)? + (free * size_of::<RuleSet>()) as u64)?;
-            self.executor.upload(&rules.mask, self.at(&memory.masks)? + (free * vocabulary) as u64)?;
-            match state.rules.get_mut(free) {
-                Some(place) => *place = Arc::clone(rules),
+            let params = TokenRuleParams { mask_row: index as u32, ..rules.params };
+            let params_at = self.at(&buffers.rules)? + (index * size_of::<TokenRuleParams>()) as u64;
+            self.executor().upload(bytes(&[params]), params_at)?;
+            self.executor().upload(&rules.mask, self.at(&buffers.masks)? + (index * vocabulary) as u64)?;
+            match state.rules.get_mut(index) {
+                Some(replaced) => *replaced = Arc::clone(rules),
                 None => state.rules.push(Arc::clone(rules)),
             }
         }
         Ok(())
     }
 
-    fn upload_going(&self, state: &State, memory: &Memory, going: &[Going], count: usize) -> Result<()> {
-        let mut rows: Vec<Row> = going.iter().map(|going| going.row).collect();
-        rows.resize(count, IDLE);
-        let rules = |going: &Going| place_of(&state.rules, &going.rules).unwrap_or(0) as u32;
-        let choices: Vec<Choice> =
-            going.iter().map(|going| Choice { rules: rules(going), step: 0, ..going.choice }).collect();
-        self.executor.upload(bytes(&rows), self.at(&memory.rows)?)?;
-        self.executor.upload(bytes(&choices), self.at(&memory.choices)?)?;
-        if going.iter().any(|going| going.choice.temperature > 0.0) {
-            let mut draws = vec![0f64; going.len() * STEPS];
-            for (to, going) in draws.chunks_exact_mut(STEPS).zip(going) {
-                let known = going.draws.len().min(STEPS);
-                to[..known].copy_from_slice(&going.draws[..known]);
+    fn upload_sequences(
+        &self,
+        uploaded: &[Arc<TokenRules>],
+        buffers: &SamplerBuffers,
+        sequences: &[DeviceSequence],
+        row_count: usize,
+    ) -> Result<()> {
+        let mut rows: Vec<TokenRow> = sequences.iter().map(|sequence| sequence.row).collect();
+        rows.resize(row_count, IDLE);
+        let rules = |sequence: &DeviceSequence| index_of(uploaded, &sequence.rules).unwrap_or(0) as u32;
+        let states: Vec<SamplerState> = sequences
+            .iter()
+            .map(|sequence| SamplerState { rules: rules(sequence), step: 0, ..sequence.state })
+            .collect();
+        self.executor().upload(bytes(&rows), self.at(&buffers.rows)?)?;
+        self.executor().upload(bytes(&states), self.at(&buffers.states)?)?;
+        if sequences.iter().any(|sequence| sequence.state.temperature > 0.0) {
+            let mut draws = vec![0f64; sequences.len() * STEPS];
+            for (to, sequence) in draws.chunks_exact_mut(STEPS).zip(sequences) {
+                let given = sequence.draws.len().min(STEPS);
+                to[..given].copy_from_slice(&sequence.draws[..given]);
             }
-            self.executor.upload(bytes(&draws), self.at(&memory.draws)?)?;
+            self.executor().upload(bytes(&draws), self.at(&buffers.draws)?)?;
         }
-        // What is not overwritten was not chosen.
-        self.executor.upload(bytes(&vec![NONE; count * TOLD]), self.at(&memory.tokens)?)
+        // Outputs that the kernels do not overwrite read as "no token".
+        self.executor().upload(bytes(&vec![NO_TOKEN; row_count * MAX_OUTPUTS]), self.at(&buffers.tokens)?)
     }
 
-    /// Lets rows choose a token by their scores, or tell of the likeliest.
-    fn tell(&self, memory: &Memory, scores: &Tensor, kind: Kind) -> Result<()> {
+    /// Samples a token of each row from its scores, or ranks its most likely ones.
+    fn launch_sampling(&self, buffers: &SamplerBuffers, scores: &Tensor, kind: StepKind) -> Result<()> {
         let pointer = |x: &Tensor| self.at(x).map(A::Pointer);
-        let Memory { rows, choices, rules, masks, draws, tokens, log_probs, .. } = memory;
-        let mut arguments = vec![pointer(scores)?, A::Int(memory.vocabulary as i32)];
-        for x in [rows, choices, rules, masks] {
+        let SamplerBuffers { rows, states, rules, masks, draws, tokens, log_probs, .. } = buffers;
+        let mut arguments = vec![pointer(scores)?, A::Int(buffers.vocabulary as i32)];
+        for x in [rows, states, rules, masks] {
             arguments.push(pointer(x)?);
         }
-        let (kernel, each) = match kind.ranks {
+        let (kernel, outputs) = match kind.candidates {
             None => {
                 arguments.push(pointer(draws)?);
-                ("choose", STEPS)
+                ("sample", STEPS)
             }
-            Some(count) => ("top", count),
+            Some(count) => ("top_tokens", count),
         };
-        arguments.extend([pointer(tokens)?, pointer(log_probs)?, A::Int(each as i32)]);
-        self.launch((kernel, DType::F32), [kind.rows, 1, 1], CHOOSING, &arguments)
+        arguments.extend([pointer(tokens)?, pointer(log_probs)?, A::Int(outputs as i32)]);
+        self.launch((kernel, DType::F32), [kind.rows, 1, 1], SAMPLING_THREADS, &arguments)
     }
 
-    /// What was told, so many tokens of each row at most.
-    fn read_told(&self, memory: &Memory, rows: usize, each: usize, told: &mut Chosen) -> Result<()> {
-        let mut tokens = vec![NONE; rows * each];
-        let mut log_probs = vec![f32::NAN; rows * each];
-        self.executor.download(self.at(&memory.tokens)?, bytes_mut(&mut tokens))?;
-        self.executor.download(self.at(&memory.log_probs)?, bytes_mut(&mut log_probs))?;
-        let both = tokens.chunks_exact(each).zip(log_probs.chunks_exact(each));
-        told.extend(both.map(|(tokens, log_probs)| {
-            let known = tokens.iter().copied().zip(log_probs.iter().copied());
-            known.take_while(|(token, _)| *token != NONE).collect()
+    /// Reads back up to `outputs` tokens of each row.
+    fn read_outputs(
+        &self,
+        buffers: &SamplerBuffers,
+        rows: usize,
+        outputs: usize,
+        sampled: &mut SampledBatch,
+    ) -> Result<()> {
+        let mut tokens = vec![NO_TOKEN; rows * outputs];
+        let mut log_probs = vec![f32::NAN; rows * outputs];
+        self.executor().download(self.at(&buffers.tokens)?, bytes_mut(&mut tokens))?;
+        self.executor().download(self.at(&buffers.log_probs)?, bytes_mut(&mut log_probs))?;
+        let of_rows = tokens.chunks_exact(outputs).zip(log_probs.chunks_exact(outputs));
+        sampled.extend(of_rows.map(|(tokens, log_probs)| {
+            let pairs = tokens.iter().copied().zip(log_probs.iter().copied());
+            pairs.take_while(|(token, _)| *token != NO_TOKEN).collect()
         }));
         Ok(())
     }
-}
 
-fn place_of(there: &[Arc<TokenRules>], rules: &Arc<TokenRules>) -> Option<usize> {
-    there
-        .iter()
-        .position(|there| Arc::ptr_eq(there, rules))
-        .or_else(|| there.iter().position(|there| there == rules))
-}
-
-impl Ahead for Cuda {
-    fn steps(&self) -> usize {
-        STEPS
-    }
-
-    fn rows_for(&self, sequences: usize) -> usize {
-        bucket(sequences)
-    }
-
-    fn run(
+    fn run_sampler(
         &self,
-        going: &[Going],
-        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
-        chosen: &mut Chosen,
-    ) -> Result<()> {
-        let most = going.iter().map(|going| going.choice.left as usize).max().unwrap_or(0).min(STEPS);
-        self.go(going, None, most, step, chosen)
-    }
-
-    fn ranks(&self) -> usize {
-        RANKS
-    }
-
-    fn rank(
-        &self,
-        going: &[Going],
-        count: usize,
-        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
-        ranked: &mut Chosen,
-    ) -> Result<()> {
-        if count == 0 || count > RANKS {
-            bail!("{count} of the likeliest tokens instead of up to {RANKS}");
-        }
-        self.go(going, Some(count), 1, step, ranked)?;
-        // Where the scores are no numbers, neither are the log-probabilities.
-        for ranked in ranked.iter_mut().filter(|ranked| ranked.iter().any(|(_, log_prob)| log_prob.is_nan()))
-        {
-            ranked.clear();
-        }
-        Ok(())
-    }
-
-    fn forget(&self) {
-        self.stepper.state().recordings.clear();
-    }
-}
-
-impl Cuda {
-    fn go(
-        &self,
-        going: &[Going],
-        ranks: Option<usize>,
+        sequences: &[DeviceSequence],
+        candidates: Option<usize>,
         steps: usize,
-        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
-        told: &mut Chosen,
+        step: DecoderStep<'_>,
+        sampled: &mut SampledBatch,
     ) -> Result<()> {
-        told.clear();
-        if going.is_empty() {
+        sampled.clear();
+        if sequences.is_empty() {
             return Ok(());
         }
-        let kind = Kind { rows: bucket(going.len()), ranks };
-        let state = &mut *self.stepper.state();
-        self.prepare(state, going, kind.rows)?;
-        let Some(memory) = state.memory.take() else { return Ok(()) };
+        let kind = StepKind { rows: bucket(sequences.len()), candidates };
+        let state = &mut *self.sampler_cache().lock();
+        self.prepare(state, sequences, kind.rows)?;
+        let Some(buffers) = state.buffers.take() else { return Ok(()) };
         let outcome = self
-            .upload_going(state, &memory, going, kind.rows)
-            .and_then(|()| self.run_steps(state, &memory, kind, steps, step))
-            .and_then(|()| self.read_told(&memory, going.len(), ranks.unwrap_or(STEPS), told));
-        state.memory = Some(memory);
+            .upload_sequences(&state.rules, &buffers, sequences, kind.rows)
+            .and_then(|()| self.run_steps(state, &buffers, kind, steps, step))
+            .and_then(|()| {
+                self.read_outputs(&buffers, sequences.len(), candidates.unwrap_or(STEPS), sampled)
+            });
+        state.buffers = Some(buffers);
         outcome
     }
 
     fn run_steps(
         &self,
-        state: &mut State,
-        memory: &Memory,
-        kind: Kind,
+        state: &mut CacheContents,
+        buffers: &SamplerBuffers,
+        kind: StepKind,
         steps: usize,
-        step: &mut dyn FnMut(&Rows) -> Result<Tensor>,
+        step: DecoderStep<'_>,
     ) -> Result<()> {
-        let on_device = DeviceRows { rows: memory.rows.clone(), tiles: None };
-        let rows = Rows { list: vec![IDLE; kind.rows], places: Vec::new(), on_device: Some(on_device) };
-        let mut once = || self.tell(memory, &step(&rows)?, kind);
+        let on_device = DeviceBatch { rows: buffers.rows.clone(), tiles: None };
+        let batch =
+            TokenBatch { rows: vec![IDLE; kind.rows], positions: Vec::new(), on_device: Some(on_device) };
+        let mut run_step = || self.launch_sampling(buffers, &step(&batch)?, kind);
         for _ in 0..steps {
             if let Some(recording) = state.recordings.get(&kind) {
                 recording.replay()?;
                 continue;
             }
-            // For the first time as it is: memory is made, libraries look for their fastest way.
-            once()?;
-            let seen = state.seen.entry(kind).or_default();
-            *seen += 1;
-            if *seen == 2
-                && let Some(recording) = self.executor.record(&mut once)?
+            // The first run is never recorded: it allocates, and libraries select their algorithms.
+            run_step()?;
+            let runs = state.unrecorded_runs.entry(kind).or_default();
+            *runs += 1;
+            if *runs == 2
+                && let Some(recording) = self.executor().record(&mut run_step)?
             {
                 state.recordings.insert(kind, recording);
             }
         }
         Ok(())
+    }
+}
+
+impl DeviceSampler for Cuda {
+    fn steps(&self) -> usize {
+        STEPS
+    }
+
+    fn padded_rows(&self, sequences: usize) -> usize {
+        bucket(sequences)
+    }
+
+    fn sample(
+        &self,
+        sequences: &[DeviceSequence],
+        step: DecoderStep<'_>,
+        sampled: &mut SampledBatch,
+    ) -> Result<()> {
+        let longest = sequences.iter().map(|sequence| sequence.state.remaining as usize).max();
+        self.run_sampler(sequences, None, longest.unwrap_or(0).min(STEPS), step, sampled)
+    }
+
+    fn max_candidates(&self) -> usize {
+        MAX_CANDIDATES
+    }
+
+    fn top_tokens(
+        &self,
+        sequences: &[DeviceSequence],
+        count: usize,
+        step: DecoderStep<'_>,
+        candidates: &mut SampledBatch,
+    ) -> Result<()> {
+        if count == 0 || count > MAX_CANDIDATES {
+            bail!("{count} candidate tokens instead of 1 to {MAX_CANDIDATES}");
+        }
+        self.run_sampler(sequences, Some(count), 1, step, candidates)?;
+        // Scores that are not numbers yield log-probabilities that are not either.
+        for row in candidates.iter_mut().filter(|row| row.iter().any(|(_, log_prob)| log_prob.is_nan())) {
+            row.clear();
+        }
+        Ok(())
+    }
+
+    fn discard_recordings(&self) {
+        self.sampler_cache().lock().recordings.clear();
     }
 }

@@ -6,16 +6,16 @@ use candle_core::Result;
 use candle_core::cuda_backend::{CudaDevice, WrapErr};
 use cudarc::driver::{CudaContext, result, sys};
 
-use super::{Pool, Usage};
+use super::{MemoryUsage, PoolUsage};
 
-pub(super) fn measure(device: &CudaDevice) -> Result<(Usage, Pool)> {
+pub(super) fn measure(device: &CudaDevice) -> Result<(MemoryUsage, PoolUsage)> {
     let stream = device.cuda_stream();
     let context = stream.context();
     let (free, total) = context.mem_get_info().w()?;
-    let mut pool = Pool::default();
+    let mut pool = PoolUsage::default();
     if let Some(handle) = memory_pool(context)? {
         use sys::CUmemPool_attribute as A;
-        pool = Pool {
+        pool = PoolUsage {
             reserved: pool_value(handle, A::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?,
             reserved_peak: pool_value(handle, A::CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH)?,
             used: pool_value(handle, A::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?,
@@ -28,7 +28,7 @@ pub(super) fn measure(device: &CudaDevice) -> Result<(Usage, Pool)> {
         pool.used_peak += graph_value(context, G::CU_GRAPH_MEM_ATTR_USED_MEM_HIGH)?;
     }
     let (free, total) = (free as u64, total as u64);
-    Ok((Usage { now: pool.reserved, peak: pool.reserved_peak, free, total }, pool))
+    Ok((MemoryUsage { current: pool.reserved, peak: pool.reserved_peak, free, total }, pool))
 }
 
 pub(super) fn release(device: &CudaDevice) -> Result<()> {
@@ -95,7 +95,7 @@ pub(super) fn is_exhausted(cause: &(dyn std::error::Error + Send + Sync + 'stati
             error.0 == curand::sys::curandStatus_t::CURAND_STATUS_ALLOCATION_FAILED
         }
         _ => cause
-            .downcast_ref::<crate::device::cuda::LibraryError>()
+            .downcast_ref::<crate::device::cuda::CublasLtError>()
             .is_some_and(|error| error.0 == cublaslt::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED),
     }
 }

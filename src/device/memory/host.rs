@@ -5,23 +5,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sysinfo::{DiskRefreshKind, Disks, MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
-use super::Usage;
+use super::MemoryUsage;
 
 /// What is held in memory, by this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Resident {
-    pub(super) now: u64,
+    pub(super) current: u64,
     pub(super) peak: u64,
 }
 
 /// In bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Swap {
+pub struct SwapUsage {
     pub used: u64,
     pub free: u64,
 }
 
-pub(super) fn usage() -> Usage {
+pub(super) fn usage() -> MemoryUsage {
     let mut system = System::new();
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let (mut free, mut total) = (system.available_memory(), system.total_memory());
@@ -32,23 +32,23 @@ pub(super) fn usage() -> Usage {
         total = total.min(group.total_memory);
         free = free.min(total.saturating_sub(group.rss));
     }
-    let Resident { now, peak } = resident();
-    Usage { now, peak, free, total }
+    let Resident { current, peak } = resident();
+    MemoryUsage { current, peak, free, total }
 }
 
-pub fn swap() -> Swap {
+pub fn swap() -> SwapUsage {
     let mut system = System::new();
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_swap());
-    Swap { used: system.used_swap(), free: system.free_swap() }
+    SwapUsage { used: system.used_swap(), free: system.free_swap() }
 }
 
 pub(super) fn resident() -> Resident {
     static PEAK: AtomicU64 = AtomicU64::new(0);
     let status = std::fs::read_to_string("/proc/self/status").ok();
-    let Resident { now, peak } = status.as_deref().and_then(from_status).unwrap_or_else(from_system);
+    let Resident { current, peak } = status.as_deref().and_then(from_status).unwrap_or_else(from_system);
     // Linux rounds its counts, so that its peak can fall by a little; others do not tell one.
-    let peak = peak.max(now);
-    Resident { now, peak: PEAK.fetch_max(peak, Ordering::Relaxed).max(peak) }
+    let peak = peak.max(current);
+    Resident { current, peak: PEAK.fetch_max(peak, Ordering::Relaxed).max(peak) }
 }
 
 /// From Linux' account of a process.
@@ -58,7 +58,7 @@ fn from_status(status: &str) -> Option<Resident> {
         let kb: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
         Some(kb << 10)
     };
-    Some(Resident { now: value("VmRSS")?, peak: value("VmHWM")? })
+    Some(Resident { current: value("VmRSS")?, peak: value("VmHWM")? })
 }
 
 /// Elsewhere.
@@ -67,8 +67,8 @@ fn from_system() -> Resident {
     let own = sysinfo::get_current_pid().ok();
     let kind = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(own.as_slice()), true, kind);
-    let now = own.and_then(|pid| system.process(pid)).map_or(0, sysinfo::Process::memory);
-    Resident { now, peak: now }
+    let current = own.and_then(|pid| system.process(pid)).map_or(0, sysinfo::Process::memory);
+    Resident { current, peak: current }
 }
 
 /// Bytes that can still be written below a path, which need not exist yet. None if nobody knows.
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_account_of_a_process_is_read() {
         let status = "Name:\tx\nVmPeak:\t 9 kB\nVmHWM:\t   2048 kB\nVmRSS:\t    1024 kB\n";
-        assert_eq!(from_status(status), Some(Resident { now: 1 << 20, peak: 2 << 20 }));
+        assert_eq!(from_status(status), Some(Resident { current: 1 << 20, peak: 2 << 20 }));
         for wrong in ["", "VmRSS: 1 kB", "VmHWM: 1 kB\nVmRSS: x kB", "VmHWM: 1 kB\nVmRSS: 1"] {
             assert_eq!(from_status(wrong), None, "{wrong:?}");
         }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn both_accounts_agree() {
         let (kernel, library) = (resident(), from_system());
-        assert!(kernel.now.abs_diff(library.now) < 64 << 20, "{kernel:?} {library:?}");
+        assert!(kernel.current.abs_diff(library.current) < 64 << 20, "{kernel:?} {library:?}");
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::MetalDevice;
 
-use super::Usage;
+use super::MemoryUsage;
 
 /// The driver does not remember it.
 static PEAK: AtomicU64 = AtomicU64::new(0);
 
-pub(super) fn measure(device: &MetalDevice) -> Usage {
-    let now = device.metal_device().current_allocated_size() as u64;
+pub(super) fn measure(device: &MetalDevice) -> MemoryUsage {
+    let current = device.metal_device().current_allocated_size() as u64;
     let total = device.metal_device().recommended_max_working_set_size() as u64;
-    let peak = PEAK.fetch_max(now, Ordering::Relaxed).max(now);
-    Usage { now, peak, free: total.saturating_sub(now), total }
+    let peak = PEAK.fetch_max(current, Ordering::Relaxed).max(current);
+    MemoryUsage { current, peak, free: total.saturating_sub(current), total }
 }

@@ -17,13 +17,13 @@ use crate::error::{Error, Result};
 
 #[cfg(feature = "cuda")]
 pub(super) use cuda::keep_freed;
-pub use host::{Swap, free_disk, purge, swap};
+pub use host::{SwapUsage, free_disk, purge, swap};
 
 /// In bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
+pub struct MemoryUsage {
     /// What this process holds.
-    pub now: u64,
+    pub current: u64,
     /// The most that it ever held; on Metal, that was ever measured.
     pub peak: u64,
     /// What can still be had.
@@ -34,7 +34,7 @@ pub struct Usage {
 /// What CUDA's allocator has taken from the device, in bytes. What it has reserved and nobody uses, it keeps for the
 /// next who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pool {
+pub struct PoolUsage {
     pub reserved: u64,
     pub reserved_peak: u64,
     pub used: u64,
@@ -56,15 +56,15 @@ impl Default for ReleasePolicy {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    pub host: Usage,
+pub struct MemoryStats {
+    pub host: MemoryUsage,
     /// None where the device computes in the host's memory.
-    pub device: Option<Usage>,
+    pub device: Option<MemoryUsage>,
     /// On CUDA, what `device` is made of.
-    pub pool: Option<Pool>,
+    pub pool: Option<PoolUsage>,
 }
 
-impl Memory {
+impl MemoryStats {
     pub fn measure(device: &Device) -> Result<Self> {
         let measured = measure_device(device);
         let (device, pool) =
@@ -75,7 +75,7 @@ impl Memory {
 
 /// What [`release`] gave back, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Released {
+pub struct ReleasedMemory {
     pub host: u64,
     pub device: u64,
 }
@@ -85,7 +85,7 @@ pub struct Released {
 const NOT_WORTH_A_WAIT: u64 = 32 << 20;
 
 /// Between chunks: as [`release`], but waits for a device only if its pool keeps something worth it.
-pub fn release_between(device: &Device) -> Result<Released> {
+pub fn release_between_chunks(device: &Device) -> Result<ReleasedMemory> {
     let measured = measure_device(device);
     let (_, pool) = measured.map_err(|error| Error::compute("measuring the device's memory", error))?;
     match pool {
@@ -95,12 +95,12 @@ pub fn release_between(device: &Device) -> Result<Released> {
 }
 
 /// Waits until the device has done its work, then gives back what was freed: drop first what is to go.
-pub fn release(device: &Device) -> Result<Released> {
+pub fn release(device: &Device) -> Result<ReleasedMemory> {
     let device =
         device_released(device).map_err(|error| Error::compute("releasing the device's memory", error))?;
-    let before = host::resident().now;
+    let before = host::resident().current;
     purge();
-    Ok(Released { host: before.saturating_sub(host::resident().now), device })
+    Ok(ReleasedMemory { host: before.saturating_sub(host::resident().current), device })
 }
 
 /// Whether a failure is for want of memory, by the driver's code rather than by its words.
@@ -117,13 +117,13 @@ pub fn is_exhausted(error: &candle_core::Error) -> bool {
 }
 
 fn device_released(device: &Device) -> candle_core::Result<u64> {
-    let held = || candle_core::Result::Ok(measure_device(device)?.0.map_or(0, |usage| usage.now));
+    let held = || candle_core::Result::Ok(measure_device(device)?.0.map_or(0, |usage| usage.current));
     let before = held()?;
     release_device(device)?;
     Ok(before.saturating_sub(held()?))
 }
 
-fn measure_device(device: &Device) -> candle_core::Result<(Option<Usage>, Option<Pool>)> {
+fn measure_device(device: &Device) -> candle_core::Result<(Option<MemoryUsage>, Option<PoolUsage>)> {
     match device {
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => cuda::measure(device).map(|(usage, pool)| (Some(usage), Some(pool))),

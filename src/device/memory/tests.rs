@@ -28,12 +28,12 @@ fn memory_that_was_freed_goes_back() {
     }
     let cpu = Device::Cpu;
     release(&cpu).unwrap();
-    let before = Memory::measure(&cpu).unwrap().host;
+    let before = MemoryStats::measure(&cpu).unwrap().host;
     let mut blocks: Vec<Vec<u8>> = (0..200 * 64).map(|i| vec![i as u8 | 1; 16 << 10]).collect();
-    let full = Memory::measure(&cpu).unwrap().host;
-    let grown = full.now - before.now;
+    let full = MemoryStats::measure(&cpu).unwrap().host;
+    let grown = full.current - before.current;
     assert!((195 * MB..230 * MB).contains(&grown), "{} MB for 200", grown / MB);
-    assert!(full.peak >= full.now && full.free <= full.total);
+    assert!(full.peak >= full.current && full.free <= full.total);
     // A few stay here and there, so that no whole heap goes by itself.
     let mut number = 0;
     blocks.retain(|_| {
@@ -41,20 +41,20 @@ fn memory_that_was_freed_goes_back() {
         number % 128 == 0
     });
     let released = release(&cpu).unwrap();
-    let after = Memory::measure(&cpu).unwrap().host;
+    let after = MemoryStats::measure(&cpu).unwrap().host;
     drop(blocks);
-    assert!(after.now < before.now + 10 * MB, "{} MB stay", (after.now - before.now) / MB);
-    assert!(after.peak >= full.now, "a peak does not fall");
+    assert!(after.current < before.current + 10 * MB, "{} MB stay", (after.current - before.current) / MB);
+    assert!(after.peak >= full.current, "a peak does not fall");
     assert!(released.host > 150 * MB && released.host <= grown + MB, "{released:?}");
     assert_eq!(released.device, 0);
 }
 
 #[test]
 fn the_cpu_has_no_memory_of_its_own() {
-    let memory = Memory::measure(&Device::Cpu).unwrap();
+    let memory = MemoryStats::measure(&Device::Cpu).unwrap();
     assert_eq!((memory.device, memory.pool), (None, None));
     let host = memory.host;
-    assert!(host.now > MB && host.now <= host.peak && host.peak < host.total, "{host:?}");
+    assert!(host.current > MB && host.current <= host.peak && host.peak < host.total, "{host:?}");
     assert!(host.free > 0 && host.free < host.total);
 }
 

@@ -7,9 +7,11 @@ use candle_core::Result;
 use super::super::{SampledTokens, SamplingInput};
 use super::CandleBackend;
 use crate::decode::rules::LogitRules;
-use crate::device::kernels::{Row, Rows};
-use crate::device::sampling::{Choice, Going, NEVER, NONE, NOT_FIRST, RuleSet, TokenRules};
-use crate::whisper::Work;
+use crate::device::kernels::{TokenBatch, TokenRow};
+use crate::device::sampling::{
+    DeviceSequence, NO_TOKEN, SUPPRESSED, SUPPRESSED_AT_START, SamplerState, TokenRuleParams, TokenRules,
+};
+use crate::whisper::Workspace;
 
 /// The rules of the chunks in work, as the device takes them.
 #[derive(Debug, Default)]
@@ -35,44 +37,44 @@ impl KnownRules {
 fn token_rules(rules: &LogitRules, n_vocab: usize) -> Option<TokenRules> {
     let table = rules.table()?;
     let mut mask = vec![0; n_vocab];
-    for (tokens, bit) in [(table.never, NEVER), (table.not_first, NOT_FIRST)] {
+    for (tokens, bit) in [(table.never, SUPPRESSED), (table.not_first, SUPPRESSED_AT_START)] {
         for &token in tokens {
             if let Some(mask) = mask.get_mut(token as usize) {
                 *mask |= bit;
             }
         }
     }
-    let set = RuleSet {
+    let params = TokenRuleParams {
         eot: table.eot,
-        begin: table.begin as u32,
-        no_timestamps: table.no_timestamps.map_or(NONE, |token| token as u32),
-        end: table.end.min(n_vocab) as u32,
-        last_initial: table.last_initial.map_or(NONE, |token| token as u32),
-        timestamps: u32::from(table.no_timestamps.is_some()),
-        mask: 0,
-        unused: 0,
+        first_timestamp: table.begin as u32,
+        no_timestamps: table.no_timestamps.map_or(NO_TOKEN, |token| token as u32),
+        vocab_end: table.end.min(n_vocab) as u32,
+        max_initial_timestamp: table.last_initial.map_or(NO_TOKEN, |token| token as u32),
+        has_timestamps: u32::from(table.no_timestamps.is_some()),
+        mask_row: 0,
+        padding: 0,
     };
-    Some(TokenRules { set, mask })
+    Some(TokenRules { params, mask })
 }
 
-fn going(input: &SamplingInput<'_>, rules: Arc<TokenRules>) -> Going {
+fn device_sequence(input: &SamplingInput<'_>, rules: Arc<TokenRules>) -> DeviceSequence {
     let sampled = input.sampled;
-    let from_end = |back: usize| sampled.len().checked_sub(back).map_or(NONE, |at| sampled[at]);
-    let is_stamp = |token: &&u32| rules.set.timestamps != 0 && **token >= rules.set.begin;
-    Going {
-        row: Row {
+    let from_end = |back: usize| sampled.len().checked_sub(back).map_or(NO_TOKEN, |at| sampled[at]);
+    let is_stamp = |token: &&u32| rules.params.has_timestamps != 0 && **token >= rules.params.first_timestamp;
+    DeviceSequence {
+        row: TokenRow {
             token: input.token,
             position: input.position as u32,
             sequence: input.sequence as u32,
             window: input.window as u32,
         },
-        choice: Choice {
+        state: SamplerState {
             rules: 0,
             sampled: sampled.len() as u32,
             last: from_end(1),
-            before: from_end(2),
-            last_stamp: sampled.iter().rfind(is_stamp).copied().unwrap_or(NONE),
-            left: input.left as u32,
+            second_last: from_end(2),
+            last_timestamp: sampled.iter().rfind(is_stamp).copied().unwrap_or(NO_TOKEN),
+            remaining: input.left as u32,
             step: 0,
             temperature: input.temperature,
         },
@@ -94,9 +96,9 @@ impl CandleBackend {
             let Some(rules) = self.rules.of(input.rules, self.spec.n_vocab) else {
                 candle_core::bail!("rules that the device does not know");
             };
-            all.push(going(input, rules));
+            all.push(device_sequence(input, rules));
         }
-        let Some(ahead) = self.kernels.ahead() else {
+        let Some(sampler) = self.kernels.sampler() else {
             candle_core::bail!("the device cannot choose");
         };
         let (decoder, text, audio) = (&self.model.decoder, &self.text, &self.audio);
@@ -104,15 +106,15 @@ impl CandleBackend {
         let work = match &mut self.ahead {
             Some(work) => work,
             none => {
-                let mut work = Work::new(self.dtype, &self.device);
-                decoder.reserve(ahead.rows_for(self.capacity.sequences), &mut work)?;
+                let mut work = Workspace::new(self.formats.activations, &self.device);
+                decoder.reserve(sampler.padded_rows(self.capacity.sequences), &mut work)?;
                 none.insert(work)
             }
         };
-        let mut step = |rows: &Rows| decoder.step(rows, text, audio, work);
+        let mut step = |rows: &TokenBatch| decoder.step(rows, text, audio, work);
         match ranks {
-            None => ahead.run(&all, &mut step, chosen),
-            Some(count) => ahead.rank(&all, count, &mut step, chosen),
+            None => sampler.sample(&all, &mut step, chosen),
+            Some(count) => sampler.top_tokens(&all, count, &mut step, chosen),
         }
     }
 }

@@ -6,8 +6,8 @@ use super::super::AlignInput;
 use super::{CandleBackend, on_the_pool};
 use crate::decode::sampling::{Distribution, Peak};
 use crate::decode::words::{Alignment, Attention};
-use crate::whisper::Row;
-use crate::whisper::alignment::Listeners;
+use crate::whisper::SequenceTokens;
+use crate::whisper::alignment::AttentionProbe;
 
 /// Tokens that are fed together, unless one text alone has more.
 const TOKENS_TOGETHER: usize = 512;
@@ -35,15 +35,16 @@ impl CandleBackend {
     }
 
     fn align_group(&mut self, group: &[AlignInput<'_>]) -> Result<Vec<Alignment>> {
-        let rows: Vec<Row<'_>> = group.iter().map(row).collect();
-        let seen: Vec<usize> = group.iter().map(|input| input.ticks).collect();
+        let rows: Vec<SequenceTokens<'_>> = group.iter().map(row).collect();
+        let audio_lens: Vec<usize> = group.iter().map(|input| input.ticks).collect();
         let mut attention: Vec<Attention> =
             group.iter().map(|input| Attention::new(input.tokens.len(), input.ticks)).collect();
         let (model, work) = (&self.model, &mut self.work);
-        let (caches, listeners) = ((&self.text, &self.audio), Listeners { heads: &self.heads, seen: &seen });
+        let (caches, probe) =
+            ((&self.text, &self.audio), AttentionProbe { heads: &self.heads, audio_lens: &audio_lens });
         on_the_pool(&self.device, || {
             let outputs =
-                model.decoder.forward_and_look(&rows, caches, &listeners, work, &mut |row, weights| {
+                model.decoder.forward_with_attention(&rows, caches, &probe, work, &mut |row, weights| {
                     attention[row].add(weights)
                 })?;
             let (mut first, mut logits, mut found) = (0, Vec::new(), Vec::with_capacity(group.len()));
@@ -68,8 +69,8 @@ impl CandleBackend {
     }
 }
 
-fn row<'a>(input: &AlignInput<'a>) -> Row<'a> {
-    Row { sequence: input.sequence, window: input.window, position: 0, tokens: input.tokens }
+fn row<'a>(input: &AlignInput<'a>) -> SequenceTokens<'a> {
+    SequenceTokens { sequence: input.sequence, window: input.window, position: 0, tokens: input.tokens }
 }
 
 /// How likely a token is among those below `n_text`.

@@ -11,28 +11,29 @@ use super::CandleBackend;
 use crate::audio::{AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
 use crate::decode::{DecodeOptions, Language, Tokenizer};
-use crate::device::Kernels;
 use crate::device::cpu::Cpu;
 use crate::device::cuda::host;
 use crate::device::memory::ReleasePolicy;
-use crate::device::reference::Plain;
+use crate::device::reference::Reference;
+use crate::device::{Kernels, NumberFormats};
 use crate::engine::{ChunkEvent, ChunkTask, Engine, InputContext};
 use crate::mel::{ChunkMode, Features, MelChunk, MelChunker};
 use crate::models::{Backend, Capacity, RowInput};
 use crate::time::WINDOW_FRAMES;
-use crate::whisper::weights::Weights;
-use crate::whisper::{Config, Work};
+use crate::whisper::weights::WeightSource;
+use crate::whisper::{WhisperConfig, Workspace};
 
 fn demo(file: &str) -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo").join(file)
 }
 
 fn backend(dtype: DType, kernels: Arc<dyn Kernels>) -> CandleBackend {
-    let config = Config::from_json(&std::fs::read(demo("config.json")).unwrap()).unwrap();
+    let config = WhisperConfig::from_json(&std::fs::read(demo("config.json")).unwrap()).unwrap();
     let weights = [demo("model.safetensors")];
-    let weights = Weights::Files(&weights).open(dtype).unwrap();
+    let weights = WeightSource::Files(&weights).open(dtype).unwrap();
     let capacity = Capacity { windows: 2, sequences: 4 };
-    CandleBackend::with_kernels(config, weights, (&Device::Cpu, kernels), capacity).unwrap()
+    let formats = NumberFormats::uniform(dtype);
+    CandleBackend::with_kernels(config, weights, (&Device::Cpu, kernels), formats, capacity).unwrap()
 }
 
 fn on_cuda(dtype: DType) -> Option<CandleBackend> {
@@ -55,12 +56,12 @@ fn heard(bins: usize) -> MelChunk {
 /// The encoder's output, and the scores after prompts of several lengths and after a step.
 fn numbers(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<f32>; 3] {
     // Once, as the attention of a whole window takes long here.
-    let work = &mut Work::new(backend.dtype, &backend.device);
+    let work = &mut Workspace::new(backend.formats.activations, &backend.device);
     let encoded = backend.model.encoder.forward(&[mel], work).unwrap();
     let heard = encoded.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1().unwrap();
     for slot in 0..2 {
-        let places = backend.model.decoder.places(&[slot]).unwrap();
-        backend.model.decoder.listen(&encoded, &places, &backend.audio, &mut backend.work).unwrap();
+        let places = backend.model.decoder.audio_batch(&[slot]).unwrap();
+        backend.model.decoder.cache_audio(&encoded, &places, &backend.audio, &mut backend.work).unwrap();
     }
     let row = |sequence, position, tokens, logits_after| RowInput {
         sequence,
@@ -100,7 +101,7 @@ fn candles_own_operations_say_the_same_in_half_precision() {
     let mut mel = Vec::new();
     heard(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
     let expected = numbers(&mut cpu, &mel);
-    let mut plain = backend(DType::F16, Arc::new(Plain::on(&Device::Cpu)));
+    let mut plain = backend(DType::F16, Arc::new(Reference::on(&Device::Cpu)));
     for (ours, theirs) in numbers(&mut plain, &mel).iter().zip(&expected) {
         // The CPU multiplies halves less exactly than any GPU.
         assert_near("f16", ours, theirs, 6e-2);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{InputMessage, MessageKind, Scheduler};
 use crate::decode::DecodeOptions;
-use crate::device::Selected;
+use crate::device::SelectedDevice;
 use crate::engine::{EngineGroup, InputContext};
 use crate::error::{Error, InputProblem, Result};
 use crate::plan::PlannedInput;
@@ -165,7 +165,7 @@ impl Scheduler<'_> {
 
 /// Returns how many threads may decode one of so many inputs: an accelerator outruns a single decoder, while the CPU
 /// backend needs the threads itself.
-pub fn decoder_threads(device: &Selected, inputs: usize) -> usize {
+pub fn decoder_threads(device: &SelectedDevice, inputs: usize) -> usize {
     match device.is_accelerator() {
         true => (rayon::current_num_threads() / inputs.max(1)).clamp(1, MAX_DECODER_THREADS),
         false => 1,

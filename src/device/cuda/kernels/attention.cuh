@@ -1,4 +1,4 @@
-// Attention of many rows: the encoder's, without a mask, and that of prompts in the decoder.
+// Attention of many rows: the encoder's, without a mask, and that of the decoder's prompts.
 #pragma once
 
 template <typename T>
@@ -13,14 +13,14 @@ __device__ __forceinline__ Part<T> part_of(const T* q, int q_stride, const T* ke
         slot = tile.slot;
         part.rows = tile.count;
         part.more = tile.causal != 0;
-        part.seen = tile.seen + part.more;
+        part.attended = tile.attended + part.more;
     } else {
-        const int before = blockIdx.x * ATTENTION_ROWS;
-        first = Count(blockIdx.z) * rows + before;
+        const int row = blockIdx.x * ATTENTION_ROWS;
+        first = Count(blockIdx.z) * rows + row;
         slot = blockIdx.z;
-        part.rows = min(rows - before, ATTENTION_ROWS);
+        part.rows = min(rows - row, ATTENTION_ROWS);
         part.more = 0;
-        part.seen = rows;
+        part.attended = rows;
     }
     const int h = blockIdx.y;
     const Count entries = slot * slot_stride + Count(h) * head_stride;
@@ -38,25 +38,25 @@ __device__ __forceinline__ Part<T> part_of(const T* q, int q_stride, const T* ke
 template <typename T>
 __device__ __forceinline__ void attend(const Part<T>& part, int head, uint4* buffer) {
     if (head == 64) {
-        attend_in_tiles(part, buffer);
+        attend_mma(part, buffer);
     } else {
-        attend_plainly(part, head, buffer);
+        attend_simt(part, head, buffer);
     }
 }
 template <> __device__ __forceinline__ void attend(const Part<float>& part, int head, uint4* buffer) {
-    attend_plainly(part, head, buffer);
+    attend_simt(part, head, buffer);
 }
 
-// Attention of rows of `q` (head h from column h * head on, rows `q_stride` apart) to entries of a slot (key of head h
-// and entry e at slot * slot_stride + h * head_stride + e * entry_stride; values likewise), into rows of `y`.
+// Computes the attention of rows of `q` (head h from column h * head on, rows `q_stride` apart) to entries of a slot (the
+// key of head h and entry e at slot * slot_stride + h * head_stride + e * entry_stride; values likewise), into rows of `y`.
 //
 // Without tiles: windows of `rows` rows each, window w against all `rows` entries of slot w. Grid: rows / 128 rounded
 // up, heads, windows. With tiles: see `Tile`. Grid: tiles, heads. Block: 128; a tile has at most 128 rows. All strides
-// are multiples of 8, and `head` is one up to 128.
+// are multiples of 8, and so is `head`, up to 128.
 //
-// At least: queries in and rows out once, the keys and values of a slot once for each 128 rows (from the second
-// cache), and 4 * head operations for each row and entry, on the tensor cores if `head` is 64 and numbers have 16
-// bits; beside them one power of 2 for each row and entry.
+// Lower bound: queries in and rows out once, the keys and values of a slot once for each 128 rows (from the L2 cache), and
+// 4 * head operations for each row and entry, on the tensor cores if `head` is 64 and the format has 16 bits; in
+// addition, one power of 2 for each row and entry.
 #define EXPORT_ATTENTION(T, type)                                                                                  \
     extern "C" __global__ void __launch_bounds__(ATTENTION_WARPS * 32, 2)                                          \
         attention_##type(const T* q, int q_stride, const T* keys, const T* values, int entry_stride,               \

@@ -1,8 +1,8 @@
-// Attention of many rows in single precision, for numbers and heads that the tensor cores are not used for.
+// Attention of many rows without tensor cores, in single precision, for f32 and for heads of other than 64 dimensions.
 #pragma once
 
-// Two threads share a row: at a time, a block has as many rows as this, and so many entries in shared memory.
-constexpr int PLAIN_ROWS = 64, PLAIN_ENTRIES = 32, PLAIN_STEP = 8;
+// Rows that a block processes at a time, two threads to a row; entries in shared memory; entries per update of the sums.
+constexpr int SIMT_ROWS = 64, SIMT_ENTRIES = 32, SIMT_STEP = 8;
 
 __device__ __forceinline__ void unpack_four(const uint4& word, float (&x)[4]) {
     x[0] = __uint_as_float(word.x);
@@ -11,10 +11,10 @@ __device__ __forceinline__ void unpack_four(const uint4& word, float (&x)[4]) {
     x[3] = __uint_as_float(word.w);
 }
 
-// Keys or values of PLAIN_ENTRIES entries, WIDTH numbers each; what is beyond the head or the last entry is zero.
+// Loads the keys or values of SIMT_ENTRIES entries, WIDTH numbers each, with zeros beyond the head and the last entry.
 template <int WIDTH, typename T>
 __device__ __forceinline__ void widen_entries(uint4* to, const T* from, int stride, int first, int end, int head) {
-    for (int i = threadIdx.x; i < PLAIN_ENTRIES * WIDTH / 8; i += blockDim.x) {
+    for (int i = threadIdx.x; i < SIMT_ENTRIES * WIDTH / 8; i += blockDim.x) {
         const int entry = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8;
         float x[8] = {};
         if (first + entry < end && column < head) unpack<T>(load8(from + Count(first + entry) * stride + column), x);
@@ -24,33 +24,33 @@ __device__ __forceinline__ void widen_entries(uint4* to, const T* from, int stri
     }
 }
 
-// Rows first_row..first_row + PLAIN_ROWS of a part. Of each 8 numbers of a head, one thread has the first 4, the other
-// one the rest: the two read neighbouring banks.
+// Computes rows first_row..first_row + SIMT_ROWS of a part. Of each 8 dimensions of a head, one thread has the first 4
+// and the other one the rest, so that the two read neighbouring banks.
 template <int WIDTH, typename T>
 __device__ __forceinline__ void attend_rows(const Part<T>& part, int head, int first_row, uint4* buffer) {
     constexpr int PIECES = WIDTH / 8;
     const int row = first_row + threadIdx.x / 2, half = threadIdx.x % 2;
-    const bool real = row < part.rows;
-    const int last = min(first_row + PLAIN_ROWS, part.rows) - 1, end = visible(part, last), mine = visible(part, row);
-    uint4* const values = buffer + PLAIN_ENTRIES * WIDTH / 4;
-    float query[PIECES][4] = {}, heard[PIECES][4] = {}, max = NO_SCORE, sum = 0.0f;
+    const bool is_valid = row < part.rows;
+    const int last = min(first_row + SIMT_ROWS, part.rows) - 1, end = attended_by(part, last), own_end = attended_by(part, row);
+    uint4* const values = buffer + SIMT_ENTRIES * WIDTH / 4;
+    float query[PIECES][4] = {}, result[PIECES][4] = {}, max = NO_SCORE, sum = 0.0f;
     UNROLL
     for (int p = 0; p < PIECES; ++p) {
-        if (!real || p * 8 >= head) continue;
+        if (!is_valid || p * 8 >= head) continue;
         UNROLL
         for (int j = 0; j < 4; ++j) {
             query[p][j] = widen(part.q[Count(row) * part.q_stride + p * 8 + half * 4 + j]) * part.scale;
         }
     }
-    for (int first = 0; first < end; first += PLAIN_ENTRIES) {
+    for (int first = 0; first < end; first += SIMT_ENTRIES) {
         __syncthreads();
         widen_entries<WIDTH>(buffer, part.keys, part.entry_stride, first, end, head);
         widen_entries<WIDTH>(values, part.values, part.entry_stride, first, end, head);
         __syncthreads();
-        for (int step = 0; step < PLAIN_ENTRIES; step += PLAIN_STEP) {
-            float score[PLAIN_STEP], largest = max;
+        for (int step = 0; step < SIMT_ENTRIES; step += SIMT_STEP) {
+            float score[SIMT_STEP], largest = max;
             UNROLL
-            for (int e = 0; e < PLAIN_STEP; ++e) {
+            for (int e = 0; e < SIMT_STEP; ++e) {
                 float product = 0.0f;
                 UNROLL
                 for (int p = 0; p < PIECES; ++p) {
@@ -60,7 +60,7 @@ __device__ __forceinline__ void attend_rows(const Part<T>& part, int head, int f
                     for (int j = 0; j < 4; ++j) product += query[p][j] * key[j];
                 }
                 product = lanes_sum<2>(product);
-                score[e] = first + step + e < mine ? product : -INFINITY;
+                score[e] = first + step + e < own_end ? product : -INFINITY;
                 largest = fmaxf(largest, score[e]);
             }
             const float shrink = power_of_2(max - largest);
@@ -69,10 +69,10 @@ __device__ __forceinline__ void attend_rows(const Part<T>& part, int head, int f
             UNROLL
             for (int p = 0; p < PIECES; ++p) {
                 UNROLL
-                for (int j = 0; j < 4; ++j) heard[p][j] *= shrink;
+                for (int j = 0; j < 4; ++j) result[p][j] *= shrink;
             }
             UNROLL
-            for (int e = 0; e < PLAIN_STEP; ++e) {
+            for (int e = 0; e < SIMT_STEP; ++e) {
                 const float power = power_of_2(score[e] - max);
                 sum += power;
                 UNROLL
@@ -80,24 +80,24 @@ __device__ __forceinline__ void attend_rows(const Part<T>& part, int head, int f
                     float value[4];
                     unpack_four(values[((step + e) * PIECES + p) * 2 + half], value);
                     UNROLL
-                    for (int j = 0; j < 4; ++j) heard[p][j] += power * value[j];
+                    for (int j = 0; j < 4; ++j) result[p][j] += power * value[j];
                 }
             }
         }
     }
     UNROLL
     for (int p = 0; p < PIECES; ++p) {
-        if (!real || p * 8 >= head) continue;
+        if (!is_valid || p * 8 >= head) continue;
         UNROLL
         for (int j = 0; j < 4; ++j) {
-            part.y[Count(row) * part.y_stride + p * 8 + half * 4 + j] = narrow<T>(heard[p][j] / sum);
+            part.y[Count(row) * part.y_stride + p * 8 + half * 4 + j] = narrow<T>(result[p][j] / sum);
         }
     }
 }
 
 template <typename T>
-__device__ __forceinline__ void attend_plainly(const Part<T>& part, int head, uint4* buffer) {
-    for (int first = 0; first < part.rows; first += PLAIN_ROWS) {
+__device__ __forceinline__ void attend_simt(const Part<T>& part, int head, uint4* buffer) {
+    for (int first = 0; first < part.rows; first += SIMT_ROWS) {
         if (head <= 32) {
             attend_rows<32>(part, head, first, buffer);
         } else if (head <= 64) {

@@ -1,10 +1,10 @@
-// Caches of keys and values [slots, heads, len, head]: writing, copying, and how rows weigh the entries.
+// Kernels for the key and value caches [slots, heads, len, head]: storing, copying, and attention weights.
 #pragma once
 
-// Keys and values, side by side in row r of `x` (of `stride` numbers) from `column` on, into the caches at the slot
-// and entry of rows[r]: [heads, head] each.
+// Stores keys and values, [heads, head] each, side by side in row r of `x` (of `stride` numbers) from `column` on, at the
+// slot and the entry of rows[r].
 //
-// At least: each key and value in and out, no arithmetic. Grid: count. Block: 128.
+// Lower bound: each key and value in and out, no arithmetic. Grid: count. Block: 128.
 template <typename T>
 __device__ __forceinline__ void store(const T* x, T* keys, T* values, const Row* rows, int count, int stride,
                                       int column, int heads, int head, int len) {
@@ -28,12 +28,12 @@ __device__ __forceinline__ void store(const T* x, T* keys, T* values, const Row*
     }
 }
 
-// Entries first..first + count of slot `from` to the same places of slot `to`, for all heads.
+// Copies entries first..first + count of slot `from` to the same positions of slot `to`, for all heads.
 //
-// At least: each entry in and out, no arithmetic. Grid: count * head / 8 / 128 rounded up (or less), heads. Block:
+// Lower bound: each entry in and out, no arithmetic. Grid: count * head / 8 / 128 rounded up (or less), heads. Block:
 // 128.
 template <typename T>
-__device__ __forceinline__ void copy(T* cache, int from, int to, int first, int count, int heads, int len, int head) {
+__device__ __forceinline__ void copy_entries(T* cache, int from, int to, int first, int count, int heads, int len, int head) {
     const T* source = cache + ((Count(from) * heads + blockIdx.y) * len + first) * head;
     T* target = cache + ((Count(to) * heads + blockIdx.y) * len + first) * head;
     const Count numbers = Count(count) * head;
@@ -46,26 +46,26 @@ __device__ __forceinline__ void copy(T* cache, int from, int to, int first, int 
     }
 }
 
-constexpr int MOST_HEAD = 128;
+constexpr int MAX_HEAD = 128;
 constexpr int WEIGHTS_WARPS = 8;
 
-// y[c, r, e]: how row r of `q` weighs the first `seen` entries of a slot for head heads_chosen[c], the softmax of the
-// scaled products; each row sums to 1.
+// y[c, r, e]: the attention weight of row r of `q` for entry e of the first `attended` ones of a slot and head
+// selected[c], the softmax of the scaled products; each row sums to 1.
 //
-// At least: `seen` keys in and weights out per row and head, 2 * head + 6 operations per entry. A thread has whole
-// entries to itself and meets only its own numbers of `y` again. Grid: rows, chosen heads. Block: 128.
+// Lower bound: `attended` keys in and weights out per row and head, 2 * head + 6 operations per entry. A thread processes
+// whole entries and reads back only the numbers of `y` that it wrote. Grid: rows, selected heads. Block: 128.
 template <typename T>
-__device__ __forceinline__ void weights(const T* q, int q_stride, const T* keys, const unsigned* heads_chosen, float* y,
-                                        int rows, int slot, int seen, int heads, int head, int len, float scale,
+__device__ __forceinline__ void attention_weights(const T* q, int q_stride, const T* keys, const unsigned* selected, float* y,
+                                        int rows, int slot, int attended, int heads, int head, int len, float scale,
                                         float* query, float* scratch) {
-    const int r = blockIdx.x, c = blockIdx.y, h = heads_chosen[c];
+    const int r = blockIdx.x, c = blockIdx.y, h = selected[c];
     q += Count(r) * q_stride + h * head;
     keys += (Count(slot) * heads + h) * len * head;
-    y += (Count(c) * rows + r) * seen;
+    y += (Count(c) * rows + r) * attended;
     for (int d = threadIdx.x; d < head; d += blockDim.x) query[d] = widen(q[d]) * scale;
     __syncthreads();
     float max = -INFINITY, sum = 0.0f;
-    for (int e = threadIdx.x; e < seen; e += blockDim.x) {
+    for (int e = threadIdx.x; e < attended; e += blockDim.x) {
         const T* key = keys + Count(e) * head;
         float score = 0.0f;
         if (head % 8 == 0) {
@@ -82,13 +82,13 @@ __device__ __forceinline__ void weights(const T* q, int q_stride, const T* keys,
         max = fmaxf(max, score);
     }
     max = block_max(max, scratch);
-    for (int e = threadIdx.x; e < seen; e += blockDim.x) {
+    for (int e = threadIdx.x; e < attended; e += blockDim.x) {
         const float power = expf(y[e] - max);
         y[e] = power;
         sum += power;
     }
     const float share = 1.0f / block_sum(sum, scratch + WEIGHTS_WARPS);
-    for (int e = threadIdx.x; e < seen; e += blockDim.x) y[e] *= share;
+    for (int e = threadIdx.x; e < attended; e += blockDim.x) y[e] *= share;
 }
 
 #define EXPORT_CACHES(T, type)                                                                                     \
@@ -99,16 +99,16 @@ __device__ __forceinline__ void weights(const T* q, int q_stride, const T* keys,
     }                                                                                                              \
     EXPORT(store_##type, 32, 256)                                                                                  \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
-        copy_##type(T* cache, int from, int to, int first, int count, int heads, int len, int head) {              \
-        copy(cache, from, to, first, count, heads, len, head);                                                     \
+        copy_entries_##type(T* cache, int from, int to, int first, int count, int heads, int len, int head) {              \
+        copy_entries(cache, from, to, first, count, heads, len, head);                                                     \
     }                                                                                                              \
-    EXPORT(copy_##type, 32, 256)                                                                                   \
+    EXPORT(copy_entries_##type, 32, 256)                                                                                   \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
-        weights_##type(const T* q, int q_stride, const T* keys, const unsigned* heads_chosen, float* y, int rows,  \
-                       int slot, int seen, int heads, int head, int len, float scale) {                            \
-        SHARED(float, query, MOST_HEAD);                                                                           \
+        attention_weights_##type(const T* q, int q_stride, const T* keys, const unsigned* selected, float* y, int rows,  \
+                       int slot, int attended, int heads, int head, int len, float scale) {                            \
+        SHARED(float, query, MAX_HEAD);                                                                            \
         SHARED(float, scratch, 2 * WEIGHTS_WARPS);                                                                 \
-        weights(q, q_stride, keys, heads_chosen, y, rows, slot, seen, heads, head, len, scale, query, scratch);    \
+        attention_weights(q, q_stride, keys, selected, y, rows, slot, attended, heads, head, len, scale, query, scratch);    \
     }                                                                                                              \
-    EXPORT(weights_##type, 32, 256)
+    EXPORT(attention_weights_##type, 32, 256)
 EACH_TYPE(EXPORT_CACHES)

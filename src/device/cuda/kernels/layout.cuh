@@ -1,46 +1,46 @@
-// What the host and the kernels say to one another: places in caches, tiles of prompts, rules for tokens.
+// Structs that the host writes and the kernels read: rows, tiles of prompts, rules for tokens, sampler states.
 #pragma once
 
-// Stands for "none" wherever a number may be missing.
+// Stands for "none" in a field that may have no value.
 constexpr unsigned NONE = 0xffffffffu;
 
-// One row of a decoder step: a token, and where it stands. A `sequence` of NONE marks an idle row.
+// One row of a decoder step: a token, its position, and its cache slots. A `sequence` of NONE marks an idle row.
 struct alignas(16) Row {
     unsigned token, position, sequence, window;
 };
 
 // Up to ATTENTION_ROWS rows of one prompt: rows `first..first + count` of the queries against one slot of a cache.
-// Row `i` of the tile sees `seen` entries (at least one), or `seen + i + 1` if `causal`.
+// Row `i` of the tile attends to `attended` entries (at least one), or to `attended + i + 1` if `causal`.
 struct Tile {
-    unsigned first, count, slot, seen, causal;
+    unsigned first, count, slot, attended, causal;
 };
 
-// Which tokens may come next (see `decode/rules.rs`).
-struct alignas(16) RuleSet {
+// The sampling rules that rows share (see `decode/rules.rs`).
+struct alignas(16) TokenRules {
     // End of text, first timestamp, the token for "no timestamps", one past the last timestamp.
-    unsigned eot, begin, no_timestamps, end;
+    unsigned eot, first_timestamp, no_timestamps, vocab_end;
     // The last timestamp that may open a window, or NONE.
-    unsigned last_initial;
-    // Whether the rules of timestamps hold.
-    unsigned timestamps;
-    // Row of the masks: bit 0 of a token forbids it always, bit 1 as the first one.
-    unsigned mask;
-    unsigned pad;
+    unsigned max_initial_timestamp;
+    // Whether the timestamp rules apply.
+    unsigned has_timestamps;
+    // The row of the masks. Bit 0 of a token suppresses it always, bit 1 only as the first one.
+    unsigned mask_row;
+    unsigned padding;
 };
 
-// How far the choosing of one row is.
-struct alignas(16) Choice {
-    // Index into the rule sets.
+// The state of one row's sampling.
+struct alignas(16) SamplerState {
+    // Index of the row's rules.
     unsigned rules;
-    // Tokens chosen so far in this window, the last one and the one before it.
-    unsigned sampled, last, before;
+    // The number of tokens sampled so far in the window, the last one and the one before it.
+    unsigned sampled, last, second_last;
     // The last timestamp among them, or NONE.
-    unsigned last_stamp;
-    // How many more may be chosen, and into which column of the results the next one goes.
-    unsigned left, step;
-    // 0 takes the likeliest.
+    unsigned last_timestamp;
+    // The number of tokens that may still be sampled, and the output column of the next one.
+    unsigned remaining, step;
+    // 0 selects the most likely token.
     float temperature;
 };
 
-static_assert(sizeof(Row) == 16 && sizeof(Tile) == 20, "the host writes them");
-static_assert(sizeof(RuleSet) == 32 && sizeof(Choice) == 32, "the host writes them");
+static_assert(sizeof(Row) == 16 && sizeof(Tile) == 20, "the host writes these structs");
+static_assert(sizeof(TokenRules) == 32 && sizeof(SamplerState) == 32, "the host writes these structs");

@@ -1,4 +1,4 @@
-// Numbers in memory (f32, f16, bf16) and in registers (f32): conversions, and accesses of 8 numbers at once.
+// Numbers in memory (f32, f16, bf16) and in registers (f32): conversions, and accesses to 8 numbers at once.
 #pragma once
 
 typedef unsigned long long Count;
@@ -25,7 +25,7 @@ template <> __device__ __forceinline__ __nv_bfloat16 of_bits<__nv_bfloat16>(unsi
     return __ushort_as_bfloat16(static_cast<unsigned short>(bits));
 }
 
-// Two numbers as they stand in memory, the first one in the low half: one instruction on the device.
+// Packs two 16-bit numbers, the first one in the low half: one instruction on the device.
 template <typename T> __device__ __forceinline__ unsigned pair(float low, float high) {
     return bits_of(narrow<T>(low)) | bits_of(narrow<T>(high)) << 16;
 }
@@ -42,7 +42,7 @@ template <> __device__ __forceinline__ unsigned pair<__nv_bfloat16>(float low, f
 }
 #endif
 
-// Eight numbers as they stand in memory: 16 bytes, or twice 16 in single precision.
+// Eight numbers as they are in memory: 16 bytes, or 32 in single precision.
 template <typename T> struct Eight {
     uint4 words[sizeof(T) / 2];
 };
@@ -50,11 +50,11 @@ template <> struct Eight<float> {
     uint4 words[2];
 };
 
-template <typename T> __device__ __forceinline__ void check_aligned(const T* place) {
+template <typename T> __device__ __forceinline__ void check_aligned(const T* pointer) {
 #ifdef TRANSCRIBE_HOST
-    if (reinterpret_cast<uintptr_t>(place) % 16) shim::fail("an access of 16 bytes is not aligned", 0);
+    if (reinterpret_cast<uintptr_t>(pointer) % 16) shim::fail("an access of 16 bytes is not aligned", 0);
 #else
-    (void)place;
+    (void)pointer;
 #endif
 }
 
@@ -63,8 +63,8 @@ template <typename T> __device__ __forceinline__ Eight<T> load8(const T* from) {
     return *reinterpret_cast<const Eight<T>*>(from);
 }
 
-// For what is read once and only read in this kernel: leaves the first cache to others. Not in single precision, where
-// two loads share the pieces in which memory comes.
+// Loads data that the kernel reads only once and never writes, without allocating it in the L1 cache. Not in single
+// precision, where two loads share a cache line.
 template <typename T> __device__ __forceinline__ Eight<T> stream8(const T* from) {
 #ifndef TRANSCRIBE_HOST
     if constexpr (sizeof(T) == 2) {
@@ -127,7 +127,7 @@ template <> __device__ __forceinline__ Eight<float> pack<float>(const float (&x)
     return eight;
 }
 
-// 2 to the power of x, right to 2 units in the last place; one instruction on the device.
+// Returns 2 to the power of x, to 2 units in the last place: one instruction on the device.
 __device__ __forceinline__ float power_of_2(float x) {
 #ifdef TRANSCRIBE_HOST
     return std::exp2(x);
@@ -138,7 +138,7 @@ __device__ __forceinline__ float power_of_2(float x) {
 #endif
 }
 
-// 1 / x, as near and as cheap.
+// Returns 1 / x, with the same accuracy and cost.
 __device__ __forceinline__ float reciprocal(float x) {
 #ifdef TRANSCRIBE_HOST
     return 1.0f / x;
@@ -149,7 +149,7 @@ __device__ __forceinline__ float reciprocal(float x) {
 #endif
 }
 
-// Exports a kernel for each type of numbers.
+// Exports a kernel for each number format.
 #define EACH_TYPE(KERNEL)        \
     KERNEL(float, f32)           \
     KERNEL(__half, f16)          \

@@ -1,9 +1,9 @@
-// What the threads of a warp and of a block find out together.
+// Reductions over the threads of a warp and of a block.
 #pragma once
 
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
-// The sum over groups of LANES neighbouring lanes, in each of them.
+// Returns the sum over each group of LANES neighbouring lanes to all of its lanes.
 template <int LANES> __device__ __forceinline__ float lanes_sum(float x) {
     UNROLL
     for (int other = LANES / 2; other > 0; other /= 2) x += __shfl_xor_sync(ALL_LANES, x, other);
@@ -16,8 +16,8 @@ template <int LANES> __device__ __forceinline__ float lanes_max(float x) {
     return x;
 }
 
-// The sum over the block, in each thread. `scratch` has one number for each warp and is used for nothing else
-// before the next barrier behind the call.
+// Returns the sum over the block to each thread. `scratch` holds one number for each warp, and must not be used for
+// anything else before the next barrier after the call.
 __device__ __forceinline__ float block_sum(float x, float* scratch) {
     x = lanes_sum<32>(x);
     if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = x;

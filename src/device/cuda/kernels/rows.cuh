@@ -1,22 +1,22 @@
-// Whole rows: embedding, layer normalisation, gathering.
+// Kernels for whole rows: embedding, gathering, layer normalization.
 #pragma once
 
 // y[r] = table[token] + positions[position], zeros for an idle row.
 //
-// At least: 3 rows of numbers in and out per row, 1 addition per number. Grid: rows. Block: 128.
+// Lower bound: 3 rows of numbers in and out per row, 1 addition per number. Grid: rows. Block: 128.
 template <typename T>
 __device__ __forceinline__ void embed(const T* table, const T* positions, const Row* rows, T* y, int width) {
     const Row row = rows[blockIdx.x];
     const bool idle = row.sequence == NONE;
     const T* from = table + Count(idle ? 0 : row.token) * width;
-    const T* place = positions + Count(idle ? 0 : row.position) * width;
+    const T* offset = positions + Count(idle ? 0 : row.position) * width;
     y += Count(blockIdx.x) * width;
     if (width % 8 == 0) {
         for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) {
             float a[8] = {}, b[8] = {};
             if (!idle) {
                 unpack<T>(load8(from + i), a);
-                unpack<T>(load8(place + i), b);
+                unpack<T>(load8(offset + i), b);
             }
             UNROLL
             for (int j = 0; j < 8; ++j) a[j] += b[j];
@@ -24,17 +24,17 @@ __device__ __forceinline__ void embed(const T* table, const T* positions, const 
         }
     } else {
         for (int i = threadIdx.x; i < width; i += blockDim.x) {
-            y[i] = narrow<T>(idle ? 0.0f : widen(from[i]) + widen(place[i]));
+            y[i] = narrow<T>(idle ? 0.0f : widen(from[i]) + widen(offset[i]));
         }
     }
 }
 
-// y[r] = x[chosen[r]].
+// y[r] = x[indices[r]].
 //
-// At least: each chosen row in and out, no arithmetic. Grid: chosen rows. Block: 128.
+// Lower bound: each gathered row in and out, no arithmetic. Grid: indices. Block: 128.
 template <typename T>
-__device__ __forceinline__ void pick(const T* x, const unsigned* chosen, T* y, int width) {
-    x += Count(chosen[blockIdx.x]) * width;
+__device__ __forceinline__ void gather(const T* x, const unsigned* indices, T* y, int width) {
+    x += Count(indices[blockIdx.x]) * width;
     y += Count(blockIdx.x) * width;
     if (width % 8 == 0) {
         for (int i = threadIdx.x * 8; i < width; i += blockDim.x * 8) store8(y + i, load8(x + i));
@@ -43,15 +43,15 @@ __device__ __forceinline__ void pick(const T* x, const unsigned* chosen, T* y, i
     }
 }
 
-// Groups of 8 numbers of a row that a thread keeps in registers: rows of up to 3 x 8 x 256 numbers are read once.
+// Groups of 8 numbers of a row that a thread keeps in registers. Rows of up to 3 x 8 x 256 numbers are read once.
 constexpr int NORM_GROUPS = 3;
 constexpr int NORM_WARPS = 8;
 
 // y = (x - mean) / sqrt(variance + epsilon) * weight + bias over each row; `y` may be `x`.
 //
-// At least: each row in and out once (weight and bias come from a cache), 8 operations per number. The mean is known
-// before the deviations from it are summed, so that nothing cancels out. Grid: rows. Block: width / 8 rounded up to
-// whole warps, at most 256.
+// Lower bound: each row in and out once (weight and bias are cached), 8 operations per number. The mean is computed
+// before the deviations from it are summed, to avoid cancellation. Grid: rows. Block: width / 8 rounded up to whole
+// warps, at most 256.
 template <typename T>
 __device__ __forceinline__ void layer_norm(const T* x, const T* weight, const T* bias, T* y, int width, float epsilon,
                                            float* sums, float* squares) {
@@ -91,7 +91,7 @@ __device__ __forceinline__ void layer_norm(const T* x, const T* weight, const T*
         }
         return;
     }
-    // Any other width: the row is read three times, each thread its own numbers.
+    // Any other width: each thread reads its own numbers three times.
     float sum = 0.0f, square = 0.0f;
     for (int i = threadIdx.x; i < width; i += blockDim.x) sum += widen(x[i]);
     const float mean = block_sum(sum, sums) / width;
@@ -109,10 +109,10 @@ __device__ __forceinline__ void layer_norm(const T* x, const T* weight, const T*
     }                                                                                                              \
     EXPORT(embed_##type, 32, 256)                                                                                  \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
-        pick_##type(const T* x, const unsigned* chosen, T* y, int width) {                                         \
-        pick(x, chosen, y, width);                                                                                 \
+        gather_##type(const T* x, const unsigned* indices, T* y, int width) {                                         \
+        gather(x, indices, y, width);                                                                                 \
     }                                                                                                              \
-    EXPORT(pick_##type, 32, 256)                                                                                   \
+    EXPORT(gather_##type, 32, 256)                                                                                   \
     extern "C" __global__ void __launch_bounds__(256)                                                              \
         layer_norm_##type(const T* x, const T* weight, const T* bias, T* y, int width, float epsilon) {            \
         SHARED(float, sums, NORM_WARPS);                                                                           \

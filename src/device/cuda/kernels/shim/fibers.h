@@ -1,7 +1,7 @@
-// Threads of a block as fibers: stacks, and the switch from one to another.
+// Fibers for the threads of a block: their stacks, and the switch from one to another.
 //
-// The switch keeps what a function must keep and nothing else: a handful of instructions, where the `swapcontext` of
-// the system asks the kernel for the mask of signals each time.
+// The switch saves only the callee-saved registers and takes a handful of instructions. The system's `swapcontext` makes a
+// system call for the signal mask each time.
 #pragma once
 
 #include <sys/mman.h>
@@ -15,7 +15,7 @@
 #define ASSEMBLER_NAME "transcribe_switch"
 #endif
 
-// Keeps the stack pointer of this fiber at `from` and goes on where the other one stopped.
+// Stores the stack pointer of the current fiber in `from`, and resumes the other one.
 extern "C" __attribute__((visibility("hidden"))) void transcribe_switch(void** from, void* to);
 
 #if defined(__x86_64__)
@@ -23,7 +23,7 @@ asm(".text\n.p2align 4\n.globl " ASSEMBLER_NAME "\n" ASSEMBLER_NAME ":\n"
     "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
     "movq %rsp, (%rdi)\nmovq %rsi, %rsp\n"
     "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nret\n");
-// Words that the switch takes from a stack, and which of them is the address to go to.
+// The number of words that the switch pops from a stack, and the index of the return address among them.
 constexpr int SWITCH_WORDS = 8, SWITCH_ADDRESS = 6;
 #elif defined(__aarch64__)
 asm(".text\n.p2align 4\n.globl " ASSEMBLER_NAME "\n" ASSEMBLER_NAME ":\n"
@@ -37,12 +37,12 @@ asm(".text\n.p2align 4\n.globl " ASSEMBLER_NAME "\n" ASSEMBLER_NAME ":\n"
     "ldp d12, d13, [sp, #128]\nldp d14, d15, [sp, #144]\nadd sp, sp, #160\nret\n");
 constexpr int SWITCH_WORDS = 20, SWITCH_ADDRESS = 11;
 #else
-#error "the shim knows x86-64 and aarch64"
+#error "the shim supports x86-64 and aarch64 only"
 #endif
 
 namespace shim {
 
-// The memory of all fibers; pages come when they are touched.
+// The stacks of all fibers. The system allocates their pages on first use.
 class Stacks {
     static constexpr size_t BYTES = 128 * 1024;
     unsigned char* memory_;
@@ -56,7 +56,7 @@ public:
     }
     ~Stacks() { munmap(memory_, bytes_); }
 
-    // The stack pointer of a fiber that will begin with `entry`, which never returns.
+    // Returns the stack pointer of a fiber that starts with `entry`, which never returns.
     void* begin(unsigned index, void (*entry)()) {
         uint64_t* top = reinterpret_cast<uint64_t*>(memory_ + (index + 1) * BYTES);
         uint64_t* words = top - SWITCH_WORDS;

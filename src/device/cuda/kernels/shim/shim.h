@@ -1,9 +1,9 @@
-// What the kernels need of CUDA, for the host: words of the language, thread numbers, shared memory, barriers and
-// shuffles. Included instead of CUDA's own headers when a plain C++17 compiler builds the kernels (TRANSCRIBE_HOST).
+// The parts of CUDA that the kernels use, for the host: keywords, thread indices, shared memory, barriers and shuffles.
+// Included instead of CUDA's headers when a plain C++17 compiler builds the kernels (TRANSCRIBE_HOST).
 //
-// Each CUDA thread of a block is a fiber; a block runs them one at a time until each waits at a barrier or for the
-// other lanes of its warp, in an order that changes from launch to launch, so that a missing barrier shows. A thread
-// that waits for one that will never come, and accesses outside of shared memory, are reported as errors.
+// Each CUDA thread of a block is a fiber. The fibers of a block run one at a time until each waits at a barrier or for the
+// other lanes of its warp, in an order that changes from launch to launch, so that a missing barrier shows. Deadlocks and
+// accesses outside of shared memory are reported as errors.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 #include <cstring>
 #include <utility>
 
-// The device rounds after each operation that is written so (`__fmul_rn`, ...): so must the host.
+// `__fmul_rn` and the like round after each operation on the device, so the host must not contract them either.
 #if defined(__clang__)
 #pragma clang fp contract(off)
 #elif defined(__aarch64__)
@@ -37,34 +37,35 @@ struct uint3 {
 
 namespace shim {
 
-// Which thread of which block is running; kept by the scheduler.
-struct Here {
+// The thread and the block that are running, set by the scheduler.
+struct Position {
     uint3 thread, block, block_size, grid;
 };
-extern thread_local Here here;
+extern thread_local Position position;
 
 [[noreturn]] void fail(const char* what, int line);
 void barrier(int line);
 
-// The lanes of a warp meet: the last to come calls `all` with what every lane brought, and each lane gets its result.
-using Meeting = void (*)(const unsigned char (*brought)[32], unsigned char (*results)[32]);
-void meet(const char* kind, int line, const void* brought, size_t bytes, Meeting all, void* result,
+// Synchronizes the lanes of a warp: the last to arrive calls `all` with the operands of every lane, and each lane gets its
+// result.
+using Meeting = void (*)(const unsigned char (*operands)[32], unsigned char (*results)[32]);
+void meet(const char* kind, int line, const void* operand, size_t bytes, Meeting all, void* result,
           size_t result_bytes);
 
-// Shared memory of the block: the same place for all threads that ask with the same key.
+// Returns shared memory of the block: the same for all threads with the same key.
 void* shared(const void* key, size_t bytes);
-// The dynamic shared memory of the launch.
+// Returns the dynamic shared memory of the launch.
 void* dynamic_shared(size_t* bytes);
-// Fails unless all of it is shared memory that somebody asked for.
-void check_shared(const void* place, size_t bytes, int line);
+// Fails unless all of the range is allocated shared memory.
+void check_shared(const void* address, size_t bytes, int line);
 
 template <typename T>
-class Shared {
+class SharedArray {
     T* first_;
     size_t count_;
 
 public:
-    Shared(T* first, size_t count) : first_(first), count_(count) {}
+    SharedArray(T* first, size_t count) : first_(first), count_(count) {}
     operator T*() const { return first_; }
     template <typename I>
     T& operator[](I index) const {
@@ -90,12 +91,12 @@ T shuffle(int line, unsigned mask, T value, int lane) {
     if (mask != 0xffffffffu) fail("a shuffle of only some lanes", line);
     Both both = {value, lane};
     meet(KIND == Xor ? "__shfl_xor_sync" : KIND == Down ? "__shfl_down_sync" : "__shfl_sync", line, &both, sizeof both,
-         [](const unsigned char (*brought)[32], unsigned char (*results)[32]) {
+         [](const unsigned char (*operands)[32], unsigned char (*results)[32]) {
              for (int lane = 0; lane < 32; ++lane) {
                  Both mine, other;
-                 memcpy(&mine, brought[lane], sizeof mine);
+                 memcpy(&mine, operands[lane], sizeof mine);
                  int from = KIND == Xor ? lane ^ mine.lane : KIND == Down ? lane + mine.lane : mine.lane;
-                 memcpy(&other, brought[from > 31 ? lane : from], sizeof other);
+                 memcpy(&other, operands[from > 31 ? lane : from], sizeof other);
                  memcpy(results[lane], &other.value, sizeof(T));
              }
          },
@@ -103,19 +104,20 @@ T shuffle(int line, unsigned mask, T value, int lane) {
     return value;
 }
 
-// A kernel by its name, with parameters as `cuLaunchKernel` takes them.
+// Calls a kernel with parameters as `cuLaunchKernel` takes them.
 using Call = void (*)(void (*kernel)(), void** parameters);
 
 struct Registration {
     const char* name;
     void (*kernel)();
     Call call;
-    unsigned least, most;
+    unsigned min_block, max_block;
     Registration* next;
 
     template <typename... A>
-    Registration(const char* name, void (*kernel)(A...), unsigned least, unsigned most)
-        : name(name), kernel(reinterpret_cast<void (*)()>(kernel)), call(&with<A...>), least(least), most(most),
+    Registration(const char* name, void (*kernel)(A...), unsigned min_block, unsigned max_block)
+        : name(name), kernel(reinterpret_cast<void (*)()>(kernel)), call(&with<A...>), min_block(min_block),
+          max_block(max_block),
           next(first) {
         first = this;
     }
@@ -135,10 +137,10 @@ private:
 
 }  // namespace shim
 
-#define threadIdx (shim::here.thread)
-#define blockIdx (shim::here.block)
-#define blockDim (shim::here.block_size)
-#define gridDim (shim::here.grid)
+#define threadIdx (shim::position.thread)
+#define blockIdx (shim::position.block)
+#define blockDim (shim::position.block_size)
+#define gridDim (shim::position.grid)
 
 #define __syncthreads() shim::barrier(__LINE__)
 #define __syncwarp() shim::sync_warp(__LINE__)
@@ -146,15 +148,16 @@ private:
 #define __shfl_down_sync(mask, value, lanes) shim::shuffle<shim::Down>(__LINE__, mask, value, lanes)
 #define __shfl_sync(mask, value, lane) shim::shuffle<shim::From>(__LINE__, mask, value, lane)
 
-// An array in shared memory, as both compilers understand it.
+// An array in shared memory, for both compilers.
 #define SHARED(type, name, count)       \
     static const char name##_key = 0;   \
-    shim::Shared<type> name(static_cast<type*>(shim::shared(&name##_key, sizeof(type) * (count))), count)
+    shim::SharedArray<type> name(static_cast<type*>(shim::shared(&name##_key, sizeof(type) * (count))), count)
 
-// One line for each kernel, behind it, with the sizes of a block that it takes.
-#define EXPORT(kernel, least, most) static shim::Registration kernel##_registration(#kernel, &kernel, least, most);
+// Registers a kernel with its smallest and largest block.
+#define EXPORT(kernel, min_block, max_block) \
+    static shim::Registration kernel##_registration(#kernel, &kernel, min_block, max_block);
 
-// Numbers of 16 bits: only kept as such, all arithmetic is in single precision.
+// The 16-bit formats, for storage only: all arithmetic is in single precision.
 struct __half {
     uint16_t bits;
 };
@@ -176,7 +179,7 @@ inline unsigned __float_as_uint(float x) {
 inline float __half2float(__half h) {
     unsigned sign = (h.bits & 0x8000u) << 16, rest = h.bits & 0x7fffu;
     if (rest >= 0x7c00) return __uint_as_float(sign | 0x7f800000u | (rest & 0x3ff) << 13);
-    // The exponent is put right by a product, which is exact and makes subnormal numbers normal.
+    // The product corrects the exponent; it is exact, and makes subnormal numbers normal.
     float x = __uint_as_float(rest << 13) * __uint_as_float((254u - 15u) << 23);
     return __uint_as_float(sign | __float_as_uint(x));
 }
@@ -187,7 +190,7 @@ inline __half __float2half_rn(float x) {
     if (bits > 0x7f800000u) return {uint16_t(0x7fff)};
     if (bits >= 0x477ff000u) return {uint16_t(sign | 0x7c00)};
     if (bits < 0x38800000u) {
-        // Below the normal numbers: the addition rounds at the last place that is left.
+        // Subnormal numbers: the addition rounds to the remaining bits.
         float rounded = __uint_as_float(bits) + 0.5f;
         return {uint16_t(sign | (__float_as_uint(rounded) - 0x3f000000u))};
     }
