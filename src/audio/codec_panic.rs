@@ -1,4 +1,4 @@
-//! A panic inside a codec on damaged bytes is damage of that file, not the end of the program.
+//! Catches panics inside codecs, so that damaged bytes count as damage of that file instead of ending the program.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,13 +9,13 @@ thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic on this thread would be caught and counted as damage: a panic hook need not report it.
+/// Returns whether a panic on this thread would be caught and counted as damage, so that a panic hook can skip it.
 pub fn is_catching_codec_panics() -> bool {
     CATCHING.get()
 }
 
-/// Runs foreign code on foreign bytes; the message of its panic if it panics. What `body` touched must then be
-/// dropped or reset.
+/// Runs third-party code on untrusted bytes and returns a message if it panics. The caller must then drop or reset
+/// everything that `body` touched.
 pub(super) fn catch_codec_panic<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     let before = CATCHING.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(body));
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_becomes_a_message() {
+    fn panic_becomes_a_message() {
         assert_eq!(catch_codec_panic(|| 7), Ok(7));
         let caught = catch_codec_panic(|| {
             assert!(is_catching_codec_panics());

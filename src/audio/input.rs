@@ -1,4 +1,4 @@
-//! What is read: a file, or a stream kept in a temporary file so that it can be read twice.
+//! The source of a recording: a file, or a stream spooled to a temporary file so that it can be read more than once.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,7 +9,7 @@ use super::decode::{MediaBytes, TrackDecoder};
 use super::stream::CancellableStream;
 use super::{AudioOptions, AudioReader};
 use crate::cancel::CancelToken;
-use crate::error::{Error, InputProblem, Result};
+use crate::error::{Error, InputProblem, Result, catch_panic};
 
 /// A recording that can be opened as often as needed.
 #[derive(Debug, Clone)]
@@ -25,12 +25,12 @@ enum ByteSource {
 }
 
 impl AudioInput {
-    /// A file; a pipe is read to its end first.
+    /// Opens a file; a pipe is read to its end first.
     pub fn file(path: impl AsRef<Path>) -> Result<Self> {
         Self::file_cancellable(path, &CancelToken::new())
     }
 
-    /// The same, as long as nobody asks to stop.
+    /// Like [`AudioInput::file`], but stops waiting for a pipe when the run is cancelled.
     pub fn file_cancellable(path: impl AsRef<Path>, cancel: &CancelToken) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -48,14 +48,14 @@ impl AudioInput {
         Ok(Self { name, source: ByteSource::File(path.to_owned()) })
     }
 
-    /// The program's standard input, read to its end as long as nobody asks to stop.
+    /// Reads standard input to its end, or until the run is cancelled.
     pub fn stdin(cancel: &CancelToken) -> Result<Self> {
         let stream = CancellableStream::stdin(cancel);
         Self::reader("-", stream.map_err(|e| Error::input("-", InputProblem::Unreadable(e)))?)
     }
 
-    /// Any stream, read to its end: most containers need to be read from both ends, and some callers read
-    /// everything twice. The bytes wait, still compressed, in a temporary file that has no name.
+    /// Reads any stream to its end into an unnamed temporary file, still compressed: most containers must be read from both
+    /// ends, and some callers read everything twice.
     pub fn reader(name: impl Into<String>, mut from: impl Read) -> Result<Self> {
         let name = name.into();
         let unreadable = |e| Error::input(&name, InputProblem::Unreadable(e));
@@ -66,22 +66,23 @@ impl AudioInput {
         Ok(Self { name, source: ByteSource::Spool(Arc::new(spool)) })
     }
 
-    /// What to call it in messages: the path as given, `-` for standard input.
+    /// Returns the name for messages: the path as given, `-` for standard input.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Starts reading from the beginning. Readers of one input do not disturb each other.
+    /// Starts reading from the beginning. Readers of one input are independent.
     pub fn open(&self, options: &AudioOptions) -> Result<AudioReader> {
-        Ok(AudioReader::here(self.name.clone(), self.decoder(options)?))
+        Ok(AudioReader::inline(self.name.clone(), self.decoder(options)?))
     }
 
-    /// The same on threads of its own, which are ahead of whoever asks for blocks. So many threads decode side by
-    /// side where the codec allows it; the samples are the same however many they are.
-    pub fn open_prefetching(&self, options: &AudioOptions, lanes: usize) -> Result<AudioReader> {
-        AudioReader::ahead(&self.name, self.decoder(options)?.spread(lanes))
+    /// Like [`AudioInput::open`], but decodes on separate threads ahead of the consumer, on up to `threads` in parallel
+    /// where the codec allows it. The samples do not depend on the number of threads.
+    pub fn open_prefetching(&self, options: &AudioOptions, threads: usize) -> Result<AudioReader> {
+        AudioReader::prefetching(&self.name, self.decoder(options)?.in_parallel(threads))
     }
 
+    /// Opens the container and the codec.
     fn decoder(&self, options: &AudioOptions) -> Result<TrackDecoder> {
         let extension = match &self.source {
             ByteSource::File(path) => path.extension().and_then(|e| e.to_str()),
@@ -92,8 +93,19 @@ impl AudioInput {
     }
 }
 
+/// Returns the duration in seconds that a file's headers claim, without decoding it. Returns None for pipes, which can be
+/// read only once, and for files that cannot be opened: reading them reports the error.
+pub fn probe_duration(path: &Path, options: &AudioOptions) -> Option<f64> {
+    if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return None;
+    }
+    let duration =
+        catch_panic("probing the audio", || Ok(AudioInput::file(path)?.open(options)?.duration_hint()));
+    duration.ok().flatten().filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+}
+
 impl ByteSource {
-    /// The bytes from their beginning.
+    /// Opens the bytes from their beginning.
     fn media(&self) -> io::Result<MediaBytes> {
         match self {
             ByteSource::File(path) => {
@@ -109,7 +121,7 @@ impl ByteSource {
     }
 }
 
-/// Reads a file that others read at the same time: it keeps a position of its own.
+/// Reads a shared file with a position of its own.
 struct SpoolReader {
     file: Arc<File>,
     position: u64,
@@ -136,5 +148,20 @@ impl Seek for SpoolReader {
         };
         self.position = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_duration_without_decoding_and_ignores_errors() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let probe = |path: &str| probe_duration(&fixtures.join(path), &AudioOptions::default());
+        assert!((probe("long/short_en.flac").unwrap() - 10.0).abs() < 5.0);
+        for path in ["audio/damaged/text.mp3", "audio/damaged/empty.wav", "audio", "nowhere"] {
+            assert_eq!(probe(path), None, "{path}");
+        }
     }
 }

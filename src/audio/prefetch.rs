@@ -1,5 +1,5 @@
-//! Reading ahead of whoever listens: one thread decodes and mixes, a second one changes the rate. Short queues lie
-//! between them, so that little is held, and nobody works far ahead.
+//! Reads a recording ahead of its consumer: one thread decodes and mixes to mono, a second one resamples. The queues
+//! between them are short, so memory stays bounded and no thread runs far ahead.
 
 use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,47 +11,48 @@ use super::{AudioDamage, BLOCK};
 use crate::error::{Error, Result, catch_panic};
 use crate::time::seconds_of_samples;
 
-/// Pieces that may wait in each queue.
+/// Messages that may wait in each queue.
 const QUEUE: usize = 4;
-/// So many pieces of this part of a second make one second.
-const PIECES_PER_SECOND: usize = 2;
+/// Blocks per second of audio that the decoding thread sends.
+const BLOCKS_PER_SECOND: usize = 2;
 
-/// Samples at the file's own rate.
+/// Mono samples at the file's own rate.
 #[derive(Default)]
 struct SourceBlock {
     rate: u32,
     samples: Vec<f32>,
-    /// What was damaged so far, if that is news.
+    /// The damage so far, if it grew since the last block.
     damage: Option<AudioDamage>,
 }
 
+/// A message from the decoding thread to the resampling thread.
 enum DecodeMessage {
     Block(SourceBlock),
     End(Box<TrackDecoder>),
 }
 
-/// Samples at ours.
+/// A message from the resampling thread to the consumer; samples are at 16 kHz.
 enum PrefetchMessage {
     Block {
         samples: Vec<f32>,
         damage: Option<AudioDamage>,
     },
-    /// With the reason, if it is a failure that there is no more.
+    /// The end of the recording, with the total damage and the error if the end is a failure.
     End(AudioDamage, Option<Error>),
 }
 
 impl SourceBlock {
-    /// What is there; the next samples come behind it.
+    /// Takes the samples out and leaves an empty buffer of the same capacity.
     fn take(&mut self) -> Self {
-        let room = Vec::with_capacity(self.samples.capacity());
-        Self { rate: self.rate, samples: mem::replace(&mut self.samples, room), damage: None }
+        let empty = Vec::with_capacity(self.samples.capacity());
+        Self { rate: self.rate, samples: mem::replace(&mut self.samples, empty), damage: None }
     }
 }
 
-/// See the module. Dropping it ends the threads.
+/// The consumer's end of both threads. Dropping it ends and joins them.
 pub(super) struct Prefetcher {
-    /// None when all has come.
-    ready: Option<Receiver<Result<PrefetchMessage>>>,
+    /// None after the end or an error.
+    messages: Option<Receiver<Result<PrefetchMessage>>>,
     threads: Vec<JoinHandle<()>>,
     block: Vec<f32>,
     damage: AudioDamage,
@@ -60,18 +61,21 @@ pub(super) struct Prefetcher {
 impl Prefetcher {
     pub(super) fn start(name: &str, decoder: TrackDecoder) -> Result<Self> {
         let (to_resampler, decoded) = sync_channel(QUEUE);
-        let (to_listener, ready) = sync_channel(QUEUE);
-        let mut ahead = Self {
-            ready: Some(ready),
+        let (to_consumer, messages) = sync_channel(QUEUE);
+        let mut prefetcher = Self {
+            messages: Some(messages),
             threads: Vec::new(),
             block: Vec::new(),
             damage: AudioDamage::default(),
         };
         let input = name.to_owned();
-        ahead.spawn("decoding", move || pass_on(&to_resampler, |to| decode(&input, decoder, to)))?;
+        prefetcher
+            .spawn("decoding", move || run_stage(&to_resampler, |output| decode(&input, decoder, output)))?;
         let input = name.to_owned();
-        ahead.spawn("resampling", move || pass_on(&to_listener, |to| resample(&input, &decoded, to)))?;
-        Ok(ahead)
+        prefetcher.spawn("resampling", move || {
+            run_stage(&to_consumer, |output| resample(&input, &decoded, output))
+        })?;
+        Ok(prefetcher)
     }
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -81,22 +85,22 @@ impl Prefetcher {
     }
 
     pub(super) fn next_block(&mut self) -> Result<Option<&[f32]>> {
-        let Some(ready) = &self.ready else { return Ok(None) };
-        // Both threads tell when they end, so that the queue is never found abandoned.
-        let next = ready.recv().map_err(|error| Error::compute("reading the audio", error));
-        match next.and_then(|ready| ready) {
+        let Some(messages) = &self.messages else { return Ok(None) };
+        // Both threads send a last message before they end, so the channel never closes unannounced.
+        let message = messages.recv().map_err(|error| Error::compute("reading the audio", error));
+        match message.and_then(|message| message) {
             Ok(PrefetchMessage::Block { samples, damage }) => {
                 self.block = samples;
                 self.damage = damage.unwrap_or_else(|| mem::take(&mut self.damage));
                 Ok(Some(&self.block))
             }
-            Ok(PrefetchMessage::End(damage, why)) => {
+            Ok(PrefetchMessage::End(damage, error)) => {
                 self.damage = damage;
-                self.ready = None;
-                why.map_or(Ok(None), Err)
+                self.messages = None;
+                error.map_or(Ok(None), Err)
             }
             Err(error) => {
-                self.ready = None;
+                self.messages = None;
                 Err(error)
             }
         }
@@ -109,58 +113,59 @@ impl Prefetcher {
 
 impl Drop for Prefetcher {
     fn drop(&mut self) {
-        // Who has nobody to give to ends.
-        self.ready = None;
-        // What a thread has panicked of was told as an error.
+        // Closing the channel ends both threads at their next send.
+        self.messages = None;
+        // A panic was already reported as an error.
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
-/// Nobody takes what comes.
+/// The receiving end of a channel is gone, so the stage should end.
 struct ReceiverDropped;
 
-/// Who takes what one of the threads makes.
-struct MessageSender<'a, T>(&'a SyncSender<Result<T>>);
+/// The sending end of a stage's output channel.
+struct StageOutput<'a, T>(&'a SyncSender<Result<T>>);
 
-impl<T> MessageSender<'_, T> {
-    fn give(&self, made: T) -> Result<(), ReceiverDropped> {
-        self.0.send(Ok(made)).map_err(|_| ReceiverDropped)
+impl<T> StageOutput<'_, T> {
+    fn send(&self, message: T) -> Result<(), ReceiverDropped> {
+        self.0.send(Ok(message)).map_err(|_| ReceiverDropped)
     }
 }
 
-/// Does the work, and tells why it could not be done.
-fn pass_on<T>(to: &SyncSender<Result<T>>, work: impl FnOnce(&MessageSender<'_, T>) -> Result<()>) {
-    if let Err(error) = catch_panic("reading the audio", || work(&MessageSender(to))) {
-        // Nobody listens any more: then nobody needs to know.
+/// Runs the work of one thread and sends its error or panic downstream.
+fn run_stage<T>(to: &SyncSender<Result<T>>, work: impl FnOnce(&StageOutput<'_, T>) -> Result<()>) {
+    if let Err(error) = catch_panic("reading the audio", || work(&StageOutput(to))) {
+        // With the receiver gone nobody needs the error.
         let _ = to.send(Err(error));
     }
 }
 
-fn decode(name: &str, mut decoder: TrackDecoder, to: &MessageSender<'_, DecodeMessage>) -> Result<()> {
-    let (mut piece, mut told) = (SourceBlock::default(), 0);
+fn decode(name: &str, mut decoder: TrackDecoder, output: &StageOutput<'_, DecodeMessage>) -> Result<()> {
+    let (mut block, mut reported) = (SourceBlock::default(), 0);
     loop {
-        let over = match decoder.next().map_err(|fault| Error::input(name, fault))? {
-            Some(chunk) if chunk.rate == piece.rate => {
-                piece.samples.extend_from_slice(chunk.samples);
-                let is_enough = piece.samples.len() >= chunk.rate as usize / PIECES_PER_SECOND;
-                is_enough.then(|| piece.take())
+        let full = match decoder.next().map_err(|problem| Error::input(name, problem))? {
+            Some(decoded) if decoded.rate == block.rate => {
+                block.samples.extend_from_slice(decoded.samples);
+                let is_full = block.samples.len() >= decoded.rate as usize / BLOCKS_PER_SECOND;
+                is_full.then(|| block.take())
             }
-            Some(chunk) => {
-                let other = SourceBlock { rate: chunk.rate, samples: chunk.samples.to_vec(), damage: None };
-                Some(mem::replace(&mut piece, other))
+            Some(decoded) => {
+                let next =
+                    SourceBlock { rate: decoded.rate, samples: decoded.samples.to_vec(), damage: None };
+                Some(mem::replace(&mut block, next))
             }
             None => {
-                let _ = to
-                    .give(DecodeMessage::Block(piece))
-                    .and_then(|()| to.give(DecodeMessage::End(Box::new(decoder))));
+                let _ = output
+                    .send(DecodeMessage::Block(block))
+                    .and_then(|()| output.send(DecodeMessage::End(Box::new(decoder))));
                 return Ok(());
             }
         };
-        if let Some(piece) = over {
+        if let Some(full) = full {
             let damage = decoder.damage();
-            let is_news = mem::replace(&mut told, damage.packets) < damage.packets;
-            let damage = is_news.then(|| damage.clone());
-            if to.give(DecodeMessage::Block(SourceBlock { damage, ..piece })).is_err() {
+            let has_grown = mem::replace(&mut reported, damage.packets) < damage.packets;
+            let damage = has_grown.then(|| damage.clone());
+            if output.send(DecodeMessage::Block(SourceBlock { damage, ..full })).is_err() {
                 return Ok(());
             }
         }
@@ -169,36 +174,37 @@ fn decode(name: &str, mut decoder: TrackDecoder, to: &MessageSender<'_, DecodeMe
 
 fn resample(
     name: &str,
-    from: &Receiver<Result<DecodeMessage>>,
-    to: &MessageSender<'_, PrefetchMessage>,
+    input: &Receiver<Result<DecodeMessage>>,
+    output: &StageOutput<'_, PrefetchMessage>,
 ) -> Result<()> {
-    let (mut resampling, mut block, mut news, mut given) = (Resampler::default(), Vec::new(), None, 0);
-    for decoded in from {
-        match decoded? {
+    let (mut resampler, mut block, mut unsent_damage, mut sent) = (Resampler::default(), Vec::new(), None, 0);
+    for message in input {
+        match message? {
             DecodeMessage::Block(SourceBlock { rate, samples, damage }) => {
-                news = damage.or(news);
+                unsent_damage = damage.or(unsent_damage);
                 if !samples.is_empty() {
-                    resampling.push(rate, &samples, &mut block)?;
+                    resampler.push(rate, &samples, &mut block)?;
                 }
                 if block.len() < BLOCK {
                     continue;
                 }
-                given += block.len() as u64;
+                sent += block.len() as u64;
                 let samples = mem::take(&mut block);
-                if to.give(PrefetchMessage::Block { samples, damage: news.take() }).is_err() {
+                if output.send(PrefetchMessage::Block { samples, damage: unsent_damage.take() }).is_err() {
                     return Ok(());
                 }
             }
             DecodeMessage::End(mut decoder) => {
-                resampling.finish(&mut block)?;
-                given += block.len() as u64;
+                resampler.finish(&mut block)?;
+                sent += block.len() as u64;
                 if !block.is_empty()
-                    && to.give(PrefetchMessage::Block { samples: block, damage: None }).is_err()
+                    && output.send(PrefetchMessage::Block { samples: block, damage: None }).is_err()
                 {
                     return Ok(());
                 }
-                let why = decoder.verdict(seconds_of_samples(given)).map(|why| Error::input(name, why));
-                let _ = to.give(PrefetchMessage::End(decoder.damage().clone(), why));
+                let problem = decoder.finish(seconds_of_samples(sent));
+                let error = problem.map(|problem| Error::input(name, problem));
+                let _ = output.send(PrefetchMessage::End(decoder.damage().clone(), error));
                 return Ok(());
             }
         }

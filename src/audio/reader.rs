@@ -1,4 +1,4 @@
-//! One pass over one recording, on the thread that asks for it or ahead of that.
+//! One pass over one recording, either on the calling thread or with prefetching.
 
 use super::decode::TrackDecoder;
 use super::prefetch::Prefetcher;
@@ -7,10 +7,10 @@ use super::{AudioDamage, BLOCK};
 use crate::error::{Error, Result};
 use crate::time::seconds_of_samples;
 
-/// See the module.
+/// Reads a recording from its beginning as blocks of 16 kHz mono samples.
 pub struct AudioReader {
     duration: Option<f64>,
-    way: ReaderMode,
+    mode: ReaderMode,
 }
 
 enum ReaderMode {
@@ -18,48 +18,54 @@ enum ReaderMode {
     Prefetching(Prefetcher),
 }
 
-/// Everything on one thread.
+/// Decodes and resamples on the calling thread.
 struct InlineReader {
     name: String,
     decoder: TrackDecoder,
-    resampling: Resampler,
+    resampler: Resampler,
     block: Vec<f32>,
-    ended: bool,
+    has_ended: bool,
+    /// Samples returned so far.
     samples: u64,
 }
 
 impl AudioReader {
-    pub(super) fn here(name: String, decoder: TrackDecoder) -> Self {
+    pub(super) fn inline(name: String, decoder: TrackDecoder) -> Self {
         let duration = decoder.duration_hint();
-        let resampling = Resampler::default();
-        let here = InlineReader { name, decoder, resampling, block: Vec::new(), ended: false, samples: 0 };
-        Self { duration, way: ReaderMode::Inline(Box::new(here)) }
+        let reader = InlineReader {
+            name,
+            decoder,
+            resampler: Resampler::default(),
+            block: Vec::new(),
+            has_ended: false,
+            samples: 0,
+        };
+        Self { duration, mode: ReaderMode::Inline(Box::new(reader)) }
     }
 
-    pub(super) fn ahead(name: &str, decoder: TrackDecoder) -> Result<Self> {
+    pub(super) fn prefetching(name: &str, decoder: TrackDecoder) -> Result<Self> {
         let duration = decoder.duration_hint();
-        Ok(Self { duration, way: ReaderMode::Prefetching(Prefetcher::start(name, decoder)?) })
+        Ok(Self { duration, mode: ReaderMode::Prefetching(Prefetcher::start(name, decoder)?) })
     }
 
-    /// Seconds of audio that the file claims to have.
+    /// Returns the duration in seconds that the file's headers claim.
     pub fn duration_hint(&self) -> Option<f64> {
         self.duration
     }
 
-    /// The next samples, 16 kHz and mono: about half a second, or more where the file's packets are longer.
-    /// None at the end.
+    /// Returns the next samples: about half a second, or more if the file's packets are longer. None at the end.
     pub fn next_block(&mut self) -> Result<Option<&[f32]>> {
-        match &mut self.way {
-            ReaderMode::Inline(here) => here.next_block(),
-            ReaderMode::Prefetching(ahead) => ahead.next_block(),
+        match &mut self.mode {
+            ReaderMode::Inline(reader) => reader.next_block(),
+            ReaderMode::Prefetching(prefetcher) => prefetcher.next_block(),
         }
     }
 
-    /// What had to be left out so far.
+    /// Returns what was skipped as damaged so far.
     pub fn damage(&self) -> &AudioDamage {
-        match &self.way {
-            ReaderMode::Inline(here) => here.decoder.damage(),
-            ReaderMode::Prefetching(ahead) => ahead.damage(),
+        match &self.mode {
+            ReaderMode::Inline(reader) => reader.decoder.damage(),
+            ReaderMode::Prefetching(prefetcher) => prefetcher.damage(),
         }
     }
 }
@@ -67,25 +73,25 @@ impl AudioReader {
 impl InlineReader {
     fn next_block(&mut self) -> Result<Option<&[f32]>> {
         self.block.clear();
-        while !self.ended && self.block.len() < BLOCK {
-            self.step()?;
+        while !self.has_ended && self.block.len() < BLOCK {
+            self.advance()?;
         }
         self.samples += self.block.len() as u64;
         if self.block.is_empty() {
-            return match self.decoder.verdict(seconds_of_samples(self.samples)) {
-                Some(fault) => Err(Error::input(&self.name, fault)),
+            return match self.decoder.finish(seconds_of_samples(self.samples)) {
+                Some(problem) => Err(Error::input(&self.name, problem)),
                 None => Ok(None),
             };
         }
         Ok(Some(&self.block))
     }
 
-    fn step(&mut self) -> Result<()> {
-        match self.decoder.next().map_err(|fault| Error::input(&self.name, fault))? {
-            Some(chunk) => self.resampling.push(chunk.rate, chunk.samples, &mut self.block),
+    fn advance(&mut self) -> Result<()> {
+        match self.decoder.next().map_err(|problem| Error::input(&self.name, problem))? {
+            Some(decoded) => self.resampler.push(decoded.rate, decoded.samples, &mut self.block),
             None => {
-                self.ended = true;
-                self.resampling.finish(&mut self.block)
+                self.has_ended = true;
+                self.resampler.finish(&mut self.block)
             }
         }
     }

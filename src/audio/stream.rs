@@ -1,4 +1,4 @@
-//! Bytes from a pipe: they may never come, so whoever waits for them can be told to stop.
+//! Reads from a pipe that may never deliver, and stops waiting when the run is cancelled.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::cancel::CancelToken;
 
+/// A file or pipe whose reads fail once the run is cancelled.
 pub(super) struct CancellableStream<'a> {
     file: File,
     cancel: &'a CancelToken,
@@ -30,28 +31,28 @@ impl Read for CancellableStream<'_> {
 impl<'a> CancellableStream<'a> {
     pub(super) fn stdin(cancel: &'a CancelToken) -> io::Result<Self> {
         use std::os::fd::AsFd;
-        // Past the buffer of the standard library, which could hold bytes while the pipe has none.
+        // Bypasses the buffer of the standard library, which could hold bytes while `poll` sees an empty pipe.
         let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         Ok(Self { file, cancel })
     }
 
-    /// Does not wait for somebody to write into the pipe.
+    /// Opens a pipe without waiting for a writer.
     pub(super) fn open(path: &Path, cancel: &'a CancelToken) -> io::Result<Self> {
         use std::os::unix::fs::OpenOptionsExt;
         let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
         Ok(Self { file, cancel })
     }
 
-    /// Waits a little while for bytes, or for the end.
+    /// Waits briefly for bytes or the end of the stream.
     fn is_ready(&self) -> io::Result<bool> {
         use std::os::fd::AsFd;
 
         use nix::errno::Errno;
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-        const PATIENCE: u8 = 50;
+        const TIMEOUT_MS: u8 = 50;
         let mut files = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut files, PollTimeout::from(PATIENCE)) {
+        match poll(&mut files, PollTimeout::from(TIMEOUT_MS)) {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),
@@ -59,7 +60,7 @@ impl<'a> CancellableStream<'a> {
     }
 }
 
-/// Elsewhere a read waits as long as it takes.
+/// On other systems a read blocks until bytes arrive; cancellation is checked between reads.
 #[cfg(not(unix))]
 impl<'a> CancellableStream<'a> {
     pub(super) fn stdin(cancel: &'a CancelToken) -> io::Result<Self> {

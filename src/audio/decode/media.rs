@@ -1,4 +1,4 @@
-//! The bytes of an input as symphonia wants them.
+//! Adapts the bytes of an input to symphonia's `MediaSource`.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -7,21 +7,21 @@ use symphonia::core::io::MediaSource;
 trait ReadSeek: Read + Seek + Send + Sync {}
 impl<T: Read + Seek + Send + Sync> ReadSeek for T {}
 
-/// A readable thing of known length.
+/// Bytes of known length.
 pub(in crate::audio) struct MediaBytes {
     source: Box<dyn ReadSeek>,
     len: u64,
-    streamed: bool,
+    is_seekable: bool,
 }
 
 impl MediaBytes {
     pub(in crate::audio) fn new(source: impl Read + Seek + Send + Sync + 'static, len: u64) -> Self {
-        Self { source: Box::new(source), len, streamed: false }
+        Self { source: Box::new(source), len, is_seekable: true }
     }
 
-    /// The same bytes as if they came through a pipe: demuxers then do not look for what should be at the end.
-    pub(super) fn streamed(self) -> Self {
-        Self { streamed: true, ..self }
+    /// Presents the bytes as a pipe, so that demuxers do not look for headers at the end.
+    pub(super) fn unseekable(self) -> Self {
+        Self { is_seekable: false, ..self }
     }
 }
 
@@ -39,10 +39,10 @@ impl Seek for MediaBytes {
 
 impl MediaSource for MediaBytes {
     fn is_seekable(&self) -> bool {
-        !self.streamed
+        self.is_seekable
     }
 
     fn byte_len(&self) -> Option<u64> {
-        (!self.streamed).then_some(self.len)
+        self.is_seekable.then_some(self.len)
     }
 }

@@ -1,4 +1,4 @@
-//! Decoded packets of any sample format and channel count to mono `f32`.
+//! Mixes decoded packets of any sample format and channel count to mono `f32`.
 
 use std::ops::Range;
 
@@ -10,11 +10,11 @@ use symphonia::core::audio::{
 
 use crate::audio::channels::{ChannelPosition, weights};
 
-/// Rates outside are headers gone wrong, not recordings.
+/// Sample rates outside this range mean a corrupt header.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 const MAX_CHANNELS: usize = 1_024;
 
-/// Mixes packet after packet into one buffer that it keeps.
+/// Mixes one packet at a time into a reused buffer.
 pub(super) struct Mixer {
     channel: Option<usize>,
     spec: Option<AudioSpec>,
@@ -27,22 +27,22 @@ impl Mixer {
         Self { channel, spec: None, weights: Vec::new(), samples: Vec::new() }
     }
 
-    /// The rate of the last packet.
+    /// Returns the sample rate of the last packet.
     pub(super) fn rate(&self) -> u32 {
         self.spec.as_ref().map_or(0, AudioSpec::rate)
     }
 
-    /// The channels of the last packet before mixing.
+    /// Returns the number of channels of the last packet before mixing.
     pub(super) fn channels(&self) -> usize {
         self.weights.len()
     }
 
-    /// The last packet, mixed.
+    /// Returns the last packet, mixed.
     pub(super) fn samples(&self) -> &[f32] {
         &self.samples
     }
 
-    /// Mixes the kept frames of a packet, replacing the last one.
+    /// Mixes the frames `keep` of a packet, replacing the previous packet.
     pub(super) fn mix(
         &mut self,
         packet: &GenericAudioBufferRef<'_>,
@@ -51,7 +51,7 @@ impl Mixer {
         use GenericAudioBufferRef as Any;
         self.samples.clear();
         if self.spec.as_ref() != Some(packet.spec()) {
-            self.adopt(packet.spec())?;
+            self.set_spec(packet.spec())?;
         }
         self.samples.resize(keep.len(), 0.0);
         match packet {
@@ -69,14 +69,14 @@ impl Mixer {
         Ok(())
     }
 
-    fn adopt(&mut self, spec: &AudioSpec) -> Result<(), String> {
+    fn set_spec(&mut self, spec: &AudioSpec) -> Result<(), String> {
         self.spec = None;
         let count = spec.channels().count();
         if !RATES.contains(&spec.rate()) {
-            return Err(format!("a sample rate of {} Hz makes no sense", spec.rate()));
+            return Err(format!("implausible sample rate of {} Hz", spec.rate()));
         }
         if !(1..=MAX_CHANNELS).contains(&count) {
-            return Err(format!("{count} channels make no sense"));
+            return Err(format!("implausible number of channels: {count}"));
         }
         self.weights = weights(&channel_positions(spec.channels()), self.channel);
         self.spec = Some(spec.clone());
@@ -85,28 +85,28 @@ impl Mixer {
 
     fn add<S: Sample + IntoSample<f32>>(&mut self, packet: &AudioBuffer<S>, keep: Range<usize>) {
         let planes = packet.iter_planes().zip(&self.weights).filter(|(_, weight)| **weight != 0.0);
-        for (nth, (plane, &weight)) in planes.enumerate() {
+        for (index, (plane, &weight)) in planes.enumerate() {
             let plane = plane.get(keep.clone()).unwrap_or_default();
-            if nth == 0 {
+            if index == 0 {
                 for (out, &sample) in self.samples.iter_mut().zip(plane) {
-                    *out = sound(sample.into_sample()) * weight;
+                    *out = plausible(sample.into_sample()) * weight;
                 }
             } else {
                 for (out, &sample) in self.samples.iter_mut().zip(plane) {
-                    *out += sound(sample.into_sample()) * weight;
+                    *out += plausible(sample.into_sample()) * weight;
                 }
             }
         }
     }
 }
 
-/// Louder than any float file, also those that count to 32768 instead of 1.
-const BEYOND_ALL_SOUND: f32 = 1e6;
+/// Louder than any real float file, including those scaled to 32768 instead of 1.
+const MAX_AMPLITUDE: f32 = 1e6;
 
-/// Float files may hold anything; one infinity, or what becomes one when it is squared, would spoil everything that is
-/// computed from here on.
-fn sound(sample: f32) -> f32 {
-    if sample.abs() <= BEYOND_ALL_SOUND { sample } else { 0.0 }
+/// Replaces implausible samples with silence. Float files may hold any value, and one infinity, or a value that becomes
+/// one when squared, would spoil everything computed from it.
+fn plausible(sample: f32) -> f32 {
+    if sample.abs() <= MAX_AMPLITUDE { sample } else { 0.0 }
 }
 
 fn channel_positions(channels: &Channels) -> Vec<ChannelPosition> {
@@ -119,7 +119,7 @@ fn channel_positions(channels: &Channels) -> Vec<ChannelPosition> {
                 _ => ChannelPosition::Unknown,
             })
             .collect(),
-        // The first component of an ambisonic set is the sound from everywhere.
+        // The first component of an ambisonic set is the omnidirectional signal.
         Channels::Ambisonic(_) => {
             let mut all = vec![ChannelPosition::Lfe; channels.count()];
             all[0] = ChannelPosition::Center;

@@ -1,9 +1,10 @@
-//! Containers and codecs to mono samples at the file's own rate: the only user of symphonia.
+//! Demuxes and decodes audio to mono samples at the file's own rate: the only user of symphonia.
 //!
-//! Cuts off what encoders add before and after the recording, skips damaged packets and counts them. Which
-//! weights the channels get is [`super::channels`]'s; changing the rate is [`super::resample`]'s.
+//! Trims what encoders add before and after the recording, skips damaged packets and counts them. Channel weights come
+//! from [`super::channels`]; resampling is left to [`super::resample`].
 
-mod claims;
+mod duration;
+mod edit_list;
 mod media;
 mod mix;
 mod opus;
@@ -15,7 +16,7 @@ use std::io;
 use std::ops::Range;
 
 use symphonia::core::codecs::audio::AudioDecoder;
-use symphonia::core::errors::Error as Fault;
+use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::well_known::{FORMAT_ID_FLAC, FORMAT_ID_WAVE};
 use symphonia::core::formats::{FormatOptions, FormatReader};
@@ -25,16 +26,16 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
 
 use super::codec_panic::catch_codec_panic;
-use super::{AudioDamage, AudioOptions, edit_list, ogg};
+use super::{AudioDamage, AudioOptions};
 use crate::error::InputProblem;
-use claims::{claimed, file_duration, promised};
+use duration::{container_duration, exact_duration, ogg_end_position, track_duration};
 pub(super) use media::MediaBytes;
 use mix::Mixer;
 use parallel::ParallelDecoding;
-use track::{audio, choose, make_codec};
+use track::{audio_params, make_codec, select_track};
 use trim::Trim;
 
-/// Packets in a row that may fail before the rest of the file is given up.
+/// Consecutive packets that may fail before the rest of the file is given up.
 const MAX_FAILURES: u32 = 1_000;
 
 /// Mono samples and their rate.
@@ -43,7 +44,7 @@ pub(super) struct DecodedBlock<'a> {
     pub samples: &'a [f32],
 }
 
-/// One audio track of one file, being read.
+/// Decodes one audio track of one file from its beginning.
 pub(super) struct TrackDecoder {
     format: Box<dyn FormatReader>,
     codec: Box<dyn AudioDecoder>,
@@ -51,37 +52,38 @@ pub(super) struct TrackDecoder {
     options: AudioOptions,
     mixer: Mixer,
     trim: Trim,
-    /// Seconds to be heard, by the track's header.
-    claimed: Option<f64>,
-    /// The same, where it is no guess.
-    promised: Option<f64>,
+    /// Seconds of audio after trimming, according to the track's header.
+    header_duration: Option<f64>,
+    /// The same, if the header counts it instead of estimating it.
+    exact_duration: Option<f64>,
     damage: AudioDamage,
-    /// When the next packet is due.
+    /// The expected timestamp of the next packet.
     next_pts: Timestamp,
+    /// Packets that failed since the last good one.
     failures: u32,
     /// A packet has been decoded.
-    heard: bool,
-    ended: bool,
-    /// Several packets are decoded side by side.
-    spread: Option<ParallelDecoding>,
+    has_decoded: bool,
+    has_ended: bool,
+    /// The state of parallel decoding, if enabled.
+    parallel: Option<ParallelDecoding>,
 }
 
-/// What the demuxer gave: a packet, the end or a fault; or its panic.
-type NextPacket = Result<Result<Option<Packet>, Fault>, String>;
+/// What the demuxer returned: a packet, the end or an error; or the message of its panic.
+type NextPacket = Result<Result<Option<Packet>, SymphoniaError>, String>;
 
-/// What decoding a packet came to.
+/// The result of decoding a packet.
 enum PacketOutcome {
-    Done,
-    /// The codec refuses it.
-    Refused(String),
+    Decoded,
+    /// The codec rejected the packet.
+    Rejected(String),
     Panicked(String),
 }
 
-/// Where the next samples are.
+/// Which buffer holds the next samples.
 enum SampleLocation {
     /// One packet, in the mixer.
     Mixer,
-    /// Many, in the spread.
+    /// Many packets, in the parallel decoder.
     Parallel,
 }
 
@@ -92,12 +94,13 @@ impl TrackDecoder {
         options: &AudioOptions,
     ) -> Result<Self, InputProblem> {
         let mut file = media().map_err(InputProblem::Unreadable)?;
-        let (edits, last) = (edit_list::read(&mut file), ogg::last_position(&mut file));
-        let mut format = probe(&media, extension, edits.cut_off)?;
-        let (codec, track) = choose(&*format, options)?;
+        let (edits, ogg_end) = (edit_list::read(&mut file), ogg_end_position(&mut file));
+        let mut format = probe(&media, extension, edits.is_truncated)?;
+        let (codec, track) = select_track(&*format, options)?;
         let trim = Trim::new(&mut *format, &track, edits.by_track.get(&track.id).copied());
-        let heard = |whole| trim.heard_of(whole);
-        let (claimed, promised) = (claimed(&track).map(heard), promised(&*format, &track, last).map(heard));
+        let trimmed = |duration| trim.trimmed_duration(duration);
+        let header_duration = track_duration(&track).map(trimmed);
+        let exact_duration = exact_duration(&*format, &track, ogg_end).map(trimmed);
         Ok(Self {
             track: track.id,
             mixer: Mixer::new(options.channel),
@@ -105,60 +108,60 @@ impl TrackDecoder {
             damage: AudioDamage::default(),
             next_pts: Timestamp::ZERO,
             failures: 0,
-            heard: false,
-            ended: false,
-            spread: None,
+            has_decoded: false,
+            has_ended: false,
+            parallel: None,
             format,
             codec,
             trim,
-            claimed,
-            promised,
+            header_duration,
+            exact_duration,
         })
     }
 
     pub(super) fn duration_hint(&self) -> Option<f64> {
-        self.claimed.or_else(|| file_duration(&*self.format))
+        self.header_duration.or_else(|| container_duration(&*self.format))
     }
 
-    /// Lets so many threads decode side by side, where the codec can.
-    pub(super) fn spread(self, lanes: usize) -> Self {
-        Self { spread: ParallelDecoding::new(lanes), ..self }
+    /// Decodes on up to `threads` threads in parallel, where the codec allows it.
+    pub(super) fn in_parallel(self, threads: usize) -> Self {
+        Self { parallel: ParallelDecoding::new(threads), ..self }
     }
 
     pub(super) fn damage(&self) -> &AudioDamage {
         &self.damage
     }
 
-    /// Once everything is read, `samples` seconds in all: why that is a failure, if it is.
-    pub(super) fn verdict(&mut self, seconds: f64) -> Option<InputProblem> {
-        if let Some(promised) = self.promised.filter(|promised| seconds < promised * 0.998 - 0.05) {
-            self.damage.end(format!("of {promised:.1} s only {seconds:.1} s are there"));
+    /// Checks the total duration once everything is read, and returns the problem if nothing could be decoded.
+    pub(super) fn finish(&mut self, seconds: f64) -> Option<InputProblem> {
+        if let Some(expected) = self.exact_duration.filter(|expected| seconds < expected * 0.998 - 0.05) {
+            self.damage.mark_incomplete(format!("only {seconds:.1} s of {expected:.1} s are present"));
         }
         let first = self.damage.first.as_ref().filter(|_| seconds == 0.0)?;
         Some(InputProblem::Undecodable(first.clone()))
     }
 
-    /// The next samples; None at the end.
+    /// Returns the next samples; None at the end.
     pub(super) fn next(&mut self) -> Result<Option<DecodedBlock<'_>>, InputProblem> {
-        let place = match self.spread.take() {
-            Some(mut spread) => {
-                let place = self.advance_spread(&mut spread);
-                self.spread = Some(spread);
-                place?
+        let location = match self.parallel.take() {
+            Some(mut parallel) => {
+                let location = self.advance_parallel(&mut parallel);
+                self.parallel = Some(parallel);
+                location?
             }
             None => self.advance()?,
         };
-        Ok(place.map(|place| match (place, &self.spread) {
-            (SampleLocation::Parallel, Some(spread)) => spread.chunk(),
+        Ok(location.map(|location| match (location, &self.parallel) {
+            (SampleLocation::Parallel, Some(parallel)) => parallel.block(),
             _ => DecodedBlock { rate: self.mixer.rate(), samples: self.mixer.samples() },
         }))
     }
 
-    /// To the next packet that gives samples.
+    /// Decodes up to the next packet that yields samples.
     fn advance(&mut self) -> Result<Option<SampleLocation>, InputProblem> {
-        while !self.ended {
-            let pulled = self.pull();
-            let Some(packet) = self.settle(pulled)? else { continue };
+        while !self.has_ended {
+            let next = self.next_packet();
+            let Some(packet) = self.accept(next)? else { continue };
             if packet.track_id == self.track && self.decode(&packet)? {
                 return Ok(Some(SampleLocation::Mixer));
             }
@@ -166,156 +169,157 @@ impl TrackDecoder {
         Ok(None)
     }
 
-    fn pull(&mut self) -> NextPacket {
+    fn next_packet(&mut self) -> NextPacket {
         catch_codec_panic(|| self.format.next_packet())
     }
 
-    /// Draws the consequences, if it is no packet.
-    fn settle(&mut self, pulled: NextPacket) -> Result<Option<Packet>, InputProblem> {
-        match pulled {
+    /// Returns the packet, or handles the end or error that came instead.
+    fn accept(&mut self, next: NextPacket) -> Result<Option<Packet>, InputProblem> {
+        match next {
             Ok(Ok(Some(packet))) => return Ok(Some(packet)),
-            Ok(Ok(None)) => self.ended = true,
-            Ok(Err(Fault::ResetRequired)) => {
-                if let Err(fault) = self.restart() {
-                    self.ended = true;
-                    self.damage.end(fault);
+            Ok(Ok(None)) => self.has_ended = true,
+            Ok(Err(SymphoniaError::ResetRequired)) => {
+                if let Err(problem) = self.start_chained_stream() {
+                    self.has_ended = true;
+                    self.damage.mark_incomplete(problem);
                 }
             }
-            Ok(Err(Fault::IoError(error))) if error.raw_os_error().is_some() => {
+            Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
                 return Err(InputProblem::Unreadable(error));
             }
-            Ok(Err(Fault::IoError(error))) => {
-                self.ended = true;
-                // A WAV that was written into a pipe tells no length and ends where it ends.
-                let open_end = self.claimed.is_none() && self.format.format_info().format == FORMAT_ID_WAVE;
-                if !open_end {
-                    self.damage.end(error);
+            Ok(Err(SymphoniaError::IoError(error))) => {
+                self.has_ended = true;
+                // A WAV file written to a pipe has no length in its header and ends anywhere.
+                let has_open_end =
+                    self.header_duration.is_none() && self.format.format_info().format == FORMAT_ID_WAVE;
+                if !has_open_end {
+                    self.damage.mark_incomplete(error);
                 }
             }
-            Ok(Err(fault)) => self.skip(fault.to_string()),
+            Ok(Err(error)) => self.skip_packet(error.to_string()),
             Err(panic) => {
                 // The demuxer may be in any state now.
-                self.ended = true;
-                self.damage.end(panic);
+                self.has_ended = true;
+                self.damage.mark_incomplete(panic);
             }
         }
         Ok(None)
     }
 
-    /// Another stream follows in the same file (chained Ogg): its tracks are new.
-    fn restart(&mut self) -> Result<(), InputProblem> {
-        let (codec, track) = choose(&*self.format, &self.options)?;
+    /// Continues with the next stream of the same file (chained Ogg), whose tracks are new.
+    fn start_chained_stream(&mut self) -> Result<(), InputProblem> {
+        let (codec, track) = select_track(&*self.format, &self.options)?;
         self.trim = Trim::new(&mut *self.format, &track, None);
         self.track = track.id;
         self.codec = codec;
-        // What the first header claims is said of the first stream only.
-        self.promised = None;
+        // The first header describes only the first stream.
+        self.exact_duration = None;
         Ok(())
     }
 
-    /// Decodes a packet into the mixer; false if it gave nothing to hear.
+    /// Decodes a packet into the mixer and returns whether it yielded samples.
     fn decode(&mut self, packet: &Packet) -> Result<bool, InputProblem> {
-        self.note_gap(packet);
+        self.detect_gap(packet);
         let (mixer, trim) = (&mut self.mixer, &mut self.trim);
         let outcome =
-            decode_one(&mut *self.codec, packet, mixer, |frames, rate| trim.keep(packet, frames, rate));
-        if self.judge(outcome) {
+            decode_packet(&mut *self.codec, packet, mixer, |frames, rate| trim.keep(packet, frames, rate));
+        if self.is_decoded(outcome) {
             let available = self.mixer.channels();
-            if let Some(asked) = self.options.channel.filter(|&c| !self.heard && c >= available) {
+            if let Some(asked) = self.options.channel.filter(|&c| !self.has_decoded && c >= available) {
                 return Err(InputProblem::NoSuchChannel { asked, available });
             }
-            self.heard = true;
+            self.has_decoded = true;
             return Ok(!self.mixer.samples().is_empty());
         }
         Ok(false)
     }
 
-    /// Draws the consequences of a packet's outcome; whether it is a good one.
-    fn judge(&mut self, outcome: PacketOutcome) -> bool {
+    /// Counts a failed packet and renews the codec if needed; returns whether the packet was decoded.
+    fn is_decoded(&mut self, outcome: PacketOutcome) -> bool {
         match outcome {
-            PacketOutcome::Done => {
+            PacketOutcome::Decoded => {
                 self.failures = 0;
                 return true;
             }
-            PacketOutcome::Refused(message) => {
-                self.skip(message);
-                // Two in a row: perhaps the sound has changed its rate or channels, which few codecs follow.
+            PacketOutcome::Rejected(message) => {
+                self.skip_packet(message);
+                // After two in a row the rate or channels may have changed, which few codecs follow.
                 if self.failures.is_multiple_of(2) {
-                    self.renew();
+                    self.renew_codec();
                 }
             }
             PacketOutcome::Panicked(message) => {
-                self.skip(message);
-                self.renew();
+                self.skip_packet(message);
+                self.renew_codec();
             }
         }
         false
     }
 
-    /// The demuxer of FLAC leaves out damaged packets without a word, but not their time.
-    fn note_gap(&mut self, packet: &Packet) {
+    /// Counts missing packets: the FLAC demuxer drops damaged ones silently, but their time is missing.
+    fn detect_gap(&mut self, packet: &Packet) {
         if self.format.format_info().format == FORMAT_ID_FLAC {
             if packet.pts > self.next_pts {
-                self.damage.packet("malformed stream: flac: frames are missing");
+                self.damage.add_packet("malformed stream: flac: frames are missing");
             }
             self.next_pts = packet.pts.saturating_add(packet.dur);
         }
     }
 
-    /// Goes on with a fresh codec.
-    fn renew(&mut self) {
-        let chosen = self.format.tracks().iter().find(|t| t.id == self.track).and_then(audio);
-        match chosen.map(|params| make_codec(&*self.format, params, &self.options)) {
+    /// Replaces the codec by a fresh one.
+    fn renew_codec(&mut self) {
+        let track = self.format.tracks().iter().find(|t| t.id == self.track).and_then(audio_params);
+        match track.map(|params| make_codec(&*self.format, params, &self.options)) {
             Some(Ok(codec)) => self.codec = codec,
-            _ => self.ended = true,
+            _ => self.has_ended = true,
         }
     }
 
-    fn skip(&mut self, message: String) {
-        self.damage.packet(message);
+    fn skip_packet(&mut self, message: String) {
+        self.damage.add_packet(message);
         self.failures += 1;
         if self.failures >= MAX_FAILURES {
-            self.ended = true;
+            self.has_ended = true;
         }
     }
 }
 
-/// Decodes a packet and mixes what is to be kept of its frames, at their rate.
-fn decode_one(
+/// Decodes a packet and mixes the frames that `keep` selects from their number and rate.
+fn decode_packet(
     codec: &mut dyn AudioDecoder,
     packet: &Packet,
     mixer: &mut Mixer,
     keep: impl FnOnce(usize, u32) -> Range<usize>,
 ) -> PacketOutcome {
     let outcome = catch_codec_panic(|| {
-        let buffer = codec.decode(packet).map_err(|fault| fault.to_string())?;
+        let buffer = codec.decode(packet).map_err(|error| error.to_string())?;
         mixer.mix(&buffer, keep(buffer.frames(), buffer.spec().rate()))
     });
     match outcome {
-        Ok(Ok(())) => PacketOutcome::Done,
-        Ok(Err(message)) => PacketOutcome::Refused(message),
+        Ok(Ok(())) => PacketOutcome::Decoded,
+        Ok(Err(message)) => PacketOutcome::Rejected(message),
         Err(panic) => PacketOutcome::Panicked(panic),
     }
 }
 
-/// Finds out what the file is and reads its headers.
+/// Detects the container and reads its headers.
 fn probe(
     media: &impl Fn() -> io::Result<MediaBytes>,
     extension: Option<&str>,
-    cut_off: bool,
+    is_truncated: bool,
 ) -> Result<Box<dyn FormatReader>, InputProblem> {
     let media = || media().map_err(InputProblem::Unreadable);
-    let whole = if cut_off { media()?.streamed() } else { media()? };
-    match attempt(whole, extension) {
-        // The end of the file, where more headers should be, may be missing.
-        Err(fault @ (InputProblem::NotAudio | InputProblem::Undecodable(_))) => {
-            attempt(media()?.streamed(), extension).map_err(|_| fault)
+    let bytes = if is_truncated { media()?.unseekable() } else { media()? };
+    match probe_bytes(bytes, extension) {
+        // Headers at the end of the file may be missing.
+        Err(problem @ (InputProblem::NotAudio | InputProblem::Undecodable(_))) => {
+            probe_bytes(media()?.unseekable(), extension).map_err(|_| problem)
         }
         outcome => outcome,
     }
 }
 
-fn attempt(media: MediaBytes, extension: Option<&str>) -> Result<Box<dyn FormatReader>, InputProblem> {
+fn probe_bytes(media: MediaBytes, extension: Option<&str>) -> Result<Box<dyn FormatReader>, InputProblem> {
     let mut hint = Hint::new();
     if let Some(extension) = extension {
         hint.with_extension(extension);
@@ -325,15 +329,15 @@ fn attempt(media: MediaBytes, extension: Option<&str>) -> Result<Box<dyn FormatR
         let (format, meta) = (FormatOptions::default(), MetadataOptions::default());
         symphonia::default::get_probe().probe(&hint, stream, format, meta)
     });
-    found.map_err(InputProblem::Undecodable)?.map_err(|fault| probe_fault(&fault))
+    found.map_err(InputProblem::Undecodable)?.map_err(|error| probe_problem(&error))
 }
 
-fn probe_fault(fault: &Fault) -> InputProblem {
-    match fault {
-        Fault::IoError(error) if error.raw_os_error().is_some() => {
+fn probe_problem(error: &SymphoniaError) -> InputProblem {
+    match error {
+        SymphoniaError::IoError(error) if error.raw_os_error().is_some() => {
             InputProblem::Unreadable(io::Error::new(error.kind(), error.to_string()))
         }
-        Fault::IoError(_) | Fault::Unsupported(_) => InputProblem::NotAudio,
+        SymphoniaError::IoError(_) | SymphoniaError::Unsupported(_) => InputProblem::NotAudio,
         other => InputProblem::Undecodable(other.to_string()),
     }
 }

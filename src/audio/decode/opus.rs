@@ -1,5 +1,4 @@
-//! Opus for symphonia, which has no codec of its own for it: headers, channel order and trimming here, the
-//! arithmetic in `opus-pure`.
+//! An Opus codec for symphonia, which has none: headers, channel order and trimming here, decoding in `opus-pure`.
 
 use std::mem;
 
@@ -18,33 +17,33 @@ use symphonia::core::errors::{Result, decode_error, unsupported_error};
 use symphonia::core::packet::PacketRef;
 
 const RATE: u32 = 48_000;
-/// Frames in the longest packet that Opus allows: 120 ms.
+/// Frames in the longest possible Opus packet: 120 ms.
 const MAX_FRAMES: usize = 5_760;
 
-/// The identification header: what precedes the packets in every container.
+/// The identification header, which precedes the packets in every container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpusHeader {
-    /// Frames at 48 kHz before the first heard one.
+    /// Frames at 48 kHz to skip before the first one that is played.
     pub pre_skip: u16,
     channels: u8,
-    /// In 1/256 dB.
+    /// Gain in 1/256 dB.
     gain: i16,
     family: u8,
-    /// Streams, coupled streams and which channel is where; of families other than 0.
+    /// Stream count, coupled stream count and channel mapping; for families other than 0.
     mapping: Vec<u8>,
 }
 
 impl OpusHeader {
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let body = bytes.strip_prefix(b"OpusHead")?;
-        let pair = |at: usize| body.get(at..at + 2)?.try_into().ok();
-        // MP4 counts from the other end, and its version is 0.
-        let wide: fn([u8; 2]) -> u16 =
+        let pair = |offset: usize| body.get(offset..offset + 2)?.try_into().ok();
+        // MP4 stores big-endian numbers, and version 0.
+        let read_u16: fn([u8; 2]) -> u16 =
             if *body.first()? == 0 { u16::from_be_bytes } else { u16::from_le_bytes };
         Some(Self {
             channels: *body.get(1)?,
-            pre_skip: wide(pair(2)?),
-            gain: wide(pair(8)?) as i16,
+            pre_skip: read_u16(pair(2)?),
+            gain: read_u16(pair(8)?) as i16,
             family: *body.get(10)?,
             mapping: body.get(11..)?.to_vec(),
         })
@@ -52,11 +51,11 @@ impl OpusHeader {
 }
 
 enum OpusEngine {
-    Plain(Box<OpusDecoder>),
-    Surround(Box<OpusMSDecoder>),
+    SingleStream(Box<OpusDecoder>),
+    Multistream(Box<OpusMSDecoder>),
 }
 
-/// One Opus track being decoded.
+/// A decoder of one Opus track.
 pub(super) struct OpusCodec {
     params: AudioCodecParameters,
     engine: OpusEngine,
@@ -67,12 +66,12 @@ pub(super) struct OpusCodec {
 
 impl OpusCodec {
     fn try_new(params: &AudioCodecParameters) -> Result<Self> {
-        // A Matroska file may lack the header: then it is the plainest one.
+        // A Matroska file may lack the header; mono or stereo without gain is then assumed.
         let header = params.extra_data.as_deref().and_then(OpusHeader::parse);
         let wanted = params.channels.as_ref().map_or(2, Channels::count);
         let (engine, layout) = match header {
-            Some(header) if header.family != 0 => surround(&header)?,
-            header => plain(header.map_or(0, |h| h.gain), wanted)?,
+            Some(header) if header.family != 0 => multistream(&header)?,
+            header => single_stream(header.map_or(0, |h| h.gain), wanted)?,
         };
         let channels = layout.count();
         Ok(Self {
@@ -85,41 +84,41 @@ impl OpusCodec {
     }
 }
 
-/// Mono and stereo; the codec itself turns the one into the other, whatever the packets are.
-fn plain(gain: i16, channels: usize) -> Result<(OpusEngine, Channels)> {
+/// Creates a decoder for mono or stereo; it converts between the two itself, whatever the packets contain.
+fn single_stream(gain: i16, channels: usize) -> Result<(OpusEngine, Channels)> {
     let layout = match channels {
         1 => Channels::Positioned(Position::FRONT_CENTER),
         2 => Channels::Positioned(Position::FRONT_LEFT | Position::FRONT_RIGHT),
         _ => return decode_error("opus: more than two channels without a mapping"),
     };
     let Ok(mut decoder) = OpusDecoder::new(RATE as i32, channels) else {
-        return unsupported_error("opus: the decoder refuses the header");
+        return unsupported_error("opus: the decoder rejects the header");
     };
     decoder.gain_q8 = i32::from(gain);
-    Ok((OpusEngine::Plain(Box::new(decoder)), layout))
+    Ok((OpusEngine::SingleStream(Box::new(decoder)), layout))
 }
 
-/// Up to eight channels in the order of Vorbis.
-fn surround(header: &OpusHeader) -> Result<(OpusEngine, Channels)> {
+/// Creates a decoder for up to eight channels in Vorbis order.
+fn multistream(header: &OpusHeader) -> Result<(OpusEngine, Channels)> {
     let channels = usize::from(header.channels);
     let Ok(mut decoder) = OpusMSDecoder::new(RATE as i32, channels, header.family) else {
-        return unsupported_error("opus: the mapping of channels is not supported");
+        return unsupported_error("opus: unsupported channel mapping");
     };
     let standard = decoder.layout();
-    let told = header.mapping.split_at_checked(2);
-    let as_told = told.is_some_and(|(streams, mapping)| {
+    let stored = header.mapping.split_at_checked(2);
+    let is_standard = stored.is_some_and(|(streams, mapping)| {
         usize::from(streams[0]) == standard.nb_streams
             && usize::from(streams[1]) == standard.nb_coupled_streams
             && mapping.get(..channels) == Some(standard.mapping.as_slice())
     });
-    if !as_told {
-        return unsupported_error("opus: the mapping of channels is not supported");
+    if !is_standard {
+        return unsupported_error("opus: unsupported channel mapping");
     }
     for stream in decoder.streams_mut() {
         stream.gain_q8 = i32::from(header.gain);
     }
     let labels: Vec<ChannelLabel> = vorbis_order(channels).iter().map(|&p| p.into()).collect();
-    Ok((OpusEngine::Surround(Box::new(decoder)), labels.into()))
+    Ok((OpusEngine::Multistream(Box::new(decoder)), labels.into()))
 }
 
 fn vorbis_order(channels: usize) -> &'static [Position] {
@@ -146,7 +145,7 @@ fn vorbis_order(channels: usize) -> &'static [Position] {
 
 impl AudioDecoder for OpusCodec {
     fn reset(&mut self) {
-        // A new decoder rather than the old one reset: after a panic nothing in it can be trusted.
+        // Replaced rather than reset: after a panic its state cannot be trusted.
         if let Ok(fresh) = Self::try_new(&self.params) {
             self.engine = fresh.engine;
         }
@@ -163,22 +162,22 @@ impl AudioDecoder for OpusCodec {
     fn decode_ref(&mut self, packet: &PacketRef<'_>) -> Result<GenericAudioBufferRef<'_>> {
         self.buffer.clear();
         if packet.data.is_empty() {
-            return decode_error("opus: an empty packet");
+            return decode_error("opus: empty packet");
         }
         let mut pcm = mem::take(&mut self.pcm);
         pcm.resize(MAX_FRAMES * self.channels, 0.0);
-        let made = match &mut self.engine {
-            OpusEngine::Plain(decoder) => decoder.decode(packet.data, MAX_FRAMES, &mut pcm),
-            OpusEngine::Surround(decoder) => decoder.decode(packet.data, MAX_FRAMES, &mut pcm),
+        let decoded = match &mut self.engine {
+            OpusEngine::SingleStream(decoder) => decoder.decode(packet.data, MAX_FRAMES, &mut pcm),
+            OpusEngine::Multistream(decoder) => decoder.decode(packet.data, MAX_FRAMES, &mut pcm),
         };
         self.pcm = pcm;
-        let Some(made) = made.ok().filter(|&made| made <= MAX_FRAMES) else {
+        let Some(frames) = decoded.ok().filter(|&frames| frames <= MAX_FRAMES) else {
             return decode_error("opus: invalid packet");
         };
-        self.buffer.render_uninit(Some(made));
-        self.buffer.copy_from_slice_interleaved(&&self.pcm[..made * self.channels]);
-        let frames = |d: u64| usize::try_from(d).unwrap_or(usize::MAX);
-        self.buffer.trim(frames(packet.trim_start.get()), frames(packet.trim_end.get()));
+        self.buffer.render_uninit(Some(frames));
+        self.buffer.copy_from_slice_interleaved(&&self.pcm[..frames * self.channels]);
+        let trim = |d: u64| usize::try_from(d).unwrap_or(usize::MAX);
+        self.buffer.trim(trim(packet.trim_start.get()), trim(packet.trim_end.get()));
         Ok(self.buffer.as_generic_audio_buffer_ref())
     }
 
@@ -212,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_headers_say_the_same() {
+    fn parses_ogg_and_mp4_headers_alike() {
         let ogg = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\x10\0\0";
         let mp4 = b"OpusHead\x00\x02\x01\x38\0\0\xbb\x80\0\x10\0";
         let expected = OpusHeader { pre_skip: 312, channels: 2, gain: 16, family: 0, mapping: vec![] };

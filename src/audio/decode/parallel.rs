@@ -1,9 +1,10 @@
-//! Several packets of one track decoded side by side.
+//! Decodes several runs of packets of one track in parallel.
 //!
-//! A run of packets is dealt out in lanes, each with a codec of its own. A codec that forgets is told so much of
-//! what comes before its lane that it has the same state as one that was told everything; that it has is seen by
-//! what it gives for the last of those packets, which the lane before has decoded, too. Where it has not, and behind
-//! whatever a codec refuses, packets go one by one: the samples are the same bits in every case.
+//! A batch of packets is split into runs, each decoded by a codec of its own. A codec with bounded memory is first warmed
+//! up on so many packets before its run that its state should equal that of a codec that decoded everything. To verify
+//! that, its output for the last warm-up packets is compared with what the previous run produced for the same packets. If
+//! they differ, and after any packet that a codec rejects, packets are decoded one by one, so the samples are bit-identical
+//! in every case.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,30 +15,30 @@ use symphonia::core::codecs::audio::{AudioCodecId, AudioDecoder};
 use symphonia::core::packet::Packet;
 
 use super::mix::Mixer;
-use super::track::{audio, make_codec};
-use super::{DecodedBlock, NextPacket, PacketOutcome, SampleLocation, TrackDecoder, decode_one};
+use super::track::{audio_params, make_codec};
+use super::{DecodedBlock, NextPacket, PacketOutcome, SampleLocation, TrackDecoder, decode_packet};
 use crate::error::InputProblem;
 
-/// Bytes that an MP3 frame may take from those before it.
+/// Bytes that an MP3 frame may borrow from earlier frames (the bit reservoir).
 const RESERVOIR: usize = 511;
-/// Bytes of an MP3 frame that are no such store, at most: header, checksum, side information.
-const HEAD: usize = 38;
-/// Frames after which an MP3 decoder with a full store has overlapped what it had not, at the most.
+/// Maximum bytes of an MP3 frame outside the reservoir: header, checksum, side information.
+const FRAME_OVERHEAD: usize = 38;
+/// Frames with a full reservoir after which an MP3 decoder's overlap state has settled, at most.
 const SETTLING: usize = 3;
-/// Frames that two lanes decode and compare.
+/// Frames that two runs both decode, for comparison.
 const COMPARED: usize = 2;
 
-/// How much a codec remembers.
+/// How much earlier input a codec's output depends on.
 #[derive(Clone, Copy)]
 enum CodecMemory {
-    /// Nothing.
+    /// On nothing but the packet.
     None,
-    /// The last frames of an MP3.
+    /// On the last few frames of an MP3.
     Frames,
 }
 
 impl CodecMemory {
-    /// None where it is not known, or endless.
+    /// Returns None for codecs whose memory is unknown or unbounded.
     fn of(codec: AudioCodecId) -> Option<Self> {
         match codec {
             CODEC_ID_FLAC => Some(CodecMemory::None),
@@ -46,66 +47,68 @@ impl CodecMemory {
         }
     }
 
-    /// Packets in a lane: some 3 s.
-    fn lane(self) -> usize {
+    /// Returns the number of packets in a run: about 3 s.
+    fn run_length(self) -> usize {
         match self {
             CodecMemory::None => 32,
             CodecMemory::Frames => 128,
         }
     }
 
-    /// How many of the packets before `start` a codec must be told; None if they are too few.
-    fn run_up(self, packets: &[Packet], start: usize) -> Option<usize> {
+    /// Returns how many packets before `start` warm up a codec; None if there are too few.
+    fn warm_up(self, packets: &[Packet], start: usize) -> Option<usize> {
         let CodecMemory::Frames = self else { return Some(0) };
         let settled = start.checked_sub(SETTLING + COMPARED)?;
         let mut bytes = 0;
         let stored = packets[..settled].iter().rev().position(|packet| {
-            bytes += packet.data.len().saturating_sub(HEAD);
+            bytes += packet.data.len().saturating_sub(FRAME_OVERHEAD);
             bytes >= RESERVOIR
         });
         stored.map(|last| last + 1 + SETTLING + COMPARED)
     }
 }
 
-/// What lies between the demuxer and whoever wants samples.
+/// The packets and samples between the demuxer and the consumer.
 pub(super) struct ParallelDecoding {
-    lanes: usize,
-    /// Packets that are to be decoded one by one.
-    one_by_one: VecDeque<Packet>,
-    /// What came behind them, if it was no packet.
-    behind: Option<NextPacket>,
+    /// Maximum runs in a batch, each decoded on a thread.
+    threads: usize,
+    /// Packets to be decoded one by one.
+    sequential: VecDeque<Packet>,
+    /// What the demuxer returned after them, if it was not a packet.
+    after: Option<NextPacket>,
     rate: u32,
     samples: Vec<f32>,
 }
 
 impl ParallelDecoding {
-    pub(super) fn new(lanes: usize) -> Option<Self> {
-        let spread = Self { lanes, one_by_one: VecDeque::new(), behind: None, rate: 0, samples: Vec::new() };
-        (lanes > 1).then_some(spread)
+    pub(super) fn new(threads: usize) -> Option<Self> {
+        let decoding =
+            Self { threads, sequential: VecDeque::new(), after: None, rate: 0, samples: Vec::new() };
+        (threads > 1).then_some(decoding)
     }
 
-    pub(super) fn chunk(&self) -> DecodedBlock<'_> {
+    pub(super) fn block(&self) -> DecodedBlock<'_> {
         DecodedBlock { rate: self.rate, samples: &self.samples }
     }
 }
 
-/// What one codec made of its packets.
+/// The output of one codec for consecutive packets.
 #[derive(Default)]
 struct DecodedPackets {
     rate: u32,
     samples: Vec<f32>,
-    /// How many samples each packet gave.
+    /// The number of samples from each packet.
     frames: Vec<usize>,
-    /// Where it ended before its time.
-    fault: Option<PacketOutcome>,
+    /// The failure that ended decoding early, if any.
+    failure: Option<PacketOutcome>,
 }
 
 impl DecodedPackets {
     fn decode(&mut self, codec: &mut dyn AudioDecoder, mixer: &mut Mixer, packets: &[Packet]) {
         for packet in packets {
-            let outcome = decode_one(codec, packet, mixer, |frames, _| 0..frames);
-            let PacketOutcome::Done = outcome else {
-                self.fault = Some(outcome);
+            let outcome = decode_packet(codec, packet, mixer, |frames, _| 0..frames);
+            let PacketOutcome::Decoded = outcome else {
+                self.failure = Some(outcome);
                 return;
             };
             if self.frames.is_empty() {
@@ -116,78 +119,75 @@ impl DecodedPackets {
         }
     }
 
-    /// Whether the last packets gave the very same as all of the other's.
+    /// Returns whether the last packets yielded exactly the samples of all packets of `other`.
     fn ends_with(&self, other: &DecodedPackets) -> bool {
-        let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
+        let is_same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
         let last = self.samples.iter().rev().zip(other.samples.iter().rev());
         self.frames.ends_with(&other.frames)
             && (other.frames.is_empty() || self.rate == other.rate)
-            && last.into_iter().all(same)
+            && last.into_iter().all(is_same)
     }
 }
 
-/// Which packets are decoded in a lane, and from where on its codec is told what comes before them.
+/// A run of packets for one codec, and where its warm-up starts.
 struct PacketRun {
-    told: usize,
+    warm_up_start: usize,
     packets: Range<usize>,
 }
 
 impl PacketRun {
     fn decode(&self, codec: &mut dyn AudioDecoder, channel: Option<usize>, all: &[Packet]) -> DecodedRun {
-        let (mut mixer, seam) = (Mixer::new(channel), self.packets.start);
-        let compared = self.told.max(seam.saturating_sub(COMPARED));
+        let (mut mixer, start) = (Mixer::new(channel), self.packets.start);
+        let overlap_start = self.warm_up_start.max(start.saturating_sub(COMPARED));
         let mut decode = |packets: Range<usize>| {
-            let mut lane = DecodedPackets::default();
-            lane.decode(codec, &mut mixer, &all[packets]);
-            lane
+            let mut decoded = DecodedPackets::default();
+            decoded.decode(codec, &mut mixer, &all[packets]);
+            decoded
         };
-        let (told, before) = (decode(self.told..compared), decode(compared..seam));
-        let is_told = told.fault.is_none() && before.fault.is_none();
-        DecodedRun {
-            is_told,
-            before,
-            lane: if is_told { decode(self.packets.clone()) } else { DecodedPackets::default() },
-        }
+        let (warm_up, overlap) = (decode(self.warm_up_start..overlap_start), decode(overlap_start..start));
+        let is_warm = warm_up.failure.is_none() && overlap.failure.is_none();
+        let decoded = if is_warm { decode(self.packets.clone()) } else { DecodedPackets::default() };
+        DecodedRun { is_warm, overlap, decoded }
     }
 }
 
-/// What came of a stretch.
+/// The output of a run.
 struct DecodedRun {
-    /// The codec has taken all that came before.
-    is_told: bool,
-    /// What it gave for the last of that.
-    before: DecodedPackets,
-    lane: DecodedPackets,
+    /// The codec decoded its whole warm-up.
+    is_warm: bool,
+    /// The output for the last packets of the warm-up.
+    overlap: DecodedPackets,
+    decoded: DecodedPackets,
 }
 
 impl DecodedRun {
-    /// The codec had the state that it has behind the other lane, and went on at the same rate.
-    fn follows(&self, other: &DecodedPackets) -> bool {
-        let is_same = self.lane.frames.is_empty() || self.lane.rate == other.rate;
-        self.is_told && is_same && other.fault.is_none() && other.ends_with(&self.before)
+    /// Returns whether the codec had the state that it has after `previous`, and continued at the same rate.
+    fn continues(&self, previous: &DecodedPackets) -> bool {
+        let is_same_rate = self.decoded.frames.is_empty() || self.decoded.rate == previous.rate;
+        self.is_warm && is_same_rate && previous.failure.is_none() && previous.ends_with(&self.overlap)
     }
 }
 
 impl TrackDecoder {
-    /// To the next samples: those of many packets, if it can be.
-    pub(super) fn advance_spread(
+    /// Decodes up to the next samples, a batch of packets at once if possible.
+    pub(super) fn advance_parallel(
         &mut self,
-        spread: &mut ParallelDecoding,
+        parallel: &mut ParallelDecoding,
     ) -> Result<Option<SampleLocation>, InputProblem> {
-        while !self.ended {
-            if let Some(packet) = spread.one_by_one.pop_front() {
+        while !self.has_ended {
+            if let Some(packet) = parallel.sequential.pop_front() {
                 if self.decode(&packet)? {
                     return Ok(Some(SampleLocation::Mixer));
                 }
-            } else if let Some(behind) = spread.behind.take() {
-                spread.one_by_one.extend(self.settle(behind)?);
+            } else if let Some(after) = parallel.after.take() {
+                parallel.sequential.extend(self.accept(after)?);
             } else {
-                // The first packet tells more of the sound than the headers do.
-                let memory = self.memory().filter(|_| self.heard);
-                let wanted = memory.map_or(1, |memory| spread.lanes * memory.lane());
-                let packets = self.collect(wanted, spread);
-                let memory = memory.filter(|memory| packets.len() > memory.lane());
-                if self.decode_in_lanes(memory, packets, spread) {
+                // The first packet is decoded alone: it reveals more about the audio than the headers do.
+                let memory = self.codec_memory().filter(|_| self.has_decoded);
+                let wanted = memory.map_or(1, |memory| parallel.threads * memory.run_length());
+                let packets = self.collect(wanted, parallel);
+                let memory = memory.filter(|memory| packets.len() > memory.run_length());
+                if self.decode_batch(memory, packets, parallel) {
                     return Ok(Some(SampleLocation::Parallel));
                 }
             }
@@ -195,19 +195,19 @@ impl TrackDecoder {
         Ok(None)
     }
 
-    fn memory(&self) -> Option<CodecMemory> {
+    fn codec_memory(&self) -> Option<CodecMemory> {
         CodecMemory::of(self.codec.codec_params().codec)
     }
 
-    /// So many packets, or fewer if something else comes.
-    fn collect(&mut self, wanted: usize, spread: &mut ParallelDecoding) -> Vec<Packet> {
+    /// Demuxes up to `wanted` packets of the track, fewer at the end or an error.
+    fn collect(&mut self, wanted: usize, parallel: &mut ParallelDecoding) -> Vec<Packet> {
         let mut packets = Vec::with_capacity(wanted);
         while packets.len() < wanted {
-            match self.pull() {
+            match self.next_packet() {
                 Ok(Ok(Some(packet))) if packet.track_id == self.track => packets.push(packet),
                 Ok(Ok(Some(_))) => {}
                 other => {
-                    spread.behind = Some(other);
+                    parallel.after = Some(other);
                     break;
                 }
             }
@@ -215,71 +215,67 @@ impl TrackDecoder {
         packets
     }
 
-    /// Decodes as many packets as the codecs agree on; the others go one by one. Whether there are samples.
-    fn decode_in_lanes(
+    /// Decodes the runs that the codecs agree on and leaves the other packets to sequential decoding. Returns whether
+    /// there are samples.
+    fn decode_batch(
         &mut self,
         memory: Option<CodecMemory>,
         packets: Vec<Packet>,
-        spread: &mut ParallelDecoding,
+        parallel: &mut ParallelDecoding,
     ) -> bool {
-        spread.samples.clear();
-        let stretches = memory.map_or(Vec::new(), |memory| plan(memory, &packets));
+        parallel.samples.clear();
+        let runs = memory.map_or(Vec::new(), |memory| split_into_runs(memory, &packets));
         let mut done = 0;
-        if stretches.len() > 1 {
-            let (lanes, mut fresh) = self.decode_stretches(&stretches, &packets);
-            let differs = lanes.windows(2).position(|pair| !pair[1].follows(&pair[0].lane));
-            let agreed = differs.map_or(lanes.len(), |lane| lane + 1);
+        if runs.len() > 1 {
+            let (decoded, mut codecs) = self.decode_runs(&runs, &packets);
+            let mismatch = decoded.windows(2).position(|pair| !pair[1].continues(&pair[0].decoded));
+            let agreed = mismatch.map_or(decoded.len(), |run| run + 1);
             if agreed > 1 {
-                self.codec = fresh.swap_remove(agreed - 2);
+                self.codec = codecs.swap_remove(agreed - 2);
             }
-            spread.rate = lanes[0].lane.rate;
-            for decoded in lanes.into_iter().take(agreed) {
-                done += self.take_over(decoded.lane, &packets[done..], spread);
+            parallel.rate = decoded[0].decoded.rate;
+            for run in decoded.into_iter().take(agreed) {
+                done += self.append(run.decoded, &packets[done..], parallel);
             }
         }
-        spread.one_by_one.extend(packets.into_iter().skip(done));
-        !spread.samples.is_empty()
+        parallel.sequential.extend(packets.into_iter().skip(done));
+        !parallel.samples.is_empty()
     }
 
-    /// All of them side by side. The first one goes on with the codec that has decoded what came before, the others
-    /// with fresh ones, which are returned.
-    fn decode_stretches(
+    /// Decodes the runs in parallel. The first one continues with the current codec, the others get new codecs, which
+    /// are returned.
+    fn decode_runs(
         &mut self,
-        stretches: &[PacketRun],
+        runs: &[PacketRun],
         packets: &[Packet],
     ) -> (Vec<DecodedRun>, Vec<Box<dyn AudioDecoder>>) {
-        let track = self.format.tracks().iter().find(|track| track.id == self.track).and_then(audio);
-        let make = |_| make_codec(&*self.format, track?, &self.options).ok();
-        let mut fresh: Vec<_> = stretches[1..].iter().map_while(make).collect();
-        let codecs = std::iter::once(&mut self.codec).chain(&mut fresh);
-        let work: Vec<_> = stretches.iter().zip(codecs).collect();
+        let params = self.format.tracks().iter().find(|track| track.id == self.track).and_then(audio_params);
+        let make = |_| make_codec(&*self.format, params?, &self.options).ok();
+        let mut new_codecs: Vec<_> = runs[1..].iter().map_while(make).collect();
+        let codecs = std::iter::once(&mut self.codec).chain(&mut new_codecs);
+        let work: Vec<_> = runs.iter().zip(codecs).collect();
         let channel = self.options.channel;
-        let decode = |(stretch, codec): (&PacketRun, &mut Box<dyn AudioDecoder>)| {
-            stretch.decode(&mut **codec, channel, packets)
+        let decode = |(run, codec): (&PacketRun, &mut Box<dyn AudioDecoder>)| {
+            run.decode(&mut **codec, channel, packets)
         };
-        (work.into_par_iter().map(decode).collect(), fresh)
+        (work.into_par_iter().map(decode).collect(), new_codecs)
     }
 
-    /// Appends what is to be heard of a lane, and draws the consequences of where it ended. How many of the packets
-    /// are done.
-    fn take_over(
-        &mut self,
-        lane: DecodedPackets,
-        packets: &[Packet],
-        spread: &mut ParallelDecoding,
-    ) -> usize {
-        let (mut at, done) = (0, lane.frames.len());
-        for (packet, frames) in packets.iter().zip(&lane.frames) {
-            self.note_gap(packet);
-            let keep = self.trim.keep(packet, *frames, lane.rate);
-            spread.samples.extend_from_slice(&lane.samples[at + keep.start..at + keep.end]);
-            at += frames;
+    /// Appends the trimmed samples of a run and handles the failure that ended it, if any. Returns the number of
+    /// packets consumed.
+    fn append(&mut self, run: DecodedPackets, packets: &[Packet], parallel: &mut ParallelDecoding) -> usize {
+        let (mut offset, done) = (0, run.frames.len());
+        for (packet, frames) in packets.iter().zip(&run.frames) {
+            self.detect_gap(packet);
+            let keep = self.trim.keep(packet, *frames, run.rate);
+            parallel.samples.extend_from_slice(&run.samples[offset + keep.start..offset + keep.end]);
+            offset += frames;
             self.failures = 0;
         }
-        match (lane.fault, packets.get(done)) {
-            (Some(fault), Some(packet)) => {
-                self.note_gap(packet);
-                self.judge(fault);
+        match (run.failure, packets.get(done)) {
+            (Some(failure), Some(packet)) => {
+                self.detect_gap(packet);
+                self.is_decoded(failure);
                 done + 1
             }
             _ => done,
@@ -287,14 +283,14 @@ impl TrackDecoder {
     }
 }
 
-/// Deals the packets out, as long as enough is known of what comes before them.
-fn plan(memory: CodecMemory, packets: &[Packet]) -> Vec<PacketRun> {
-    let lane = memory.lane();
-    let stretch = |start: usize| {
-        let run_up = if start == 0 { 0 } else { memory.run_up(packets, start)? };
-        Some(PacketRun { told: start - run_up, packets: start..packets.len().min(start + lane) })
+/// Splits packets into runs, up to the first run with too few packets to warm up on.
+fn split_into_runs(memory: CodecMemory, packets: &[Packet]) -> Vec<PacketRun> {
+    let length = memory.run_length();
+    let run = |start: usize| {
+        let warm_up = if start == 0 { 0 } else { memory.warm_up(packets, start)? };
+        Some(PacketRun { warm_up_start: start - warm_up, packets: start..packets.len().min(start + length) })
     };
-    (0..packets.len()).step_by(lane).map_while(stretch).collect()
+    (0..packets.len()).step_by(length).map_while(run).collect()
 }
 
 #[cfg(test)]
@@ -306,29 +302,29 @@ mod tests {
     use crate::audio::AudioOptions;
     use crate::audio::decode::MediaBytes;
 
-    /// Samples of each piece that comes.
-    fn pieces(name: &str, times: usize, lanes: usize) -> Vec<usize> {
+    /// Returns the number of samples in each decoded block.
+    fn block_sizes(name: &str, times: usize, threads: usize) -> Vec<usize> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
         let bytes = std::fs::read(path).unwrap().repeat(times);
         let media = || Ok(MediaBytes::new(Cursor::new(bytes.clone()), bytes.len() as u64));
         let decoder = TrackDecoder::open(media, None, &AudioOptions::default()).unwrap();
-        let (mut decoder, mut pieces) = (decoder.spread(lanes), Vec::new());
-        while let Some(chunk) = decoder.next().unwrap() {
-            pieces.push(chunk.samples.len());
+        let (mut decoder, mut sizes) = (decoder.in_parallel(threads), Vec::new());
+        while let Some(block) = decoder.next().unwrap() {
+            sizes.push(block.samples.len());
         }
-        pieces
+        sizes
     }
 
     #[test]
-    fn many_packets_come_in_one_piece() {
-        // 128 frames of 1152 samples, and 32 of as many, in each lane.
-        for (name, times, lane) in [("audio/cbr.mp3", 40, 147_456), ("long/long_en.flac", 1, 36_864)] {
-            let lanes = pieces(name, times, 4);
-            let whole = lanes.iter().filter(|piece| **piece == 4 * lane).count();
-            assert!(whole >= 3, "{name}: {lanes:?}");
-            let singles = pieces(name, times, 1);
+    fn batches_of_packets_are_decoded_at_once() {
+        // A run is 128 MP3 frames or 32 FLAC frames of 1152 samples each.
+        for (name, times, run) in [("audio/cbr.mp3", 40, 147_456), ("long/long_en.flac", 1, 36_864)] {
+            let parallel = block_sizes(name, times, 4);
+            let full = parallel.iter().filter(|size| **size == 4 * run).count();
+            assert!(full >= 3, "{name}: {parallel:?}");
+            let sequential = block_sizes(name, times, 1);
             assert!(
-                singles.len() > 100 && singles.iter().sum::<usize>() == lanes.iter().sum::<usize>(),
+                sequential.len() > 100 && sequential.iter().sum::<usize>() == parallel.iter().sum::<usize>(),
                 "{name}"
             );
         }

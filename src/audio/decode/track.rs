@@ -1,4 +1,4 @@
-//! Which track is read, and the codec for it.
+//! Selects the track to read and creates its codec.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use symphonia::core::audio::Position;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::codecs::registry::CodecRegistry;
-use symphonia::core::errors::Error as Fault;
+use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::well_known::FORMAT_ID_MP3;
 use symphonia::core::formats::{FormatReader, Track, TrackType};
 
@@ -22,8 +22,8 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     codecs
 });
 
-/// The track asked for, and a decoder for it.
-pub(super) fn choose(
+/// Returns the requested track and a decoder for it.
+pub(super) fn select_track(
     format: &dyn FormatReader,
     options: &AudioOptions,
 ) -> Result<(Box<dyn AudioDecoder>, Track), InputProblem> {
@@ -36,7 +36,7 @@ pub(super) fn choose(
         }
         (None, [first, ..]) => first,
     };
-    let params = audio(track).ok_or(InputProblem::NoAudioTrack)?;
+    let params = audio_params(track).ok_or(InputProblem::NoAudioTrack)?;
     let channels = params.channels.as_ref().map_or(0, |c| c.count());
     if let Some(asked) = options.channel.filter(|&c| channels > 0 && c >= channels) {
         return Err(InputProblem::NoSuchChannel { asked, available: channels });
@@ -54,26 +54,26 @@ pub(super) fn make_codec(
         && params.channels.as_ref().is_some_and(|c| c.count() == 2)
         && options.channel.is_none()
     {
-        // Opus mixes for less than it costs to decode both channels.
+        // Mixing inside Opus costs less than decoding both channels.
         params.channels = Some(Position::FRONT_CENTER.into());
     }
     let params = &params;
-    // The demuxer of MP3 would have all cut off that is beyond a length which it often only guesses.
+    // The MP3 demuxer would trim everything beyond a length that it often only estimates.
     let gapless = format.format_info().format != FORMAT_ID_MP3;
     let decoding = AudioDecoderOptions::default().gapless(gapless);
     catch_codec_panic(|| CODECS.make_audio_decoder(params, &decoding))
         .map_err(InputProblem::Undecodable)?
-        .map_err(|fault| match fault {
-            Fault::Unsupported(_) => InputProblem::UnsupportedCodec(codec_name(params)),
+        .map_err(|error| match error {
+            SymphoniaError::Unsupported(_) => InputProblem::UnsupportedCodec(codec_name(params)),
             other => InputProblem::Undecodable(other.to_string()),
         })
 }
 
-pub(super) fn audio(track: &Track) -> Option<&AudioCodecParameters> {
+pub(super) fn audio_params(track: &Track) -> Option<&AudioCodecParameters> {
     track.codec_params.as_ref()?.audio()
 }
 
-/// What the codec is called, where its library knows; its number otherwise.
+/// Returns the name of an unsupported codec for messages, or its number if symphonia has none.
 fn codec_name(params: &AudioCodecParameters) -> String {
     use symphonia::core::codecs::audio::well_known as id;
     let name = match params.codec {

@@ -1,5 +1,5 @@
-//! Where the recording begins and ends inside what the codec gives back. In Ogg the demuxer tells it packet by
-//! packet and the codecs obey; for the others it is gathered here.
+//! Trims the padding that encoders add before and after the recording. For Ogg the demuxer reports it per packet and the
+//! codecs apply it; for other containers it is collected here.
 
 use std::ops::Range;
 
@@ -11,21 +11,21 @@ use symphonia::core::meta::RawValue;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{TimeBase, Timestamp};
 
+use super::edit_list::KeptSpan;
 use super::opus::OpusHeader;
-use crate::audio::edit_list::KeptSpan;
 
-/// Edit lists count in the movie's ticks, often milliseconds: differences below this are rounding.
+/// Edit lists count in the movie's ticks, often milliseconds: smaller differences, in seconds, are rounding.
 const ROUNDING: f64 = 0.002;
 
-/// The heard part of the track, in seconds because the header's rate is not always the codec's.
+/// The part of the track to keep, in seconds because the header's rate may differ from the codec's.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trim {
     start: f64,
     length: Option<f64>,
-    /// The first packet's time, where negative, tells the start.
+    /// The time base of the first packet, whose timestamp gives the start if it is negative.
     from_first_packet: Option<TimeBase>,
-    /// Where an MP3's tag puts the encoder's padding, in the packets' time. What follows it is heard: files of
-    /// this kind are often just put one behind the other.
+    /// Where an MP3's tag puts the encoder's padding, in packet time. Audio after it is kept, because MP3 files are
+    /// often simply concatenated.
     padding: Option<Range<i64>>,
     /// Frames decoded so far.
     position: u64,
@@ -42,7 +42,7 @@ impl Trim {
         if container == FORMAT_ID_ISOMP4 {
             let opus =
                 (params.codec == CODEC_ID_OPUS).then(|| KeptSpan { start: opus_start(params), length: None });
-            trim.by_edit(track, edit.or(opus).or_else(|| itunes_edit(format, rate?)));
+            trim.set_span(track, edit.or(opus).or_else(|| itunes_edit(format, rate?)));
         } else if params.codec == CODEC_ID_OPUS {
             trim.start = opus_start(params);
         } else if container == FORMAT_ID_MKV {
@@ -62,25 +62,25 @@ impl Trim {
         trim
     }
 
-    fn by_edit(&mut self, track: &Track, edit: Option<KeptSpan>) {
+    fn set_span(&mut self, track: &Track, edit: Option<KeptSpan>) {
         let Some(edit) = edit else { return };
         self.start = edit.start;
         let whole = track.time_base.zip(track.duration);
         let whole = whole.map(|(base, ticks)| base.calc_duration_saturating(ticks).as_secs_f64());
         self.length = edit.length.map(|length| match whole {
-            // The track counts in finer ticks than the edit does.
+            // The track counts in finer ticks than the edit list.
             Some(whole) if (edit.start + length - whole).abs() < ROUNDING => whole - edit.start,
             _ => length,
         });
     }
 
-    /// How much of `whole` seconds is heard.
-    pub(super) fn heard_of(&self, whole: f64) -> f64 {
+    /// Returns how much of `whole` seconds is kept.
+    pub(super) fn trimmed_duration(&self, whole: f64) -> f64 {
         let rest = (whole - self.start).max(0.0);
         self.length.map_or(rest, |length| length.min(rest))
     }
 
-    /// Which of the frames that a packet gave are heard.
+    /// Returns which of a packet's frames to keep.
     pub(super) fn keep(&mut self, packet: &Packet, frames: usize, rate: u32) -> Range<usize> {
         if let Some(base) = self.from_first_packet.take()
             && packet.pts.is_negative()
@@ -104,13 +104,13 @@ impl Trim {
     }
 }
 
-/// Seconds before the first heard sample of an Opus stream, from its header.
+/// Returns the seconds before the first sample of an Opus stream, from its header.
 fn opus_start(params: &AudioCodecParameters) -> f64 {
     let header = params.extra_data.as_deref().and_then(OpusHeader::parse);
     header.map_or(0.0, |header| f64::from(header.pre_skip) / 48_000.0)
 }
 
-/// The older way of Apple's encoders: a comment with the counts of frames in hexadecimal.
+/// Returns the span that Apple's older encoders store: a comment with frame counts in hexadecimal.
 fn itunes_edit(format: &mut dyn FormatReader, rate: f64) -> Option<KeptSpan> {
     let mut metadata = format.metadata();
     let revision = metadata.skip_to_latest()?;

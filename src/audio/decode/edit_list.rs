@@ -1,37 +1,37 @@
-//! The edit lists of an MP4 or MOV file: which part of each track is to be heard. Encoders put silence before
-//! the first sample and after the last; the edit list says how much. The demuxer does not tell, so the few
-//! boxes that do are read here; nothing else of the container is.
+//! Edit lists of MP4 and MOV files: which span of each track is played. Encoders add silence before the first sample and
+//! after the last, and the edit list says how much. The demuxer does not expose it, so this module parses the few boxes
+//! that matter and nothing else of the container.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// The heard part of a track.
+/// The span of a track that is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct KeptSpan {
-    /// Seconds of the track's own time before the first heard sample.
+    /// Seconds of the track's own time before the first played sample.
     pub start: f64,
-    /// Seconds that are heard, where told.
+    /// Duration of the span in seconds, if known.
     pub length: Option<f64>,
 }
 
-/// Tables larger than this are not edit lists.
+/// Larger boxes are not edit lists.
 const MAX_BOX: u64 = 1 << 20;
-/// More boxes than this on one level are not a sane file.
+/// More boxes on one level mean a broken file.
 const MAX_BOXES: usize = 10_000;
 
-/// What is known of a file's edits; empty for anything that is no MP4.
+/// The edit lists of a file; empty for anything but MP4.
 #[derive(Debug, Default)]
 pub(super) struct EditLists {
-    /// The edit of every track that has one, by track id.
+    /// The played span of each track that has an edit list, by track id.
     pub by_track: HashMap<u32, KeptSpan>,
     /// The file ends inside a box.
-    pub cut_off: bool,
+    pub is_truncated: bool,
 }
 
-/// The position of `file` is left anywhere.
+/// Reads the edit lists; leaves the position of `file` unspecified.
 pub(super) fn read(file: &mut (impl Read + Seek)) -> EditLists {
     let mut edits = EditLists::default();
-    // What cannot be read here cannot be read by the demuxer either, which then says so.
+    // The demuxer fails on the same read errors and reports them.
     let _ = read_movie(file, &mut edits);
     edits
 }
@@ -42,7 +42,7 @@ fn read_movie(file: &mut (impl Read + Seek), edits: &mut EditLists) -> io::Resul
     if top.first().is_none_or(|b| &b.kind != b"ftyp") {
         return Ok(());
     }
-    edits.cut_off = top.last().is_some_and(|last| last.end + 8 <= end);
+    edits.is_truncated = top.last().is_some_and(|last| last.end + 8 <= end);
     let Some(movie) = top.iter().find(|b| &b.kind == b"moov") else { return Ok(()) };
     let parts = boxes(file, movie.start, movie.end)?;
     let scale = match parts.iter().find(|b| &b.kind == b"mvhd") {
@@ -51,10 +51,10 @@ fn read_movie(file: &mut (impl Read + Seek), edits: &mut EditLists) -> io::Resul
     };
     let fragmented = parts.iter().any(|b| &b.kind == b"mvex");
     for track in parts.iter().filter(|b| &b.kind == b"trak") {
-        if let Some((id, mut edit)) = read_track(file, track, scale)? {
-            // The headers of a fragmented file speak of its first fragment.
-            edit.length = edit.length.filter(|_| !fragmented);
-            edits.by_track.insert(id, edit);
+        if let Some((id, mut span)) = read_track(file, track, scale)? {
+            // The headers of a fragmented file describe only its first fragment.
+            span.length = span.length.filter(|_| !fragmented);
+            edits.by_track.insert(id, span);
         }
     }
     Ok(())
@@ -88,11 +88,11 @@ fn read_track(
         }
     }
     let (Some(id), Some(scale), Some(list)) = (id, scale, list) else { return Ok(None) };
-    Ok(edit(&list, scale, movie_scale).map(|edit| (id, edit)))
+    Ok(kept_span(&list, scale, movie_scale).map(|span| (id, span)))
 }
 
-/// The one stretch that an edit list keeps. Lists that cut and paste are rare and not followed: None.
-fn edit(list: &[u8], scale: u32, movie_scale: Option<u32>) -> Option<KeptSpan> {
+/// Returns the single span that an edit list keeps. Lists with several spans are rare and not supported: None.
+fn kept_span(list: &[u8], scale: u32, movie_scale: Option<u32>) -> Option<KeptSpan> {
     let wide = *list.first()? == 1;
     let count = u32_at(list, 4)? as usize;
     let size = if wide { 20 } else { 12 };
@@ -103,7 +103,7 @@ fn edit(list: &[u8], scale: u32, movie_scale: Option<u32>) -> Option<KeptSpan> {
         } else {
             (u64::from(u32_at(entry, 0)?), i64::from(u32_at(entry, 4)? as i32))
         };
-        // An empty edit: the track begins later than others do. Its own samples are not concerned.
+        // An empty edit delays the track relative to others; its own samples are unaffected.
         if start < 0 {
             continue;
         }
@@ -118,21 +118,21 @@ fn edit(list: &[u8], scale: u32, movie_scale: Option<u32>) -> Option<KeptSpan> {
 
 struct Mp4Box {
     kind: [u8; 4],
-    /// Where its content starts and ends.
+    /// Offsets of its content.
     start: u64,
     end: u64,
 }
 
-/// The boxes between two positions; a box that does not fit ends them.
-fn boxes(file: &mut (impl Read + Seek), mut at: u64, end: u64) -> io::Result<Vec<Mp4Box>> {
+/// Lists the boxes between two offsets, up to the first box that does not fit.
+fn boxes(file: &mut (impl Read + Seek), mut offset: u64, end: u64) -> io::Result<Vec<Mp4Box>> {
     let mut found = Vec::new();
-    while end.saturating_sub(at) >= 8 && found.len() < MAX_BOXES {
-        file.seek(SeekFrom::Start(at))?;
+    while end.saturating_sub(offset) >= 8 && found.len() < MAX_BOXES {
+        file.seek(SeekFrom::Start(offset))?;
         let mut header = [0; 8];
         file.read_exact(&mut header)?;
         let kind = [header[4], header[5], header[6], header[7]];
         let (size, head) = match u32::from_be_bytes([header[0], header[1], header[2], header[3]]) {
-            0 => (end - at, 8),
+            0 => (end - offset, 8),
             1 => {
                 let mut large = [0; 8];
                 file.read_exact(&mut large)?;
@@ -140,15 +140,16 @@ fn boxes(file: &mut (impl Read + Seek), mut at: u64, end: u64) -> io::Result<Vec
             }
             size => (u64::from(size), 8),
         };
-        if size < head || size > end - at {
+        if size < head || size > end - offset {
             break;
         }
-        found.push(Mp4Box { kind, start: at + head, end: at + size });
-        at += size;
+        found.push(Mp4Box { kind, start: offset + head, end: offset + size });
+        offset += size;
     }
     Ok(found)
 }
 
+/// Reads the content of a box of limited size.
 fn content(file: &mut (impl Read + Seek), of: &Mp4Box) -> io::Result<Vec<u8>> {
     let size = of.end - of.start;
     if size > MAX_BOX {
@@ -160,7 +161,7 @@ fn content(file: &mut (impl Read + Seek), of: &Mp4Box) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Ticks per second, from an `mvhd` or `mdhd`.
+/// Returns the ticks per second from an `mvhd` or `mdhd` box.
 fn timescale(header: &[u8]) -> Option<u32> {
     let at = if *header.first()? == 1 { 20 } else { 12 };
     u32_at(header, at).filter(|&scale| scale > 0)
