@@ -1,88 +1,90 @@
-//! What another program, or this one, has written down → a transcript: what is missing is guessed from what is
-//! beside it.
+//! Converts imported transcripts to [`Transcript`]s, estimating missing times from neighbouring ones.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::{ImportedSegment, ImportedTranscript, ImportedWord};
 use crate::decode::Language;
-use crate::import::{ImportedSegment, ImportedTranscript, ImportedWord};
 use crate::transcript::{ModelIdentity, Quality, Segment, SkipReason, Skipped, Transcript, Word};
 
-/// Seconds of silence after which words that stand alone are another sentence.
-const PAUSE: f64 = 1.0;
-/// Words in a segment that has no end of a sentence.
-const MOST_WORDS: usize = 40;
+/// Seconds of silence that end a sentence when segments are built from single words.
+const SENTENCE_PAUSE: f64 = 1.0;
+/// Maximum words in such a segment.
+const MAX_WORDS: usize = 40;
 
-/// A result as openai's program and this one write it, with all that they know of it; none if it is another.
-pub fn openais(source: &str, json: &[u8]) -> Option<Transcript> {
-    let own: Own = serde_json::from_slice(json).ok()?;
-    let Own { text, language, segments, source: named, duration, model, partial, .. } = own;
+/// Parses the JSON of openai/whisper or this program with all its metadata; None for any other JSON.
+pub fn from_openai_json(source: &str, json: &[u8]) -> Option<Transcript> {
+    let stored: StoredTranscript = serde_json::from_slice(json).ok()?;
+    let StoredTranscript {
+        text, language, segments, source: stored_source, duration, model, partial, ..
+    } = stored;
     let ends = segments.iter().map(|segment| segment.end).fold(0.0, f64::max);
-    let identity = |Model { name, revision }| ModelIdentity { name, revision };
+    let identity = |StoredModel { name, revision }| ModelIdentity { name, revision };
     Some(Transcript {
-        source: named.unwrap_or_else(|| source.to_owned()),
+        source: stored_source.unwrap_or_else(|| source.to_owned()),
         duration: duration.unwrap_or(ends),
         model: model.map(identity).unwrap_or_default(),
         language: language.unwrap_or_default(),
         text,
         segments,
-        language_probability: own.language_probability,
-        languages: own.languages.into_iter().collect(),
-        skipped: own.skipped.iter().filter_map(Skip::skipped).collect(),
-        quality: own.quality,
+        language_probability: stored.language_probability,
+        languages: stored.languages.into_iter().collect(),
+        skipped: stored.skipped.iter().filter_map(StoredSkip::skipped).collect(),
+        quality: stored.quality,
         is_partial: partial,
         ..Transcript::default()
     })
 }
 
-/// What is not optional is openai's.
+/// A transcript as stored; the required fields are those of openai's program.
 #[derive(Deserialize)]
-struct Own {
+struct StoredTranscript {
     text: String,
     language: Option<String>,
     segments: Vec<Segment>,
     source: Option<String>,
     duration: Option<f64>,
-    model: Option<Model>,
+    model: Option<StoredModel>,
     language_probability: Option<f64>,
     #[serde(default)]
     languages: BTreeMap<String, f64>,
     #[serde(default)]
-    skipped: Vec<Skip>,
+    skipped: Vec<StoredSkip>,
     quality: Option<Quality>,
     #[serde(default)]
     partial: bool,
 }
 
 #[derive(Deserialize)]
-struct Skip {
+struct StoredSkip {
     start: f64,
     end: f64,
     why: String,
 }
 
-impl Skip {
+impl StoredSkip {
     fn skipped(&self) -> Option<Skipped> {
         SkipReason::named(&self.why).map(|why| Skipped { start: self.start, end: self.end, why })
     }
 }
 
 #[derive(Deserialize)]
-struct Model {
+struct StoredModel {
     name: String,
     revision: Option<String>,
 }
 
-/// A transcript of this source.
-pub fn transcript(source: String, imported: ImportedTranscript) -> Transcript {
+/// Builds a transcript of `source` from an import.
+pub fn to_transcript(source: String, imported: ImportedTranscript) -> Transcript {
     let ImportedTranscript { language, text, segments } = imported;
-    // Some write its name.
+    // Some programs write the language's name instead of its code.
     let language = language.map(|name| match name.parse::<Language>() {
-        Ok(known) => known.code().to_owned(),
+        Ok(language) => language.code().to_owned(),
         Err(_) => name,
     });
-    let segments = timed(if are_words(&segments) { sentences(segments) } else { segments });
+    let segments = if are_words(&segments) { join_sentences(segments) } else { segments };
+    let segments = fill_times(segments);
     let ends = segments.iter().map(|segment| segment.end);
     Transcript {
         source,
@@ -94,39 +96,39 @@ pub fn transcript(source: String, imported: ImportedTranscript) -> Transcript {
     }
 }
 
-/// Whether the segments are words, each for itself.
+/// Returns whether every segment is a single word.
 fn are_words(segments: &[ImportedSegment]) -> bool {
     let is_word =
         |segment: &ImportedSegment| segment.words.len() == 1 && segment.words[0].text == segment.text;
     segments.len() > 1 && segments.iter().all(is_word)
 }
 
-/// Words that stand alone, as sentences.
-fn sentences(words: Vec<ImportedSegment>) -> Vec<ImportedSegment> {
-    let mut made: Vec<ImportedSegment> = Vec::new();
+/// Joins single words to sentences.
+fn join_sentences(words: Vec<ImportedSegment>) -> Vec<ImportedSegment> {
+    let mut sentences: Vec<ImportedSegment> = Vec::new();
     let mut is_open = false;
     for word in words {
         let ends = word.text.trim_end().ends_with(['.', '!', '?', '。', '！', '？', '…']);
-        match made.last_mut() {
-            Some(last) if is_open && !pauses(last, &word) && last.words.len() < MOST_WORDS => {
+        match sentences.last_mut() {
+            Some(last) if is_open && !has_pause(last, &word) && last.words.len() < MAX_WORDS => {
                 last.text.push_str(&word.text);
                 last.end = word.end.or(word.start);
                 last.words.extend(word.words);
             }
-            _ => made.push(word),
+            _ => sentences.push(word),
         }
         is_open = !ends;
     }
-    made
+    sentences
 }
 
-fn pauses(before: &ImportedSegment, word: &ImportedSegment) -> bool {
-    before.end.zip(word.start).is_some_and(|(end, start)| start - end >= PAUSE)
+fn has_pause(before: &ImportedSegment, word: &ImportedSegment) -> bool {
+    before.end.zip(word.start).is_some_and(|(end, start)| start - end >= SENTENCE_PAUSE)
 }
 
-/// Gives a time to all that has none: that of what is beside it.
-fn timed(segments: Vec<ImportedSegment>) -> Vec<Segment> {
-    let starts: Vec<Option<f64>> = segments.iter().map(begins).collect();
+/// Fills in missing times from neighbouring segments and words.
+fn fill_times(segments: Vec<ImportedSegment>) -> Vec<Segment> {
+    let starts: Vec<Option<f64>> = segments.iter().map(start_of).collect();
     let mut now = 0.0;
     let mut made = Vec::with_capacity(segments.len());
     for (id, segment) in segments.into_iter().enumerate() {
@@ -136,18 +138,19 @@ fn timed(segments: Vec<ImportedSegment>) -> Vec<Segment> {
         let end = segment.end.or(last).or(next).unwrap_or(start).max(start);
         now = end;
         let has_times = segment.words.iter().any(|word| word.start.or(word.end).is_some());
-        let words = has_times.then(|| spelt(words(&segment.words, start, end), &segment.text));
+        let words =
+            has_times.then(|| restore_spelling(fill_word_times(&segment.words, start, end), &segment.text));
         made.push(Segment { id, start, end, text: segment.text, words, ..Segment::default() });
     }
     made
 }
 
-fn begins(segment: &ImportedSegment) -> Option<f64> {
+fn start_of(segment: &ImportedSegment) -> Option<f64> {
     segment.start.or_else(|| segment.words.iter().find_map(|word| word.start))
 }
 
-/// Words without times, numbers for example, share the time between their neighbours.
-fn words(words: &[ImportedWord], start: f64, end: f64) -> Vec<Word> {
+/// Distributes words without times, such as numbers, evenly between their neighbours.
+fn fill_word_times(words: &[ImportedWord], start: f64, end: f64) -> Vec<Word> {
     let mut made: Vec<Word> = Vec::with_capacity(words.len());
     let mut at = 0;
     while at < words.len() {
@@ -155,8 +158,8 @@ fn words(words: &[ImportedWord], start: f64, end: f64) -> Vec<Word> {
         let untimed = words[at..].iter().take_while(|word| word.start.is_none()).count();
         let after = words.get(at + untimed).map_or(end, |word| word.start.unwrap_or(end)).max(before);
         let share = (after - before) / untimed.max(1) as f64;
-        for (nth, word) in words[at..at + untimed].iter().enumerate() {
-            let start = before + share * nth as f64;
+        for (index, word) in words[at..at + untimed].iter().enumerate() {
+            let start = before + share * index as f64;
             made.push(timed_word(word, start, word.end.unwrap_or(start + share)));
         }
         at += untimed;
@@ -173,32 +176,32 @@ fn timed_word(word: &ImportedWord, start: f64, end: f64) -> Word {
     Word { word: word.text.clone(), start, end, probability: word.probability.unwrap_or_default() }
 }
 
-/// Words as the text spells them, where they came without their blanks or their marks.
-fn spelt(mut words: Vec<Word>, text: &str) -> Vec<Word> {
-    let together: String = words.iter().map(|word| word.word.as_str()).collect();
-    if together.trim() == text.trim() {
+/// Restores the spaces and punctuation of the text in words that came without them.
+fn restore_spelling(mut words: Vec<Word>, text: &str) -> Vec<Word> {
+    let joined: String = words.iter().map(|word| word.word.as_str()).collect();
+    if joined.trim() == text.trim() {
         return words;
     }
-    if let Some(spelt) = found_in(&words, text) {
-        words.iter_mut().zip(spelt).for_each(|(word, spelt)| word.word = spelt);
-    } else if !together.trim().contains(char::is_whitespace) && text.trim().contains(char::is_whitespace) {
+    if let Some(spellings) = split_at_words(&words, text) {
+        words.iter_mut().zip(spellings).for_each(|(word, spelling)| word.word = spelling);
+    } else if !joined.trim().contains(char::is_whitespace) && text.trim().contains(char::is_whitespace) {
         words.iter_mut().for_each(|word| word.word.insert(0, ' '));
     }
     words
 }
 
-/// The text cut before each word; none if a word is not in it.
-fn found_in(words: &[Word], text: &str) -> Option<Vec<String>> {
+/// Splits the text before each word; None if the text lacks a word.
+fn split_at_words(words: &[Word], text: &str) -> Option<Vec<String>> {
     let mut cuts = Vec::with_capacity(words.len());
     let mut at = 0;
     for word in words {
         let bare = word.word.trim();
         let found = at + text.get(at..)?.find(bare)?;
-        // What stands before it without a blank is its own; the rest belongs to the word before.
+        // Punctuation directly before a word belongs to it, everything else to the previous word.
         let between = &text[at..found];
-        let blank =
-            between.char_indices().rev().find(|(_, c)| c.is_whitespace()).map(|(blank, _)| at + blank);
-        cuts.push(if cuts.is_empty() { 0 } else { blank.unwrap_or(found) });
+        let space =
+            between.char_indices().rev().find(|(_, c)| c.is_whitespace()).map(|(space, _)| at + space);
+        cuts.push(if cuts.is_empty() { 0 } else { space.unwrap_or(found) });
         at = found + bare.len();
     }
     let ends = cuts.iter().skip(1).copied().chain([text.len()]);
@@ -211,7 +214,7 @@ mod tests {
     use crate::import::{ImportFormat, parse};
 
     fn read(json: &str) -> Transcript {
-        transcript("talk.json".into(), parse(ImportFormat::Json, json.as_bytes()).unwrap())
+        to_transcript("talk.json".into(), parse(ImportFormat::Json, json.as_bytes()).unwrap())
     }
 
     fn words(transcript: &Transcript) -> Vec<(&str, f64, f64)> {
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn words_get_their_blanks_and_marks_and_times_back() {
+    fn restores_spaces_punctuation_and_times_of_words() {
         let read = read(
             r#"{"language": "english", "segments": [{"start": 0, "end": 4, "text": " I paid 5 €, (two) times.", "words": [
             {"word": "I", "start": 0.5, "end": 1}, {"word": "paid", "start": 1, "end": 2}, {"word": "5"}, {"word": "€"},
@@ -239,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_no_part_of_the_text_are_kept() {
+    fn keeps_words_that_the_text_lacks() {
         let read = read(
             r#"{"segments": [{"start": 0, "end": 2, "text": "a b", "words": [{"word": "x", "start": 0, "end": 1},
             {"word": "y", "start": 1, "end": 2}]}]}"#,
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_stand_alone_are_put_into_sentences() {
+    fn joins_single_words_to_sentences() {
         let read = read(
             r#"{"text": " Hi you. Me too", "chunks": [{"timestamp": [0, 0.5], "text": " Hi"}, {"timestamp": [0.5, null], "text": " you."},
             {"timestamp": [1, 2], "text": " Me"}, {"timestamp": [4, null], "text": " too"}]}"#,

@@ -1,25 +1,27 @@
-//! Whose JSON it is, by the keys it has.
+//! Parses the JSON of several programs, which it tells apart by their keys, and ignores fields of no use.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::shapes::{OpenaiJson, OpenaiSegment, TransformersJson, WhisperCppJson};
-use super::{ImportError, ImportedSegment, ImportedTranscript, ImportedWord, utf8};
+use super::text::utf8;
+use super::{ImportError, ImportedSegment, ImportedTranscript, ImportedWord};
 
+/// Detects the program by the keys present and parses its JSON.
 pub fn parse(bytes: &[u8]) -> Result<ImportedTranscript, ImportError> {
-    // whisper.cpp cuts letters in two where its tokens do; only there are bad bytes usual and harmless.
+    // whisper.cpp splits characters between tokens, so only its files commonly contain invalid bytes, which are harmless.
     let lenient = String::from_utf8_lossy(bytes);
     let lenient = lenient.strip_prefix('\u{feff}').unwrap_or(&lenient);
     let value: Value = read(lenient)?;
     let has = |key: &str| value.get(key).is_some_and(|found| !found.is_null());
     if has("transcription") {
-        return Ok(of_cpp(read(lenient)?));
+        return Ok(from_whisper_cpp(read(lenient)?));
     }
     let text = utf8(bytes)?;
     if has("chunks") {
-        Ok(of_chunks(read(text)?))
+        Ok(from_transformers(read(text)?))
     } else if has("segments") || has("text") {
-        Ok(of_plain(read(text)?))
+        Ok(from_openai(read(text)?))
     } else if value.is_array() {
         let segments: Vec<OpenaiSegment> = read(text)?;
         Ok(ImportedTranscript::of_segments(segments.into_iter().map(ImportedSegment::from).collect()))
@@ -31,13 +33,13 @@ pub fn parse(bytes: &[u8]) -> Result<ImportedTranscript, ImportError> {
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, ImportError> {
     serde_json::from_str(text).map_err(|error| {
-        let said = error.to_string();
-        let why = said.split(" at line ").next().unwrap_or_default();
+        let message = error.to_string();
+        let why = message.split(" at line ").next().unwrap_or_default();
         ImportError { line: Some(error.line()).filter(|line| *line > 0), why: why.into() }
     })
 }
 
-fn of_plain(plain: OpenaiJson) -> ImportedTranscript {
+fn from_openai(plain: OpenaiJson) -> ImportedTranscript {
     let OpenaiJson { text, language, segments, words } = plain;
     let segments = segments.unwrap_or_default().into_iter().map(ImportedSegment::from).collect();
     let mut found = ImportedTranscript { language, ..ImportedTranscript::of_segments(segments) };
@@ -48,30 +50,30 @@ fn of_plain(plain: OpenaiJson) -> ImportedTranscript {
         found.segments.push(ImportedSegment { text: found.text.clone(), ..ImportedSegment::default() });
     }
     if !found.has_words() {
-        spread(words.unwrap_or_default().into_iter().map(ImportedWord::from), &mut found.segments);
+        assign_words(words.unwrap_or_default().into_iter().map(ImportedWord::from), &mut found.segments);
     }
     found
 }
 
-/// Gives words that stand apart to the segments in which they start.
-fn spread(words: impl Iterator<Item = ImportedWord>, segments: &mut [ImportedSegment]) {
-    let mut at = 0;
+/// Assigns words listed apart from the segments to the segment in which they start.
+fn assign_words(words: impl Iterator<Item = ImportedWord>, segments: &mut [ImportedSegment]) {
+    let mut index = 0;
     for word in words {
         let later = |segment: &ImportedSegment| {
             segment.start.zip(word.start).is_some_and(|(start, time)| start <= time)
         };
-        while segments.get(at + 1).is_some_and(later) {
-            at += 1;
+        while segments.get(index + 1).is_some_and(later) {
+            index += 1;
         }
-        if let Some(segment) = segments.get_mut(at) {
+        if let Some(segment) = segments.get_mut(index) {
             segment.words.push(word);
         }
     }
 }
 
-fn of_chunks(chunked: TransformersJson) -> ImportedTranscript {
+fn from_transformers(chunked: TransformersJson) -> ImportedTranscript {
     let mut segments: Vec<ImportedSegment> = chunked.chunks.into_iter().map(ImportedSegment::from).collect();
-    // Single words look like segments.
+    // Single words come as segments.
     if segments.len() > 1 && segments.iter().all(|segment| segment.text.split_whitespace().count() <= 1) {
         for segment in &mut segments {
             let ImportedSegment { start, end, ref text, .. } = *segment;
@@ -85,8 +87,143 @@ fn of_chunks(chunked: TransformersJson) -> ImportedTranscript {
     found
 }
 
-fn of_cpp(cpp: WhisperCppJson) -> ImportedTranscript {
+fn from_whisper_cpp(cpp: WhisperCppJson) -> ImportedTranscript {
     let segments = cpp.transcription.into_iter().map(ImportedSegment::from).collect();
     let language = cpp.result.and_then(|result| result.language);
     ImportedTranscript { language, ..ImportedTranscript::of_segments(segments) }
+}
+
+/// The JSON of openai/whisper, its API, whisperX and faster-whisper.
+#[derive(Deserialize)]
+struct OpenaiJson {
+    text: Option<String>,
+    language: Option<String>,
+    segments: Option<Vec<OpenaiSegment>>,
+    words: Option<Vec<OpenaiWord>>,
+}
+
+#[derive(Deserialize)]
+struct OpenaiSegment {
+    start: Option<f64>,
+    end: Option<f64>,
+    text: String,
+    speaker: Option<String>,
+    words: Option<Vec<OpenaiWord>>,
+}
+
+#[derive(Deserialize)]
+struct OpenaiWord {
+    start: Option<f64>,
+    end: Option<f64>,
+    #[serde(alias = "text")]
+    word: String,
+    #[serde(alias = "score", alias = "confidence")]
+    probability: Option<f64>,
+}
+
+/// The JSON of transformers.
+#[derive(Deserialize)]
+struct TransformersJson {
+    text: Option<String>,
+    chunks: Vec<TransformersChunk>,
+}
+
+#[derive(Deserialize)]
+struct TransformersChunk {
+    timestamp: Option<(Option<f64>, Option<f64>)>,
+    text: String,
+}
+
+/// The JSON of whisper.cpp.
+#[derive(Deserialize)]
+struct WhisperCppJson {
+    result: Option<WhisperCppResult>,
+    transcription: Vec<WhisperCppSegment>,
+}
+
+#[derive(Deserialize)]
+struct WhisperCppResult {
+    language: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WhisperCppSegment {
+    offsets: Option<WhisperCppOffsets>,
+    text: String,
+    #[serde(default)]
+    tokens: Vec<WhisperCppToken>,
+}
+
+#[derive(Deserialize)]
+struct WhisperCppToken {
+    text: String,
+    offsets: Option<WhisperCppOffsets>,
+    p: Option<f64>,
+}
+
+/// A time span in milliseconds.
+#[derive(Deserialize, Clone, Copy)]
+struct WhisperCppOffsets {
+    from: i64,
+    to: i64,
+}
+
+impl WhisperCppOffsets {
+    fn start(self) -> f64 {
+        self.from as f64 / 1e3
+    }
+
+    fn end(self) -> f64 {
+        self.to as f64 / 1e3
+    }
+}
+
+impl From<OpenaiWord> for ImportedWord {
+    fn from(word: OpenaiWord) -> Self {
+        let OpenaiWord { start, end, word: text, probability } = word;
+        Self { start, end, text, probability }
+    }
+}
+
+impl From<OpenaiSegment> for ImportedSegment {
+    fn from(segment: OpenaiSegment) -> Self {
+        let OpenaiSegment { start, end, text, speaker, words } = segment;
+        let words = words.unwrap_or_default().into_iter().map(ImportedWord::from).collect();
+        Self { start, end, text, speaker, words }
+    }
+}
+
+impl From<TransformersChunk> for ImportedSegment {
+    fn from(chunk: TransformersChunk) -> Self {
+        let (start, end) = chunk.timestamp.unwrap_or_default();
+        Self { start, end, text: chunk.text, ..Self::default() }
+    }
+}
+
+impl From<WhisperCppSegment> for ImportedSegment {
+    fn from(segment: WhisperCppSegment) -> Self {
+        let WhisperCppSegment { offsets, text, tokens } = segment;
+        let words = join_tokens(tokens);
+        let (start, end) = (offsets.map(WhisperCppOffsets::start), offsets.map(WhisperCppOffsets::end));
+        Self { start, end, text, speaker: None, words }
+    }
+}
+
+/// Joins tokens to words, which start with a space; a word's probability is the mean of its tokens'.
+fn join_tokens(tokens: Vec<WhisperCppToken>) -> Vec<ImportedWord> {
+    let mut words: Vec<(ImportedWord, f64, f64)> = Vec::new();
+    for token in tokens.into_iter().filter(|token| !token.text.starts_with("[_")) {
+        if words.is_empty() || token.text.starts_with(' ') {
+            let start = token.offsets.map(WhisperCppOffsets::start);
+            words.push((ImportedWord { start, ..ImportedWord::default() }, 0.0, 0.0));
+        }
+        if let Some((word, sum, count)) = words.last_mut() {
+            word.text.push_str(&token.text);
+            word.end = token.offsets.map(WhisperCppOffsets::end).or(word.end);
+            *sum += token.p.unwrap_or_default();
+            *count += 1.0;
+            word.probability = token.p.map(|_| *sum / *count);
+        }
+    }
+    words.into_iter().map(|(word, ..)| word).collect()
 }

@@ -1,15 +1,15 @@
-//! Transcripts of this and other programs → timed text as plain data. Takes what it can use and leaves the rest.
+//! Reads transcripts written by this and other programs into timed text as plain data. Keeps what it can use and
+//! ignores the rest.
 //!
-//! | kind | whose |
+//! | format | written by |
 //! |---|---|
-//! | txt, srt, vtt, tsv | anybody's |
+//! | txt, srt, vtt, tsv | any program |
 //! | json | openai/whisper and this program; its API; whisperX; faster-whisper and whisper-ctranslate2; whisper.cpp; the `chunks` of transformers |
 
 pub mod from_import;
 mod json;
-mod shapes;
 mod subtitles;
-mod tsv;
+mod text;
 
 use std::fs;
 use std::io;
@@ -17,18 +17,18 @@ use std::path::Path;
 
 use crate::error::{Error, InputProblem, Result};
 
-/// What one file says.
+/// The content of one file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ImportedTranscript {
-    /// As the file names it: a code or an English name.
+    /// The language as the file names it: a code or an English name.
     pub language: Option<String>,
-    /// Everything said.
+    /// The whole text.
     pub text: String,
-    /// In the order of the file. A text without times is one segment.
+    /// The segments in the order of the file. A text without times is one segment.
     pub segments: Vec<ImportedSegment>,
 }
 
-/// Times are seconds, and missing where the file has none.
+/// A segment of an imported transcript, with times in seconds where the file has them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ImportedSegment {
     pub start: Option<f64>,
@@ -38,6 +38,7 @@ pub struct ImportedSegment {
     pub words: Vec<ImportedWord>,
 }
 
+/// A word of an imported segment, with times in seconds where the file has them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ImportedWord {
     pub start: Option<f64>,
@@ -46,7 +47,7 @@ pub struct ImportedWord {
     pub probability: Option<f64>,
 }
 
-/// What files can be.
+/// A file format that can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportFormat {
     Json,
@@ -56,7 +57,7 @@ pub enum ImportFormat {
     Txt,
 }
 
-/// Why a file is no transcript, and where.
+/// Why a file cannot be imported, and the line where the problem is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportError {
     pub line: Option<usize>,
@@ -70,7 +71,7 @@ impl ImportError {
 }
 
 impl ImportFormat {
-    /// What tells most first.
+    /// All formats, the most informative first.
     pub const ALL: [ImportFormat; 5] =
         [ImportFormat::Json, ImportFormat::Vtt, ImportFormat::Srt, ImportFormat::Tsv, ImportFormat::Txt];
 
@@ -84,69 +85,56 @@ impl ImportFormat {
         }
     }
 
-    /// By the end of its name.
+    /// Returns the format of a file by its extension.
     pub fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?;
-        Self::ALL.into_iter().find(|kind| extension.eq_ignore_ascii_case(kind.extension()))
+        Self::ALL.into_iter().find(|format| extension.eq_ignore_ascii_case(format.extension()))
     }
 }
 
 impl ImportedTranscript {
-    /// Whether anything in it has a time.
+    /// Returns whether anything in it has a time.
     pub fn is_timed(&self) -> bool {
         self.segments.iter().any(|segment| segment.start.or(segment.end).is_some()) || self.has_words()
     }
 
-    /// Whether single words have times.
+    /// Returns whether any word has a time.
     pub fn has_words(&self) -> bool {
         self.segments.iter().flat_map(|segment| &segment.words).any(|word| word.start.or(word.end).is_some())
     }
 
     fn of_segments(segments: Vec<ImportedSegment>) -> Self {
         let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
-        // Texts that bring their own blanks also know where none belongs.
-        let spaced = texts.iter().any(|text| text.starts_with(char::is_whitespace));
-        let text = texts.join(if spaced { "" } else { "\n" });
+        // Texts that include their own leading spaces need no separator, which would be wrong in some scripts.
+        let has_spaces = texts.iter().any(|text| text.starts_with(char::is_whitespace));
+        let text = texts.join(if has_spaces { "" } else { "\n" });
         Self { language: None, text, segments }
     }
 }
 
-/// Reads a file whose name says what it is.
+/// Reads a file in the format of its extension.
 pub fn read(path: &Path) -> Result<ImportedTranscript> {
-    let fault = |why| Error::input(path.display().to_string(), why);
-    let kind = ImportFormat::of(path).ok_or_else(|| fault(InputProblem::UnknownTranscriptFormat))?;
-    let bytes = fs::read(path).map_err(|error| {
-        fault(match error.kind() {
+    let error = |why| Error::input(path.display().to_string(), why);
+    let format = ImportFormat::of(path).ok_or_else(|| error(InputProblem::UnknownTranscriptFormat))?;
+    let bytes = fs::read(path).map_err(|io_error| {
+        error(match io_error.kind() {
             io::ErrorKind::IsADirectory => InputProblem::Directory,
-            _ => InputProblem::Unreadable(error),
+            _ => InputProblem::Unreadable(io_error),
         })
     })?;
-    parse(kind, &bytes)
-        .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))
+    parse(format, &bytes)
+        .map_err(|ImportError { line, why }| error(InputProblem::MalformedTranscript { line, why }))
 }
 
-/// Any bytes are read or refused.
-pub fn parse(kind: ImportFormat, bytes: &[u8]) -> Result<ImportedTranscript, ImportError> {
-    match kind {
+/// Parses the bytes of a file.
+pub fn parse(format: ImportFormat, bytes: &[u8]) -> Result<ImportedTranscript, ImportError> {
+    match format {
         ImportFormat::Json => json::parse(bytes),
-        ImportFormat::Srt => subtitles::srt(utf8(bytes)?),
-        ImportFormat::Vtt => subtitles::vtt(utf8(bytes)?),
-        ImportFormat::Tsv => tsv::parse(utf8(bytes)?),
-        ImportFormat::Txt => {
-            let text = utf8(bytes)?.to_owned();
-            let segments = vec![ImportedSegment { text: text.clone(), ..ImportedSegment::default() }];
-            Ok(ImportedTranscript { language: None, text, segments })
-        }
+        ImportFormat::Srt => subtitles::srt(text::utf8(bytes)?),
+        ImportFormat::Vtt => subtitles::vtt(text::utf8(bytes)?),
+        ImportFormat::Tsv => text::tsv(text::utf8(bytes)?),
+        ImportFormat::Txt => Ok(text::txt(text::utf8(bytes)?)),
     }
-}
-
-/// The text, without the mark that some editors put before it.
-fn utf8(bytes: &[u8]) -> Result<&str, ImportError> {
-    let text = str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        ImportError::at(line, "not UTF-8")
-    })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 #[cfg(test)]
@@ -155,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn parsed(kind: ImportFormat, text: &str) -> ImportedTranscript {
-        parse(kind, text.as_bytes()).unwrap()
+    fn parsed(format: ImportFormat, text: &str) -> ImportedTranscript {
+        parse(format, text.as_bytes()).unwrap()
     }
 
     fn spans(imported: &ImportedTranscript) -> Vec<(Option<f64>, Option<f64>, &str)> {
@@ -164,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn subtitles_in_the_wild() {
+    fn reads_subtitles_as_found_in_the_wild() {
         let srt = "\u{feff}1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hi</i> there,\r\nyou & I\r\n\r\n\r\n\
                    00:00:03.5 --> 100:00:04,000 X1:40 X2:600\r\n{\\an8}a < b\r\n\r\n3\r\n0:05 --> 0:06\r\n";
         let found = parsed(ImportFormat::Srt, srt);
@@ -187,16 +175,16 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_its_line() {
+    fn errors_name_their_line() {
         let cases: [(ImportFormat, &[u8], Option<usize>, &str); 12] = [
             (ImportFormat::Txt, b"a\nb\n\xff", Some(3), "not UTF-8"),
-            (ImportFormat::Srt, b"1\n00:00:01,000 --> x\na", Some(2), "`x` is no time"),
-            (ImportFormat::Srt, b"1\n\n2\n", Some(1), "no times of a subtitle follow on `1`"),
+            (ImportFormat::Srt, b"1\n00:00:01,000 --> x\na", Some(2), "`x` is not a time"),
+            (ImportFormat::Srt, b"1\n\n2\n", Some(1), "expected a line with cue times after `1`"),
             (ImportFormat::Srt, b"0:02 --> 0:01\na", Some(1), "ends before it starts"),
-            (ImportFormat::Srt, b"0:99 --> 1:01\na", Some(1), "`0:99` is no time"),
+            (ImportFormat::Srt, b"0:99 --> 1:01\na", Some(1), "`0:99` is not a time"),
             (ImportFormat::Vtt, b"hello\n", Some(1), "does not start with `WEBVTT`"),
-            (ImportFormat::Tsv, b"start\tend\ttext\n1\tx\ta", Some(2), "`x` is no number of milliseconds"),
-            (ImportFormat::Tsv, b"1\t2", Some(1), "not a start, an end and a text between tabs"),
+            (ImportFormat::Tsv, b"start\tend\ttext\n1\tx\ta", Some(2), "`x` is not a number of milliseconds"),
+            (ImportFormat::Tsv, b"1\t2", Some(1), "expected start, end and text separated by tabs"),
             (ImportFormat::Json, b"{\n\"a\" 1}", Some(2), "expected `:`"),
             (
                 ImportFormat::Json,
@@ -207,13 +195,13 @@ mod tests {
             (ImportFormat::Json, b"7", None, "has neither `segments`, `chunks`, `transcription` nor `text`"),
             (ImportFormat::Json, b"{\"text\": \"\xff\"}", Some(1), "not UTF-8"),
         ];
-        for (kind, bytes, line, why) in cases {
-            assert_eq!(parse(kind, bytes), Err(ImportError { line, why: why.into() }), "{kind:?}");
+        for (format, bytes, line, why) in cases {
+            assert_eq!(parse(format, bytes), Err(ImportError { line, why: why.into() }), "{format:?}");
         }
     }
 
     #[test]
-    fn every_programs_json() {
+    fn reads_the_json_of_every_program() {
         let word =
             |start, end, text: &str, probability| ImportedWord { start, end, text: text.into(), probability };
         let openai = r#"{"text": " Hi you.", "language": "en", "segments": [{"id": 0, "start": 0.5, "end": 1, "text": " Hi you.",
@@ -241,7 +229,7 @@ mod tests {
             "offsets": {"from": 0, "to": 1200}, "text": " Hallo Welt", "tokens": [
             {"text": "[_BEG_]", "offsets": {"from": 0, "to": 0}, "id": 50363, "p": 0.9}, {"text": " Hal", "offsets": {"from": 10, "to": 300}, "p": 0.5},
             {"text": "lo", "offsets": {"from": 300, "to": 600}, "p": 0.7}, {"text": " W@", "offsets": {"from": 600, "to": 1200}, "p": 0.9}]}]}"#;
-        // The first half of a letter.
+        // The first half of a character.
         let cpp: Vec<u8> = cpp.bytes().map(|byte| if byte == b'@' { 0xc3 } else { byte }).collect();
         let found = parse(ImportFormat::Json, &cpp).unwrap();
         assert_eq!(spans(&found), [(Some(0.0), Some(1.2), " Hallo Welt")]);
@@ -266,19 +254,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            for kind in ImportFormat::ALL {
-                let _ = parse(kind, &bytes);
+        fn parses_or_rejects_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            for format in ImportFormat::ALL {
+                let _ = parse(format, &bytes);
             }
         }
 
         #[test]
-        fn any_mixture_of_its_own_parts_is_read_or_refused(parts in prop::collection::vec(prop::sample::select(vec![
+        fn parses_or_rejects_any_mix_of_its_own_tokens(parts in prop::collection::vec(prop::sample::select(vec![
             "WEBVTT", "\n", "\n\n", "1", "00:00:01,000", " --> ", "00:02.5", "-->", "<", ">", "<v A", "&amp;", "&", "{\\", "}", ":", ",",
             "99999999999999999999", "\t", "start", "é", "{", "\"segments\":", "[", "]", "\"text\":", "\"a\"", "\"chunks\":", "null", "\r",
         ]), 0..40)) {
-            for kind in ImportFormat::ALL {
-                let _ = parse(kind, parts.concat().as_bytes());
+            for format in ImportFormat::ALL {
+                let _ = parse(format, parts.concat().as_bytes());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! SubRip and WebVTT: pieces of text, each after a line with its times.
+//! Parses SubRip and WebVTT: cues of text, each after a line with its times.
 
 use super::{ImportError, ImportedSegment, ImportedTranscript};
 
@@ -6,7 +6,7 @@ pub fn srt(text: &str) -> Result<ImportedTranscript, ImportError> {
     let mut segments = Vec::new();
     for block in CueBlocks::new(text) {
         let (start, end, lines) = block.timed()?;
-        let text = without_tags(&without_braces(&lines.join("\n"))).0;
+        let text = strip_tags(&strip_overrides(&lines.join("\n"))).0;
         segments.push(ImportedSegment {
             start: Some(start),
             end: Some(end),
@@ -29,8 +29,8 @@ pub fn vtt(text: &str) -> Result<ImportedTranscript, ImportError> {
             continue;
         }
         let (start, end, lines) = block.timed()?;
-        let (text, speaker) = without_tags(&lines.join("\n"));
-        let text = unescaped(&text);
+        let (text, speaker) = strip_tags(&lines.join("\n"));
+        let text = unescape(&text);
         segments.push(ImportedSegment {
             start: Some(start),
             end: Some(end),
@@ -42,13 +42,14 @@ pub fn vtt(text: &str) -> Result<ImportedTranscript, ImportError> {
     Ok(ImportedTranscript::of_segments(segments))
 }
 
-/// Lines between blank ones.
+/// Consecutive non-blank lines.
 struct CueBlock<'t> {
-    /// From 1.
-    number: usize,
+    /// The number of its first line, from 1.
+    first_line: usize,
     lines: Vec<&'t str>,
 }
 
+/// Splits a text into blocks.
 struct CueBlocks<'t> {
     lines: std::iter::Peekable<std::iter::Enumerate<std::str::Lines<'t>>>,
 }
@@ -65,30 +66,33 @@ impl<'t> Iterator for CueBlocks<'t> {
     fn next(&mut self) -> Option<CueBlock<'t>> {
         let is_blank = |line: &str| line.trim().is_empty();
         while self.lines.next_if(|(_, line)| is_blank(line)).is_some() {}
-        let number = self.lines.peek()?.0 + 1;
+        let first_line = self.lines.peek()?.0 + 1;
         let mut lines = Vec::new();
         while let Some((_, line)) = self.lines.next_if(|(_, line)| !is_blank(line)) {
             lines.push(line);
         }
-        Some(CueBlock { number, lines })
+        Some(CueBlock { first_line, lines })
     }
 }
 
 impl<'t> CueBlock<'t> {
-    /// Start and end, and the lines after them.
+    /// Returns start and end, and the lines after them.
     fn timed(&self) -> Result<(f64, f64, &[&'t str]), ImportError> {
-        // A number or a name may come first.
+        // An index or an identifier may come first.
         let at = self.lines.iter().take(2).position(|line| line.contains("-->"));
         let Some(at) = at else {
             let first = self.lines[0].trim().chars().take(40).collect::<String>();
-            return Err(ImportError::at(self.number, format!("no times of a subtitle follow on `{first}`")));
+            return Err(ImportError::at(
+                self.first_line,
+                format!("expected a line with cue times after `{first}`"),
+            ));
         };
-        let line = self.number + at;
+        let line = self.first_line + at;
         let (start, end) = self.lines[at].split_once("-->").unwrap_or_default();
         let end = end.split_whitespace().next().unwrap_or_default();
         let seconds = |text: &str| {
             let text = text.trim();
-            time(text).ok_or_else(|| ImportError::at(line, format!("`{text}` is no time")))
+            parse_time(text).ok_or_else(|| ImportError::at(line, format!("`{text}` is not a time")))
         };
         let (start, end) = (seconds(start)?, seconds(end)?);
         if end < start {
@@ -98,8 +102,8 @@ impl<'t> CueBlock<'t> {
     }
 }
 
-/// `1:02:03,450`, `02:03.450` or less of it.
-fn time(text: &str) -> Option<f64> {
+/// Parses `1:02:03,450`, `02:03.450` or shorter forms.
+fn parse_time(text: &str) -> Option<f64> {
     let mut parts = text.split(':').rev();
     let seconds = parts.next()?.replace(',', ".");
     let whole = |text: &str, below: u32| {
@@ -113,12 +117,12 @@ fn time(text: &str) -> Option<f64> {
     if parts.next().is_some() || fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Read at once, so that it is the number nearest to what is written.
+    // Parsed as a single number, so that it is the closest one to the written value.
     format!("{}.{fraction}", (hours * 60 + minutes) * 60 + full).parse().ok()
 }
 
-/// Without `{\an8}` and the like.
-fn without_braces(text: &str) -> String {
+/// Removes style overrides such as `{\an8}`.
+fn strip_overrides(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("{\\") {
@@ -129,8 +133,8 @@ fn without_braces(text: &str) -> String {
     out + rest
 }
 
-/// Without `<i>`, `</c>`, `<00:01.000>` and the like; and who speaks, if a tag says so.
-fn without_tags(text: &str) -> (String, Option<String>) {
+/// Removes tags such as `<i>`, `</c>` and `<00:01.000>`, and returns the speaker if a voice tag names one.
+fn strip_tags(text: &str) -> (String, Option<String>) {
     let mut out = String::with_capacity(text.len());
     let mut speaker = None;
     let mut rest = text;
@@ -155,7 +159,8 @@ fn without_tags(text: &str) -> (String, Option<String>) {
     (out + rest, speaker)
 }
 
-fn unescaped(text: &str) -> String {
+/// Replaces character entities.
+fn unescape(text: &str) -> String {
     let entities = [
         ("&lt;", "<"),
         ("&gt;", ">"),

@@ -91,7 +91,7 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
         }
         InputSource::File(_) => Vec::new(),
     };
-    if let Some(transcript) = from_import::openais(&name, &json) {
+    if let Some(transcript) = from_import::from_openai_json(&name, &json) {
         return Ok((transcript, true));
     }
     let imported = match &item.source {
@@ -100,7 +100,7 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
             .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
     };
     let is_timed = imported.is_timed();
-    Ok((from_import::transcript(name, imported), is_timed))
+    Ok((from_import::to_transcript(name, imported), is_timed))
 }
 
 /// Rates how readable the subtitles in a file are.

@@ -159,7 +159,8 @@ fn what_cannot_be_read_is_told_with_its_line() {
     let heard = folder(&[("a.srt", "1\n0:00 --> soon\nx\n"), ("b.txt", "y"), ("c.json", "{\n\"text\": 5}")]);
     let junit = heard.path().join("out.xml");
     let ended = score().args([said.path(), heard.path()]).arg("--junit").arg(&junit).assert().code(1);
-    let told = contains("a.srt`: line 2: `soon` is no time").and(contains("c.json`: line 2: invalid type"));
+    let told =
+        contains("a.srt`: line 2: `soon` is not a time").and(contains("c.json`: line 2: invalid type"));
     ended.stdout(contains("b\n  WER 0.00 %")).stderr(told.and(contains("hint: correct that line")));
     let xml = fs::read_to_string(&junit).unwrap();
     let xml = roxmltree::Document::parse(&xml).unwrap();
