@@ -26,7 +26,7 @@ impl Marks {
         let (mut said, mut heard) = (aligned.reference.iter(), aligned.hypothesis.iter());
         let mut out = String::new();
         let mut column = 0;
-        for step in &aligned.steps {
+        for step in &aligned.ops {
             let said = if *step == EditOp::Insertion { None } else { said.next() };
             let heard = if *step == EditOp::Deletion { None } else { heard.next() };
             let said = said.map(String::as_str).unwrap_or_default();
@@ -71,7 +71,11 @@ mod tests {
     fn aligned() -> WordAlignment {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect();
         let steps = vec![EditOp::Hit, EditOp::Deletion, EditOp::Substitution, EditOp::Insertion, EditOp::Hit];
-        WordAlignment { reference: words("the old door shut"), hypothesis: words("the moor was shut"), steps }
+        WordAlignment {
+            reference: words("the old door shut"),
+            hypothesis: words("the moor was shut"),
+            ops: steps,
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! How bad a score may be.
+//! Quality gates: limits that a score must meet.
 
 use super::Score;
 
-/// What is limited.
+/// A score that can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
     WordErrors,
@@ -10,28 +10,30 @@ pub enum Gate {
     TimingError,
 }
 
-/// The limits that were set.
+/// The limits the user set.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Gates {
-    /// As a part of the words.
+    /// As a fraction of the reference words.
     pub max_wer: Option<f64>,
+    /// As a fraction of the reference characters.
     pub max_cer: Option<f64>,
-    /// Seconds, of the mean absolute error of the finest times there are.
+    /// Limit in seconds for the mean absolute error of the finest times available.
     pub max_timing_error: Option<f64>,
 }
 
-/// What came out at one limit.
+/// The result of checking one limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateResult {
     pub gate: Gate,
-    /// Whose score it is; none for all together.
+    /// The name of the pair; None for the total.
     pub pair: Option<String>,
     pub limit: f64,
-    /// None if there was nothing to measure.
+    /// The measured value; None if there was nothing to measure.
     pub value: Option<f64>,
 }
 
 impl Gate {
+    /// Returns the name of the option that sets the limit.
     pub fn option(self) -> &'static str {
         match self {
             Gate::WordErrors => "max-wer",
@@ -44,11 +46,11 @@ impl Gate {
         match self {
             Gate::WordErrors => Some(score.words.error_rate()),
             Gate::CharacterErrors => Some(score.characters.error_rate()),
-            Gate::TimingError => score.timings.first()?.all().map(|figures| figures.mean),
+            Gate::TimingError => score.timings.first()?.statistics().map(|statistics| statistics.mean),
         }
     }
 
-    fn written(self, value: f64) -> String {
+    fn format(self, value: f64) -> String {
         match self {
             Gate::WordErrors | Gate::CharacterErrors => format!("{} %", trimmed(value * 100.0)),
             Gate::TimingError => format!("{} s", trimmed(value)),
@@ -56,14 +58,14 @@ impl Gate {
     }
 }
 
-/// With what makes a difference only.
+/// Formats a number with up to four decimals and no trailing zeros.
 fn trimmed(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl Gates {
-    fn set(&self) -> impl Iterator<Item = (Gate, f64)> {
+    fn limits(&self) -> impl Iterator<Item = (Gate, f64)> {
         let all = [
             (Gate::WordErrors, self.max_wer),
             (Gate::CharacterErrors, self.max_cer),
@@ -72,15 +74,15 @@ impl Gates {
         all.into_iter().filter_map(|(gate, limit)| Some((gate, limit?)))
     }
 
-    /// Holds a score against every limit.
+    /// Checks a score against every limit.
     pub fn check(&self, pair: Option<&str>, score: &Score) -> Vec<GateResult> {
-        let verdict = |(gate, limit): (Gate, f64)| GateResult {
+        let check = |(gate, limit): (Gate, f64)| GateResult {
             gate,
             pair: pair.map(str::to_owned),
             limit,
             value: gate.value(score),
         };
-        self.set().map(verdict).collect()
+        self.limits().map(check).collect()
     }
 }
 
@@ -89,24 +91,24 @@ impl GateResult {
         self.value.is_some_and(|value| value <= self.limit)
     }
 
-    /// What was asked for.
+    /// Returns the limit as an option, such as `--max-wer 10 %`.
     pub fn limit(&self) -> String {
-        format!("--{} {}", self.gate.option(), self.gate.written(self.limit))
+        format!("--{} {}", self.gate.option(), self.gate.format(self.limit))
     }
 
-    /// What came out.
+    /// Describes the measured value.
     pub fn message(&self) -> String {
-        let of = self.pair.as_deref().map(|pair| format!(" in `{pair}`")).unwrap_or_default();
+        let pair = self.pair.as_deref().map(|pair| format!(" in `{pair}`")).unwrap_or_default();
         match (self.value, self.gate) {
-            (None, _) => format!("there are no times to compare{of}"),
+            (None, _) => format!("no times to compare{pair}"),
             (Some(value), Gate::WordErrors) => {
-                format!("the word error rate{of} is {}", self.gate.written(value))
+                format!("the word error rate{pair} is {}", self.gate.format(value))
             }
             (Some(value), Gate::CharacterErrors) => {
-                format!("the character error rate{of} is {}", self.gate.written(value))
+                format!("the character error rate{pair} is {}", self.gate.format(value))
             }
             (Some(value), Gate::TimingError) => {
-                format!("times{of} are off by {} on average", self.gate.written(value))
+                format!("times{pair} are off by {} on average", self.gate.format(value))
             }
         }
     }

@@ -1,49 +1,50 @@
-//! Scores for programs, as JSON.
+//! Writes scores as JSON for programs.
 
 use serde_json::{Value, json};
 
 use super::{ErrorCounts, GateResult, Score, TimingErrors, TimingStatistics, TranscriptPair};
 
-/// What became of one pair.
+/// The result of comparing one pair.
 pub struct PairResult {
     pub pair: TranscriptPair,
-    /// The score and its normaliser's name, or why there is none.
+    /// The score and the name of its normaliser, or the error.
     pub result: Result<(Score, &'static str), String>,
 }
 
-pub fn json_report(outcomes: &[PairResult], total: &Score, verdicts: &[GateResult]) -> Value {
+/// Returns the JSON document.
+pub fn json_report(pairs: &[PairResult], total: &Score, gates: &[GateResult]) -> Value {
     json!({
-        "pairs": outcomes.iter().map(of_outcome).collect::<Vec<_>>(),
+        "pairs": pairs.iter().map(of_pair).collect::<Vec<_>>(),
         "total": of_score(total),
-        "limits": verdicts.iter().map(of_verdict).collect::<Vec<_>>(),
+        "limits": gates.iter().map(of_gate).collect::<Vec<_>>(),
     })
 }
 
-fn of_outcome(outcome: &PairResult) -> Value {
-    let TranscriptPair { name, reference, hypothesis } = &outcome.pair;
+fn of_pair(pair: &PairResult) -> Value {
+    let TranscriptPair { name, reference, hypothesis } = &pair.pair;
     let mut value = json!({
         "name": name,
         "reference": reference.to_string_lossy(),
         "hypothesis": hypothesis.to_string_lossy(),
     });
-    let more = match &outcome.result {
+    let fields = match &pair.result {
         Ok((score, normaliser)) => {
-            let mut more = of_score(score);
-            more["normaliser"] = json!(normaliser);
-            more
+            let mut fields = of_score(score);
+            fields["normaliser"] = json!(normaliser);
+            fields
         }
         Err(error) => json!({ "error": error }),
     };
-    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
-        value.extend(more);
+    if let (Value::Object(value), Value::Object(fields)) = (&mut value, fields) {
+        value.extend(fields);
     }
     value
 }
 
 fn of_score(score: &Score) -> Value {
-    let timing = |level: &TimingErrors| {
-        let value = json!({ "starts": of_figures(&level.starts), "ends": of_figures(&level.ends) });
-        (level.level.name().to_owned(), value)
+    let timing = |errors: &TimingErrors| {
+        let value = json!({ "starts": of_statistics(&errors.starts), "ends": of_statistics(&errors.ends) });
+        (errors.level.name().to_owned(), value)
     };
     json!({
         "wer": score.words.error_rate(),
@@ -67,27 +68,27 @@ fn of_counts(counts: &ErrorCounts) -> Value {
     })
 }
 
-fn of_figures(errors: &[f64]) -> Value {
-    TimingStatistics::of(errors).map_or(json!({ "count": 0 }), |figures| {
-        // To a microsecond: what comes after is only what subtraction leaves.
+fn of_statistics(errors: &[f64]) -> Value {
+    TimingStatistics::of(errors).map_or(json!({ "count": 0 }), |statistics| {
+        // Rounded to microseconds: further digits are subtraction noise.
         let round = |seconds: f64| (seconds * 1e6).round() / 1e6;
         json!({
-            "count": figures.count,
-            "mean": round(figures.mean),
-            "median": round(figures.median),
-            "p95": round(figures.p95),
-            "max": round(figures.max),
-            "bias": round(figures.bias),
+            "count": statistics.count,
+            "mean": round(statistics.mean),
+            "median": round(statistics.median),
+            "p95": round(statistics.p95),
+            "max": round(statistics.max),
+            "bias": round(statistics.bias),
         })
     })
 }
 
-fn of_verdict(verdict: &GateResult) -> Value {
+fn of_gate(result: &GateResult) -> Value {
     json!({
-        "limit": verdict.gate.option(),
-        "pair": verdict.pair,
-        "max": verdict.limit,
-        "value": verdict.value,
-        "met": verdict.is_met(),
+        "limit": result.gate.option(),
+        "pair": result.pair,
+        "max": result.limit,
+        "value": result.value,
+        "met": result.is_met(),
     })
 }

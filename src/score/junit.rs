@@ -1,27 +1,25 @@
-//! Scores for continuous integration, as JUnit's XML: a case for each pair, and one for each limit.
+//! Writes scores as JUnit XML for continuous integration: a test case for each pair and for each limit.
 
 use super::{GateResult, PairResult, Score};
 
-/// One `<testcase>`.
+/// A `<testcase>`.
 struct JunitCase {
     class: &'static str,
     name: String,
-    /// What it found.
-    out: Option<String>,
-    /// Kind and message of what is wrong.
-    wrong: Option<(&'static str, String)>,
+    /// The `<system-out>` text.
+    output: Option<String>,
+    /// The element (`failure` or `error`) and message if the case failed.
+    problem: Option<(&'static str, String)>,
 }
 
-pub fn junit_report(outcomes: &[PairResult], verdicts: &[GateResult]) -> String {
-    let cases: Vec<JunitCase> = outcomes
-        .iter()
-        .map(JunitCase::of_outcome)
-        .chain(verdicts.iter().map(JunitCase::of_verdict))
-        .collect();
-    let wrong =
-        |kind| cases.iter().filter(|case| case.wrong.as_ref().is_some_and(|(k, _)| *k == kind)).count();
+/// Returns the XML document.
+pub fn junit_report(pairs: &[PairResult], gates: &[GateResult]) -> String {
+    let cases: Vec<JunitCase> =
+        pairs.iter().map(JunitCase::of_pair).chain(gates.iter().map(JunitCase::of_gate)).collect();
+    let count =
+        |kind| cases.iter().filter(|case| case.problem.as_ref().is_some_and(|(k, _)| *k == kind)).count();
     let counts =
-        format!("tests=\"{}\" failures=\"{}\" errors=\"{}\"", cases.len(), wrong("failure"), wrong("error"));
+        format!("tests=\"{}\" failures=\"{}\" errors=\"{}\"", cases.len(), count("failure"), count("error"));
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"transcribe\" {counts}>\n  \
          <testsuite name=\"transcribe score\" {counts}>\n"
@@ -31,39 +29,39 @@ pub fn junit_report(outcomes: &[PairResult], verdicts: &[GateResult]) -> String 
 }
 
 impl JunitCase {
-    fn of_outcome(outcome: &PairResult) -> Self {
-        let name = outcome.pair.name.clone();
-        let (out, wrong) = match &outcome.result {
-            Ok((score, _)) => (Some(figures(score)), None),
+    fn of_pair(pair: &PairResult) -> Self {
+        let name = pair.pair.name.clone();
+        let (output, problem) = match &pair.result {
+            Ok((score, _)) => (Some(summary(score)), None),
             Err(error) => (None, Some(("error", error.clone()))),
         };
-        Self { class: "transcribe.score", name, out, wrong }
+        Self { class: "transcribe.score", name, output, problem }
     }
 
-    fn of_verdict(verdict: &GateResult) -> Self {
-        let of = verdict.pair.as_deref().map(|pair| format!(" {pair}")).unwrap_or_default();
+    fn of_gate(result: &GateResult) -> Self {
+        let pair = result.pair.as_deref().map(|pair| format!(" {pair}")).unwrap_or_default();
         Self {
             class: "transcribe.score.limits",
-            name: format!("{}{of}", verdict.limit()),
-            out: Some(verdict.message()),
-            wrong: (!verdict.is_met()).then(|| ("failure", verdict.message())),
+            name: format!("{}{pair}", result.limit()),
+            output: Some(result.message()),
+            problem: (!result.is_met()).then(|| ("failure", result.message())),
         }
     }
 
     fn write(&self, out: &mut String) {
-        let (class, name) = (self.class, escaped(&self.name));
+        let (class, name) = (self.class, escape(&self.name));
         out.push_str(&format!("    <testcase classname=\"{class}\" name=\"{name}\">\n"));
-        if let Some((kind, message)) = &self.wrong {
-            out.push_str(&format!("      <{kind} message=\"{}\"/>\n", escaped(message)));
+        if let Some((kind, message)) = &self.problem {
+            out.push_str(&format!("      <{kind} message=\"{}\"/>\n", escape(message)));
         }
-        if let Some(text) = &self.out {
-            out.push_str(&format!("      <system-out>{}</system-out>\n", escaped(text)));
+        if let Some(text) = &self.output {
+            out.push_str(&format!("      <system-out>{}</system-out>\n", escape(text)));
         }
         out.push_str("    </testcase>\n");
     }
 }
 
-fn figures(score: &Score) -> String {
+fn summary(score: &Score) -> String {
     let words = &score.words;
     format!(
         "wer {:.6}, cer {:.6}, {} words: {} substituted, {} inserted, {} deleted",
@@ -76,8 +74,8 @@ fn figures(score: &Score) -> String {
     )
 }
 
-/// For between quotes and between tags. What XML cannot say is left out.
-fn escaped(text: &str) -> String {
+/// Escapes text for attributes and elements. Characters that XML cannot hold become U+FFFD.
+fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -1,4 +1,4 @@
-//! Transcripts compared: how many words and characters differ, and by how much the times are off.
+//! Scores transcripts against references: word and character error rates, and timing errors.
 
 mod edit_distance;
 mod gates;
@@ -20,55 +20,58 @@ pub use timing::{TimingErrors, TimingLevel, TimingStatistics};
 
 use crate::import::ImportedTranscript;
 
-/// How one transcript, or several together, differ from the truth.
+/// How one transcript, or several in total, differ from their references.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
     pub words: ErrorCounts,
     pub characters: ErrorCounts,
-    /// The finest level first; none without times on both sides.
+    /// Timing errors, the finest level first; empty without times on both sides.
     pub timings: Vec<TimingErrors>,
 }
 
-/// A reference and a hypothesis word by word.
+/// A reference and a hypothesis aligned word by word.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WordAlignment {
     pub reference: Vec<String>,
     pub hypothesis: Vec<String>,
-    pub steps: Vec<EditOp>,
+    pub ops: Vec<EditOp>,
 }
 
-/// Compares what was said, and when.
+/// Compares the text and times of two transcripts.
 pub fn score(
     reference: &ImportedTranscript,
     hypothesis: &ImportedTranscript,
     normaliser: &Normaliser,
 ) -> (Score, WordAlignment) {
-    let (said, heard) = (normaliser.words(&reference.text), normaliser.words(&hypothesis.text));
+    let (reference_text, hypothesis_text) =
+        (normaliser.words(&reference.text), normaliser.words(&hypothesis.text));
     let (characters, aligned) = rayon::join(
         || {
-            let [said, heard] = [&said, &heard].map(|text| text.chars().collect::<Vec<char>>());
-            ErrorCounts::of(&align(&said, &heard))
+            let [reference, hypothesis] =
+                [&reference_text, &hypothesis_text].map(|text| text.chars().collect::<Vec<char>>());
+            ErrorCounts::of(&align(&reference, &hypothesis))
         },
         || {
-            let [said, heard] = [&said, &heard].map(|text| text.split_whitespace().collect::<Vec<&str>>());
-            let steps = align(&said, &heard);
+            let [reference, hypothesis] = [&reference_text, &hypothesis_text]
+                .map(|text| text.split_whitespace().collect::<Vec<&str>>());
+            let ops = align(&reference, &hypothesis);
             let [reference, hypothesis] =
-                [said, heard].map(|words| words.into_iter().map(str::to_owned).collect());
-            WordAlignment { reference, hypothesis, steps }
+                [reference, hypothesis].map(|words| words.into_iter().map(str::to_owned).collect());
+            WordAlignment { reference, hypothesis, ops }
         },
     );
     let timings = timing::compare(reference, hypothesis, normaliser);
-    (Score { words: ErrorCounts::of(&aligned.steps), characters, timings }, aligned)
+    (Score { words: ErrorCounts::of(&aligned.ops), characters, timings }, aligned)
 }
 
 impl Score {
-    /// Both together, each word and each time counting as much as any other.
-    pub fn add(&mut self, more: &Score) {
-        self.words += more.words;
-        self.characters += more.characters;
-        for timing in &more.timings {
-            match self.timings.iter_mut().find(|known| known.level == timing.level) {
-                Some(known) => known.add(timing),
+    /// Adds another score, weighting each word and each time equally.
+    pub fn add(&mut self, other: &Score) {
+        self.words += other.words;
+        self.characters += other.characters;
+        for timing in &other.timings {
+            match self.timings.iter_mut().find(|existing| existing.level == timing.level) {
+                Some(existing) => existing.add(timing),
                 None => self.timings.push(timing.clone()),
             }
         }

@@ -1,10 +1,10 @@
-//! Error rates of an alignment, as jiwer defines them.
+//! Error rates of an alignment as jiwer defines them.
 
 use std::ops::AddAssign;
 
 use super::edit_distance::EditOp;
 
-/// How many words or characters went which way.
+/// Counts of words or characters by operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ErrorCounts {
     pub hits: u64,
@@ -14,10 +14,10 @@ pub struct ErrorCounts {
 }
 
 impl ErrorCounts {
-    pub fn of(steps: &[EditOp]) -> Self {
+    pub fn of(ops: &[EditOp]) -> Self {
         let mut counts = Self::default();
-        for step in steps {
-            *match step {
+        for op in ops {
+            *match op {
                 EditOp::Hit => &mut counts.hits,
                 EditOp::Substitution => &mut counts.substitutions,
                 EditOp::Insertion => &mut counts.insertions,
@@ -27,20 +27,23 @@ impl ErrorCounts {
         counts
     }
 
+    /// Returns the number of errors.
     pub fn errors(&self) -> u64 {
         self.substitutions + self.insertions + self.deletions
     }
 
-    /// Length of the reference.
+    /// Returns the length of the reference.
     pub fn reference(&self) -> u64 {
         self.hits + self.substitutions + self.deletions
     }
 
+    /// Returns the length of the hypothesis.
     pub fn hypothesis(&self) -> u64 {
         self.hits + self.substitutions + self.insertions
     }
 
-    /// Errors per piece of the reference: WER of words, CER of characters. What is said in silence counts whole.
+    /// Returns the errors per reference word (WER) or character (CER). With an empty reference, returns the number of
+    /// insertions.
     pub fn error_rate(&self) -> f64 {
         match self.reference() {
             0 => self.insertions as f64,
@@ -48,7 +51,7 @@ impl ErrorCounts {
         }
     }
 
-    /// MER: the part of all that is wrong.
+    /// Returns the match error rate (MER): the fraction of all operations that are errors.
     pub fn match_error_rate(&self) -> f64 {
         match self.hits + self.errors() {
             0 => 0.0,
@@ -56,7 +59,7 @@ impl ErrorCounts {
         }
     }
 
-    /// WIL: how much of what both say is not in the other.
+    /// Returns the word information lost (WIL).
     pub fn information_lost(&self) -> f64 {
         let hits = self.hits as f64;
         match (self.reference(), self.hypothesis()) {
@@ -68,10 +71,10 @@ impl ErrorCounts {
 }
 
 impl AddAssign for ErrorCounts {
-    fn add_assign(&mut self, more: Self) {
-        self.hits += more.hits;
-        self.substitutions += more.substitutions;
-        self.insertions += more.insertions;
-        self.deletions += more.deletions;
+    fn add_assign(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.substitutions += other.substitutions;
+        self.insertions += other.insertions;
+        self.deletions += other.deletions;
     }
 }

@@ -1,19 +1,19 @@
-//! By how much times are off: those of words that both transcripts have in the same place.
+//! Timing errors of words that match in both transcripts.
 
 use super::edit_distance::{EditOp, align};
 use super::normalise::Normaliser;
 use crate::import::ImportedTranscript;
 
-/// What the times belong to.
+/// The unit that the times belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimingLevel {
-    /// Of words, on both sides.
+    /// Word times on both sides.
     Words,
-    /// Of segments, on at least one side; the other's may be those of words.
+    /// Segment times on at least one side; the other side may have word times.
     Segments,
 }
 
-/// Hypothesis less reference, in seconds, in no order.
+/// Errors in seconds, hypothesis minus reference, in no particular order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimingErrors {
     pub level: TimingLevel,
@@ -21,17 +21,17 @@ pub struct TimingErrors {
     pub ends: Vec<f64>,
 }
 
-/// Many errors in a few numbers, in seconds.
+/// Statistics of timing errors, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimingStatistics {
     pub count: usize,
-    /// Of the absolute errors, as the next three.
+    /// Mean of the absolute errors, as are the next three.
     pub mean: f64,
     pub median: f64,
-    /// 95 of 100 are not larger.
+    /// The 95th percentile.
     pub p95: f64,
     pub max: f64,
-    /// The mean of the errors with their sign: above 0 is too late.
+    /// The mean of the signed errors: positive is late.
     pub bias: f64,
 }
 
@@ -45,13 +45,13 @@ impl TimingLevel {
 }
 
 impl TimingErrors {
-    pub fn add(&mut self, more: &TimingErrors) {
-        self.starts.extend(&more.starts);
-        self.ends.extend(&more.ends);
+    pub fn add(&mut self, other: &TimingErrors) {
+        self.starts.extend(&other.starts);
+        self.ends.extend(&other.ends);
     }
 
-    /// Starts and ends together.
-    pub fn all(&self) -> Option<TimingStatistics> {
+    /// Returns the statistics of starts and ends together.
+    pub fn statistics(&self) -> Option<TimingStatistics> {
         TimingStatistics::of(&[self.starts.as_slice(), &self.ends].concat())
     }
 }
@@ -62,25 +62,33 @@ impl TimingStatistics {
         sizes.sort_by(f64::total_cmp);
         let max = *sizes.last()?;
         let count = sizes.len();
-        // Between two values in proportion, as numpy does.
-        let at = |part: f64| {
-            let place = part * (count - 1) as f64;
-            let (low, high) = (sizes[place.floor() as usize], sizes[place.ceil() as usize]);
-            low + (high - low) * place.fract()
+        // Interpolates linearly, as numpy does.
+        let percentile = |part: f64| {
+            let position = part * (count - 1) as f64;
+            let (low, high) = (sizes[position.floor() as usize], sizes[position.ceil() as usize]);
+            low + (high - low) * position.fract()
         };
         let mean = |values: &[f64]| values.iter().sum::<f64>() / count as f64;
-        Some(Self { count, mean: mean(&sizes), median: at(0.5), p95: at(0.95), max, bias: mean(errors) })
+        Some(Self {
+            count,
+            mean: mean(&sizes),
+            median: percentile(0.5),
+            p95: percentile(0.95),
+            max,
+            bias: mean(errors),
+        })
     }
 }
 
-/// A word, with a time where it begins or ends something timed.
+/// A word, with a time if it starts or ends a timed unit.
 struct TimedToken {
     text: String,
     start: Option<f64>,
     end: Option<f64>,
 }
 
-/// What is timed, the words inside normalised on their own: neighbours with other times cannot melt into one number.
+/// Returns the words of all timed units. Each unit is normalised on its own, so that words with different times cannot
+/// merge into one number.
 fn tokens(transcript: &ImportedTranscript, level: TimingLevel, normaliser: &Normaliser) -> Vec<TimedToken> {
     let segments = transcript.segments.iter();
     let timed: Vec<(&str, Option<f64>, Option<f64>)> = match level {
@@ -108,7 +116,7 @@ fn tokens(transcript: &ImportedTranscript, level: TimingLevel, normaliser: &Norm
     tokens
 }
 
-/// The levels that both have.
+/// Compares the times at every level that both transcripts have.
 pub fn compare(
     reference: &ImportedTranscript,
     hypothesis: &ImportedTranscript,
@@ -136,15 +144,16 @@ fn errors(level: TimingLevel, reference: &[TimedToken], hypothesis: &[TimedToken
         tokens.iter().map(|token| token.text.as_str()).collect()
     }
     let mut timing = TimingErrors { level, starts: Vec::new(), ends: Vec::new() };
-    let (mut said, mut heard) = (reference.iter(), hypothesis.iter());
-    for step in align(&texts(reference), &texts(hypothesis)) {
-        let said = if step == EditOp::Insertion { None } else { said.next() };
-        let heard = if step == EditOp::Deletion { None } else { heard.next() };
-        if let (EditOp::Hit, Some(said), Some(heard)) = (step, said, heard) {
-            let error =
-                |heard: Option<f64>, said: Option<f64>| heard.zip(said).map(|(heard, said)| heard - said);
-            timing.starts.extend(error(heard.start, said.start));
-            timing.ends.extend(error(heard.end, said.end));
+    let (mut reference_tokens, mut hypothesis_tokens) = (reference.iter(), hypothesis.iter());
+    for op in align(&texts(reference), &texts(hypothesis)) {
+        let reference = if op == EditOp::Insertion { None } else { reference_tokens.next() };
+        let hypothesis = if op == EditOp::Deletion { None } else { hypothesis_tokens.next() };
+        if let (EditOp::Hit, Some(reference), Some(hypothesis)) = (op, reference, hypothesis) {
+            let error = |actual: Option<f64>, expected: Option<f64>| {
+                actual.zip(expected).map(|(actual, expected)| actual - expected)
+            };
+            timing.starts.extend(error(hypothesis.start, reference.start));
+            timing.ends.extend(error(hypothesis.end, reference.end));
         }
     }
     timing

@@ -1,4 +1,4 @@
-//! `transcribe score` on the real program: inputs, limits and reports.
+//! `transcribe score` as a black box: inputs, quality gates and reports.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ const JSON: &str = r#"{"text": " The door is blue. It is 2!", "language": "en", 
 
 fn score() -> Command {
     let mut program = bare();
-    // What belongs to transcribing must not be in the way.
+    // Variables for transcribing must not interfere.
     program.env("TRANSCRIBE_MODEL", "demo").arg("score");
     Command::from_std(program)
 }
@@ -36,13 +36,14 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn report(said: &Path, heard: &Path, options: &[&str]) -> Value {
-    let output = score().args([said, heard]).arg("--json").args(options).assert().code(0).stderr(is_empty());
+fn report(reference: &Path, hypothesis: &Path, options: &[&str]) -> Value {
+    let output =
+        score().args([reference, hypothesis]).arg("--json").args(options).assert().code(0).stderr(is_empty());
     serde_json::from_slice(&output.get_output().stdout).unwrap()
 }
 
 #[test]
-fn every_kind_is_compared_with_every_kind() {
+fn compares_every_format_with_every_other() {
     let files = [
         ("a.srt", SRT),
         ("b.vtt", VTT),
@@ -51,16 +52,23 @@ fn every_kind_is_compared_with_every_kind() {
         ("e.TXT", "The door is blue, it's two"),
     ];
     let folder = folder(&files);
-    for (said, _) in files {
-        for (heard, _) in files {
-            let found =
-                report(&folder.path().join(said), &folder.path().join(heard), &["--language", "English"]);
-            let errors = u64::from((said == "c.tsv") != (heard == "c.tsv"));
+    for (reference, _) in files {
+        for (hypothesis, _) in files {
+            let found = report(
+                &folder.path().join(reference),
+                &folder.path().join(hypothesis),
+                &["--language", "English"],
+            );
+            let errors = u64::from((reference == "c.tsv") != (hypothesis == "c.tsv"));
             let total = &found["total"];
-            assert_eq!(total["words"]["substitutions"], errors, "{said} {heard}");
-            assert_eq!(total["wer"], errors as f64 / 7.0, "{said} {heard}");
-            let timed = said != "e.TXT" && heard != "e.TXT";
-            assert_eq!(total["timing"]["segments"]["starts"]["count"] == 2, timed, "{said} {heard}: {found}");
+            assert_eq!(total["words"]["substitutions"], errors, "{reference} {hypothesis}");
+            assert_eq!(total["wer"], errors as f64 / 7.0, "{reference} {hypothesis}");
+            let timed = reference != "e.TXT" && hypothesis != "e.TXT";
+            assert_eq!(
+                total["timing"]["segments"]["starts"]["count"] == 2,
+                timed,
+                "{reference} {hypothesis}: {found}"
+            );
         }
     }
     let found = report(&folder.path().join("a.srt"), &folder.path().join("b.vtt"), &["--language", "en"]);
@@ -71,15 +79,15 @@ fn every_kind_is_compared_with_every_kind() {
 }
 
 #[test]
-fn the_language_or_the_person_chooses_the_normaliser() {
+fn normaliser_follows_the_language_or_the_option() {
     let folder = folder(&[
         ("a.txt", "It's two colours"),
         ("b.txt", "it is 2 colors"),
         ("c.json", r#"{"text": "It is 2 colors", "language": "en"}"#),
     ]);
     let [a, b, c] = ["a.txt", "b.txt", "c.json"].map(|name| folder.path().join(name));
-    let used = |heard: &Path, options: &[&str]| {
-        let found = report(&a, heard, options);
+    let used = |hypothesis: &Path, options: &[&str]| {
+        let found = report(&a, hypothesis, options);
         (
             found["pairs"][0]["normaliser"].as_str().unwrap().to_owned(),
             found["total"]["words"]["hits"].clone(),
@@ -94,12 +102,13 @@ fn the_language_or_the_person_chooses_the_normaliser() {
 }
 
 #[test]
-fn a_limit_that_is_missed_ends_with_7() {
+fn missed_gate_exits_with_7() {
     let folder = folder(&[("a.srt", SRT), ("b.tsv", TSV), ("c.txt", "The door is blue. It's two.")]);
     let [a, b, c] = ["a.srt", "b.tsv", "c.txt"].map(|name| folder.path().join(name));
-    let ends = |heard: &Path, options: &[&str], code: i32, said: &str| {
-        let ended = score().args([&a, heard]).args(["--language", "en"]).args(options).assert().code(code);
-        ended.stdout(contains("WER")).stderr(contains(said));
+    let ends = |hypothesis: &Path, options: &[&str], code: i32, message: &str| {
+        let ended =
+            score().args([&a, hypothesis]).args(["--language", "en"]).args(options).assert().code(code);
+        ended.stdout(contains("WER")).stderr(contains(message));
     };
     ends(&b, &["--max-wer", "15%", "--max-cer", "0.1", "--max-timing-error", "0.11"], 0, "");
     ends(&b, &["--max-wer", "0"], 7, "error: `--max-wer 0 %`: the word error rate is 14.2857 %");
@@ -110,7 +119,7 @@ fn a_limit_that_is_missed_ends_with_7() {
         7,
         "error: `--max-timing-error 0.09 s`: times are off by 0.1 s on average",
     );
-    ends(&c, &["--max-timing-error", "1"], 7, "there are no times to compare");
+    ends(&c, &["--max-timing-error", "1"], 7, "no times to compare");
     score().args([&a, &b]).env("TRANSCRIBE_MAX_WER", "1%").assert().code(7);
     score()
         .args([&a, &b])
@@ -121,52 +130,57 @@ fn a_limit_that_is_missed_ends_with_7() {
 }
 
 #[test]
-fn folders_are_paired_by_name() {
-    let said =
+fn pairs_folders_by_name() {
+    let reference =
         folder(&[("one.txt", "a b c d"), ("deep/two.txt", "e f"), (".hidden.txt", "x"), ("notes.md", "x")]);
-    let heard = folder(&[
+    let hypothesis = folder(&[
         ("one.srt", "1\n0:00 --> 0:01\na b x d\n"),
         ("one.txt", "q"),
         ("deep/two.json", r#"{"text": "e f"}"#),
     ]);
-    let found = report(said.path(), heard.path(), &["--max-wer", "20%"]);
+    let found = report(reference.path(), hypothesis.path(), &["--max-wer", "20%"]);
     let names: Vec<&str> =
         found["pairs"].as_array().unwrap().iter().map(|pair| pair["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["deep/two", "one"]);
-    // Words count alike, files do not.
+    // The total weights words equally, not files.
     assert_eq!(found["total"]["wer"], 1.0 / 6.0);
     assert_eq!(
         found["limits"],
         json!([{"limit": "max-wer", "pair": null, "max": 0.2, "value": 1.0 / 6.0, "met": true}])
     );
-    let all =
-        score().args([said.path(), heard.path()]).args(["--max-wer", "20%", "--per-file"]).assert().code(7);
+    let all = score()
+        .args([reference.path(), hypothesis.path()])
+        .args(["--max-wer", "20%", "--per-file"])
+        .assert()
+        .code(7);
     all.stdout(contains("all 2\n  WER 16.67 %"))
         .stderr(contains("error rate in `one` is 25 %").and(contains("two").not()));
 
-    fs::write(heard.path().join("three.txt"), "x").unwrap();
-    let alone = contains("three.txt`: nothing of that name in the other folder").and(contains("hint: "));
-    score().args([said.path(), heard.path()]).assert().code(2).stdout(is_empty()).stderr(alone);
-    let mixed = score().args([said.path(), &heard.path().join("one.srt")]).assert().code(2);
-    mixed.stderr(contains("a folder and a file are no pair"));
+    fs::write(hypothesis.path().join("three.txt"), "x").unwrap();
+    let unpaired = contains("three.txt`: no file of that name in the other folder").and(contains("hint: "));
+    score().args([reference.path(), hypothesis.path()]).assert().code(2).stdout(is_empty()).stderr(unpaired);
+    let mixed = score().args([reference.path(), &hypothesis.path().join("one.srt")]).assert().code(2);
+    mixed.stderr(contains("a folder cannot be compared with a file"));
     let empty = folder(&[]);
-    score().args([empty.path(), empty.path()]).assert().code(2).stderr(contains("no transcripts in them"));
+    score().args([empty.path(), empty.path()]).assert().code(2).stderr(contains("no transcripts found"));
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_line() {
-    let said = folder(&[("a.txt", "x"), ("b.txt", "y"), ("c.txt", "z")]);
-    let heard = folder(&[("a.srt", "1\n0:00 --> soon\nx\n"), ("b.txt", "y"), ("c.json", "{\n\"text\": 5}")]);
-    let junit = heard.path().join("out.xml");
-    let ended = score().args([said.path(), heard.path()]).arg("--junit").arg(&junit).assert().code(1);
-    let told =
+fn unreadable_transcripts_are_reported_with_their_line() {
+    let reference = folder(&[("a.txt", "x"), ("b.txt", "y"), ("c.txt", "z")]);
+    let hypothesis =
+        folder(&[("a.srt", "1\n0:00 --> soon\nx\n"), ("b.txt", "y"), ("c.json", "{\n\"text\": 5}")]);
+    let junit = hypothesis.path().join("out.xml");
+    let ended =
+        score().args([reference.path(), hypothesis.path()]).arg("--junit").arg(&junit).assert().code(1);
+    let errors =
         contains("a.srt`: line 2: `soon` is not a time").and(contains("c.json`: line 2: invalid type"));
-    ended.stdout(contains("b\n  WER 0.00 %")).stderr(told.and(contains("hint: correct that line")));
+    ended.stdout(contains("b\n  WER 0.00 %")).stderr(errors.and(contains("hint: correct that line")));
     let xml = fs::read_to_string(&junit).unwrap();
     let xml = roxmltree::Document::parse(&xml).unwrap();
     assert_eq!(xml.descendants().filter(|node| node.has_tag_name("error")).count(), 2);
 
-    let [a, none] = ["a.txt", "none.txt"].map(|name| said.path().join(name));
+    let [a, none] = ["a.txt", "none.txt"].map(|name| reference.path().join(name));
     score()
         .args([&a, &none])
         .assert()
@@ -180,12 +194,12 @@ fn what_cannot_be_read_is_told_with_its_line() {
 }
 
 #[test]
-fn junit_tells_each_pair_and_each_limit() {
-    let said = folder(&[("a<&\">.txt", "the door is blue"), ("b.txt", "the door is blue")]);
-    let heard = folder(&[("a<&\">.txt", "the door is blue"), ("b.txt", "the moor is blue")]);
-    let junit = heard.path().join("out.xml");
+fn junit_report_has_each_pair_and_each_gate() {
+    let reference = folder(&[("a<&\">.txt", "the door is blue"), ("b.txt", "the door is blue")]);
+    let hypothesis = folder(&[("a<&\">.txt", "the door is blue"), ("b.txt", "the moor is blue")]);
+    let junit = hypothesis.path().join("out.xml");
     let options = ["--per-file", "--max-wer", "10%", "--json", "--junit"];
-    score().args([said.path(), heard.path()]).args(options).arg(&junit).assert().code(7);
+    score().args([reference.path(), hypothesis.path()]).args(options).arg(&junit).assert().code(7);
     let xml = fs::read_to_string(&junit).unwrap();
     let xml = roxmltree::Document::parse(&xml).unwrap();
     let suite = xml.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();
@@ -199,13 +213,14 @@ fn junit_tells_each_pair_and_each_limit() {
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].attribute("message"), Some("the word error rate in `b` is 25 %"));
 
-    let nowhere = heard.path().join("none/out.xml");
-    let ended = score().args([said.path(), heard.path()]).arg("--junit").arg(nowhere).assert().code(6);
+    let nowhere = hypothesis.path().join("none/out.xml");
+    let ended =
+        score().args([reference.path(), hypothesis.path()]).arg("--junit").arg(nowhere).assert().code(6);
     ended.stderr(contains("cannot be written"));
 }
 
 #[test]
-fn alignments_have_colours_only_where_they_are_seen() {
+fn alignments_are_coloured_only_on_terminals() {
     let folder =
         folder(&[("a.txt", "the old door is blue and shut"), ("b.txt", "the moor is blue and not shut")]);
     let [a, b] = ["a.txt", "b.txt"].map(|name| folder.path().join(name));
@@ -223,9 +238,9 @@ fn alignments_have_colours_only_where_they_are_seen() {
     unwanted.code(0).stdout(plain);
 }
 
-/// The truth of a recording beside what the demo model makes of it: counts as jiwer had them when the fixture was made.
+/// Compares the demo model's transcript with the reference; the expected counts are jiwer's, from the fixture.
 #[test]
-fn a_transcript_of_the_demo_is_scored() {
+fn scores_a_transcript_of_the_demo_model() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = bare();
     program.args(["--model", "demo", "--language", "en", "--temperature", "0", "--chunk-length", "0"]);
@@ -238,13 +253,13 @@ fn a_transcript_of_the_demo_is_scored() {
     let reference: Value =
         serde_json::from_slice(&fs::read(fixture("reference/short_en.json")).unwrap()).unwrap();
     let phrases = truth["phrases"].as_array().unwrap();
-    let said = folder.path().join("truth.json");
-    fs::write(&said, json!({"segments": phrases}).to_string()).unwrap();
+    let truth_path = folder.path().join("truth.json");
+    fs::write(&truth_path, json!({"segments": phrases}).to_string()).unwrap();
 
     let expected: Vec<u64> =
         serde_json::from_value(reference["variants"]["conditioned"]["errors"].clone()).unwrap();
     for name in ["short_en.json", "short_en.srt"] {
-        let found = report(&said, &folder.path().join(name), &["--normaliser", "basic"]);
+        let found = report(&truth_path, &folder.path().join(name), &["--normaliser", "basic"]);
         let words = &found["total"]["words"];
         let counts =
             ["substitutions", "deletions", "insertions", "reference"].map(|key| words[key].as_u64().unwrap());
@@ -255,7 +270,7 @@ fn a_transcript_of_the_demo_is_scored() {
 }
 
 #[test]
-fn help_tells_the_limits() {
+fn help_lists_the_gates() {
     let help = contains("--max-wer <RATE>").and(contains("--normaliser <WHICH>")).and(contains("REFERENCE"));
     score().arg("--help").assert().code(0).stdout(help);
     Command::from_std({

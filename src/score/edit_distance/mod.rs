@@ -1,8 +1,8 @@
-//! The fewest insertions, deletions and substitutions that make one sequence of another, and which.
+//! Finds the fewest insertions, deletions and substitutions that turn one sequence into another.
 //!
-//! Exact for any length in little memory: bits of 64 rows at a time (Myers 1999, Hyyrö 2003), only the diagonals that
-//! can matter (Ukkonen 1985), and halves of halves (Hirschberg 1975) until what has to be remembered is small. Of equally
-//! short ways it takes the one that rapidfuzz, and so jiwer, takes, unless the texts are very long.
+//! Exact for any length in little memory: bit-parallel over 64 rows (Myers 1999, Hyyrö 2003), restricted to the diagonals
+//! that can matter (Ukkonen 1985), and divided in halves (Hirschberg 1975) until the traceback table is small. Among
+//! equally short alignments it picks the one that rapidfuzz, and so jiwer, picks, unless the texts are very long.
 
 mod band;
 mod trace;
@@ -12,7 +12,7 @@ use std::hash::Hash;
 
 use band::Band;
 
-/// What became of a piece of the reference, or came in between.
+/// One operation of an alignment of a reference with a hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditOp {
     Hit,
@@ -21,15 +21,15 @@ pub enum EditOp {
     Deletion,
 }
 
-/// Bytes to remember the way in; longer texts are halved first.
-const MEMORY: usize = 32 << 20;
+/// Maximum bytes of a traceback table; longer texts are halved first.
+const MAX_TABLE_BYTES: usize = 32 << 20;
 
-/// The steps from a reference to a hypothesis, in order.
+/// Returns the operations from a reference to a hypothesis, in order.
 pub fn align<T: Eq + Hash>(reference: &[T], hypothesis: &[T]) -> Vec<EditOp> {
-    align_within(reference, hypothesis, MEMORY)
+    align_within(reference, hypothesis, MAX_TABLE_BYTES)
 }
 
-fn align_within<T: Eq + Hash>(reference: &[T], hypothesis: &[T], memory: usize) -> Vec<EditOp> {
+fn align_within<T: Eq + Hash>(reference: &[T], hypothesis: &[T], max_table_bytes: usize) -> Vec<EditOp> {
     let mut numbers = HashMap::new();
     let mut number = |item| {
         let next = numbers.len() as u32;
@@ -37,18 +37,18 @@ fn align_within<T: Eq + Hash>(reference: &[T], hypothesis: &[T], memory: usize) 
     };
     let reference: Vec<u32> = reference.iter().map(&mut number).collect();
     let hypothesis: Vec<u32> = hypothesis.iter().map(&mut number).collect();
-    let mut steps = Vec::with_capacity(reference.len().max(hypothesis.len()));
-    solve(&reference, &hypothesis, None, memory, &mut steps);
-    steps
+    let mut ops = Vec::with_capacity(reference.len().max(hypothesis.len()));
+    solve(&reference, &hypothesis, None, max_table_bytes, &mut ops);
+    ops
 }
 
-/// Appends the steps; `distance` is how many of them are errors, if that is known.
+/// Appends the operations; `distance` is the number of errors among them, if known.
 fn solve(
     reference: &[u32],
     hypothesis: &[u32],
     distance: Option<usize>,
-    memory: usize,
-    steps: &mut Vec<EditOp>,
+    max_table_bytes: usize,
+    ops: &mut Vec<EditOp>,
 ) {
     let same = |(a, b): &(&u32, &u32)| a == b;
     let before = reference.iter().zip(hypothesis).take_while(same).count();
@@ -57,41 +57,41 @@ fn solve(
     let reference = &reference[..reference.len() - after];
     let hypothesis = &hypothesis[..hypothesis.len() - after];
 
-    steps.extend(std::iter::repeat_n(EditOp::Hit, before));
+    ops.extend(std::iter::repeat_n(EditOp::Hit, before));
     if reference.is_empty() || hypothesis.is_empty() {
-        steps.extend(reference.iter().map(|_| EditOp::Deletion));
-        steps.extend(hypothesis.iter().map(|_| EditOp::Insertion));
+        ops.extend(reference.iter().map(|_| EditOp::Deletion));
+        ops.extend(hypothesis.iter().map(|_| EditOp::Insertion));
     } else {
-        between(reference, hypothesis, distance, memory, steps);
+        solve_trimmed(reference, hypothesis, distance, max_table_bytes, ops);
     }
-    steps.extend(std::iter::repeat_n(EditOp::Hit, after));
+    ops.extend(std::iter::repeat_n(EditOp::Hit, after));
 }
 
-/// The same for two sequences that share neither their first nor their last piece, and of which none is empty.
-fn between(
+/// Like [`solve`], for two non-empty sequences that share neither their first nor their last element.
+fn solve_trimmed(
     reference: &[u32],
     hypothesis: &[u32],
     distance: Option<usize>,
-    memory: usize,
-    steps: &mut Vec<EditOp>,
+    max_table_bytes: usize,
+    ops: &mut Vec<EditOp>,
 ) {
     let (rows, columns) = (reference.len(), hypothesis.len());
     let band = Band::new(rows, columns, distance.unwrap_or(rows.max(columns)));
-    // A single column has no halves.
-    if trace::bytes(&band) <= memory || columns < 2 {
-        return trace::trace(reference, hypothesis, &band, steps);
+    // A single column cannot be halved.
+    if trace::table_bytes(&band) <= max_table_bytes || columns < 2 {
+        return trace::trace(reference, hypothesis, &band, ops);
     }
     let middle = columns / 2;
     let (row, left, right) = match distance {
-        Some(_) => band::meet(reference, hypothesis, middle, &band),
-        None => band::meet_unknown(reference, hypothesis, middle),
+        Some(_) => band::split(reference, hypothesis, middle, &band),
+        None => band::split_unknown(reference, hypothesis, middle),
     };
     let mut rest = Vec::new();
     rayon::join(
-        || solve(&reference[..row], &hypothesis[..middle], Some(left), memory, steps),
-        || solve(&reference[row..], &hypothesis[middle..], Some(right), memory, &mut rest),
+        || solve(&reference[..row], &hypothesis[..middle], Some(left), max_table_bytes, ops),
+        || solve(&reference[row..], &hypothesis[middle..], Some(right), max_table_bytes, &mut rest),
     );
-    steps.append(&mut rest);
+    ops.append(&mut rest);
 }
 
 #[cfg(test)]
@@ -100,12 +100,12 @@ mod tests {
 
     use super::*;
 
-    fn errors(steps: &[EditOp]) -> usize {
-        steps.iter().filter(|step| **step != EditOp::Hit).count()
+    fn errors(ops: &[EditOp]) -> usize {
+        ops.iter().filter(|op| **op != EditOp::Hit).count()
     }
 
-    /// By the textbook.
-    fn plain_distance(a: &[u8], b: &[u8]) -> usize {
+    /// The textbook algorithm.
+    fn reference_distance(a: &[u8], b: &[u8]) -> usize {
         let mut row: Vec<usize> = (0..=b.len()).collect();
         for (i, x) in a.iter().enumerate() {
             let mut diagonal = row[0];
@@ -118,11 +118,11 @@ mod tests {
         row[b.len()]
     }
 
-    /// Whether the steps lead from one to the other.
-    fn lead(steps: &[EditOp], a: &[u8], b: &[u8]) -> bool {
+    /// Returns whether the operations turn `a` into `b`.
+    fn is_alignment(ops: &[EditOp], a: &[u8], b: &[u8]) -> bool {
         let (mut i, mut j) = (0, 0);
-        for step in steps {
-            let fits = match step {
+        for op in ops {
+            let fits = match op {
                 EditOp::Hit => a.get(i).is_some() && a.get(i) == b.get(j),
                 EditOp::Substitution => i < a.len() && j < b.len() && a[i] != b[j],
                 EditOp::Insertion | EditOp::Deletion => true,
@@ -130,13 +130,13 @@ mod tests {
             if !fits {
                 return false;
             }
-            i += usize::from(*step != EditOp::Insertion);
-            j += usize::from(*step != EditOp::Deletion);
+            i += usize::from(*op != EditOp::Insertion);
+            j += usize::from(*op != EditOp::Deletion);
         }
         (i, j) == (a.len(), b.len())
     }
 
-    /// A text and what errors make of it.
+    /// Generates a text and a copy with errors.
     fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         let edit = (any::<u8>(), 0..600_usize, 0..4_u8);
         (1..20_u8, prop::collection::vec(any::<u8>(), 0..500), prop::collection::vec(edit, 0..120)).prop_map(
@@ -159,19 +159,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_way_is_shorter((a, b) in pair(), memory in 0..40_000_usize) {
-            let expected = plain_distance(&a, &b);
-            for steps in [align(&a, &b), align_within(&a, &b, memory)] {
-                prop_assert_eq!(errors(&steps), expected);
-                prop_assert!(lead(&steps, &a, &b));
+        fn alignments_are_shortest((a, b) in pair(), max_table_bytes in 0..40_000_usize) {
+            let expected = reference_distance(&a, &b);
+            for ops in [align(&a, &b), align_within(&a, &b, max_table_bytes)] {
+                prop_assert_eq!(errors(&ops), expected);
+                prop_assert!(is_alignment(&ops, &a, &b));
             }
         }
 
         #[test]
-        fn strangers_align((a, _) in pair(), (_, b) in pair()) {
-            let steps = align_within(&a, &b, 5_000);
-            prop_assert_eq!(errors(&steps), plain_distance(&a, &b));
-            prop_assert!(lead(&steps, &a, &b));
+        fn unrelated_texts_align((a, _) in pair(), (_, b) in pair()) {
+            let ops = align_within(&a, &b, 5_000);
+            prop_assert_eq!(errors(&ops), reference_distance(&a, &b));
+            prop_assert!(is_alignment(&ops, &a, &b));
         }
     }
 }

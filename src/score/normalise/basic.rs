@@ -1,15 +1,16 @@
-//! For any language: openai's `BasicTextNormalizer`.
+//! The normaliser for any language: openai's `BasicTextNormalizer`.
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::symbols::{squeeze_blanks, without_symbols, without_symbols_and_diacritics};
+use super::symbols::{collapse_spaces, without_symbols, without_symbols_and_diacritics};
 use super::without_brackets;
 
+/// Options of the basic normaliser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BasicNormaliser {
-    /// `é` counts as `e`.
+    /// Treats `é` as `e`.
     pub remove_diacritics: bool,
-    /// Every letter is a word, for scripts that put no blanks between words.
+    /// Treats every letter as a word, for scripts without spaces between words.
     pub split_letters: bool,
 }
 
@@ -24,9 +25,9 @@ impl BasicNormaliser {
         match self.split_letters {
             true => {
                 let letters: Vec<&str> = text.graphemes(true).collect();
-                squeeze_blanks(&letters.join(" "))
+                collapse_spaces(&letters.join(" "))
             }
-            false => squeeze_blanks(&text),
+            false => collapse_spaces(&text),
         }
     }
 }

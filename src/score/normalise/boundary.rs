@@ -1,21 +1,20 @@
-//! Replacements that ask whether a word ends, by Python's idea of a word, which no regex crate shares.
+//! Replacements at word boundaries as Python's `\b` defines them, which differs from every regex crate.
 
 use regex::{Captures, Regex};
 
 use super::symbols::is_word;
 
-/// Whether no word goes on here.
+/// Returns whether no word continues at this offset.
 pub fn is_end(text: &str, at: usize) -> bool {
     !text[at..].chars().next().is_some_and(is_word)
 }
 
-/// Whether no word ends here.
+/// Returns whether no word precedes this offset.
 pub fn is_start(text: &str, at: usize) -> bool {
     !text[..at].chars().next_back().is_some_and(is_word)
 }
 
-/// Replaces `part` where a word ends with it, and where it is a whole word if `whole` says so. The part ends with a
-/// letter.
+/// Replaces `part` at the end of words, or only whole words if `whole` is set. `part` must end with a letter.
 pub fn replace_part(text: String, part: &str, whole: bool, by: &str) -> String {
     let mut out = String::new();
     let mut done = 0;
@@ -33,7 +32,7 @@ pub fn replace_part(text: String, part: &str, whole: bool, by: &str) -> String {
     out
 }
 
-/// Replaces the matches of `pattern` behind which no word goes on; the last thing the pattern takes is part of a word.
+/// Replaces matches of `pattern` that end at the end of a word. The last character of a match must be part of a word.
 pub fn replace_at_ends(text: &str, pattern: &Regex, by: impl Fn(&Captures<'_>) -> String) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut done, mut from) = (0, 0);

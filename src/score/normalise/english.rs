@@ -1,17 +1,17 @@
-//! For English: openai's `EnglishTextNormalizer`.
+//! The normaliser for English: openai's `EnglishTextNormalizer`.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::boundary::{replace_at_ends, replace_part};
-use super::symbols::{squeeze_blanks, without_symbols_and_diacritics};
+use super::symbols::{collapse_spaces, without_symbols_and_diacritics};
 use super::{numbers, pattern, spelling, without_brackets};
 
-/// Sounds that are no words.
+/// Filler sounds, which are removed.
 const FILLERS: [&str; 6] = ["hmm", "mm", "mhm", "mmm", "uh", "um"];
 
-/// Whole words and what they stand for, in the order in which they are replaced.
+/// Contractions and titles with their expansions, in the order of replacement.
 const WORDS: [(&str, &str); 35] = [
     ("won't", "will not"),
     ("can't", "can not"),
@@ -50,7 +50,7 @@ const WORDS: [(&str, &str); 35] = [
     ("esq", "esquire "),
 ];
 
-/// Ends of words and what they stand for: the longer first.
+/// Word endings with their expansions, longer ones first.
 const ENDINGS: [(&str, &str); 14] = [
     ("'d been", " had been"),
     ("'s been", " has been"),
@@ -68,7 +68,7 @@ const ENDINGS: [(&str, &str); 14] = [
     ("'m", " am"),
 ];
 
-/// What numbers need of the symbols.
+/// Symbols that number parsing needs.
 const KEPT: &str = ".%$¢€£";
 
 macro_rules! patterns {
@@ -79,26 +79,26 @@ patterns! {
     BEFORE_APOSTROPHE = r"[\s\x1c-\x1f]+'";
     COMMA_IN_NUMBER = r"(\d),(\d)";
     FULL_STOP = r"\.([^0-9]|$)";
-    LONELY_PREFIX = r"[.$¢€£]([^0-9])";
-    LONELY_PERCENT = r"([^0-9])%";
+    STRAY_PREFIX = r"[.$¢€£]([^0-9])";
+    STRAY_PERCENT = r"([^0-9])%";
     CENTS = r"([€£$])([0-9]+) (?:and )?¢([0-9]{1,2})";
     ONLY_CENTS = r"[€£$]0.([0-9]{1,2})";
 }
 
 pub fn normalise(text: &str) -> String {
-    let text = spelled_out(without_brackets(&text.to_lowercase()));
+    let text = expand_words(without_brackets(&text.to_lowercase()));
     let text = COMMA_IN_NUMBER.replace_all(&text, "$1$2");
     let text = FULL_STOP.replace_all(&text, " $1");
     let text = without_symbols_and_diacritics(&text, KEPT);
-    let text = spelling::american(&money(&numbers::as_digits(&text)));
-    // Symbols that belong to no number.
-    let text = LONELY_PREFIX.replace_all(&text, " $1");
-    let text = LONELY_PERCENT.replace_all(&text, "$1 ");
-    squeeze_blanks(&text)
+    let text = spelling::american(&join_money(&numbers::as_digits(&text)));
+    // Removes symbols that are not part of a number.
+    let text = STRAY_PREFIX.replace_all(&text, " $1");
+    let text = STRAY_PERCENT.replace_all(&text, "$1 ");
+    collapse_spaces(&text)
 }
 
-/// Without sounds, contractions and abbreviated titles.
-fn spelled_out(mut text: String) -> String {
+/// Removes fillers and expands contractions and abbreviated titles.
+fn expand_words(mut text: String) -> String {
     for filler in FILLERS {
         text = replace_part(text, filler, true, "");
     }
@@ -112,8 +112,8 @@ fn spelled_out(mut text: String) -> String {
     text
 }
 
-/// `$2 and ¢7` is `$2.07`, `$0.50` is `¢50`; and a lonely `1` is written out, as it may well be no number.
-fn money(text: &str) -> String {
+/// Joins amounts (`$2 and ¢7` to `$2.07`, `$0.50` to `¢50`) and spells out a lone `1`, which is often not a number.
+fn join_money(text: &str) -> String {
     let text = replace_at_ends(text, &CENTS, |found| format!("{}{}.{:0>2}", &found[1], &found[2], &found[3]));
     let text = replace_at_ends(&text, &ONLY_CENTS, |found| {
         let cents = found[1].trim_start_matches('0');

@@ -1,8 +1,8 @@
-//! Text as openai/whisper normalises it before it counts errors: the same words however they are written.
+//! Normalises text as openai/whisper does before counting errors, so that different spellings of the same words match.
 //!
-//! Results equal those of openai-whisper's `BasicTextNormalizer` and `EnglishTextNormalizer`, oddities included, or
-//! error rates could not be compared with anybody's. Only characters that Unicode has added or changed since
-//! Python 3.11 (Unicode 14.0) may be treated otherwise.
+//! Results equal those of openai-whisper's `BasicTextNormalizer` and `EnglishTextNormalizer`, including their quirks, so
+//! that error rates are comparable with published ones. Only characters that Unicode added or changed since Python 3.11
+//! (Unicode 14.0) may be treated differently.
 
 mod basic;
 mod boundary;
@@ -20,19 +20,19 @@ use regex::Regex;
 
 pub use basic::BasicNormaliser;
 
-/// How texts are made comparable.
+/// How texts are normalised before comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Normaliser {
-    /// Contractions, numbers, titles and spelling of English, and no diacritics.
+    /// Normalises English contractions, numbers, titles and spelling, and removes diacritics.
     English,
-    /// Any language: small letters, no punctuation.
+    /// Lowercases and removes punctuation, for any language.
     Basic(BasicNormaliser),
-    /// As it is written.
+    /// Leaves texts unchanged.
     None,
 }
 
 impl Normaliser {
-    /// The one for a language, if nobody says which.
+    /// Returns the default normaliser for a language.
     pub fn for_language(language: Option<&str>) -> Self {
         let english =
             language.is_some_and(|name| ["en", "english"].iter().any(|en| en.eq_ignore_ascii_case(name)));
@@ -47,7 +47,7 @@ impl Normaliser {
         }
     }
 
-    /// Exactly what openai's normaliser makes of it.
+    /// Returns exactly the output of openai's normaliser.
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match self {
             Normaliser::English => english::normalise(text).into(),
@@ -56,13 +56,13 @@ impl Normaliser {
         }
     }
 
-    /// The same with one blank between words and none around them, as errors are counted.
+    /// Returns the normalised text with single spaces between words and none around them, for counting errors.
     pub fn words(&self, text: &str) -> String {
-        symbols::one_blank(&self.apply(text))
+        symbols::join_words(&self.apply(text))
     }
 }
 
-/// What stands in brackets is no speech.
+/// Removes text in brackets, which is not speech.
 fn without_brackets(text: &str) -> String {
     static BRACKETS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[<\[][^>\]]*[>\]]"));
     static PARENTHESES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\([^)]+\)"));

@@ -1,12 +1,12 @@
-//! A number while its words are read: of any size, and either a quantity or mere digits in a row.
+//! A number of any size while its words are parsed: either a quantity or a string of digits.
 
 use super::symbols::digit;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
-    /// Decimal; a quantity has no leading zeros.
+    /// Decimal digits; a quantity has no leading zeros.
     text: String,
-    /// Whether it can be added to and multiplied, as `twenty one` can and `one oh one` cannot.
+    /// Whether it supports addition and multiplication, as `twenty one` does and `one oh one` does not.
     is_quantity: bool,
 }
 
@@ -19,7 +19,7 @@ impl Number {
         Self { text: text.into(), is_quantity: false }
     }
 
-    /// Of a word like `12`, `3.50` or `٣`.
+    /// Parses a word such as `12`, `3.50` or `٣`.
     pub fn parse(word: &str) -> Option<Self> {
         let (whole, decimals) = match word.split_once('.') {
             Some((_, "")) => return None,
@@ -51,24 +51,24 @@ impl Number {
         self.is_quantity && self.text == "0"
     }
 
-    /// Whether a decimal point waits for its digits.
+    /// Returns whether it ends with a decimal point that still needs digits.
     pub fn is_open(&self) -> bool {
         !self.is_quantity && self.text.ends_with('.')
     }
 
-    /// More digits in a row.
+    /// Appends digits.
     pub fn followed_by(mut self, more: &str) -> Self {
         self.text.push_str(more);
         Self::digits(self.text)
     }
 
-    /// The last digit, a zero, replaced.
+    /// Replaces the last digit, a zero.
     pub fn ending_in(mut self, digit: &str) -> Self {
         self.text.pop();
         self.followed_by(digit)
     }
 
-    /// Adds a quantity below `10^width` if as many zeros have room for it; else its digits follow.
+    /// Adds a quantity below `10^width` if the number ends with `width` zeros; otherwise appends its digits.
     pub fn plus(self, digits: &str, width: usize) -> Self {
         let head = self.text.strip_suffix(&"0".repeat(width));
         match head {
@@ -78,8 +78,8 @@ impl Number {
         }
     }
 
-    /// Multiplies what is below a thousand: `two thousand three` and `hundred` is `2300`. None for digits with more
-    /// decimals than that.
+    /// Multiplies the part below a thousand by a power of ten: `two thousand three` times `hundred` is `2300`. None for
+    /// digits with more decimals than `zeros`.
     pub fn times_power(&self, zeros: usize) -> Option<Self> {
         if !self.is_quantity {
             return scaled(&self.text, zeros).map(Self::quantity);
@@ -90,7 +90,7 @@ impl Number {
     }
 }
 
-/// Decimal digits of any script as the common ones.
+/// Converts decimal digits of any script to ASCII.
 fn ascii(text: &str) -> Option<String> {
     text.chars().map(|c| digit(c).and_then(|value| char::from_digit(value, 10))).collect()
 }
@@ -102,7 +102,7 @@ fn trimmed(digits: &str) -> &str {
     }
 }
 
-/// A decimal fraction times a power of ten, if that leaves no fraction.
+/// Multiplies a decimal fraction by a power of ten; None if a fraction remains.
 fn scaled(text: &str, zeros: usize) -> Option<String> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let (whole, decimals) = (ascii(whole)?, ascii(decimals)?);
@@ -114,14 +114,15 @@ fn scaled(text: &str, zeros: usize) -> Option<String> {
     Some(trimmed(&format!("{whole}{decimals}{}", "0".repeat(missing))).into())
 }
 
+/// Adds two decimal integers.
 fn sum(a: &str, b: &str) -> String {
-    let place = |text: &str, i: usize| text.bytes().rev().nth(i).map_or(0, |digit| digit - b'0');
+    let digit_at = |text: &str, i: usize| text.bytes().rev().nth(i).map_or(0, |digit| digit - b'0');
     let mut digits = Vec::new();
     let mut carry = 0;
     for i in 0..=a.len().max(b.len()) {
-        let here = place(a, i) + place(b, i) + carry;
-        digits.push(b'0' + here % 10);
-        carry = here / 10;
+        let column = digit_at(a, i) + digit_at(b, i) + carry;
+        digits.push(b'0' + column % 10);
+        carry = column / 10;
     }
     digits.iter().rev().map(|&digit| char::from(digit)).collect()
 }

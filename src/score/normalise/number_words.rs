@@ -1,9 +1,9 @@
-//! English words that numbers are made of.
+//! English number words.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// What a word does to the number that is being read.
+/// The effect of a word on the number being parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberWord {
     Zero,
@@ -13,13 +13,13 @@ pub enum NumberWord {
     Ten(&'static str),
     /// A power of ten.
     Power(usize),
-    /// The same as an ordinal or a plural, which ends the number.
+    /// The same as ordinals or plurals, which end the number.
     LastUnit(&'static str, &'static str),
     LastTen(&'static str, &'static str),
     LastPower(usize, &'static str),
-    /// Before a number, written as this sign.
+    /// Precedes a number and is written as this sign.
     Sign(char),
-    /// After a number, written before it.
+    /// Follows a number and is written before it.
     Currency(char),
     Percent,
     Per,
@@ -37,7 +37,7 @@ const UNITS: [(&str, &str, &str, &str); 19] = [
     ("six", "sixes", "sixth", "6"),
     ("seven", "sevens", "seventh", "7"),
     ("eight", "eights", "eighth", "8"),
-    // openai's list has this slip, and so knows no `ninth`.
+    // openai's list has this typo, so `ninth` is not recognized.
     ("nine", "nines", "nineth", "9"),
     ("ten", "tens", "tenth", "10"),
     ("eleven", "elevens", "eleventh", "11"),
@@ -133,7 +133,7 @@ impl NumberWord {
         WORDS.get(word).copied()
     }
 
-    /// Whether it can stand behind `point`.
+    /// Returns whether it can follow `point`.
     pub fn is_spoken_digit(self) -> bool {
         matches!(self, NumberWord::Zero | NumberWord::Unit(_) | NumberWord::Ten(_))
     }

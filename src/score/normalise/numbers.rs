@@ -1,4 +1,4 @@
-//! Spelled-out numbers as digits: openai's `EnglishNumberNormalizer`.
+//! Converts spelled-out numbers to digits: openai's `EnglishNumberNormalizer`.
 
 use std::sync::LazyLock;
 
@@ -10,25 +10,25 @@ use super::number_words::NumberWord;
 use super::pattern;
 use super::symbols::words;
 
-/// Signs that may stand before a number's digits.
+/// Signs that may precede a number's digits.
 const SIGNS: [char; 6] = ['-', '+', '£', '€', '$', '¢'];
 
 pub fn as_digits(text: &str) -> String {
-    let text = apart(&with_halves(text));
+    let text = separate_digits(&replace_halves(text));
     let words: Vec<&str> = words(&text).collect();
-    let mut reader = NumberReader::default();
-    let mut at = 0;
-    while at < words.len() {
-        let before = at.checked_sub(1).map(|i| words[i]);
-        let skip = reader.read(before, words[at], words.get(at + 1).copied());
-        at += if skip { 2 } else { 1 };
+    let mut parser = NumberParser::default();
+    let mut index = 0;
+    while index < words.len() {
+        let before = index.checked_sub(1).map(|i| words[i]);
+        let consumes_next = parser.read(before, words[index], words.get(index + 1).copied());
+        index += if consumes_next { 2 } else { 1 };
     }
-    reader.flush();
-    reader.out.join(" ")
+    parser.flush();
+    parser.out.join(" ")
 }
 
-/// `two and a half` as `two point five`.
-fn with_halves(text: &str) -> String {
+/// Replaces `two and a half` with `two point five`.
+fn replace_halves(text: &str) -> String {
     static HALF: LazyLock<Regex> = LazyLock::new(|| pattern(r"and[\s\x1c-\x1f]+a[\s\x1c-\x1f]+half"));
     let halves = HALF.find_iter(text).filter(|half| is_start(text, half.start()) && is_end(text, half.end()));
     let mut parts = Vec::new();
@@ -36,7 +36,7 @@ fn with_halves(text: &str) -> String {
     for half in halves {
         let part = &text[done..half.start()];
         done = half.end();
-        // Nothing before it: openai's drops it.
+        // openai's normaliser drops a half without anything before it.
         let Some(last) = words(part).next_back() else { continue };
         let word = NumberWord::of(last);
         let counts = word.is_some_and(|word| word.is_spoken_digit() || matches!(word, NumberWord::Power(_)));
@@ -48,14 +48,14 @@ fn with_halves(text: &str) -> String {
     parts.join(" ")
 }
 
-/// A blank between letters and digits, but not before what may be a number's ending.
-fn apart(text: &str) -> String {
+/// Inserts spaces between letters and digits, except before a number's ending such as `st`.
+fn separate_digits(text: &str) -> String {
     static ENDING: LazyLock<Regex> = LazyLock::new(|| pattern(r"([0-9])[\s\x1c-\x1f]+(st|nd|rd|th|s)"));
     let mut spaced = String::with_capacity(text.len());
     let mut before = ' ';
     for c in text.chars() {
-        let is_seam = |a: char, b: char| a.is_ascii_lowercase() && b.is_ascii_digit();
-        if is_seam(before, c) || is_seam(c, before) {
+        let is_boundary = |a: char, b: char| a.is_ascii_lowercase() && b.is_ascii_digit();
+        if is_boundary(before, c) || is_boundary(c, before) {
             spaced.push(' ');
         }
         spaced.push(c);
@@ -64,43 +64,44 @@ fn apart(text: &str) -> String {
     replace_at_ends(&spaced, &ENDING, |found| format!("{}{}", &found[1], &found[2]))
 }
 
-/// Reads word by word, and writes a number when it is over.
+/// Reads word by word and writes each number once it is complete.
 #[derive(Default)]
-struct NumberReader {
-    /// To be written before whatever is written next.
+struct NumberParser {
+    /// The sign to write before the next word.
     sign: Option<char>,
     number: Option<Number>,
     out: Vec<String>,
 }
 
-impl NumberReader {
+impl NumberParser {
     fn write(&mut self, text: &str) {
         let sign = self.sign.take().map(String::from).unwrap_or_default();
         self.out.push(sign + text);
     }
 
-    /// The number is over.
+    /// Writes the number if there is one.
     fn flush(&mut self) {
         if let Some(number) = self.number.take() {
             self.write(number.as_str());
         }
     }
 
-    /// The number is over, and ends like this.
+    /// Writes a number with an ending.
     fn finish(&mut self, number: Number, ending: &str) {
         self.write(&(number.into_text() + ending));
     }
 
+    /// Writes a word that is not part of a number.
     fn plain(&mut self, word: &str) {
         self.flush();
         self.write(word);
     }
 
-    /// Whether the next word is done with, too.
+    /// Reads a word and returns whether it consumed the next word too.
     fn read(&mut self, before: Option<&str>, word: &str, next: Option<&str>) -> bool {
         let sign = word.chars().next().filter(|sign| SIGNS.contains(sign));
         if let Some(numeral) = Number::parse(&word[sign.map_or(0, char::len_utf8)..]) {
-            self.numeral(word, sign, numeral);
+            self.read_numeral(word, sign, numeral);
             return false;
         }
         let Some(kind) = NumberWord::of(word) else {
@@ -128,7 +129,7 @@ impl NumberReader {
             }
             NumberWord::Sign(sign) => {
                 self.flush();
-                match next.may_count() {
+                match next.is_numeric() {
                     true => self.sign = Some(sign),
                     false => self.write(word),
                 }
@@ -152,16 +153,22 @@ impl NumberReader {
                 None => self.plain(word),
             },
             NumberWord::And | NumberWord::Times(_) | NumberWord::Point => {
-                return self.joint(kind, before, word, &next);
+                return self.read_joint(kind, before, word, &next);
             }
         }
         false
     }
 
-    /// A word that joins others to one number. Whether the next one is done with, too.
-    fn joint(&mut self, kind: NumberWord, before: Option<NumberWord>, word: &str, next: &NextWord) -> bool {
+    /// Reads a word that joins others to one number, and returns whether it consumed the next word too.
+    fn read_joint(
+        &mut self,
+        kind: NumberWord,
+        before: Option<NumberWord>,
+        word: &str,
+        next: &NextWord,
+    ) -> bool {
         match (kind, next.kind) {
-            _ if !next.may_count() => self.plain(word),
+            _ if !next.is_numeric() => self.plain(word),
             (NumberWord::Times(times), Some(NumberWord::Zero)) => {
                 self.append(&"0".repeat(times));
                 return true;
@@ -181,9 +188,10 @@ impl NumberReader {
         false
     }
 
-    fn numeral(&mut self, word: &str, sign: Option<char>, numeral: Number) {
+    /// Reads a word of digits.
+    fn read_numeral(&mut self, word: &str, sign: Option<char>, numeral: Number) {
         match self.number.take() {
-            // Decimals, or a part of an address.
+            // Decimals, or part of an address.
             Some(number) if number.is_open() => self.number = Some(number.followed_by(word)),
             number => {
                 self.number = number;
@@ -194,7 +202,7 @@ impl NumberReader {
         }
     }
 
-    /// Digits in a row. A quantity of zero counts for nothing here.
+    /// Appends digits to the number; a quantity of zero is dropped.
     fn append(&mut self, digits: &str) {
         let number = self.number.take().filter(|number| !number.is_zero());
         self.number = Some(number.unwrap_or_else(|| Number::digits("")).followed_by(digits));
@@ -228,7 +236,7 @@ impl NumberReader {
     }
 }
 
-/// The word to come.
+/// The following word.
 struct NextWord<'t> {
     word: Option<&'t str>,
     kind: Option<NumberWord>,
@@ -241,8 +249,8 @@ impl<'t> NextWord<'t> {
         Self { word, kind: word.and_then(NumberWord::of), is_numeral }
     }
 
-    /// Whether it can be part of a number.
-    fn may_count(&self) -> bool {
+    /// Returns whether it can be part of a number.
+    fn is_numeric(&self) -> bool {
         self.is_numeral || self.kind.is_some()
     }
 }

@@ -1,4 +1,4 @@
-//! American spelling for British, by the list that openai/whisper carries: see `fixtures/score/make_spelling.py`.
+//! Replaces British with American spelling, by the list of openai/whisper: see `fixtures/score/make_spelling.py`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

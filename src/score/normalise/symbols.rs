@@ -1,19 +1,19 @@
-//! Kinds of characters as Python tells them apart, and texts without symbols.
+//! Character classes as Python defines them, and removal of symbols.
 
 use unicode_general_category::{GeneralCategory as Category, get_general_category};
 use unicode_normalization::UnicodeNormalization;
 
-/// A blank as Python's `\s` and `str.split` know it: four separators more than Unicode's white space.
-pub fn is_blank(c: char) -> bool {
+/// Returns whether Python's `\s` and `str.split` treat `c` as space: Unicode's white space and four separators.
+pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
 pub fn words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
-    text.split(is_blank).filter(|word| !word.is_empty())
+    text.split(is_space).filter(|word| !word.is_empty())
 }
 
-/// The words with one blank between them.
-pub fn one_blank(text: &str) -> String {
+/// Joins the words with single spaces.
+pub fn join_words(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for word in words(text) {
         if !out.is_empty() {
@@ -24,11 +24,11 @@ pub fn one_blank(text: &str) -> String {
     out
 }
 
-/// Every run of blanks as one, at the ends of the text, too.
-pub fn squeeze_blanks(text: &str) -> String {
+/// Collapses every run of spaces to one, including at the ends of the text.
+pub fn collapse_spaces(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match is_blank(c) {
+        match is_space(c) {
             true if out.ends_with(' ') => {}
             true => out.push(' '),
             false => out.push(c),
@@ -37,7 +37,7 @@ pub fn squeeze_blanks(text: &str) -> String {
     out
 }
 
-/// What Python's `\w` matches: letters, numbers of any kind and the underscore, but no marks.
+/// Returns whether Python's `\w` matches: letters, numbers of any kind and the underscore, but no marks.
 pub fn is_word(c: char) -> bool {
     use Category::*;
     if c.is_ascii() {
@@ -56,7 +56,7 @@ pub fn is_word(c: char) -> bool {
     )
 }
 
-/// The value of a decimal digit of any script. Their scripts keep them together, zero first.
+/// Returns the value of a decimal digit of any script. In every script the digits are consecutive, starting at zero.
 pub fn digit(c: char) -> Option<u32> {
     if c.is_ascii() {
         return c.to_digit(10);
@@ -67,7 +67,7 @@ pub fn digit(c: char) -> Option<u32> {
         .then(|| (1..=u32::MAX).take_while(|&n| before(n).is_some_and(is_decimal)).count() as u32 % 10)
 }
 
-/// Marks, symbols and punctuation.
+/// Returns whether a category is a mark, symbol or punctuation.
 fn is_symbol(category: Category) -> bool {
     use Category::*;
     matches!(
@@ -89,12 +89,12 @@ fn is_symbol(category: Category) -> bool {
     )
 }
 
-/// Blanks instead of symbols; letters keep their diacritics.
+/// Replaces symbols with spaces; letters keep their diacritics.
 pub fn without_symbols(text: &str) -> String {
     text.nfkc().map(|c| if is_symbol(get_general_category(c)) { ' ' } else { c }).collect()
 }
 
-/// Blanks instead of symbols but those to keep, and plain letters instead of those with diacritics.
+/// Replaces symbols except those in `keep` with spaces, and removes diacritics.
 pub fn without_symbols_and_diacritics(text: &str, keep: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.nfkd() {
@@ -102,8 +102,8 @@ pub fn without_symbols_and_diacritics(text: &str, keep: &str) -> String {
             out.push(c);
             continue;
         }
-        match (plain(c), get_general_category(c)) {
-            (Some(plain), _) => out.push_str(plain),
+        match (decompose(c), get_general_category(c)) {
+            (Some(letters), _) => out.push_str(letters),
             (None, Category::NonspacingMark) => {}
             (None, category) if is_symbol(category) => out.push(' '),
             (None, _) => out.push(c),
@@ -112,8 +112,8 @@ pub fn without_symbols_and_diacritics(text: &str, keep: &str) -> String {
     out
 }
 
-/// Letters that Unicode does not take apart.
-fn plain(c: char) -> Option<&'static str> {
+/// Decomposes letters that Unicode does not decompose.
+fn decompose(c: char) -> Option<&'static str> {
     Some(match c {
         'œ' => "oe",
         'Œ' => "OE",
