@@ -1,6 +1,6 @@
-//! How many times faster than it plays a recording becomes 16 kHz samples, on one core: decoding, mixing,
-//! resampling. The files are made by ffmpeg on the first run; without ffmpeg there is nothing to measure.
-//! To compare, `ffmpeg -threads 1 -i FILE -ac 1 -ar 16000 -f f32le -y /dev/null` does the same work.
+//! Measures decoding, mixing and resampling to 16 kHz on one core, per codec. ffmpeg creates the files on the first run;
+//! without it nothing is measured. To compare, `ffmpeg -threads 1 -i FILE -ac 1 -ar 16000 -f f32le -y /dev/null` does the
+//! same work.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const FORMATS: [(&str, &[&str]); 6] = [
     ("wav", &["-c:a", "pcm_s16le"]),
 ];
 
-/// Two minutes of speech at 44.1 kHz in stereo.
+/// Returns two minutes of stereo speech at 44.1 kHz, or None without ffmpeg.
 fn recording(extension: &str, codec: &[&str]) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("speech-{SECONDS}.{extension}"));
@@ -47,7 +47,7 @@ fn read(file: &Path) -> usize {
     samples
 }
 
-/// Throughput is in samples at 16 kHz: 16 Melem/s are a thousand times real time.
+/// Throughput is in samples at 16 kHz: 16 Melem/s is a thousand times real time.
 fn front_end(c: &mut Criterion) {
     let mut group = c.benchmark_group("audio");
     group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(6));

@@ -1,5 +1,5 @@
-//! What stands before the network: decodes, resamples and (with `--mel`) cuts one file and computes its mel, as
-//! the program does. To be timed from outside, beside other programs: see compare.py.
+//! The front end as a program of its own: decodes, resamples and, with `--mel`, chunks one file and computes its mel, as
+//! `transcribe` does. Timed from outside, next to other programs: see compare.py.
 
 use std::path::PathBuf;
 
@@ -12,14 +12,14 @@ use transcribe::mel::{ChunkMode, MelChunker};
 struct Args {
     #[arg(default_value = "fixtures/long/long_en.flac")]
     audio: PathBuf,
-    /// Compute the mel with so many bins; without it the samples are only decoded
+    /// Compute the mel with this many bins; without it the samples are only decoded
     #[arg(long)]
     mel: Option<usize>,
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Decode and resample on threads of their own, so many decoding side by side
+    /// Prefetch on separate threads, with up to this many decoding in parallel
     #[arg(long)]
-    ahead: Option<usize>,
+    prefetch: Option<usize>,
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -28,8 +28,8 @@ fn main() -> Result<()> {
     let args = Args::parse();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
     let (input, options) = (AudioInput::file(&args.audio)?, AudioOptions::default());
-    let mut reader = match args.ahead {
-        Some(lanes) => input.open_prefetching(&options, lanes)?,
+    let mut reader = match args.prefetch {
+        Some(threads) => input.open_prefetching(&options, threads)?,
         None => input.open(&options)?,
     };
     let mut maker = args.mel.map(|bins| MelChunker::new(bins, ChunkMode::AtPauses { seconds: 120.0 }));

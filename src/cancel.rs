@@ -1,6 +1,5 @@
-//! Should we stop? A token that everybody may ask and that only ever escalates.
-//!
-//! Who sets it is not decided here: the interrupt handler does in the program, tests do by hand.
+//! Cooperative cancellation of a run. Setting the token is left to callers: the signal handler in the program, tests by
+//! hand.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,11 +7,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Why to stop, in the order of urgency: a later reason replaces an earlier one, never the reverse.
+/// Why a run is stopped, in order of urgency: a more urgent reason replaces a less urgent one, never the reverse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum CancelReason {
-    /// Whoever read the text has gone: a pipe into `head`, say.
+    /// The reader of standard output is gone, as after `| head`.
     OutputClosed = 1,
     Interrupt = 2,
     Terminate = 3,
@@ -21,14 +20,14 @@ pub enum CancelReason {
 impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            CancelReason::OutputClosed => "the end of whoever read the text",
+            CancelReason::OutputClosed => "a closed standard output",
             CancelReason::Interrupt => "an interrupt",
             CancelReason::Terminate => "a request to terminate",
         })
     }
 }
 
-/// Shared by everything that works on one run.
+/// A token shared by all parts of a run; its reason only escalates.
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken(Arc<AtomicU8>);
 
@@ -37,7 +36,7 @@ impl CancelToken {
         Self::default()
     }
 
-    /// Asks everybody to stop; true if nobody had asked before.
+    /// Requests cancellation and returns whether this was the first request.
     pub fn cancel(&self, reason: CancelReason) -> bool {
         self.0.fetch_max(reason as u8, Ordering::SeqCst) == 0
     }
@@ -51,7 +50,7 @@ impl CancelToken {
         }
     }
 
-    /// Called between the smallest steps of work.
+    /// Fails if the run was cancelled; called between small units of work.
     pub fn check(&self) -> Result<()> {
         match self.reason() {
             None => Ok(()),

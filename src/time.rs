@@ -1,13 +1,13 @@
-//! Samples, frames, ticks, seconds: the only conversions between them.
+//! Conversions between samples, frames, ticks and seconds: the only ones in the crate.
 //!
-//! Seconds are `f64` and computed with the same operations in the same order as openai/whisper does, so
-//! that times compare equal to the last bit.
+//! Seconds are `f64` and computed with the same operations in the same order as in openai/whisper, so that times are
+//! bit-identical.
 
-/// Samples per second of everything behind the audio room.
+/// Samples per second after the audio module.
 pub const SAMPLE_RATE: u32 = 16_000;
-/// Samples from one mel frame to the next: 10 ms.
+/// Samples between the starts of consecutive mel frames: 10 ms.
 pub const HOP: usize = 160;
-/// Mel frames in the window that the network sees: 30 s.
+/// Mel frames in the network's input window: 30 s.
 pub const WINDOW_FRAMES: usize = 3_000;
 /// Samples in that window.
 pub const WINDOW_SAMPLES: usize = WINDOW_FRAMES * HOP;
@@ -16,17 +16,17 @@ pub const FRAMES_PER_TICK: usize = 2;
 /// Seconds per tick of a timestamp token.
 pub const SECONDS_PER_TICK: f64 = 0.02;
 
-/// Mel frames that lie wholly inside `samples` samples.
+/// Returns the number of complete mel frames in `samples`.
 pub fn frames_of_samples(samples: u64) -> u64 {
     samples / HOP as u64
 }
 
-/// The time at which a mel frame starts.
+/// Returns the start time of a mel frame.
 pub fn seconds_of_frames(frames: u64) -> f64 {
     (frames * HOP as u64) as f64 / f64::from(SAMPLE_RATE)
 }
 
-/// How long this many samples last.
+/// Returns the duration of `samples`.
 pub fn seconds_of_samples(samples: u64) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE)
 }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_is_thirty_seconds() {
+    fn window_is_thirty_seconds() {
         assert_eq!(seconds_of_frames(WINDOW_FRAMES as u64), 30.0);
         assert_eq!(seconds_of_samples(WINDOW_SAMPLES as u64), 30.0);
         assert_eq!(frames_of_samples(WINDOW_SAMPLES as u64 - 1), WINDOW_FRAMES as u64 - 1);

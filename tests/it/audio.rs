@@ -1,4 +1,5 @@
-//! The audio room on real files: every format against ffmpeg's lengths and the original's sound, damage, streams.
+//! The audio module on real files: durations of every format against ffmpeg's, similarity to the original, damage,
+//! streams.
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -15,27 +16,27 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/audio")
 }
 
-/// ffmpeg's count of samples of every good file.
+/// Returns ffmpeg's sample count for every intact file.
 fn expected() -> BTreeMap<String, usize> {
     serde_json::from_str(&fs::read_to_string(folder().join("expected.json")).unwrap()).unwrap()
 }
 
 type Outcome = Result<(Vec<f32>, AudioDamage), InputProblem>;
 
-fn fault(error: Error) -> InputProblem {
+fn input_problem(error: Error) -> InputProblem {
     match error {
         Error::Input { why, .. } => why,
-        other => panic!("not the input's fault: {other}"),
+        other => panic!("not an input problem: {other}"),
     }
 }
 
 fn read(input: Result<AudioInput, Error>, options: &AudioOptions) -> Outcome {
-    let mut reader = input.and_then(|input| input.open(options)).map_err(fault)?;
+    let mut reader = input.and_then(|input| input.open(options)).map_err(input_problem)?;
     let mut samples = Vec::new();
-    while let Some(block) = reader.next_block().map_err(fault)? {
+    while let Some(block) = reader.next_block().map_err(input_problem)? {
         samples.extend_from_slice(block);
     }
-    assert!(reader.next_block().map_err(fault)?.is_none(), "the end stays the end");
+    assert!(reader.next_block().map_err(input_problem)?.is_none(), "the end is final");
     Ok((samples, reader.damage().clone()))
 }
 
@@ -43,7 +44,8 @@ fn read_file(name: &str, options: &AudioOptions) -> Outcome {
     read(AudioInput::file(folder().join(name)), options)
 }
 
-fn sound(name: &str) -> Vec<f32> {
+/// Returns the samples of an intact file.
+fn samples_of(name: &str) -> Vec<f32> {
     let (samples, damage) = read_file(name, &AudioOptions::default()).unwrap();
     assert_eq!(damage, AudioDamage::default(), "{name}");
     samples
@@ -57,7 +59,7 @@ fn track(n: usize) -> AudioOptions {
     AudioOptions { track: Some(n), ..Default::default() }
 }
 
-/// The samples of a 16-bit WAV as ffmpeg writes it, all channels interleaved.
+/// Returns the interleaved samples of a 16-bit WAV file written by ffmpeg.
 fn wav_samples(name: &str) -> Vec<f32> {
     let bytes = fs::read(folder().join(name)).unwrap();
     let data = bytes.windows(4).position(|w| w == b"data").unwrap() + 8;
@@ -68,8 +70,8 @@ fn original(side: usize) -> Vec<f32> {
     wav_samples("original.wav").chunks_exact(2).map(|lr| lr[side]).collect()
 }
 
-/// How alike two recordings are when one is `lag` samples late, from -1 to 1.
-fn likeness(late: &[f32], reference: &[f32], lag: usize) -> f64 {
+/// Returns the correlation of two recordings, from -1 to 1, when the first is `lag` samples late.
+fn correlation(late: &[f32], reference: &[f32], lag: usize) -> f64 {
     let pairs = late.iter().skip(lag).zip(reference);
     let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
     for (&a, &b) in pairs {
@@ -82,9 +84,9 @@ fn likeness(late: &[f32], reference: &[f32], lag: usize) -> f64 {
 }
 
 #[test]
-fn every_format_lasts_as_long_as_ffmpeg_says() {
+fn durations_match_ffmpeg() {
     for (name, want) in expected() {
-        // Samples in one packet of the codec, at 16 kHz; ffmpeg leaves padding that we trim, or the reverse.
+        // Tolerance of one codec packet at 16 kHz: ffmpeg keeps padding that we trim, or the reverse.
         let packet = match name.as_str() {
             "aac.mov" => 744,
             "aac.mp4" => 342,
@@ -97,20 +99,23 @@ fn every_format_lasts_as_long_as_ffmpeg_says() {
         };
         let input = AudioInput::file(folder().join(&name)).unwrap();
         let hint = input.open(&AudioOptions::default()).unwrap().duration_hint();
-        let got = sound(&name).len();
+        let got = samples_of(&name).len();
         assert!(got.abs_diff(want) <= packet, "{name}: {got} samples, ffmpeg has {want}");
         if let Some(hint) = hint.filter(|_| name != "chained.ogg") {
-            assert!((hint - got as f64 / 16_000.0).abs() < 0.12, "{name}: {hint} s told, {got} samples");
+            assert!(
+                (hint - got as f64 / 16_000.0).abs() < 0.12,
+                "{name}: hint of {hint} s for {got} samples"
+            );
         }
     }
 }
 
 #[test]
-fn every_format_sounds_like_the_original() {
+fn every_format_correlates_with_the_original() {
     let (left, right) = (original(0), original(1));
     let mean: Vec<f32> = left.iter().zip(&right).map(|(l, r)| (l + r) / 2.0).collect();
     for name in expected().into_keys() {
-        // What lossy codecs and lower rates take away.
+        // Minimum correlation after lossy coding and lower rates.
         let least = match name.as_str() {
             "two-tracks.m4a" | "two-tracks.mkv" | "chained.ogg" => continue,
             "opus-low.opus" => 0.80,
@@ -123,41 +128,41 @@ fn every_format_sounds_like_the_original() {
             n if n.starts_with("adpcm") || n.starts_with("fragmented") || n.starts_with("faststart") => 0.95,
             _ => 0.99,
         };
-        // Where nothing tells the encoder's delay, ffmpeg leaves it in as well.
+        // Without metadata about the encoder's delay, ffmpeg keeps it too.
         let delay = match name.as_str() {
             "aac.aac" | "aac.mkv" | "fragmented.mp4" => 372,
             "untagged.mp3" | "mp3.mkv" => 401,
             _ => 0,
         };
-        let got = sound(&name);
-        let alike = likeness(&got, &mean, delay);
-        assert!(alike > least, "{name}: {alike:.4} alike");
+        let got = samples_of(&name);
+        let similarity = correlation(&got, &mean, delay);
+        assert!(similarity > least, "{name}: correlation {similarity:.4}");
         let best = (delay.saturating_sub(30)..delay + 30)
-            .max_by(|&a, &b| likeness(&got, &mean, a).total_cmp(&likeness(&got, &mean, b)))
+            .max_by(|&a, &b| correlation(&got, &mean, a).total_cmp(&correlation(&got, &mean, b)))
             .unwrap();
         assert!(best.abs_diff(delay) <= 1, "{name}: {best} samples late, not {delay}");
     }
 }
 
 #[test]
-fn sixteen_bits_at_16_khz_pass_untouched() {
-    assert_eq!(sound("s16-16k-mono.wav"), wav_samples("s16-16k-mono.wav"));
+fn s16_at_16_khz_is_bit_exact() {
+    assert_eq!(samples_of("s16-16k-mono.wav"), wav_samples("s16-16k-mono.wav"));
     for side in 0..2 {
         assert_eq!(read_file("original.wav", &channel(side)).unwrap().0, original(side));
     }
     let mean: Vec<f32> = original(0).iter().zip(original(1)).map(|(l, r)| l * 0.5 + r * 0.5).collect();
-    assert_eq!(sound("original.wav"), mean);
+    assert_eq!(samples_of("original.wav"), mean);
 }
 
 #[test]
-fn tracks_and_channels_can_be_chosen() {
+fn selects_tracks_and_channels() {
     let (english, german) = (original(0), original(1));
     for name in ["two-tracks.m4a", "two-tracks.mkv"] {
         let first = read_file(name, &AudioOptions::default()).unwrap().0;
-        assert!(likeness(&first, &english, 0) > 0.9, "{name}");
+        assert!(correlation(&first, &english, 0) > 0.9, "{name}");
         assert_eq!(read_file(name, &track(0)).unwrap().0, first, "{name}");
         let second = read_file(name, &track(1)).unwrap().0;
-        assert!(likeness(&second, &german, 0) > 0.9, "{name}");
+        assert!(correlation(&second, &german, 0) > 0.9, "{name}");
         assert!(matches!(
             read_file(name, &track(2)),
             Err(InputProblem::NoSuchTrack { asked: 2, available: 2 })
@@ -168,8 +173,8 @@ fn tracks_and_channels_can_be_chosen() {
     {
         for (side, voice) in [&english, &german].into_iter().enumerate() {
             let got = read_file(name, &channel(side + usize::from(side == 1 && name == "opus-six.opus")));
-            let alike = likeness(&got.unwrap().0, voice, 0);
-            assert!(alike > 0.9, "{name} {side}: {alike}");
+            let similarity = correlation(&got.unwrap().0, voice, 0);
+            assert!(similarity > 0.9, "{name} {side}: {similarity}");
         }
         assert!(matches!(
             read_file(name, &channel(9)),
@@ -179,18 +184,18 @@ fn tracks_and_channels_can_be_chosen() {
 }
 
 #[test]
-fn streams_one_after_another_are_read_in_turn() {
-    let got = sound("chained.ogg");
+fn chained_streams_are_concatenated() {
+    let got = samples_of("chained.ogg");
     let (left, right) = (original(0), original(1));
     let mean: Vec<f32> = left.iter().zip(&right).map(|(l, r)| (l + r) / 2.0).collect();
-    assert!(likeness(&got[..16_000], &mean, 0) > 0.95);
-    assert!(likeness(&got[16_000..], &mean[..16_000], 0) > 0.95);
+    assert!(correlation(&got[..16_000], &mean, 0) > 0.95);
+    assert!(correlation(&got[16_000..], &mean[..16_000], 0) > 0.95);
 }
 
 #[test]
-fn a_stream_is_read_like_the_file() {
+fn streams_decode_like_files() {
     for name in ["aac.m4a", "s24-44k.wav", "opus.opus", "video.mp4", "flac.flac"] {
-        let from_file = sound(name);
+        let from_file = samples_of(name);
         let stream = AudioInput::reader("-", File::open(folder().join(name)).unwrap()).unwrap();
         assert_eq!(stream.name(), "-");
         let options = AudioOptions::default();
@@ -199,7 +204,7 @@ fn a_stream_is_read_like_the_file() {
         loop {
             let block = a.next_block().unwrap().map(|block| first.extend_from_slice(block));
             let other = b.next_block().unwrap().map(|block| second.extend_from_slice(block));
-            assert_eq!(block, other, "{name}: two readers of one stream disturb each other");
+            assert_eq!(block, other, "{name}: readers of one stream are not independent");
             if block.is_none() {
                 break;
             }
@@ -207,21 +212,24 @@ fn a_stream_is_read_like_the_file() {
         assert_eq!(first, from_file, "{name}");
         assert_eq!(second, from_file, "{name}");
     }
-    assert!(matches!(AudioInput::reader("-", std::io::empty()).map_err(fault), Err(InputProblem::Empty)));
+    assert!(matches!(
+        AudioInput::reader("-", std::io::empty()).map_err(input_problem),
+        Err(InputProblem::Empty)
+    ));
 }
 
 #[test]
-fn what_is_no_recording_says_why() {
-    let refused = |name: &str| read_file(name, &AudioOptions::default()).unwrap_err();
-    assert!(matches!(refused("nowhere.wav"), InputProblem::Unreadable(_)));
-    assert!(matches!(refused("damaged"), InputProblem::Directory));
-    assert!(matches!(refused("damaged/empty.wav"), InputProblem::Empty));
+fn unusable_files_report_the_reason() {
+    let rejected = |name: &str| read_file(name, &AudioOptions::default()).unwrap_err();
+    assert!(matches!(rejected("nowhere.wav"), InputProblem::Unreadable(_)));
+    assert!(matches!(rejected("damaged"), InputProblem::Directory));
+    assert!(matches!(rejected("damaged/empty.wav"), InputProblem::Empty));
     for name in ["text.mp3", "zeros.wav", "garbage.flac", "headless.m4a"] {
-        let why = refused(&format!("damaged/{name}"));
+        let why = rejected(&format!("damaged/{name}"));
         assert!(matches!(why, InputProblem::NotAudio), "{name}: {why}");
     }
     for name in ["silent-film.mp4", "silent-film.webm"] {
-        let why = refused(&format!("damaged/{name}"));
+        let why = rejected(&format!("damaged/{name}"));
         assert!(matches!(why, InputProblem::NoAudioTrack), "{name}: {why}");
     }
     let undecodable = [
@@ -233,14 +241,14 @@ fn what_is_no_recording_says_why() {
         "riddled-flac.flac",
     ];
     for name in undecodable {
-        let why = refused(&format!("damaged/{name}"));
+        let why = rejected(&format!("damaged/{name}"));
         assert!(matches!(why, InputProblem::Undecodable(_)), "{name}: {why}");
     }
     assert_eq!(read_file("damaged/zero-length.wav", &AudioOptions::default()).unwrap(), Default::default());
 }
 
 #[test]
-fn damage_costs_the_damaged_part_only() {
+fn damage_loses_only_the_damaged_part() {
     for (name, whole) in expected() {
         for (kind, least) in [("flipped", 0.4), ("truncated", 0.4)] {
             let path = format!("damaged/{kind}-{name}");
@@ -257,7 +265,7 @@ fn damage_costs_the_damaged_part_only() {
     assert!(damage.packets >= 3, "{damage:?}");
 }
 
-/// A WAV of one channel of 32-bit floats.
+/// Builds a mono WAV file of 32-bit floats.
 fn wav(rate: u32, samples: impl ExactSizeIterator<Item = f32>) -> Vec<u8> {
     let size = samples.len() as u32 * 4;
     let mut out = b"RIFF".to_vec();
@@ -276,7 +284,7 @@ fn read_bytes(bytes: Vec<u8>) -> Vec<f32> {
 }
 
 #[test]
-fn a_stream_without_a_length_is_read_to_its_end() {
+fn reads_a_wav_stream_without_length_to_its_end() {
     let mut bytes = fs::read(folder().join("s16-16k-mono.wav")).unwrap();
     let data = bytes.windows(4).position(|w| w == b"data").unwrap();
     bytes[4..8].fill(0xFF);
@@ -285,9 +293,9 @@ fn a_stream_without_a_length_is_read_to_its_end() {
     assert_eq!(got, (wav_samples("s16-16k-mono.wav"), AudioDamage::default()));
 }
 
-/// Nobody may trust the length in an MP3: it may be that of the first half only.
+/// The length in an MP3 tag cannot be trusted: it may describe only the first of several concatenated files.
 #[test]
-fn mp3_is_read_beyond_the_length_in_its_tag() {
+fn reads_mp3_beyond_the_length_in_its_tag() {
     for (first, then) in [("cbr.mp3", "vbr.mp3"), ("untagged.mp3", "vbr.mp3"), ("vbr.mp3", "mono-22k.mp3")] {
         let parts = [first, then].map(|name| fs::read(folder().join(name)).unwrap());
         let got = read(AudioInput::reader("two", Cursor::new(parts.concat())), &AudioOptions::default());
@@ -296,23 +304,23 @@ fn mp3_is_read_beyond_the_length_in_its_tag() {
     }
 }
 
-/// A sine whose frequency rises evenly from 20 Hz to `top` in `seconds`, at one instant.
+/// Returns the value at `t` of a linear sine sweep from 20 Hz to `top` in `seconds`.
 fn sweep(t: f64, top: f64, seconds: f64) -> f64 {
     0.5 * (TAU * (20.0 * t + (top - 20.0) * t * t / (2.0 * seconds))).sin()
 }
 
 #[test]
-fn a_sweep_comes_back_clean_and_in_time() {
+fn resampled_sweep_is_clean_and_aligned() {
     let seconds = 6.0;
     for rate in [8_000, 11_025, 22_050, 32_000, 44_100, 44_101, 48_000, 96_000, 192_000] {
-        // 90 % of the band that both rates have.
+        // 90 % of the band common to both rates.
         let top = f64::from(rate.min(16_000)) * 0.45;
         let count = (seconds * f64::from(rate)) as usize;
         let got =
             read_bytes(wav(rate, (0..count).map(|i| sweep(i as f64 / f64::from(rate), top, seconds) as f32)));
         assert_eq!(got.len(), 96_000, "{rate} Hz");
         let (mut signal, mut noise) = (0.0, 0.0);
-        // The first and last 50 ms have the edges in them.
+        // Skips the edges in the first and last 50 ms.
         for (i, &sample) in got.iter().enumerate().take(95_200).skip(800) {
             let want = sweep(i as f64 / 16_000.0, top, seconds);
             signal += want * want;
@@ -320,14 +328,14 @@ fn a_sweep_comes_back_clean_and_in_time() {
         }
         let snr = 10.0 * (signal / noise).log10();
         println!("{rate} Hz: {snr:.1} dB");
-        // A rate that shares no factor with ours takes a transform so long that f32 shows.
+        // A rate without common factors needs such long transforms that f32 precision limits the result.
         let least = if rate == 44_101 { 80.0 } else { 90.0 };
         assert!(snr > least, "{rate} Hz: {snr:.1} dB");
     }
 }
 
 #[test]
-fn what_is_above_the_band_does_not_fold_into_it() {
+fn frequencies_above_the_band_do_not_alias() {
     for hertz in [8_400.0, 9_000.0, 12_000.0, 15_900.0, 20_000.0] {
         let tone = (0..88_200).map(|i| (TAU * hertz * f64::from(i) / 44_100.0).sin() as f32);
         let got = read_bytes(wav(44_100, tone));
@@ -339,7 +347,7 @@ fn what_is_above_the_band_does_not_fold_into_it() {
 }
 
 #[test]
-fn infinities_in_a_file_stay_where_they_are() {
+fn non_finite_samples_do_not_spread() {
     let mut samples = vec![0.25f32; 44_100];
     samples[20_000] = f32::INFINITY;
     samples[20_001] = f32::NAN;
@@ -348,9 +356,9 @@ fn infinities_in_a_file_stay_where_they_are() {
     assert!((got[1_000] - 0.25).abs() < 1e-4 && (got[14_000] - 0.25).abs() < 1e-4);
 }
 
-/// Bytes of memory that this process holds.
+/// Returns the resident memory of this process in bytes.
 #[cfg(target_os = "linux")]
-fn held() -> u64 {
+fn resident_bytes() -> u64 {
     let pages: u64 =
         fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096
@@ -358,42 +366,42 @@ fn held() -> u64 {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_long_recording_is_never_held_whole() {
-    // In a process of its own: the other tests' memory must not count.
-    const ALONE: &str = "AUDIO_TEST_ALONE";
-    if std::env::var_os(ALONE).is_none() {
+fn long_recordings_are_streamed() {
+    // Runs in its own process, so that the memory of other tests does not count.
+    const CHILD: &str = "AUDIO_TEST_ALONE";
+    if std::env::var_os(CHILD).is_none() {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.env(ALONE, "1").args(["--exact", "audio::a_long_recording_is_never_held_whole"]);
+        child.env(CHILD, "1").args(["--exact", "audio::long_recordings_are_streamed"]);
         let output = child.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
         return;
     }
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    // Forty minutes at 48 kHz: 460 MB of silence that take no room on the disk.
+    // Forty minutes at 48 kHz: 460 MB of silence in a sparse file.
     let mut header = wav(48_000, std::iter::empty());
     header[4..8].copy_from_slice(&(460_800_000u32 + 36).to_le_bytes());
     header[40..44].copy_from_slice(&460_800_000u32.to_le_bytes());
     file.write_all(&header).unwrap();
     file.as_file().set_len(460_800_044).unwrap();
-    let before = held();
+    let before = resident_bytes();
     let mut reader = AudioInput::file(file.path()).unwrap().open(&AudioOptions::default()).unwrap();
-    let (mut samples, mut most) = (0, 0);
+    let (mut samples, mut peak) = (0, 0);
     while let Some(block) = reader.next_block().unwrap() {
         samples += block.len();
-        most = most.max(held());
+        peak = peak.max(resident_bytes());
     }
     assert_eq!(samples, 40 * 60 * 16_000);
-    let grown = most.saturating_sub(before) >> 20;
+    let growth = peak.saturating_sub(before) >> 20;
     // The file itself would be 440 MiB, its samples 147 MiB.
-    assert!(grown < 30, "grew by {grown} MiB");
+    assert!(growth < 30, "grew by {growth} MiB");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn length_is_kept_to_the_sample(hundreds in 40u32..1_930, odd in 0u32..4, count in 0usize..30_000) {
+    fn resampling_keeps_the_duration(hundreds in 40u32..1_930, odd in 0u32..4, count in 0usize..30_000) {
         let rate = hundreds * 100 + odd * 25;
         let got = read_bytes(wav(rate, (0..count).map(|_| 0.5)));
         let want = (count as f64 * 16_000.0 / f64::from(rate)).round() as usize;
@@ -402,24 +410,27 @@ proptest! {
 }
 
 #[test]
-fn a_number_beyond_all_sound_spoils_nothing() {
+fn rejects_implausible_samples() {
     for rate in [16_000, 48_000] {
-        for odd in [f32::MAX, -1e30, 1e7, f32::NAN, f32::NEG_INFINITY] {
-            let samples = read_bytes(wav(rate, (0..9_600).map(|at| if at == 4_800 { odd } else { 0.5 })));
+        for outlier in [f32::MAX, -1e30, 1e7, f32::NAN, f32::NEG_INFINITY] {
+            let samples = read_bytes(wav(rate, (0..9_600).map(|at| if at == 4_800 { outlier } else { 0.5 })));
             let loudest = samples.iter().fold(0f32, |most, sample| most.max(sample.abs()));
-            assert!(samples.iter().all(|s| s.is_finite()) && loudest < 1.0, "{odd} at {rate} Hz: {loudest}");
+            assert!(
+                samples.iter().all(|s| s.is_finite()) && loudest < 1.0,
+                "{outlier} at {rate} Hz: {loudest}"
+            );
         }
     }
 }
 
-/// Panics that become damage are not worth a word.
-fn hush() {
+/// Silences the panics that are caught and counted as damage.
+fn silence_codec_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = std::panic::take_hook();
+        let default_hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if !transcribe::audio::is_catching_codec_panics() {
-                tell(panic);
+                default_hook(panic);
             }
         }));
     });
@@ -428,14 +439,14 @@ fn hush() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// No bytes whatever end the program or give more than they could hold.
+    /// Arbitrary bytes neither panic nor yield an implausible amount of audio.
     #[test]
-    fn no_bytes_are_too_much(
+    fn corrupted_files_never_panic(
         pick in any::<prop::sample::Index>(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..24),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
-        hush();
+        silence_codec_panics();
         let names: Vec<String> = expected().into_keys().collect();
         let mut bytes = fs::read(folder().join(pick.get(&names))).unwrap();
         // Half of the changes hit the first kilobyte, where the headers are.

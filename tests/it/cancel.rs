@@ -1,5 +1,4 @@
-//! A request to stop is heard at every moment: the program ends by the signal, and leaves only what is whole or says
-//! that it is not.
+//! Cancellation at every stage: the program ends by the signal, and leaves only complete files or files marked as partial.
 
 #![cfg(unix)]
 
@@ -16,17 +15,17 @@ use crate::resume::{Place, check_done, check_files, undisturbed};
 
 const SIGNALS: [(&str, i32); 2] = [("INT", 2), ("TERM", 15)];
 
-/// Stops the work on two recordings at a moment, and goes on afterwards.
-fn stopped_at(moment: &str, options: &[&str], name: &str, number: i32) -> String {
+/// Stops the transcription of two recordings at a point, and resumes it afterwards.
+fn stop_at(point: &str, options: &[&str], name: &str, number: i32) -> String {
     let place = Place::new();
     let mut program = place.command();
     program.args(options);
-    let mut running = Running::start_until(program, &format!("stop {moment}"));
-    assert!(running.hear("test hook: "), "{moment} does not come");
+    let mut running = Running::start_until(program, &format!("stop {point}"));
+    assert!(running.hear("test hook: "), "{point} was not reached");
     running.signal(name);
     let ended = running.end();
-    assert_eq!(ended.status.signal(), Some(number), "{moment}: {ended:?}");
-    assert!(!ended.said.contains("error") && !ended.said.contains("bug"), "{moment}: {}", ended.said);
+    assert_eq!(ended.status.signal(), Some(number), "{point}: {ended:?}");
+    assert!(!ended.said.contains("error") && !ended.said.contains("bug"), "{point}: {}", ended.said);
     if options.is_empty() {
         check_files(&place);
         check_done(&place, &run(place.command()));
@@ -35,8 +34,8 @@ fn stopped_at(moment: &str, options: &[&str], name: &str, number: i32) -> String
 }
 
 #[test]
-fn every_moment_of_the_work_can_be_the_last() {
-    let moments = [
+fn stops_and_resumes_at_every_stage() {
+    let points = [
         "load 1",
         "open 1",
         "open 2",
@@ -50,29 +49,29 @@ fn every_moment_of_the_work_can_be_the_last() {
         "write 2",
         "written 1",
     ];
-    for (nth, moment) in moments.into_iter().enumerate() {
-        let (name, number) = SIGNALS[nth % 2];
-        stopped_at(moment, &[], name, number);
+    for (index, point) in points.into_iter().enumerate() {
+        let (name, number) = SIGNALS[index % 2];
+        stop_at(point, &[], name, number);
     }
 }
 
 #[test]
-fn timing_words_can_be_the_last() {
+fn stops_while_aligning_words() {
     for (name, number) in SIGNALS {
-        stopped_at("align 2", &["--word-timestamps"], name, number);
+        stop_at("align 2", &["--word-timestamps"], name, number);
     }
 }
 
 #[test]
-fn an_attempt_at_a_higher_temperature_can_be_the_last() {
+fn stops_during_a_temperature_fallback() {
     for (name, number) in SIGNALS {
-        // Nothing is as likely as that, so that every window is tried again.
-        stopped_at("fallback 1", &["--logprob-threshold", "1"], name, number);
+        // No window reaches this probability, so every one falls back.
+        stop_at("fallback 1", &["--logprob-threshold", "1"], name, number);
     }
 }
 
 #[test]
-fn what_is_finished_is_written_and_how_to_go_on_is_said() {
+fn partial_outputs_are_written_and_resuming_is_explained() {
     for (name, number) in SIGNALS {
         let place = Place::new();
         let mut program = place.command();
@@ -92,13 +91,13 @@ fn what_is_finished_is_written_and_how_to_go_on_is_said() {
 }
 
 #[test]
-fn audio_that_never_comes_is_not_waited_for() {
+fn stops_while_waiting_for_stdin() {
     for (name, number) in SIGNALS {
         let mut program = demo();
         program.arg("-").stdin(Stdio::piped());
         let mut running = Running::start(program);
         let mut stdin = running.child.stdin.take().unwrap();
-        // More than a pipe holds: some of it was read when all of it is written.
+        // More than a pipe buffers, so the program has read some once all is written.
         stdin.write_all(&vec![0; 1 << 20]).unwrap();
         running.signal(name);
         let ended = running.end();
@@ -109,7 +108,7 @@ fn audio_that_never_comes_is_not_waited_for() {
 }
 
 #[test]
-fn a_pipe_that_nobody_writes_into_is_not_waited_for() {
+fn stops_while_waiting_for_a_named_pipe() {
     let place = Place::new();
     let pipe = place.at("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -124,7 +123,7 @@ fn a_pipe_that_nobody_writes_into_is_not_waited_for() {
         ]);
         program.args(["--output-dir"]).arg(place.out());
         let mut running = Running::start(program);
-        // Waits until the program has opened it.
+        // Blocks until the program has opened the pipe.
         let writer = has_writer.then(|| File::options().write(true).open(&pipe).unwrap());
         assert!(running.hear("(2 of 2)"));
         running.signal(name);
@@ -136,7 +135,7 @@ fn a_pipe_that_nobody_writes_into_is_not_waited_for() {
 }
 
 #[test]
-fn a_hub_that_does_not_answer_is_not_waited_for() {
+fn stops_while_the_hub_does_not_answer() {
     for (name, number) in SIGNALS {
         let hub = TcpListener::bind("127.0.0.1:0").unwrap();
         let cache = tempfile::tempdir().unwrap();
@@ -156,7 +155,7 @@ fn a_hub_that_does_not_answer_is_not_waited_for() {
 }
 
 #[test]
-fn a_download_that_stands_still_is_not_waited_for_and_goes_on_the_next_time() {
+fn stops_a_stalled_download_and_resumes_it() {
     let (stalled, stalls) = channel();
     let plan = Plan { stalls: Some(stalled), ..Plan::demo("openai/whisper-tiny") };
     let server = Server::start(plan);
@@ -173,18 +172,18 @@ fn a_download_that_stands_still_is_not_waited_for_and_goes_on_the_next_time() {
     let ended = running.end();
     assert_eq!(ended.status.signal(), Some(2), "{ended:?}");
     assert_eq!(ended.said, "");
-    // It stalls only once.
+    // The server stalls only once.
     assert_eq!(run(program()).status.code(), Some(0));
     assert!(server.transfers().last().unwrap().range.is_some());
 }
 
 #[test]
-fn a_second_signal_does_not_wait_for_anything() {
+fn second_signal_exits_at_once() {
     for (name, number) in SIGNALS {
         let place = Place::new();
         let mut running = Running::start_until(place.command(), "hang write 1");
         assert!(running.hear("test hook: "));
-        // Signals sent in one go may arrive as one.
+        // Signals sent in quick succession may be merged.
         while running.child.try_wait().unwrap().is_none() {
             running.signal(name);
             std::thread::yield_now();
@@ -195,7 +194,7 @@ fn a_second_signal_does_not_wait_for_anything() {
 }
 
 #[test]
-fn a_panic_costs_one_input() {
+fn panic_fails_one_input() {
     let place = Place::new();
     let mut program = place.command();
     program.args(["--jobs", "1"]);
@@ -208,24 +207,24 @@ fn a_panic_costs_one_input() {
 }
 
 #[test]
-fn a_panic_of_the_engine_is_tried_again() {
-    for moment in ["panic encode 4", "panic step 50"] {
+fn engine_panic_is_retried() {
+    for point in ["panic encode 4", "panic step 50"] {
         let place = Place::new();
-        let ended = Running::start_until(place.command(), moment).end();
+        let ended = Running::start_until(place.command(), point).end();
         assert!(ended.said.contains("this is a bug"), "{}", ended.said);
         check_done(&place, &ended);
     }
 }
 
 #[test]
-fn an_engine_that_dies_is_not_waited_for() {
+fn dead_engine_thread_is_detected() {
     let place = Place::new();
     let ended = Running::start_until(place.command(), "panic admit 9").end();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    // Whether it is noticed when a chunk is handed over or later is a matter of luck.
-    let noticed =
+    // It is noticed either when a chunk is submitted or later.
+    let is_noticed =
         ["its thread has ended", "the engine has ended"].iter().any(|text| ended.said.contains(text));
-    assert!(noticed, "{}", ended.said);
+    assert!(is_noticed, "{}", ended.said);
     check_files(&place);
     check_done(&place, &run(place.command()));
 }

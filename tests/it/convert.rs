@@ -1,4 +1,4 @@
-//! `transcribe export`: transcripts of this and other programs in other formats, as a person or a script meets it.
+//! `transcribe export` as a black box: transcripts of this and other programs converted to other formats.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn shaping() -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// A folder with what openai's program heard in ten seconds of speech.
+/// Creates a folder with openai's transcript of ten seconds of speech.
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let talk = folder.path().join("talk.json");
@@ -34,7 +34,7 @@ fn read(path: PathBuf) -> String {
 }
 
 #[test]
-fn openais_json_becomes_what_openais_options_make() {
+fn output_options_match_openai() {
     let (folder, talk) = folder();
     let content = shaping();
     let outputs = content["spoken"]["outputs"].as_array().unwrap();
@@ -53,7 +53,7 @@ fn openais_json_becomes_what_openais_options_make() {
 }
 
 #[test]
-fn every_programs_json_makes_the_same_subtitles() {
+fn json_of_every_program_gives_the_same_subtitles() {
     let (folder, talk) = folder();
     let at = |name: &str| folder.path().join(name);
     export().arg(&talk).args(["--export", "all", "--output-dir"]).arg(at("ours")).assert().code(0);
@@ -68,7 +68,7 @@ fn every_programs_json_makes_the_same_subtitles() {
         export().arg(out.join("talk.json")).args(["--export", "srt"]).assert().code(0);
         assert_eq!(read(out.join("talk.srt")), expected, "{style}");
     }
-    // Single words, as the pipelines of transformers tell them.
+    // Single words, as transformers pipelines write them.
     let words: Vec<Value> = shaping()["spoken"]["result"]["segments"]
         .as_array()
         .unwrap()
@@ -83,7 +83,7 @@ fn every_programs_json_makes_the_same_subtitles() {
         read(at("words.txt")),
         "One three.\nThe door is blue.\nClose Friday two eight Monday six door.\n"
     );
-    // Subtitles, too, and from standard input.
+    // Also from subtitles and from standard input.
     export().arg(at("words.srt")).args(["--export", "tsv"]).assert().code(0);
     assert!(read(at("words.tsv")).starts_with("start\tend\ttext\n540\t1373\tOne three.\n"));
     let mut program = export();
@@ -97,7 +97,7 @@ fn every_programs_json_makes_the_same_subtitles() {
 }
 
 #[test]
-fn all_that_this_program_knows_is_kept() {
+fn own_json_round_trips_all_metadata() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let segments = shaping()["spoken"]["result"]["segments"].clone();
@@ -120,21 +120,21 @@ fn all_that_this_program_knows_is_kept() {
     program.arg(at("a.partial.json")).args(["--export", "json,srt", "--output-dir"]).arg(at("out"));
     program.assert().code(0);
     let mut written: Value = serde_json::from_str(&read(at("out/a.partial.json"))).unwrap();
-    // Of the subtitles as they are made now.
+    // Describes the subtitles of this conversion.
     assert!(written.as_object_mut().unwrap().remove("subtitles").is_some());
     assert_eq!(written, value);
     assert!(read(at("out/a.partial.srt")).ends_with("00:00:10,500 --> 00:00:12,500\n[partial]\n\n"));
 }
 
 #[test]
-fn text_is_printed_if_no_files_are_asked_for() {
+fn prints_text_without_export() {
     let (_folder, talk) = folder();
     let text = "One three.\nThe door is blue.\nClose Friday two eight Monday six door.\n";
     export().arg(&talk).assert().code(0).stdout(text).stderr(is_empty());
 }
 
 #[test]
-fn what_is_there_stays_unless_asked() {
+fn keeps_existing_outputs_without_overwrite() {
     let (folder, talk) = folder();
     let srt = folder.path().join("talk.srt");
     fs::write(&srt, "mine").unwrap();
@@ -146,22 +146,28 @@ fn what_is_there_stays_unless_asked() {
 }
 
 #[test]
-fn mistakes_are_found_before_anything_is_written() {
+fn rejects_wrong_command_lines_before_writing() {
     let (folder, talk) = folder();
-    let mistake = |line: &[&str], said: &str| {
-        export().arg(&talk).args(line).assert().code(2).stdout(is_empty()).stderr(contains(said.to_owned()));
+    let rejected = |line: &[&str], message: &str| {
+        export()
+            .arg(&talk)
+            .args(line)
+            .assert()
+            .code(2)
+            .stdout(is_empty())
+            .stderr(contains(message.to_owned()));
     };
-    mistake(&["--export", "json"], "is an input and would be overwritten");
-    mistake(&["none.json", "--export", "srt"], "there is no such file");
-    mistake(&["--output-dir", "x"], "hint: say which formats");
-    mistake(&["--min-score", "90"], "--check");
-    mistake(&["--max-cue-duration", "-1"], "must lie between 0 and 3600 seconds");
+    rejected(&["--export", "json"], "is an input and would be overwritten");
+    rejected(&["none.json", "--export", "srt"], "there is no such file");
+    rejected(&["--output-dir", "x"], "hint: say which formats");
+    rejected(&["--min-score", "90"], "--check");
+    rejected(&["--max-cue-duration", "-1"], "must lie between 0 and 3600 seconds");
     export().assert().code(2).stderr(contains("<INPUT>"));
     assert_eq!(names(folder.path()), ["talk.json"]);
 }
 
 #[test]
-fn a_bad_file_does_not_keep_the_others_from_being_done() {
+fn bad_files_fail_alone() {
     let (folder, talk) = folder();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("bad.json"), "{\"segments\": 7}").unwrap();
@@ -181,14 +187,14 @@ fn a_bad_file_does_not_keep_the_others_from_being_done() {
 }
 
 #[test]
-fn what_needs_words_says_so() {
+fn options_that_need_word_times_are_rejected_without_them() {
     let (folder, _) = folder();
     let plain = folder.path().join("plain.srt");
     fs::write(&plain, "1\n00:00:01,000 --> 00:00:03,000\nsome words here\n").unwrap();
     let mut program = export();
     program.arg(&plain).args(["--export", "vtt", "--highlight-words"]);
-    let said = "plain.srt`: has no word times, which `--highlight-words` requires\nhint: ";
-    program.assert().code(1).stderr(contains(said));
+    let message = "plain.srt`: has no word times, which `--highlight-words` requires\nhint: ";
+    program.assert().code(1).stderr(contains(message));
     let mut program = export();
     program.arg(&plain).args(["--export", "vtt", "--highlight-words", "--subtitles", "readable"]);
     program.assert().code(0).stderr(is_empty());
@@ -200,7 +206,7 @@ fn what_needs_words_says_so() {
 
 #[cfg(unix)]
 #[test]
-fn an_output_that_cannot_be_written_ends_with_6() {
+fn unwritable_output_exits_with_6() {
     let (folder, talk) = folder();
     fs::create_dir(folder.path().join("talk.srt")).unwrap();
     let mut program = export();
@@ -209,7 +215,7 @@ fn an_output_that_cannot_be_written_ends_with_6() {
 }
 
 #[test]
-fn subtitles_are_marked() {
+fn check_scores_subtitles() {
     let (folder, talk) = folder();
     let at = |name: &str| folder.path().join(name);
     export().arg(&talk).args(["--export", "srt"]).assert().code(0);
@@ -226,14 +232,14 @@ fn subtitles_are_marked() {
         .stdout(contains(line).and(contains(good)))
         .stderr(contains(missed));
     check(&[at("none.srt")], &[]).code(1).stderr(contains("none.srt`: cannot be read"));
-    // Other limits, other marks.
+    // Other limits give other scores.
     let narrow = check(&[at("talk.srt")], &["--max-line-width", "20"]);
     narrow.code(0).stdout(contains("90.0 of 100, 3 cues: 1 with long lines"));
 }
 
-/// The whole way from a recording: all formats, and the options that shape them without words.
+/// From a recording to all formats, with options that need no word times.
 #[test]
-fn a_recording_is_written_in_every_format() {
+fn transcribes_to_every_format() {
     let (folder, _) = folder();
     let out = folder.path().join("out");
     let mut program = bare();
@@ -249,9 +255,9 @@ fn a_recording_is_written_in_every_format() {
     assert!(read(out.join("short_en.ass")).contains(",,One three.\n"));
 }
 
-/// With word times: readable if nothing is said, openai's with its own options, and a conversion knows no less.
+/// With word times: readable subtitles by default, openai's with its options; a conversion gives the same outputs.
 #[test]
-fn word_times_of_a_recording_shape_its_subtitles() {
+fn word_times_shape_subtitles() {
     let folder = tempfile::tempdir().unwrap();
     let audio = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
     let options = [
@@ -259,7 +265,7 @@ fn word_times_of_a_recording_shape_its_subtitles() {
         &["--subtitles", "openai", "--max_line_width", "20", "--max_line_count", "2"],
         &["--subtitles", "openai", "--highlight_words", "True"],
     ];
-    let mut made = Vec::new();
+    let mut subtitles = Vec::new();
     for (i, line) in options.iter().enumerate() {
         let out = folder.path().join(i.to_string());
         let mut program = Command::from_std(bare());
@@ -273,18 +279,18 @@ fn word_times_of_a_recording_shape_its_subtitles() {
             let name = format!("short_en.{format}");
             assert_eq!(read(again.join(&name)), read(out.join(&name)), "{line:?}");
         }
-        made.push(read(out.join("short_en.srt")));
+        subtitles.push(read(out.join("short_en.srt")));
     }
-    assert!(made[0].contains("\nClose Friday two eight Monday six door.\n"), "{}", made[0]);
-    // The same bytes as openai's program makes of the same recording, from the audio on.
+    assert!(subtitles[0].contains("\nClose Friday two eight Monday six door.\n"), "{}", subtitles[0]);
+    // The same bytes as openai's program writes for the same recording.
     let content = shaping();
     let reference = |options: Value| {
         let outputs = content["spoken"]["outputs"].as_array().unwrap();
         let found = outputs.iter().find(|output| output["format"] == "srt" && output["options"] == options);
         found.unwrap()["bytes"].as_str().unwrap().to_owned()
     };
-    assert_eq!(made[1], reference(json!({"max_line_width": 20, "max_line_count": 2})));
-    assert_eq!(made[2], reference(json!({"highlight_words": true})));
+    assert_eq!(subtitles[1], reference(json!({"max_line_width": 20, "max_line_count": 2})));
+    assert_eq!(subtitles[2], reference(json!({"highlight_words": true})));
     let check = export().arg("--check").arg(folder.path().join("0/short_en.srt")).assert();
     check.code(0).stdout(contains("nothing to find fault with"));
 }

@@ -19,7 +19,7 @@ use transcribe::models::{Capacity, ModelSpec};
 use transcribe::time::WINDOW_FRAMES;
 use transcribe::transcript::Segment;
 
-use crate::recording::{Heard, Part, decode};
+use crate::recording::{DecodedRecording, InputChunk, decode};
 
 /// Of the multilingual vocabulary; all are one less in the English one.
 pub const VOCAB: usize = 51_865;
@@ -175,9 +175,12 @@ fn run(
     frames: usize,
     options: &DecodeOptions,
     tokenizer: &Arc<Tokenizer>,
-) -> Result<Heard> {
-    let heard =
-        decode(&engine(backend, tokenizer), vec![Part::whole(frames, CountingFeatures { frames })], options)?;
+) -> Result<DecodedRecording> {
+    let heard = decode(
+        &engine(backend, tokenizer),
+        vec![InputChunk::whole(frames, CountingFeatures { frames })],
+        options,
+    )?;
     if let Some(guess) = &heard.detected {
         let sum: f32 = guess.probabilities.iter().map(|(_, p)| p).sum();
         assert!((sum - 1.0).abs() < 1e-5);
@@ -292,7 +295,7 @@ fn a_window_is_encoded_once_for_all_its_attempts() {
     };
     let engine = engine(backend(1, 1), &tokenizer);
     let features = CountingFeatures { frames: 3_000 };
-    let windows = decode(&engine, vec![Part::whole(3_000, features)], &options).unwrap().windows;
+    let windows = decode(&engine, vec![InputChunk::whole(3_000, features)], &options).unwrap().windows;
     assert!(windows.iter().all(|w| w.fallbacks == 5 && w.temperature == 1.0));
     assert_eq!(engine.stats().windows, windows.len() as u64);
 }
@@ -316,7 +319,7 @@ fn cancelling_stops_within_one_step() {
     let backend = ScriptedBackend::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
     let engine = Engine::start(Box::new(backend), tokenizer, ReleasePolicy::default(), &cancel).unwrap();
     let features = CountingFeatures { frames: 3_000 };
-    let result = decode(&engine, vec![Part::whole(3_000, features)], &DecodeOptions::default());
+    let result = decode(&engine, vec![InputChunk::whole(3_000, features)], &DecodeOptions::default());
     assert!(matches!(result, Err(Error::Cancelled(CancelReason::Interrupt))));
     assert!(engine.stats().tokens > 0);
 }

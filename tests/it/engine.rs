@@ -19,7 +19,7 @@ use transcribe::models::scripted::ScriptedBackend;
 use transcribe::models::{Capacity, ModelSpec};
 
 use crate::decode::{CountingFeatures, VOCAB, multilingual, scripted_logits};
-use crate::recording::{Part, decode};
+use crate::recording::{InputChunk, decode};
 
 const SPEC: ModelSpec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
 
@@ -49,9 +49,9 @@ fn searching(beams: bool) -> DecodeOptions {
     DecodeOptions { beam_size: beams.then_some(3), ..options() }
 }
 
-fn part(first: usize, end: usize, visible: usize, follows: bool, frames: usize) -> Part {
+fn part(first: usize, end: usize, visible: usize, follows: bool, frames: usize) -> InputChunk {
     let span = ChunkSpan { first, end, visible, limit: None, follows };
-    Part { span, features: Box::new(CountingFeatures { frames }) }
+    InputChunk { span, features: Box::new(CountingFeatures { frames }) }
 }
 
 proptest! {
@@ -95,7 +95,7 @@ proptest! {
         bounds.push(frames);
         let parts = bounds.windows(2).map(|bounds| {
             let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]), follows: false };
-            Part { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
+            InputChunk { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
         });
         let engine = start(scripted(seed, 3, 5), &CancelToken::new());
         let segments = decode(&engine, parts.collect(), &options()).unwrap().segments;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use transcribe::audio::AudioInput;
 use transcribe::time::WINDOW_FRAMES;
 
-use crate::recording::parts;
+use crate::recording::chunks;
 
 /// What the issue allows, on values of about −1 to 1.5.
 const TOLERANCE: f64 = 1e-4;
@@ -18,7 +18,7 @@ fn fixture(name: &str) -> PathBuf {
 /// All frames of the padded file as `frames` columns of `bins` values, in chunks so long or in one piece.
 fn mel(audio: &Path, bins: usize, frames: usize, chunk_length: f64) -> Vec<Vec<f32>> {
     let input = AudioInput::file(audio).unwrap();
-    let [part] = &mut parts(&input, bins, chunk_length)[..] else { panic!("one chunk") };
+    let [part] = &mut chunks(&input, bins, chunk_length)[..] else { panic!("one chunk") };
     assert_eq!(part.span.end + WINDOW_FRAMES, frames);
     let features = &mut part.features;
     let mut columns = Vec::new();

@@ -18,7 +18,7 @@ use transcribe::models::candle::CandleBackend;
 use transcribe::whisper::WhisperConfig;
 use transcribe::whisper::weights::WeightSource;
 
-use crate::recording::{Heard, decode, parts_of};
+use crate::recording::{DecodedRecording, chunks_in_clips, decode};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -106,7 +106,7 @@ fn options(of: &Options) -> DecodeOptions {
     }
 }
 
-fn assert_equal(what: &str, ours: &Heard, theirs: &Variant) {
+fn assert_equal(what: &str, ours: &DecodedRecording, theirs: &Variant) {
     assert_eq!(ours.text, theirs.text, "{what}");
     assert_eq!(ours.language, theirs.language, "{what}");
     for (ours, theirs) in ours.segments.iter().zip(&theirs.segments) {
@@ -138,7 +138,7 @@ fn check(recording: &str) -> usize {
         }
         let what = format!("{recording}, {name}");
         let clips = theirs.options.clip_timestamps.as_ref().and_then(serde_json::Value::as_str).unwrap_or("");
-        let ours = decode(&engine, parts_of(&audio, clips, 80), &options(&theirs.options)).unwrap();
+        let ours = decode(&engine, chunks_in_clips(&audio, clips, 80), &options(&theirs.options)).unwrap();
         assert_equal(&what, &ours, &theirs);
         // Every temperature tried at a window is a row of theirs.
         let calls: usize = ours.windows.iter().map(|window| 1 + window.fallbacks).sum();
@@ -207,7 +207,7 @@ fn what_only_faster_whisper_has_equals_faster_whisper() {
                 no_repeat_ngram_size: of.no_repeat_ngram_size.unwrap_or(0),
                 ..DecodeOptions::default()
             };
-            let ours = decode(&engine, parts_of(&audio, "", 80), &options).unwrap();
+            let ours = decode(&engine, chunks_in_clips(&audio, "", 80), &options).unwrap();
             let ours: Vec<_> = ours.segments.iter().filter(|segment| !segment.text.is_empty()).collect();
             for (ours, theirs) in ours.iter().zip(&theirs.segments) {
                 let FasterSegment(_, start, end, text, tokens, temperature, avg_logprob) = theirs;

@@ -20,7 +20,7 @@ use transcribe::time::seconds_of_frames;
 
 use crate::decode::{CountingFeatures, VOCAB, mix, multilingual, options, scripted_logits};
 use crate::program::{bare, fixture};
-use crate::recording::{Part, decode};
+use crate::recording::{InputChunk, decode};
 
 /// Seconds that a word may lie elsewhere.
 const TOLERANCE: f64 = 0.02 + 1e-9;
@@ -228,7 +228,7 @@ fn scripted_windows_equal_openai() {
             ReleasePolicy::default(),
             &CancelToken::new(),
         );
-        let part = Part::whole(frames, CountingFeatures { frames });
+        let part = InputChunk::whole(frames, CountingFeatures { frames });
         let heard = decode(&engine.unwrap(), vec![part], &options).unwrap();
         for (index, (ours, theirs)) in
             heard.segments.iter().zip(case["segments"].as_array().unwrap()).enumerate()
@@ -279,7 +279,7 @@ fn short_memory_costs_slots_and_no_words() {
         let parts = (0..4).map(|index| {
             let (first, end) = (index * 3_000, (index + 1) * 3_000);
             let span = ChunkSpan { first, end, visible: end, limit: Some(end), follows: false };
-            Part { span, features: Box::new(CountingFeatures { frames: 12_000 }) }
+            InputChunk { span, features: Box::new(CountingFeatures { frames: 12_000 }) }
         });
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
@@ -351,7 +351,7 @@ proptest! {
         bounds.push(frames);
         let parts = || bounds.windows(2).map(|bounds| {
             let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]), follows: false };
-            Part { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
+            InputChunk { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
         }).collect();
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
@@ -396,7 +396,7 @@ proptest! {
                 let visible = frames.min(bounds[1] + 3_000);
                 let follows = bounds[0] > 0;
                 let span = ChunkSpan { first: bounds[0], end: bounds[1], visible, limit: None, follows };
-                Part { span, features: Box::new(CountingFeatures { frames }) }
+                InputChunk { span, features: Box::new(CountingFeatures { frames }) }
             });
             let backend = Box::new(scripted(seed, windows, windows));
             let engine = Engine::start(backend, multilingual(), ReleasePolicy::default(), &CancelToken::new());
