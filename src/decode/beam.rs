@@ -1,5 +1,5 @@
-//! Beam search for one window, as openai/whisper searches: the likeliest beginnings side by side, every step going
-//! on with the best of all their continuations. Knows no network.
+//! Beam search for one window as in openai/whisper: several beams side by side, of whose continuations every step
+//! keeps the best.
 
 use std::sync::Arc;
 
@@ -10,42 +10,41 @@ use super::sequence::{SequenceState, SequenceStatus, TokenLimits};
 /// How wide and how long to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BeamWidth {
-    /// Beginnings that are followed side by side.
+    /// Beams that run side by side.
     pub beams: usize,
-    /// The search ends when so many are finished.
+    /// The search ends when this many hypotheses are finished.
     pub enough: usize,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Beam {
     rules: Arc<LogitRules>,
     limits: TokenLimits,
     width: BeamWidth,
     sample_begin: usize,
-    /// The best first. One, the initial tokens alone, before the first step.
-    live: Vec<Live>,
+    /// The best first. Before the first step only one, the initial tokens.
+    live: Vec<LiveBeam>,
     finished: Vec<Hypothesis>,
 }
 
 #[derive(Debug)]
-struct Live {
+struct LiveBeam {
     /// The initial tokens and what follows them.
     tokens: Vec<u32>,
     sum_logprob: f32,
-    /// Which of the beginnings before the last step it goes on from.
+    /// Index of the beam before the last step that it continues.
     parent: usize,
 }
 
-/// One token more after one of the beginnings.
-struct Next {
+/// A beam with one more token.
+struct Continuation {
     parent: usize,
     token: u32,
     sum_logprob: f32,
 }
 
 impl Beam {
-    /// The tokens that it begins with, and where among them the text does.
+    /// Creates a search from the initial tokens and the index at which the text begins among them.
     pub fn new(
         rules: Arc<LogitRules>,
         limits: TokenLimits,
@@ -53,56 +52,56 @@ impl Beam {
         begun: (&[u32], usize),
     ) -> Self {
         let (initial_tokens, sample_begin) = begun;
-        let root = Live { tokens: initial_tokens.to_vec(), sum_logprob: 0.0, parent: 0 };
+        let root = LiveBeam { tokens: initial_tokens.to_vec(), sum_logprob: 0.0, parent: 0 };
         Beam { rules, limits, width, sample_begin, live: vec![root], finished: Vec::new() }
     }
 
-    /// Beginnings that are followed at most.
+    /// Returns the most beams that run at a time.
     pub fn width(&self) -> usize {
         self.width.beams
     }
 
-    /// Takes a row of the logits that follow each beginning (and overwrites some), and goes on with the best.
+    /// Advances by the logits after each beam, some of which it overwrites.
     pub fn advance(&mut self, logits: &mut [f32]) -> SequenceStatus {
         let n_vocab = logits.len() / self.live.len().max(1);
         let rows = self.live.iter().zip(logits.chunks_exact_mut(n_vocab.max(1)));
-        let rank = |(live, row): (&Live, &mut [f32])| {
+        let rank = |(live, row): (&LiveBeam, &mut [f32])| {
             self.rules.rank(row, &live.tokens[self.sample_begin..], self.rank_count())
         };
         let ranked: Vec<_> = rows.map(rank).collect();
         self.advance_by(&ranked)
     }
 
-    /// How many of the likeliest tokens after a beginning are looked at: one more than there are beams, as one of them
-    /// may be the end.
+    /// Returns how many of the likeliest tokens after a beam are considered: one more than there are beams, as one of them
+    /// may be the end of text.
     pub fn rank_count(&self) -> usize {
         self.width.beams + 1
     }
 
-    /// Takes the likeliest tokens after each beginning, and goes on with the best.
+    /// Advances by the likeliest tokens after each beam.
     pub fn advance_by(&mut self, ranked: &[Vec<(u32, f32)>]) -> SequenceStatus {
         if ranked.len() != self.live.len() || ranked.iter().any(Vec::is_empty) {
             return SequenceStatus::Broken;
         }
         let mut nexts = Vec::with_capacity(self.live.len() * self.rank_count());
         for (parent, (live, ranked)) in self.live.iter().zip(ranked).enumerate() {
-            nexts.extend(ranked.iter().map(|&(token, log_prob)| Next {
+            nexts.extend(ranked.iter().map(|&(token, log_prob)| Continuation {
                 parent,
                 token,
                 sum_logprob: live.sum_logprob + log_prob,
             }));
         }
-        // Of equals the first stays first.
+        // A stable sort: of equals the first stays first.
         nexts.sort_by(|a, b| b.sum_logprob.total_cmp(&a.sum_logprob));
-        let mut live: Vec<Live> = Vec::with_capacity(self.width.beams);
-        for Next { parent, token, sum_logprob } in nexts {
+        let mut live: Vec<LiveBeam> = Vec::with_capacity(self.width.beams);
+        for Continuation { parent, token, sum_logprob } in nexts {
             if live.len() == self.width.beams {
                 break;
             }
             let before = &self.live[parent].tokens;
             if token != self.rules.eot {
                 let tokens = before.iter().copied().chain([token]).collect();
-                live.push(Live { tokens, sum_logprob, parent });
+                live.push(LiveBeam { tokens, sum_logprob, parent });
             } else if self.finished.len() < self.width.enough {
                 self.finished.push(Hypothesis { tokens: before[self.sample_begin..].to_vec(), sum_logprob });
             }
@@ -118,7 +117,7 @@ impl Beam {
         }
     }
 
-    /// How each beginning stands, for who ranks what may follow; none if the rules must see all that was said.
+    /// Returns what ranking on the device needs of each beam; none if the rules depend on more than the last tokens.
     pub fn states(&self) -> Option<impl Iterator<Item = SequenceState<'_>>> {
         self.rules.table()?;
         Some(self.live.iter().map(|live| SequenceState {
@@ -130,8 +129,8 @@ impl Beam {
         }))
     }
 
-    /// The token to feed next to each beginning, where it stands in the text, and which of the beginnings before
-    /// the last step it goes on from.
+    /// Returns for each beam the position of its last token, the token itself, which is fed next, and the index of the
+    /// beam before the last step that it continues.
     pub fn last(&self) -> impl Iterator<Item = (usize, &[u32], usize)> {
         self.live.iter().map(|live| {
             let position = live.tokens.len() - 1;
@@ -139,12 +138,12 @@ impl Beam {
         })
     }
 
-    /// Everything that beginning `index` consists of.
+    /// Returns all tokens of beam `index`.
     pub fn tokens(&self, index: usize) -> &[u32] {
         &self.live[index].tokens
     }
 
-    /// What is finished; if that is too little to choose from, the best of the rest too.
+    /// Returns the finished hypotheses; if they are fewer than the beams, also the best live beams.
     pub fn finish(self) -> Vec<Hypothesis> {
         let Beam { mut finished, mut live, width, sample_begin, .. } = self;
         live.sort_by(|a, b| b.sum_logprob.total_cmp(&a.sum_logprob));

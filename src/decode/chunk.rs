@@ -1,7 +1,7 @@
-//! One stretch of audio on its way to text: which window comes next, and what its result means.
+//! Decodes one chunk: which window comes next, and what its result means.
 //!
-//! A state machine that never waits: it hands out one request at a time and takes its result. It computes
-//! nothing of the network, so that one engine can drive many of them side by side.
+//! A state machine that never blocks: it returns one request at a time and takes its result. Running the network is left
+//! to the engine, which drives many chunks side by side.
 
 mod words;
 
@@ -20,87 +20,43 @@ use super::rules::LogitRules;
 use super::sampling::SampleSeed;
 use super::seek::cut;
 use super::sequence::{Sequence, TokenLimits};
-use super::text::strip;
+use super::strip;
 use super::tokenizer::Tokenizer;
-use super::words::{Alignment, Window, is_written_without_blanks};
+use super::window::{SearchStrategy, WindowOutcome, WindowRequest};
+use super::words::{Alignment, TimedWindow};
 use crate::chunking::ChunkSpan;
 use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
 use crate::transcript::decision::{DecisionRule, RejectedAttempt, WindowDecision};
 use crate::transcript::segment::Segment;
 
-/// Where a chunk left off, for the one behind it to go on as if there were no seam.
+/// Where a chunk ended, for the next one to continue as if there were no seam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Handover {
-    /// The frame where the next window begins.
+    /// The frame at which the next window begins.
     pub seek: usize,
-    /// What it is told of the text before it.
+    /// The prompt of that window.
     pub prompt: Vec<u32>,
-    /// The second at which the last word ended; only of use where words are timed.
+    /// The second at which the last word ended; used only if words are timed.
     #[serde(default)]
     pub last_speech: f64,
 }
 
-/// What was understood of a chunk.
+/// The result of a chunk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DecodedChunk {
     /// Their ids count from 0 in each chunk.
     pub segments: Vec<Segment>,
-    /// All tokens, also of segments that were emptied. A character may have its bytes in two segments, so
-    /// that the text of everything is that of all these tokens.
-    pub said: Vec<u32>,
-    /// What became of each window, in their order.
+    /// All tokens, also those of segments that were emptied. The bytes of a character may be in two segments, so the text
+    /// of the input is decoded from these.
+    #[serde(rename = "said")]
+    pub tokens: Vec<u32>,
+    /// How the text of each window was chosen, in their order.
     #[serde(default)]
     pub decisions: Vec<WindowDecision>,
     pub handover: Handover,
 }
 
-/// One attempt at one window.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WindowRequest {
-    pub seek: usize,
-    /// Mel frames from `seek` that hold audio, at most a whole window.
-    pub frames: usize,
-    /// Prompt, start of the transcript and the text's known beginning.
-    pub initial_tokens: Vec<u32>,
-    /// Which of them starts the transcript; the probability of silence is read there.
-    pub sot_index: usize,
-    /// How many of the last of them are the text's known beginning.
-    pub prefix: usize,
-    pub temperature: f64,
-    /// Counts the temperatures tried at this window.
-    pub attempt: usize,
-    pub search: SearchStrategy,
-}
-
-impl WindowRequest {
-    /// What every candidate begins with, and where in it the text begins.
-    fn begun(&self) -> (&[u32], usize) {
-        (&self.initial_tokens, self.initial_tokens.len() - self.prefix)
-    }
-}
-
-/// How to look for the text of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SearchStrategy {
-    /// So many sequences apart from each other, to choose from.
-    Samples(usize),
-    Beams(BeamWidth),
-}
-
-/// What became of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WindowOutcome {
-    /// Not good enough: the next request asks for the same window again.
-    Retry,
-    /// Nothing was said in it.
-    Silence,
-    /// Its text is known, but not when each word is said: [`ChunkDecoder::alignment`] tells what to find out.
-    Aligning,
-    /// This many segments were added.
-    Segments(usize),
-}
-
-/// A stretch of audio and all that was understood of it so far.
+/// A chunk, and what is decoded of it so far.
 #[derive(Debug)]
 pub struct ChunkDecoder {
     tokenizer: Arc<Tokenizer>,
@@ -111,39 +67,39 @@ pub struct ChunkDecoder {
     language: Language,
     span: ChunkSpan,
     seek: usize,
-    /// Attempts at this window that were not good enough.
+    /// Attempts at this window that were rejected.
     rejected: Vec<WindowResult>,
     history: PromptHistory,
-    /// How the first window's text begins.
+    /// The text with which the first window begins.
     prefix: Vec<u32>,
     segments: Vec<Segment>,
     decisions: Vec<WindowDecision>,
-    without_blanks: bool,
-    /// When somebody spoke last, in seconds.
+    without_spaces: bool,
+    /// End of the last word, in seconds.
     last_speech: f64,
-    /// A window that waits for the times of its words.
-    untimed: Option<Decided>,
+    /// A window whose words wait for their times.
+    untimed: Option<SettledWindow>,
 }
 
 /// A window whose text is settled.
 #[derive(Debug)]
-struct Decided {
-    window: Window,
+struct SettledWindow {
+    window: TimedWindow,
     decision: WindowDecision,
-    /// What comes next is told nothing of the text so far.
-    resets: bool,
+    /// Whether the text so far is kept out of later prompts.
+    resets_prompt: bool,
 }
 
 impl ChunkDecoder {
-    /// A stretch in a known language, from its beginning or from where the one before it left off. The options
-    /// must have been checked.
+    /// Creates the decoder of a chunk in a known language, from its beginning or from where the chunk before it ended. The
+    /// options must have been checked.
     pub fn new(
         tokenizer: Arc<Tokenizer>,
         options: Arc<DecodeOptions>,
         language: Language,
         n_text_ctx: usize,
         span: ChunkSpan,
-        from: Option<Handover>,
+        handover: Option<Handover>,
     ) -> Self {
         let tokens = |text: &Option<String>| {
             text.as_deref().map_or_else(Vec::new, |text| prompt_tokens(&tokenizer, text))
@@ -157,14 +113,14 @@ impl ChunkDecoder {
             prefix.insert(0, tokenizer.special().timestamps.start);
         }
         let mut seek = span.first;
-        // A chunk between two pauses knows nothing of what was said before the first of them.
+        // A chunk that begins at a pause does not know when the last word before it ended.
         let mut last_speech = span.limit.map_or(0.0, |_| seconds_of_frames(span.first as u64));
-        if let Some(from) = from {
-            seek = seek.max(from.seek);
-            last_speech = from.last_speech;
-            history.take_up(from.prompt);
+        if let Some(handover) = handover {
+            seek = seek.max(handover.seek);
+            last_speech = handover.last_speech;
+            history.resume(handover.prompt);
         }
-        let mut chunk = ChunkDecoder {
+        let mut decoder = ChunkDecoder {
             rules: Arc::new(LogitRules::new(&tokenizer, &options)),
             limits: TokenLimits { sample_len: options.sample_len.unwrap_or(n_text_ctx / 2), n_text_ctx },
             history,
@@ -176,38 +132,38 @@ impl ChunkDecoder {
             prefix,
             segments: Vec::new(),
             decisions: Vec::new(),
-            without_blanks: false,
+            without_spaces: false,
             last_speech,
             untimed: None,
             tokenizer,
             options,
         };
-        chunk.set_language(language);
-        chunk
+        decoder.set_language(language);
+        decoder
     }
 
-    /// The language from the next request on.
+    /// Sets the language from the next request on.
     pub fn set_language(&mut self, language: Language) {
         self.language = language;
-        self.without_blanks = self.tokenizer.is_multilingual() && is_written_without_blanks(language);
+        self.without_spaces = self.tokenizer.is_multilingual() && language.is_written_without_spaces();
         self.sot_sequence = self.tokenizer.sot_sequence(language, self.options.task);
         if self.options.without_timestamps {
             self.sot_sequence.push(self.tokenizer.special().no_timestamps);
         }
     }
 
-    /// What to decode next; the same until its result is accepted, `None` at the end.
+    /// Returns what to decode next: the same until its result is accepted, and `None` at the end.
     pub fn request(&self) -> Option<WindowRequest> {
         if self.seek >= self.span.end {
             return None;
         }
         let special = self.tokenizer.special();
-        // Only what opens the recording can be known to begin with it.
+        // Only the first window of the input begins with the prefix.
         let prefix = if self.seek == 0 { &self.prefix[..] } else { &[] };
         let mut initial_tokens =
             self.history.initial_tokens(special.sot_prev, &self.sot_sequence, !prefix.is_empty());
         let sot_index = initial_tokens.iter().position(|token| *token == special.sot).unwrap_or(0);
-        // Behind a long prompt, as much of it as leaves room for a token.
+        // After a long prompt it is truncated to leave room for a token.
         let room = self.limits.n_text_ctx.saturating_sub(initial_tokens.len() + 1);
         let prefix = &prefix[..prefix.len().min(room)];
         initial_tokens.extend_from_slice(prefix);
@@ -229,7 +185,7 @@ impl ChunkDecoder {
         })
     }
 
-    /// One of the sequences that a request asks for.
+    /// Creates one of the sequences that a request asks for.
     pub fn sequence(&self, request: &WindowRequest, candidate: usize) -> Sequence {
         let seed = SampleSeed {
             seed: self.options.seed,
@@ -237,17 +193,22 @@ impl ChunkDecoder {
             attempt: request.attempt as u32,
             candidate: candidate as u32,
         };
-        Sequence::new(Arc::clone(&self.rules), self.limits, request.begun(), request.temperature, seed)
+        Sequence::new(Arc::clone(&self.rules), self.limits, request.begin(), request.temperature, seed)
     }
 
-    /// The beams that a request asks for.
+    /// Creates the beam search that a request asks for.
     pub fn beam(&self, request: &WindowRequest, width: BeamWidth) -> Beam {
-        Beam::new(Arc::clone(&self.rules), self.limits, width, request.begun())
+        Beam::new(Arc::clone(&self.rules), self.limits, width, request.begin())
     }
 
-    /// Chooses the best of what a request found; `no_speech_prob` is that at `sot_index`.
-    pub fn choose(&self, request: &WindowRequest, found: &[Hypothesis], no_speech_prob: f32) -> WindowResult {
-        let best = found.get(ranking::best(found, self.options.length_penalty));
+    /// Chooses the best hypothesis of a request; `no_speech_prob` is that at `sot_index`.
+    pub fn choose(
+        &self,
+        request: &WindowRequest,
+        hypotheses: &[Hypothesis],
+        no_speech_prob: f32,
+    ) -> WindowResult {
+        let best = hypotheses.get(ranking::best(hypotheses, self.options.length_penalty));
         let tokens = best.map_or_else(Vec::new, |best| best.tokens.clone());
         let sum_logprob = best.map_or(f64::NAN, |best| f64::from(best.sum_logprob));
         let text = self.tokenizer.decode(&tokens);
@@ -260,7 +221,7 @@ impl ChunkDecoder {
         }
     }
 
-    /// Takes the result of the last request.
+    /// Accepts the result of the last request.
     pub fn accept(&mut self, result: WindowResult) -> WindowOutcome {
         let frames = self.frames();
         let fails = result.needs_fallback(&self.options);
@@ -276,7 +237,7 @@ impl ChunkDecoder {
         }
         let cut = cut(&result.tokens, self.tokenizer.special().timestamps.start, self.seek, frames);
         let pieces = cut.pieces.iter();
-        let window = Window {
+        let window = TimedWindow {
             segments: pieces
                 .map(|p| self.segment(&result, &result.tokens[p.tokens.clone()], p.start, p.end))
                 .collect(),
@@ -285,10 +246,10 @@ impl ChunkDecoder {
             advance: cut.advance,
             single_timestamp_ending: cut.single_timestamp_ending,
         };
-        // A text that was chosen because nothing was good enough is no better than what was tried last.
+        // Where all attempts failed the highest temperature counts, whichever attempt was taken.
         let is_doubtful = hottest > self.options.prompt_reset_on_temperature;
-        let resets = is_doubtful || !self.options.condition_on_previous_text;
-        let decided = Decided { window, decision, resets };
+        let resets_prompt = is_doubtful || !self.options.condition_on_previous_text;
+        let decided = SettledWindow { window, decision, resets_prompt };
         if !self.options.word_timestamps {
             return self.add(decided);
         }
@@ -299,12 +260,12 @@ impl ChunkDecoder {
         }
     }
 
-    fn add(&mut self, Decided { mut window, decision, resets }: Decided) -> WindowOutcome {
+    fn add(&mut self, SettledWindow { mut window, decision, resets_prompt }: SettledWindow) -> WindowOutcome {
         let count = window.segments.len();
         let mut spoken = 0.0;
         for mut segment in window.segments.drain(..) {
             segment.id = self.segments.len();
-            // Without length or text it stays as a place without content, and is no prompt for what follows.
+            // A segment without length or text stays, but empty, and is left out of the prompt.
             if segment.start == segment.end || strip(&segment.text).is_empty() {
                 segment.text.clear();
                 segment.tokens.clear();
@@ -319,15 +280,14 @@ impl ChunkDecoder {
             self.history.extend(&segment.tokens);
             self.segments.push(segment);
         }
-        if resets {
+        if resets_prompt {
             self.history.reset();
         }
         self.advance(window.advance, decision);
         WindowOutcome::Segments(count)
     }
 
-    /// The text to take, if any, now that no other temperature will be tried: `last`, or if it `fails` too the
-    /// best of all.
+    /// Chooses the text of a window after its last attempt: that of `last`, or if it `fails` too the best of all.
     fn decide(&mut self, last: WindowResult, fails: bool) -> (WindowResult, WindowDecision) {
         let mut attempts = std::mem::take(&mut self.rejected);
         let failed = |result: &WindowResult| RejectedAttempt {
@@ -356,42 +316,42 @@ impl ChunkDecoder {
         self.seek += frames;
     }
 
-    /// All segments so far.
+    /// Returns all segments so far.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// What became of each window so far.
+    /// Returns how the text of each window so far was chosen.
     pub fn decisions(&self) -> &[WindowDecision] {
         &self.decisions
     }
 
-    /// Frames of the stretch that lie behind the next window.
+    /// Returns how many frames of the chunk precede the next window.
     pub fn frames_done(&self) -> usize {
         self.frames_before(self.seek)
     }
 
-    /// Frames of the stretch before this one of the recording.
+    /// Returns how many frames of the chunk precede this frame of the input.
     pub fn frames_before(&self, frame: usize) -> usize {
         frame.min(self.span.end) - self.span.first
     }
 
     pub fn finish(self) -> DecodedChunk {
-        // Times may be written past the end of what there is to see; the next stretch begins there at the earliest.
+        // The last timestamp may lie past the visible frames; the next chunk begins no later than their end.
         let handover = Handover {
             seek: self.seek.min(self.span.visible),
             prompt: self.history.recent().to_vec(),
             last_speech: self.last_speech,
         };
         let ChunkDecoder { segments, decisions, history, .. } = self;
-        DecodedChunk { segments, said: history.into_said(), decisions, handover }
+        DecodedChunk { segments, tokens: history.into_tokens(), decisions, handover }
     }
 
     fn frames(&self) -> usize {
         self.span.visible.saturating_sub(self.seek).min(WINDOW_FRAMES)
     }
 
-    /// The model may write times past the audio's end, where it hears nothing.
+    /// Clamps times that the model wrote past the chunk's limit.
     fn within_limit(&self, start: f64, end: f64) -> (f64, f64) {
         let Some(limit) = self.span.limit else { return (start, end) };
         let limit = seconds_of_frames(limit as u64);
@@ -404,13 +364,13 @@ impl ChunkDecoder {
 
     fn segment(&self, result: &WindowResult, tokens: &[u32], start: f64, end: f64) -> Segment {
         let eot = self.tokenizer.special().eot;
-        let said: Vec<u32> = tokens.iter().copied().filter(|token| *token < eot).collect();
+        let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < eot).collect();
         Segment {
             id: 0,
             seek: self.seek,
             start,
             end,
-            text: self.tokenizer.decode(&said),
+            text: self.tokenizer.decode(&text),
             tokens: tokens.to_vec(),
             temperature: result.temperature,
             avg_logprob: result.avg_logprob,

@@ -1,12 +1,12 @@
-//! Is a window's result good enough, or is the next temperature to be tried?
+//! Decides whether a window's result is accepted or another temperature is tried.
 
 use super::options::DecodeOptions;
 use crate::transcript::decision::RejectionReason;
 
-/// What one attempt at a window gave.
+/// The result of one attempt at a window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowResult {
-    /// Text and timestamps, without the end of text.
+    /// Text and timestamp tokens, without the end of text.
     pub tokens: Vec<u32>,
     pub temperature: f64,
     pub avg_logprob: f64,
@@ -15,7 +15,7 @@ pub struct WindowResult {
 }
 
 impl WindowResult {
-    /// The thresholds that it fails.
+    /// Returns the thresholds that it fails.
     pub fn faults(&self, options: &DecodeOptions) -> Vec<RejectionReason> {
         let is_repetitive = options.compression_ratio_threshold.is_some_and(|t| self.compression_ratio > t);
         let is_doubtful = options.logprob_threshold.is_some_and(|t| self.avg_logprob < t);
@@ -24,14 +24,14 @@ impl WindowResult {
         faults.into_iter().filter(|(fails, _)| *fails).map(|(_, fault)| fault).collect()
     }
 
-    /// Whether another attempt at a higher temperature could be better.
+    /// Returns whether another attempt at a higher temperature may be better.
     pub fn needs_fallback(&self, options: &DecodeOptions) -> bool {
         let faults = self.faults(options);
         let is_silent = options.no_speech_threshold.is_some_and(|t| self.no_speech_prob > t);
         !(faults.is_empty() || is_silent && faults.contains(&RejectionReason::Logprob))
     }
 
-    /// Whether nothing was said in the window.
+    /// Returns whether the window counts as silence.
     pub fn is_silence(&self, options: &DecodeOptions) -> bool {
         let is_silent = options.no_speech_threshold.is_some_and(|t| self.no_speech_prob > t);
         let is_trusted = options.logprob_threshold.is_some_and(|t| self.avg_logprob > t);
@@ -39,8 +39,8 @@ impl WindowResult {
     }
 }
 
-/// The text to take if no temperature met the thresholds: the likeliest of those that are not repetitive, or else
-/// of all; the first of equals. None only of none.
+/// Returns the attempt to take if none met the thresholds: the likeliest of those that are not repetitive, or else of
+/// all; the first of equals.
 pub fn likeliest(attempts: Vec<WindowResult>, options: &DecodeOptions) -> Option<WindowResult> {
     let is_varied =
         |result: &WindowResult| !result.faults(options).contains(&RejectionReason::CompressionRatio);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_are_exclusive_and_silence_ends_the_attempts() {
+    fn thresholds_are_exclusive_and_silence_needs_no_fallback() {
         let options = DecodeOptions::default();
         assert!(!result(-1.0, 0.0, 2.4).needs_fallback(&options));
         assert!(result(-1.01, 0.0, 2.4).needs_fallback(&options));

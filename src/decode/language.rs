@@ -1,6 +1,6 @@
-//! The languages Whisper knows: their codes, their names, and what else people call them.
+//! Whisper's languages: codes, names and aliases.
 //!
-//! Which of them a checkpoint has a token for is the tokenizer's to say.
+//! Which of them a checkpoint has a token for is left to the tokenizer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,17 +14,17 @@ pub struct Language(u8);
 impl Language {
     pub const ENGLISH: Language = Language(0);
 
-    /// All of them, in the order of their tokens.
+    /// Returns all languages in the order of their tokens.
     pub fn all() -> impl ExactSizeIterator<Item = Language> {
         (0..LANGUAGES.len() as u8).map(Language)
     }
 
-    /// The code that stands in the token, such as `de`.
+    /// Returns the code in the token, such as `de`.
     pub fn code(self) -> &'static str {
         LANGUAGES[usize::from(self.0)].0
     }
 
-    /// The name in English and in lower case, such as `german`.
+    /// Returns the English name in lower case, such as `german`.
     pub fn name(self) -> &'static str {
         LANGUAGES[usize::from(self.0)].1
     }
@@ -33,7 +33,7 @@ impl Language {
         Language::all().find(|language| language.code() == code)
     }
 
-    /// Scripts without blanks between words: there every code point is a word of its own.
+    /// Returns whether the language is written without spaces between words, so that every code point is a word.
     pub fn is_written_without_spaces(self) -> bool {
         matches!(self.code(), "zh" | "ja" | "th" | "lo" | "my" | "yue")
     }
@@ -42,20 +42,20 @@ impl Language {
 impl FromStr for Language {
     type Err = Error;
 
-    /// Takes a code, a name or an alias in any case.
+    /// Parses a code, a name or an alias in any case.
     fn from_str(text: &str) -> Result<Self, Error> {
         let wanted = text.trim().to_lowercase();
         let by_name = Language::all().find(|l| l.code() == wanted || l.name() == wanted);
         let by_alias = || ALIASES.iter().find(|(alias, _)| *alias == wanted).map(|(_, code)| *code);
         by_name.or_else(|| by_alias().and_then(Language::from_code)).ok_or_else(|| Error::Usage {
             what: format!("language `{text}`"),
-            why: "not one that Whisper knows".into(),
+            why: "not a language that Whisper knows".into(),
             hint: Some(hint_for(&wanted)),
         })
     }
 }
 
-/// Names the language whose spelling comes nearest, if any comes near.
+/// Suggests the language with the most similar name, if one is similar enough.
 fn hint_for(wanted: &str) -> String {
     let names = Language::all().map(|l| (l.name(), l.code())).chain(ALIASES.iter().copied());
     let nearest = names
@@ -123,7 +123,7 @@ const LANGUAGES: [(&str, &str); 100] = [
     ("ha", "hausa"), ("ba", "bashkir"), ("jw", "javanese"), ("su", "sundanese"), ("yue", "cantonese"),
 ];
 
-/// Other names, with the code of the language they mean.
+/// Other names, with the code of their language.
 #[rustfmt::skip]
 const ALIASES: [(&str, &str); 12] = [
     ("burmese", "my"), ("valencian", "ca"), ("flemish", "nl"), ("haitian", "ht"), ("letzeburgesch", "lb"),
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_names_and_aliases_are_understood_in_any_case() {
+    fn parses_codes_names_and_aliases_in_any_case() {
         for text in ["de", "german", "German", " DE "] {
             assert_eq!(text.parse::<Language>().unwrap().code(), "de");
         }
@@ -152,7 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_language_is_answered_with_the_nearest() {
+    fn asian_scripts_are_written_without_spaces() {
+        let codes = ["ja", "yue", "de", "ko"].map(|code| code.parse::<Language>().unwrap());
+        assert_eq!(codes.map(Language::is_written_without_spaces), [true, true, false, false]);
+    }
+
+    #[test]
+    fn suggests_the_nearest_language_for_a_misspelt_one() {
         let hint = |text: &str| text.parse::<Language>().unwrap_err().hint().unwrap();
         assert!(hint("germn").contains("`de` (german)"));
         assert!(hint("portugese").contains("`pt`"));

@@ -1,7 +1,7 @@
 //! From logits to tokens to segments: openai/whisper's decoding without its network.
 //!
-//! Everything here is arithmetic on rows of logits and lists of tokens; who computes the logits, and for how
-//! many windows at once, is the engine's.
+//! Everything here is arithmetic on rows of logits and lists of tokens. Computing the logits, and for how many windows
+//! at once, is left to the engine.
 
 pub mod beam;
 pub mod chunk;
@@ -15,13 +15,19 @@ pub mod rules;
 pub mod sampling;
 pub mod seek;
 pub mod sequence;
-mod text;
 pub mod tokenizer;
+pub mod window;
 pub mod words;
 
-pub use chunk::{ChunkDecoder, DecodedChunk, Handover, SearchStrategy, WindowOutcome, WindowRequest};
+pub use chunk::{ChunkDecoder, DecodedChunk, Handover};
 pub use language::{Language, LanguageGuess};
 pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
 pub use ranking::Hypothesis;
 pub use tokenizer::Tokenizer;
+pub use window::{SearchStrategy, WindowOutcome, WindowRequest};
 pub use words::{AlignRequest, Alignment};
+
+/// Trims what Python's `str.strip` trims.
+fn strip(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
+}

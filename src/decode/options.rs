@@ -1,4 +1,4 @@
-//! What the caller may choose about decoding, with openai/whisper's names and defaults.
+//! Decoding options, with openai/whisper's names and defaults.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use super::beam::BeamWidth;
 use super::language::Language;
 use crate::error::{Error, Result};
 
-/// What to write down: what was said, or its English translation.
+/// Whether to transcribe the speech or to translate it into English.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Task {
     #[default]
@@ -26,12 +26,12 @@ impl FromStr for Task {
     }
 }
 
-/// Tokens that are never chosen.
+/// Which tokens are never chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SuppressTokens {
-    /// Nothing is suppressed, not even the control tokens.
+    /// None, not even the control tokens.
     Nothing,
-    /// These, the control tokens, and with `non_speech` the symbols that nobody speaks.
+    /// These, the control tokens, and with `non_speech` the non-speech symbols.
     List { non_speech: bool, ids: Vec<u32> },
 }
 
@@ -44,7 +44,7 @@ impl Default for SuppressTokens {
 impl FromStr for SuppressTokens {
     type Err = Error;
 
-    /// Ids separated by commas, where `-1` stands for the symbols that nobody speaks; empty for none at all.
+    /// Parses ids separated by commas, where `-1` stands for the non-speech symbols; empty suppresses nothing.
     fn from_str(text: &str) -> Result<Self> {
         if text.trim().is_empty() {
             return Ok(SuppressTokens::Nothing);
@@ -59,7 +59,7 @@ impl FromStr for SuppressTokens {
                         what: format!("suppressed token `{part}`"),
                         why: "not a token id".into(),
                         hint: Some(
-                            "give ids separated by commas; -1 stands for all non-speech symbols".into(),
+                            "give ids separated by commas; `-1` stands for all non-speech symbols".into(),
                         ),
                     });
                 }
@@ -69,13 +69,13 @@ impl FromStr for SuppressTokens {
     }
 }
 
-/// Which text a window gets if no temperature meets the thresholds.
+/// Which text is taken if no temperature meets the thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenAllFail {
-    /// The likeliest of those that are not repetitive, or else of all: as faster-whisper chooses.
+    /// The likeliest of those that are not repetitive, or else of all, as in faster-whisper.
     #[default]
     Best,
-    /// That of the last temperature, as openai/whisper chooses.
+    /// That of the last temperature, as in openai/whisper.
     Last,
 }
 
@@ -91,73 +91,75 @@ impl FromStr for WhenAllFail {
     }
 }
 
-/// The defaults are those of openai/whisper's `transcribe()`: greedy, with the whole temperature fallback;
-/// only what is kept when all of it fails is chosen better.
+/// The defaults are those of openai/whisper's `transcribe()`: greedy, with all temperatures for fallback. Only
+/// `when_all_fail` differs.
+///
+/// Journals compare the `Debug` form of these options, so renaming a field makes them start over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecodeOptions {
     pub task: Task,
-    /// Detected when not given.
+    /// Detected if none.
     pub language: Option<Language>,
-    /// Windows in which somebody speaks that have a vote on the language, at most.
+    /// The most windows with speech that vote on the language.
     pub language_detection_segments: usize,
-    /// A window that is surer than this decides the language alone.
+    /// A window with a higher probability decides the language alone.
     pub language_detection_threshold: f32,
-    /// Each window is asked for its own language.
+    /// Detects the language of each window.
     pub multilingual: bool,
-    /// Tried one after the other until the result is good enough.
+    /// Tried one after the other until a result meets the thresholds.
     pub temperatures: Vec<f64>,
-    /// How many samples to draw and choose from at temperatures above 0.
+    /// How many samples to draw at temperatures above 0, of which the best is taken.
     pub best_of: Option<usize>,
-    /// Beginnings to follow side by side at temperature 0; none or 1 takes the likeliest token each time.
+    /// Beams at temperature 0; none or 1 decodes greedily.
     pub beam_size: Option<usize>,
-    /// The search ends when this many times as many texts as beams are finished; 1 when not given.
+    /// The search ends when this many times `beam_size` hypotheses are finished; 1 if none.
     pub patience: Option<f64>,
-    /// From 0 to 1: how much a longer text is made up for having more to be unlikely by; when not given, texts
-    /// are compared by token.
+    /// Exponent from 0 to 1 of the length by which log-probabilities are divided, as in Google's translation system; if
+    /// none, they are divided by the number of tokens.
     pub length_penalty: Option<f64>,
-    /// Above 1, tokens that the window already has become less likely.
+    /// Above 1, tokens that occur in the window already become less likely.
     pub repetition_penalty: f64,
-    /// No run of so many tokens comes twice in a window; 0 for no such rule.
+    /// No run of this many tokens occurs twice in a window; 0 for no such rule.
     pub no_repeat_ngram_size: usize,
     pub when_all_fail: WhenAllFail,
-    /// A text that compresses better than this is too repetitive.
+    /// Texts with a higher compression ratio are rejected as repetitive.
     pub compression_ratio_threshold: Option<f64>,
-    /// A result that the model holds for less likely than this is not trusted.
+    /// Results with a lower mean log-probability are rejected.
     pub logprob_threshold: Option<f64>,
-    /// Above it, and when the result is not trusted either, the window is silence.
+    /// A window with a higher probability of silence whose log-probability is too low counts as silence.
     pub no_speech_threshold: Option<f64>,
     pub condition_on_previous_text: bool,
-    /// A text that needed a higher temperature than this is too uncertain to be the next window's prompt.
+    /// A text that needed a higher temperature is kept out of later prompts.
     pub prompt_reset_on_temperature: f64,
-    /// Text to pretend was said before the first window.
+    /// Text that the first window is prompted with.
     pub initial_prompt: Option<String>,
-    /// Puts `initial_prompt` before every window's prompt.
+    /// Begins every prompt with `initial_prompt`.
     pub carry_initial_prompt: bool,
-    /// Words to expect, told before every window.
+    /// Words to expect, at the head of every prompt.
     pub hotwords: Option<String>,
-    /// How the first window's text begins.
+    /// Text with which the first window must begin.
     pub prefix: Option<String>,
     pub suppress_tokens: SuppressTokens,
-    /// Forbids a window to begin with a blank or to be empty.
+    /// Keeps windows from beginning with a space or being empty.
     pub suppress_blank: bool,
     pub without_timestamps: bool,
-    /// Seconds into the window before which the first timestamp must lie; `None` for no bound.
+    /// The latest first timestamp of a window, in seconds; `None` for no bound.
     pub max_initial_timestamp: Option<f64>,
-    /// At most so many new tokens per window; half of the model's text context when not given.
+    /// The most new tokens per window; half of the model's text context if none.
     pub sample_len: Option<usize>,
-    /// Chooses the random numbers at temperatures above 0.
+    /// Seeds the random numbers at temperatures above 0.
     pub seed: u64,
-    /// Finds out when each word is said.
+    /// Times every word.
     pub word_timestamps: bool,
-    /// Marks that belong to the word behind them.
+    /// Punctuation that is merged into the next word.
     pub prepend_punctuations: String,
-    /// Marks that belong to the word before them.
+    /// Punctuation that is merged into the previous word.
     pub append_punctuations: String,
-    /// Text that is hardly speech is left out with the silence around it, if that lasts longer than so many seconds.
+    /// Skips likely hallucinations that are surrounded by more than this many seconds of silence.
     pub hallucination_silence_threshold: Option<f64>,
 }
 
-/// openai/whisper's.
+/// Defaults of openai/whisper.
 const PREPEND_PUNCTUATIONS: &str = "\"'“¿([{-";
 const APPEND_PUNCTUATIONS: &str = "\"'.。,，!！?？:：”)]}、";
 
@@ -201,7 +203,7 @@ impl Default for DecodeOptions {
 }
 
 impl DecodeOptions {
-    /// Refuses what cannot be meant, before any work starts.
+    /// Rejects invalid combinations.
     pub fn check(&self) -> Result<()> {
         if self.temperatures.is_empty() {
             return Err(Error::usage("temperatures", "at least one is needed"));
@@ -242,12 +244,12 @@ impl DecodeOptions {
             if self.beams().is_none() {
                 return Err(Error::Usage {
                     what: format!("patience {patience}"),
-                    why: "there is no beam search to be patient with".into(),
-                    hint: Some("say how many beams too, for example `--beam-size 5`".into()),
+                    why: "it has no effect without a beam search".into(),
+                    hint: Some("add `--beam-size`, for example `--beam-size 5`".into()),
                 });
             }
             if !(patience > 0.0 && patience <= 100.0) || self.beams().is_some_and(|width| width.enough == 0) {
-                let why = "must be above 0, and not so small that nothing would be finished";
+                let why = "must be above 0, and large enough for one hypothesis to finish";
                 return Err(Error::usage(format!("patience {patience}"), why));
             }
         }
@@ -261,21 +263,21 @@ impl DecodeOptions {
         Ok(())
     }
 
-    /// How to search at temperature 0, if not for the likeliest token each time.
+    /// Returns the width of the beam search at temperature 0, if there is one.
     pub fn beams(&self) -> Option<BeamWidth> {
         let beams = self.beam_size.filter(|beams| *beams > 1)?;
         let enough = (beams as f64 * self.patience.unwrap_or(1.0)).round_ties_even() as usize;
         Some(BeamWidth { beams, enough })
     }
 
-    /// Sequences that one window may need at a time.
+    /// Returns how many sequences one window may need at a time.
     pub fn candidates(&self) -> usize {
         let is_sampled = self.temperatures.iter().any(|temperature| *temperature > 0.0);
         let samples = self.best_of.filter(|_| is_sampled).unwrap_or(1);
         samples.max(self.beams_at_once())
     }
 
-    /// Sequences that every window needs at a time.
+    /// Returns how many sequences every window needs at a time.
     pub fn beams_at_once(&self) -> usize {
         let is_searched = self.temperatures.contains(&0.0);
         self.beams().filter(|_| is_searched).map_or(1, |width| width.beams)
@@ -290,8 +292,8 @@ impl DecodeOptions {
         if self.word_timestamps {
             return Ok(());
         }
-        let why = "only words with times tell what is hardly speech".into();
-        Err(Error::Usage { what, why, hint: Some("add --word-timestamps".into()) })
+        let why = "it needs the times of words".into();
+        Err(Error::Usage { what, why, hint: Some("add `--word-timestamps`".into()) })
     }
 }
 
@@ -300,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suppressed_tokens_are_read_as_openai_reads_them() {
+    fn parses_suppressed_tokens_as_openai_whisper() {
         let read = |text: &str| text.parse::<SuppressTokens>();
         assert_eq!(read("-1").unwrap(), SuppressTokens::default());
         assert_eq!(read("").unwrap(), SuppressTokens::Nothing);
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_cannot_be_meant_are_refused() {
+    fn rejects_invalid_options() {
         let default = DecodeOptions::default();
         assert!(default.check().is_ok());
         let words = DecodeOptions {

@@ -1,23 +1,24 @@
-//! What a window is told of the text before it.
+//! The prompt of a window: the text before it.
 
 use super::tokenizer::Tokenizer;
 
-/// All tokens so far, and which of them are fit to be a prompt.
+/// All tokens so far, and which of them may be in a prompt.
 #[derive(Debug, Clone)]
 pub struct PromptHistory {
-    /// Words to expect; stand before everything else.
+    /// Hotwords, before everything else.
     hotwords: Vec<u32>,
-    /// Stands before every prompt.
+    /// The initial prompt, if every prompt begins with it.
     carried: Vec<u32>,
-    /// What the next window is told; more than fits.
+    /// Tokens since the last reset; may be more than fit.
     recent: Vec<u32>,
-    said: Vec<u32>,
-    /// At most so many tokens of prompt.
-    room: usize,
+    /// All tokens without the initial prompt.
+    tokens: Vec<u32>,
+    /// The most tokens of a prompt.
+    max_len: usize,
 }
 
 impl PromptHistory {
-    /// Of hotwords that are too many, the first are told; of all else, what comes last.
+    /// Creates a history without text. Of hotwords that do not fit the first are kept, of everything else the last tokens.
     pub fn new(
         mut hotwords: Vec<u32>,
         initial_prompt: Vec<u32>,
@@ -28,43 +29,43 @@ impl PromptHistory {
             true => (initial_prompt, Vec::new()),
             false => (Vec::new(), initial_prompt),
         };
-        let room = (n_text_ctx / 2).saturating_sub(1);
-        hotwords.truncate(room);
-        PromptHistory { hotwords, carried, recent, said: Vec::new(), room }
+        let max_len = (n_text_ctx / 2).saturating_sub(1);
+        hotwords.truncate(max_len);
+        PromptHistory { hotwords, carried, recent, tokens: Vec::new(), max_len }
     }
 
     pub fn extend(&mut self, tokens: &[u32]) {
         self.recent.extend_from_slice(tokens);
-        self.said.extend_from_slice(tokens);
+        self.tokens.extend_from_slice(tokens);
     }
 
-    /// Nothing so far will be in a prompt again.
+    /// Keeps all text so far out of later prompts.
     pub fn reset(&mut self) {
         self.recent.clear();
     }
 
-    /// What the window after the last one would be told, to be taken up by [`Self::take_up`].
+    /// Returns the prompt of the next window, for [`resume`](Self::resume).
     pub fn recent(&self) -> &[u32] {
-        last(&self.recent, self.room)
+        last(&self.recent, self.max_len)
     }
 
-    /// Goes on where another history was left.
-    pub fn take_up(&mut self, recent: Vec<u32>) {
+    /// Continues the prompt of another history.
+    pub fn resume(&mut self, recent: Vec<u32>) {
         self.recent = recent;
     }
 
-    /// All tokens without the initial prompt.
-    pub fn into_said(self) -> Vec<u32> {
-        self.said
+    /// Returns all tokens without the initial prompt.
+    pub fn into_tokens(self) -> Vec<u32> {
+        self.tokens
     }
 
-    /// The tokens that a window begins with: prompt, if there is any, and `sot_sequence`. The beginning of the
-    /// text itself says more than hotwords do: with `has_prefix` they are left out.
+    /// Returns the tokens that a window begins with: the prompt, if there is any, and `sot_sequence`. With `has_prefix`
+    /// the hotwords are left out, as in faster-whisper.
     pub fn initial_tokens(&self, sot_prev: u32, sot_sequence: &[u32], has_prefix: bool) -> Vec<u32> {
         let hotwords = if has_prefix { &[] } else { &self.hotwords[..] };
-        let carried = last(&self.carried, self.room - hotwords.len());
-        let recent = last(&self.recent, self.room - hotwords.len() - carried.len());
-        let mut tokens = Vec::with_capacity(self.room + 1 + sot_sequence.len());
+        let carried = last(&self.carried, self.max_len - hotwords.len());
+        let recent = last(&self.recent, self.max_len - hotwords.len() - carried.len());
+        let mut tokens = Vec::with_capacity(self.max_len + 1 + sot_sequence.len());
         if hotwords.len() + carried.len() + recent.len() > 0 {
             tokens.push(sot_prev);
         }
@@ -76,9 +77,9 @@ impl PromptHistory {
     }
 }
 
-/// The tokens of a prompt that a person wrote.
+/// Returns the tokens of a prompt that is given as text.
 pub fn prompt_tokens(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    tokenizer.encode(&format!(" {}", super::text::strip(text)))
+    tokenizer.encode(&format!(" {}", super::strip(text)))
 }
 
 fn last(tokens: &[u32], count: usize) -> &[u32] {
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_the_last_tokens_since_the_reset() {
+    fn prompts_hold_the_last_tokens_since_the_reset() {
         let mut history = history(&[], false);
         assert_eq!(history.initial_tokens(99, &[1, 2], false), [1, 2]);
         history.extend(&[10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
@@ -106,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn the_initial_prompt_is_said_once_or_carried() {
+    fn the_initial_prompt_is_used_once_or_carried() {
         let mut once = history(&[5, 6], false);
         assert_eq!(once.initial_tokens(99, &[1], false), [99, 5, 6, 1]);
         once.extend(&[10, 11, 12]);
         once.reset();
         assert_eq!(once.initial_tokens(99, &[1], false), [1]);
-        assert_eq!(once.into_said(), [10, 11, 12]);
+        assert_eq!(once.into_tokens(), [10, 11, 12]);
 
         let mut carried = history(&[5, 6], true);
         carried.extend(&[10, 11, 12, 13, 14, 15, 16, 17]);
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn hotwords_stand_before_every_prompt_but_that_of_a_prefix() {
+    fn hotwords_begin_every_prompt_without_a_prefix() {
         let mut history = PromptHistory::new(vec![7, 8], vec![5, 6], true, 16);
         assert_eq!(history.initial_tokens(99, &[1], false), [99, 7, 8, 5, 6, 1]);
         assert_eq!(history.initial_tokens(99, &[1], true), [99, 5, 6, 1]);
@@ -133,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_a_seam_is_the_prompt_behind_it() {
+    fn the_text_before_a_seam_is_the_prompt_after_it() {
         let mut before = history(&[], false);
         before.extend(&[10, 11, 12, 13, 14, 15, 16, 17, 18]);
         let mut behind = history(&[5, 6], false);
-        behind.take_up(before.recent().to_vec());
+        behind.resume(before.recent().to_vec());
         behind.extend(&[30]);
         assert_eq!(behind.initial_tokens(99, &[1], false), [99, 13, 14, 15, 16, 17, 18, 30, 1]);
-        assert_eq!(behind.into_said(), [30]);
+        assert_eq!(behind.into_tokens(), [30]);
     }
 }

@@ -1,16 +1,16 @@
-//! Which of several texts for one window is the best.
+//! Ranks the hypotheses for one window.
 
-/// One text for a window.
+/// One candidate text of a window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hypothesis {
-    /// Without the end of text.
+    /// Without the end-of-text token.
     pub tokens: Vec<u32>,
-    /// Of the tokens and, if it came to it, of the end of text.
+    /// Over the tokens and, if it was reached, the end of text.
     pub sum_logprob: f32,
 }
 
-/// The index of the best one, the first of equals: by log-probability per token, or per length in the sense of the
-/// penalty that Google's translation system has.
+/// Returns the index of the best hypothesis, the first of equals: by log-probability per token, or with a penalty by
+/// log-probability per length as in Google's translation system (Wu et al., 2016).
 pub fn best(hypotheses: &[Hypothesis], length_penalty: Option<f64>) -> usize {
     let score = |hypothesis: &Hypothesis| {
         let length = hypothesis.tokens.len() as f64;
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_likeliest_per_length_wins() {
+    fn the_best_log_probability_per_length_wins() {
         let hypothesis = |sum_logprob, length| Hypothesis { tokens: vec![1; length], sum_logprob };
         let both = [hypothesis(-3.0, 2), hypothesis(-7.0, 7)];
         assert_eq!(best(&both, None), 1);

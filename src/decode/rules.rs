@@ -1,6 +1,6 @@
-//! Which tokens may come next: openai/whisper's logit filters for one row of logits.
+//! openai/whisper's logit filters: which tokens may come next in one row of logits.
 //!
-//! Choosing among the tokens that remain is left to `sampling`.
+//! Choosing among the remaining tokens is left to `sampling`.
 
 use super::options::{DecodeOptions, SuppressTokens};
 use super::sampling::{Distribution, Peak};
@@ -9,21 +9,21 @@ use crate::time::SECONDS_PER_TICK;
 
 const FORBIDDEN: f32 = f32::NEG_INFINITY;
 
-/// The filters of one set of options; the same for all windows and sequences.
+/// The logit filters of one set of options; the same for all windows and sequences.
 #[derive(Debug)]
 pub struct LogitRules {
     /// Never chosen, ascending.
     suppressed: Vec<u32>,
-    /// Not chosen as the first token.
+    /// Never chosen as the first token.
     blank: Vec<u32>,
     timestamps: Option<TimestampRules>,
-    repetitions: Repetitions,
+    repetitions: RepetitionRules,
     pub(super) eot: u32,
-    /// Outputs of the network beyond the last timestamp mean nothing.
+    /// One past the last timestamp: outputs of the network from there on have no meaning.
     end: usize,
 }
 
-/// Rules that look at nothing but the last tokens, for those who choose where the logits are.
+/// Rules that depend on the last tokens alone, for device sampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleTable<'a> {
     pub never: &'a [u32],
@@ -31,7 +31,7 @@ pub struct RuleTable<'a> {
     pub eot: u32,
     /// The first timestamp.
     pub begin: usize,
-    /// None if the rules of timestamps do not hold.
+    /// None without the timestamp rules.
     pub no_timestamps: Option<usize>,
     /// The last timestamp that may open a window.
     pub last_initial: Option<usize>,
@@ -69,7 +69,7 @@ impl LogitRules {
             suppressed: suppressed(tokenizer, &options.suppress_tokens),
             blank,
             timestamps,
-            repetitions: Repetitions {
+            repetitions: RepetitionRules {
                 penalty: options.repetition_penalty as f32,
                 ngram: options.no_repeat_ngram_size,
             },
@@ -78,8 +78,8 @@ impl LogitRules {
         }
     }
 
-    /// The likeliest tokens with their log-probabilities, the likeliest first and of equals the lowest; none if the logits
-    /// are not numbers or leave nothing to choose. Overwrites some of them.
+    /// Returns the likeliest tokens with their log-probabilities, the likeliest first and of equals the lowest; none if the
+    /// logits are not numbers or leave no token to choose. Overwrites some of the logits.
     pub fn rank(&self, logits: &mut [f32], sampled: &[u32], count: usize) -> Vec<(u32, f32)> {
         let distribution = self.apply(logits, sampled);
         match distribution.log_prob(logits, distribution.likeliest()).is_nan() {
@@ -92,8 +92,8 @@ impl LogitRules {
         self.eot
     }
 
-    /// The next token and its log-probability, NaN if there is none to choose. A number drawn from [0, 1) decides where
-    /// the temperature is above 0. Overwrites some of the logits.
+    /// Chooses the next token; returns it with its log-probability, which is NaN if there is no token to choose. At a
+    /// temperature above 0 the number `drawn` from [0, 1) decides. Overwrites some of the logits.
     pub fn choose(&self, logits: &mut [f32], sampled: &[u32], temperature: f32, drawn: f64) -> (u32, f32) {
         let distribution = self.apply(logits, sampled);
         let token = match temperature {
@@ -103,7 +103,7 @@ impl LogitRules {
         (token, distribution.log_prob(logits, token))
     }
 
-    /// The rules as a table, if they look at nothing but the last tokens.
+    /// Returns the rules as a table, if they depend on the last tokens alone.
     pub fn table(&self) -> Option<RuleTable<'_>> {
         if self.repetitions.penalty != 1.0 || self.repetitions.ngram > 0 {
             return None;
@@ -120,8 +120,8 @@ impl LogitRules {
         })
     }
 
-    /// Filters the logits that follow the tokens `sampled` so far in this window, in place, and returns the
-    /// distribution over what is left.
+    /// Filters in place the logits that follow the tokens `sampled` so far in this window, and returns the distribution
+    /// over the remaining tokens.
     pub fn apply(&self, logits: &mut [f32], sampled: &[u32]) -> Distribution {
         let end = self.end.min(logits.len());
         let first = sampled.is_empty();
@@ -137,16 +137,16 @@ impl LogitRules {
     }
 }
 
-/// What makes a window less likely to say the same again, as CTranslate2 does it.
+/// Makes repetitions within a window less likely, as CTranslate2 does.
 #[derive(Debug)]
-struct Repetitions {
+struct RepetitionRules {
     /// 1 for none.
     penalty: f32,
-    /// Tokens of a run that must not come again; 0 for none.
+    /// Length of the token runs that must not recur; 0 for none.
     ngram: usize,
 }
 
-impl Repetitions {
+impl RepetitionRules {
     fn apply(&self, logits: &mut [f32], sampled: &[u32]) {
         if self.penalty != 1.0 {
             for (index, &token) in sampled.iter().enumerate() {
@@ -167,7 +167,7 @@ impl Repetitions {
 impl TimestampRules {
     fn apply(&self, logits: &mut [f32], sampled: &[u32], end: usize) -> Distribution {
         logits[self.no_timestamps] = FORBIDDEN;
-        // What may follow: text from `text_from` on and timestamps below `stamps_to`.
+        // Allowed are text from `text_from` on, and timestamps from `stamps_from` to `stamps_to`.
         let (mut text_from, mut stamps_from, mut stamps_to) = (0, self.begin, end);
         let is_stamp = |token: &u32| *token as usize >= self.begin;
         let last_is_stamp = sampled.last().is_some_and(is_stamp);
@@ -179,7 +179,7 @@ impl TimestampRules {
             stamps_to = self.begin;
         }
         if let Some(last) = sampled.iter().rfind(|token| is_stamp(token)) {
-            // Time goes on, and only a closing timestamp may come again, to open the next segment.
+            // Timestamps increase; only a closing one may be repeated, to open the next segment.
             stamps_from = (*last as usize + usize::from(!pair_is_open)).min(end);
         }
         if sampled.is_empty() {
@@ -189,7 +189,7 @@ impl TimestampRules {
         let stamps = Peak::of(logits, stamps_from.min(stamps_to)..stamps_to);
         let text = Peak::of(logits, text_from..self.begin);
         let stamps_distribution = Distribution::of(logits, stamps);
-        // All timestamps together are likelier than any single word: then it is time for one.
+        // All timestamps together are likelier than any text token: only timestamps are allowed.
         if stamps_distribution.log_sum() > text.max {
             return stamps_distribution;
         }

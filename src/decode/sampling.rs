@@ -1,14 +1,14 @@
-//! Choosing the next token.
+//! Chooses the next token.
 //!
-//! Random numbers depend on the seed, the window, the attempt and the candidate alone, so that a result is the
-//! same whatever else is decoded beside it.
+//! Random numbers depend on the seed, the window, the attempt and the candidate alone, so that a result is the same
+//! whatever else is decoded at the same time.
 
 use std::ops::Range;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// The largest logit of a range, and the first token that has it.
+/// The largest logit of a range, and the first token with it.
 #[derive(Debug, Clone)]
 pub struct Peak {
     pub range: Range<usize>,
@@ -25,7 +25,7 @@ impl Peak {
     }
 }
 
-/// What may be chosen: up to two ranges of tokens, the likeliest, and the sum of all probabilities.
+/// A distribution over up to two ranges of tokens.
 #[derive(Debug, Clone)]
 pub struct Distribution {
     ranges: [Range<usize>; 2],
@@ -41,7 +41,7 @@ impl Distribution {
         Distribution { likeliest: peak.token, max: peak.max, sum, ranges: [peak.range, 0..0] }
     }
 
-    /// Puts a range of higher tokens behind this one.
+    /// Adds a range of higher tokens.
     pub fn joined_by(self, other: Distribution) -> Self {
         let (first, second) = (self.ranges[0].clone(), other.ranges[0].clone());
         let max = self.max.max(other.max);
@@ -55,7 +55,7 @@ impl Distribution {
         }
     }
 
-    /// The logarithm of the sum of all `exp(logit)`.
+    /// Returns the logarithm of the sum of all `exp(logit)`.
     pub fn log_sum(&self) -> f32 {
         self.max + self.sum.ln() as f32
     }
@@ -64,19 +64,19 @@ impl Distribution {
         self.likeliest
     }
 
-    /// The log-probability of a token; NaN if nothing may be chosen or the logits are not numbers.
+    /// Returns the log-probability of a token; NaN if no token may be chosen or the logits are not numbers.
     pub fn log_prob(&self, logits: &[f32], token: u32) -> f32 {
         let Some(&logit) = logits.get(token as usize) else { return f32::NAN };
         logit - self.max - self.sum.ln() as f32
     }
 
-    /// So many of the likeliest tokens with their log-probabilities, the likeliest first and of equals the lowest;
+    /// Returns the `count` likeliest tokens with their log-probabilities, the likeliest first and of equals the lowest;
     /// fewer if no more may be chosen.
     pub fn top(&self, logits: &[f32], count: usize) -> Vec<(u32, f32)> {
         let mut top: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
         let mut least = f32::NEG_INFINITY;
         for block in self.ranges.iter().flat_map(|range| blocks(range.clone())) {
-            // Hardly any block has one of them.
+            // Few blocks hold one of them.
             if max(&logits[block.clone()]) <= least {
                 continue;
             }
@@ -94,7 +94,7 @@ impl Distribution {
         top
     }
 
-    /// The token at a temperature above 0 that a number drawn from [0, 1) stands for.
+    /// Returns the token that a number drawn from [0, 1) selects at a temperature above 0.
     pub fn sample(&self, logits: &[f32], temperature: f32, drawn: f64) -> u32 {
         let scale = temperature.recip();
         let blocks = || self.ranges.iter().flat_map(|range| blocks(range.clone()));
@@ -119,9 +119,9 @@ impl Distribution {
     }
 }
 
-/// Numbers that are handled side by side, so that the compiler can put them into vectors.
+/// Numbers processed side by side, so that the compiler vectorises the loop.
 const LANES: usize = 16;
-/// Numbers that are summed in single precision.
+/// Numbers summed in single precision; the blocks are summed in double.
 const BLOCK: usize = 64 * LANES;
 
 fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
@@ -129,7 +129,7 @@ fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     range.step_by(BLOCK).map(move |start| start..end.min(start + BLOCK))
 }
 
-/// The largest number; those that are none do not count.
+/// Returns the largest number, ignoring NaN.
 fn max(row: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -142,7 +142,7 @@ fn max(row: &[f32]) -> f32 {
     lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
 }
 
-/// Sum of `exp((logit - max) * scale)`; NaN among the logits is carried on, so that it is seen.
+/// Returns the sum of `exp((logit - max) * scale)`. A NaN among the logits propagates.
 fn sum_exp(logits: &[f32], max: f32, scale: f32) -> f64 {
     if max == f32::NEG_INFINITY && !logits.iter().any(|logit| logit.is_nan()) {
         return 0.0;
@@ -160,11 +160,11 @@ fn sum_exp(logits: &[f32], max: f32, scale: f32) -> f64 {
     logits.chunks(BLOCK).map(|block| f64::from(sum_block(block))).sum()
 }
 
-/// `e` to the power of a number that is not above 0, as a few operations that vectorise: the system's own is a
-/// call per number, and there are as many numbers as words in the vocabulary at every step. Right to 2 units in
-/// the last place; below -87, where single precision ends, it stays at 1e-38.
+/// Returns `e` to the power of a number of at most 0, in operations that vectorise: the system's function is one call per
+/// number, and every step has as many numbers as the vocabulary has tokens. Accurate to 2 units in the last place;
+/// below -87, where single precision ends, it stays at 1e-38.
 fn exp(x: f32) -> f32 {
-    // Adding it rounds to a whole number, which then stands in the low bits.
+    // Adding it rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -172,7 +172,7 @@ fn exp(x: f32) -> f32 {
     let rounded = x * std::f32::consts::LOG2_E + ROUND;
     let power = rounded - ROUND;
     let rest = x - power * LN_2_HIGH - power * LN_2_LOW;
-    // The series of e^rest; what is left out is below 1e-8.
+    // The series of e^rest; the omitted terms are below 1e-8.
     let mut series = 1.0 / 5040.0;
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         series = series * rest + coefficient;
@@ -181,18 +181,18 @@ fn exp(x: f32) -> f32 {
     series * f32::from_bits(exponent << 23)
 }
 
-/// The probability of one token over a whole row.
+/// Returns the probability of one token over a whole row.
 pub fn probability(logits: &[f32], token: u32) -> f32 {
     let row = Distribution::of(logits, Peak::of(logits, 0..logits.len()));
     row.log_prob(logits, token).exp()
 }
 
-/// Where the random numbers of one sampled sequence come from.
+/// Seeds the random numbers of one sampled sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleSeed {
     pub seed: u64,
     pub seek: u64,
-    /// Which temperature of the list.
+    /// Index of the temperature.
     pub attempt: u32,
     pub candidate: u32,
 }
@@ -214,7 +214,7 @@ mod tests {
     use rand::Rng;
 
     #[test]
-    fn the_exponential_is_right_over_its_whole_range() {
+    fn the_exponential_is_accurate_over_its_whole_range() {
         for step in 0..=870_000 {
             let x = -(step as f32) / 10_000.0;
             let right = f64::from(x).exp();
@@ -225,7 +225,7 @@ mod tests {
         assert!(exp(f32::NAN).is_nan());
     }
 
-    /// Logits that are no multiple of anything, the largest in the middle.
+    /// Irregular logits, the largest in the middle.
     fn logits(len: usize) -> Vec<f32> {
         (0..len)
             .map(|i| 5.0 * (i as f32 * 0.37).sin() - (i as f32 - len as f32 / 2.0).abs() / 1000.0)
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn log_probabilities_are_those_of_double_precision() {
+    fn log_probabilities_equal_those_in_double_precision() {
         let logits = logits(51_865);
         let sum: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
         let whole = Distribution::of(&logits, Peak::of(&logits, 0..logits.len()));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_logits_the_first_is_taken() {
+    fn the_first_of_equal_logits_is_the_likeliest() {
         let logits = [0.0, 3.0, 1.0, 3.0];
         let halves = Distribution::of(&logits, Peak::of(&logits, 0..2))
             .joined_by(Distribution::of(&logits, Peak::of(&logits, 2..4)));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_top_is_what_sorting_gives() {
+    fn the_top_equals_that_of_sorting() {
         let logits = logits(3_000);
         let ranges = Distribution::of(&logits, Peak::of(&logits, 0..1_500))
             .joined_by(Distribution::of(&logits, Peak::of(&logits, 1_700..3_000)));

@@ -1,4 +1,4 @@
-//! One running sequence of one window: takes logits, says when it is done. Knows no network.
+//! One sequence of one window: takes logits, chooses tokens, and reports when it is done.
 
 use std::sync::Arc;
 
@@ -9,45 +9,44 @@ use super::ranking::Hypothesis;
 use super::rules::LogitRules;
 use super::sampling::SampleSeed;
 
-/// What a sequence needs next.
+/// Whether a sequence continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SequenceStatus {
-    /// The logits that follow its last token.
+    /// It needs the logits after its last token.
     Running,
-    /// Nothing more.
     Finished,
-    /// Nothing more: the logits were not numbers, or left no token to choose.
+    /// The logits were not numbers, or left no token to choose.
     Broken,
 }
 
-/// How far a sequence may go.
+/// How long a sequence may become.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenLimits {
-    /// New tokens at most.
+    /// The most new tokens.
     pub sample_len: usize,
-    /// Tokens that the network can see at once.
+    /// Tokens in the network's text context.
     pub n_text_ctx: usize,
 }
 
-/// How far a sequence is, for those who choose its next tokens.
+/// What device sampling needs to know of a sequence.
 #[derive(Debug, Clone)]
 pub struct SequenceState<'a> {
     pub rules: &'a Arc<LogitRules>,
-    /// The tokens of its window.
+    /// The tokens chosen so far in its window.
     pub sampled: &'a [u32],
     pub temperature: f32,
-    /// How many more there may be.
+    /// How many more tokens there may be.
     pub left: usize,
     /// A number of [0, 1) for each step, where the temperature is above 0.
     pub draws: Vec<f64>,
 }
 
-/// Tokens of one window as they come.
+/// The tokens of one window, as far as they are chosen.
 #[derive(Debug, Clone)]
 pub struct Sequence {
     rules: Arc<LogitRules>,
     limits: TokenLimits,
-    /// The initial tokens and what was sampled after them, without the end of text.
+    /// The initial tokens and those chosen after them, without the end of text.
     tokens: Vec<u32>,
     sample_begin: usize,
     sum_logprob: f32,
@@ -56,8 +55,8 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// The tokens that it begins with, and where among them the text does: what is known of it counts as chosen,
-    /// with certainty.
+    /// Creates a sequence from its initial tokens and the index at which the text begins among them: a given prefix of
+    /// the text counts as chosen with certainty.
     pub fn new(
         rules: Arc<LogitRules>,
         limits: TokenLimits,
@@ -78,7 +77,7 @@ impl Sequence {
         }
     }
 
-    /// Takes the logits that follow the last token (and overwrites some), and chooses the next one.
+    /// Chooses the next token from the logits after the last one, some of which it overwrites.
     pub fn advance(&mut self, logits: &mut [f32]) -> SequenceStatus {
         let drawn = if self.temperature == 0.0 { 0.0 } else { self.rng.random() };
         let sampled = &self.tokens[self.sample_begin..];
@@ -86,21 +85,21 @@ impl Sequence {
         self.push(token, log_prob)
     }
 
-    /// What is to be known to go on elsewhere for so many steps; none if the rules must see all that was said.
+    /// Returns what device sampling of this many steps needs; none if the rules depend on more than the last tokens.
     pub fn state(&self, steps: usize) -> Option<SequenceState<'_>> {
         self.rules.table()?;
         let more = self.limits.sample_len.saturating_sub(self.sampled().len());
         let left = more.min((self.limits.n_text_ctx + 1).saturating_sub(self.tokens.len()));
         let draws = match self.temperature {
             0.0 => Vec::new(),
-            // The sequence itself has not drawn them yet.
+            // The sequence itself draws the same numbers later, in `take`.
             _ => self.rng.clone().random_iter().take(steps).collect(),
         };
         let (rules, temperature) = (&self.rules, self.temperature);
         Some(SequenceState { rules, sampled: self.sampled(), temperature, left, draws })
     }
 
-    /// Takes what was chosen elsewhere.
+    /// Takes a token that the device chose.
     pub fn take(&mut self, token: u32, log_prob: f32) -> SequenceStatus {
         if self.temperature != 0.0 {
             self.rng.random::<f64>();
@@ -122,7 +121,7 @@ impl Sequence {
         if full { SequenceStatus::Finished } else { SequenceStatus::Running }
     }
 
-    /// The token to feed next, and where it stands in the text.
+    /// Returns the position of the last token, and the token itself, which is fed next.
     pub fn last(&self) -> (usize, &[u32]) {
         let position = self.tokens.len() - 1;
         (position, &self.tokens[position..])
@@ -132,7 +131,7 @@ impl Sequence {
         Hypothesis { tokens: self.tokens[self.sample_begin..].to_vec(), sum_logprob: self.sum_logprob }
     }
 
-    /// What was chosen so far, without the end of text.
+    /// Returns the tokens chosen so far, without the end of text.
     fn sampled(&self) -> &[u32] {
         &self.tokens[self.sample_begin..]
     }

@@ -1,7 +1,7 @@
-//! Text to tokens and back, and what the special tokens of one checkpoint are.
+//! Text → tokens and back, and the special tokens of a checkpoint.
 //!
 //! Everything special is found by its name in the checkpoint's `tokenizer.json`, never by a fixed id, so that
-//! every published vocabulary and every fine-tune of one works. Rules about tokens are not made here.
+//! every published vocabulary and every fine-tune of one works. Rules about tokens are left to `rules`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -51,11 +51,11 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads a Hugging Face `tokenizer.json` for a model with `n_vocab` outputs.
     pub fn from_json(json: &[u8], n_vocab: usize) -> Result<Self, ModelProblem> {
-        let file: File = serde_json::from_slice(json).map_err(damaged)?;
+        let file: TokenizerFile = serde_json::from_slice(json).map_err(damaged)?;
         let added = file.added_tokens.into_iter().map(AddedToken::named).collect();
         let special = find_special(&added, n_vocab)?;
         let model = file.model.ok_or_else(|| not_whisper("its tokenizer has no vocabulary"))?;
-        // Ids without gaps keep the table below as small as the file.
+        // Without gaps between ids the table below is no larger than the file.
         if special.timestamps.start as usize > model.vocab.len() + added.len() {
             return Err(damaged("its special tokens do not follow its vocabulary"));
         }
@@ -64,7 +64,7 @@ impl Tokenizer {
         let encoder = model.encoder().map_err(damaged)?;
         let tokenizer = Tokenizer { encoder, bytes, starts, n_vocab, special, languages };
         if tokenizer.encode(" ").is_empty() {
-            return Err(damaged("its vocabulary cannot spell a blank"));
+            return Err(damaged("its vocabulary has no space"));
         }
         Ok(tokenizer)
     }
@@ -77,12 +77,12 @@ impl Tokenizer {
         &self.special
     }
 
-    /// Whether the checkpoint was made for more than English; the English-only ones are never told a language.
+    /// Returns whether the checkpoint knows more than English; English-only ones have no language token.
     pub fn is_multilingual(&self) -> bool {
         self.special.eot != ENGLISH_TEXT_TOKENS
     }
 
-    /// The languages that have a token, in the order of their ids.
+    /// Returns the languages that have a token, in the order of their ids.
     pub fn languages(&self) -> &[(Language, u32)] {
         &self.languages
     }
@@ -91,7 +91,7 @@ impl Tokenizer {
         self.languages.iter().find(|(l, _)| *l == language).map(|(_, id)| *id)
     }
 
-    /// What a window's tokens begin with, after the prompt.
+    /// Returns the start-of-transcript sequence, which follows the prompt.
     pub fn sot_sequence(&self, language: Language, task: Task) -> Vec<u32> {
         let mut sequence = vec![self.special.sot];
         if self.is_multilingual() {
@@ -104,14 +104,14 @@ impl Tokenizer {
         sequence
     }
 
-    /// The tokens of a text; names of special tokens in it are plain text.
+    /// Encodes a text; names of special tokens in it are plain text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        // A byte-level vocabulary has a token for every byte; one that lacks some leaves them out.
+        // A byte-level vocabulary has a token for every byte; bytes without one are left out.
         self.encoder.encode_fast(text, false).map(|e| e.get_ids().to_vec()).unwrap_or_default()
     }
 
-    /// The text of these tokens; timestamps are left out, other special tokens appear by their name, and
-    /// bytes that are not UTF-8 become U+FFFD.
+    /// Decodes tokens; timestamps are left out, other special tokens appear by their name, and bytes that are not UTF-8
+    /// become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut bytes = Vec::with_capacity(ids.len() * 5);
         for &id in ids {
@@ -120,7 +120,7 @@ impl Tokenizer {
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
     }
 
-    /// The bytes that a token stands for; none for timestamps and unknown ids.
+    /// Returns the bytes of a token; none for timestamps and unknown ids.
     pub fn token_bytes(&self, id: u32) -> &[u8] {
         match self.starts.get(id as usize..id as usize + 2) {
             Some(&[start, end]) => &self.bytes[start as usize..end as usize],
@@ -128,13 +128,13 @@ impl Tokenizer {
         }
     }
 
-    /// Symbols that stand for no speech (brackets, notes, dashes that open a line), in ascending order.
+    /// Returns the non-speech symbols (brackets, notes, dashes that open a line), in ascending order.
     pub fn non_speech_tokens(&self) -> Vec<u32> {
         const SINGLE: &str = "\"#()*+/:;<=>@[\\]^_`{|}~「」『』";
         const SEVERAL: &str = "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪";
         const NOTES: &str = "♩♪♫♬♭♮♯";
         let mut tokens = Vec::new();
-        // A dash or a quote inside a word is speech; before a word it is not.
+        // A dash or a quote inside a word is speech, before a word it is not.
         for text in [" -", " '"] {
             tokens.extend(self.encode(text).first());
         }
@@ -146,7 +146,7 @@ impl Tokenizer {
                 }
             }
         }
-        // All notes share their first bytes, and nothing that is spoken has them.
+        // All notes share their first bytes, which no speech has.
         for note in NOTES.chars() {
             for text in [format!("{note}"), format!(" {note}")] {
                 tokens.extend(self.encode(&text).first());
@@ -175,13 +175,13 @@ fn not_whisper(why: impl Into<String>) -> ModelProblem {
     ModelProblem::NotWhisper { why: why.into() }
 }
 
-/// What is read of the file. The rest of it is the same in all Whisper vocabularies, or concerns texts that
-/// mix in special tokens, which is not wanted here.
+/// The parts of `tokenizer.json` that are read. The rest is the same in all Whisper vocabularies, or concerns texts with
+/// special tokens in them.
 #[derive(Deserialize)]
-struct File {
+struct TokenizerFile {
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
-    model: Option<Model>,
+    model: Option<BpeModel>,
 }
 
 #[derive(Deserialize)]
@@ -191,12 +191,12 @@ struct AddedToken {
 }
 
 #[derive(Deserialize)]
-struct Model {
+struct BpeModel {
     vocab: HashMap<String, u32>,
     merges: Vec<Merge>,
 }
 
-/// Both spellings occur.
+/// A merge in either of the two formats.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Merge {
@@ -207,7 +207,7 @@ enum Merge {
 impl AddedToken {
     fn named(self) -> (String, u32) {
         match self.content.as_str() {
-            // As files for the older checkpoints call it.
+            // The name in older checkpoints.
             "<|nocaptions|>" => ("<|nospeech|>".into(), self.id),
             _ => (self.content, self.id),
         }
@@ -225,7 +225,7 @@ impl Merge {
     }
 }
 
-impl Model {
+impl BpeModel {
     fn encoder(self) -> tokenizers::Result<tokenizers::Tokenizer> {
         let merges = self.merges.into_iter().map(Merge::pair).collect();
         let bpe =
@@ -241,7 +241,7 @@ fn find_special(added: &HashMap<String, u32>, n_vocab: usize) -> Result<SpecialT
         added.get(name).copied().ok_or_else(|| not_whisper(format!("its tokenizer lacks `{name}`")))
     };
     let no_timestamps = find("<|notimestamps|>")?;
-    // Older files stop at `<|notimestamps|>`; the timestamps follow it in every vocabulary.
+    // Older files end with `<|notimestamps|>`; the timestamps follow it in every vocabulary.
     let begin = added.get("<|0.00|>").copied().unwrap_or(no_timestamps.saturating_add(1));
     let special = SpecialTokens {
         eot: find("<|endoftext|>")?,
@@ -285,7 +285,7 @@ fn find_languages(added: &HashMap<String, u32>, n_vocab: usize) -> Vec<(Language
     found
 }
 
-/// Lays the bytes of all tokens below `end` one after the other.
+/// Concatenates the bytes of all tokens below `end`; returns them with the start of each.
 fn token_bytes(vocab: &HashMap<String, u32>, added: &HashMap<String, u32>, end: u32) -> (Vec<u8>, Vec<u32>) {
     let byte_of = byte_of_char();
     let mut spelled: Vec<Vec<u8>> = vec![Vec::new(); end as usize];
@@ -310,7 +310,7 @@ fn token_bytes(vocab: &HashMap<String, u32>, added: &HashMap<String, u32>, end: 
     (bytes, starts)
 }
 
-/// GPT-2's spelling of bytes: printable Latin-1 stands for itself, the others follow from U+0100 on.
+/// Returns GPT-2's mapping of characters to bytes: printable Latin-1 maps to itself, the others follow from U+0100 on.
 fn byte_of_char() -> HashMap<char, u8> {
     let mut next = 0x100;
     let mut spell = |byte: u8| match byte {

@@ -200,10 +200,10 @@ impl ActiveInput {
     }
 
     fn assemble(&self, chunks: impl Iterator<Item = DecodedChunk>, duration: f64) -> Transcript {
-        let mut said = Vec::new();
+        let mut tokens = Vec::new();
         let (mut segments, mut decisions): (Vec<Segment>, Vec<_>) = Default::default();
         for chunk in chunks {
-            said.extend(chunk.said);
+            tokens.extend(chunk.tokens);
             segments.extend(chunk.segments);
             decisions.extend(chunk.decisions);
         }
@@ -216,7 +216,7 @@ impl ActiveInput {
             language: self.recording.language().map_or(String::new(), |language| language.code().to_owned()),
             language_probability: self.guess.as_ref().map(|guess| f64::from(guess.probability())),
             languages: self.languages(),
-            text: self.model.engine.tokenizer().decode(&said),
+            text: self.model.engine.tokenizer().decode(&tokens),
             segments,
             decisions,
             skipped: self.skipped(duration),

@@ -418,7 +418,7 @@ mod tests {
             span,
             decoded: DecodedChunk {
                 segments: vec![segment],
-                said: vec![1, 2],
+                tokens: vec![1, 2],
                 decisions: vec![decision],
                 handover,
             },

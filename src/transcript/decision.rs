@@ -1,19 +1,19 @@
-//! What became of a window and why: by which rule its text was taken, and what was tried before.
+//! How the text of a window was chosen, and which attempts were rejected before.
 
 use serde::{Deserialize, Serialize};
 
-/// Why the text of a window stands in the transcript, or does not.
+/// Why the text of a window is in the transcript, or is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionRule {
     /// It met the thresholds.
     #[default]
     Passed,
-    /// No temperature met them: the likeliest of those that are not repetitive, or else of all.
+    /// No temperature met them: it is the likeliest of those that are not repetitive, or else of all.
     Likeliest,
-    /// No temperature met them: the last one.
+    /// No temperature met them: it is that of the last one.
     Last,
-    /// It counts as silence; there is no text.
+    /// The window counts as silence and has no text.
     Silence,
 }
 
@@ -21,9 +21,9 @@ pub enum DecisionRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejectionReason {
-    /// It compresses too well.
+    /// The text compresses too well.
     CompressionRatio,
-    /// The model holds it for too unlikely.
+    /// The mean log-probability is too low.
     Logprob,
 }
 
@@ -34,15 +34,15 @@ pub struct RejectedAttempt {
     pub faults: Vec<RejectionReason>,
 }
 
-/// See the module. The segments of the window have its `seek`.
+/// The decision on one window, whose segments have the same `seek`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WindowDecision {
-    /// Frame of the recording at which the window begins.
+    /// Frame of the input at which the window begins.
     pub seek: usize,
     /// Frames until the next window.
     pub frames: usize,
     pub rule: DecisionRule,
-    /// Of the text that was taken.
+    /// The temperature of the accepted text.
     pub temperature: f64,
     pub rejected: Vec<RejectedAttempt>,
 }

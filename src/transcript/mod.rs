@@ -1,5 +1,4 @@
-//! All segments of one input, where they came from and how much of the input they cover. Pure data: knows no
-//! network, no format and no file.
+//! Transcripts: everything known about one input. Pure data, without knowledge of networks, formats or files.
 
 pub mod decision;
 mod quality;
@@ -7,46 +6,46 @@ pub mod segment;
 mod waveform;
 
 pub use decision::{DecisionRule, RejectedAttempt, RejectionReason, WindowDecision};
-pub use quality::{Coverage, Fallback, Quality, Span, confidence, mean_confidence};
+pub use quality::{Coverage, Fallback, Quality, TranscriptSpan, confidence, mean_confidence};
 pub use segment::{Segment, Word};
 pub use waveform::{Seam, Waveform};
 
-/// What became of one input.
+/// Everything known about one input.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transcript {
-    /// The input as the person named it.
+    /// The input as it was named on the command line.
     pub source: String,
     /// Seconds of audio in it.
     pub duration: f64,
     pub model: ModelIdentity,
     /// Code of the language spoken, as given or detected.
     pub language: String,
-    /// How likely it was when it was found out; none if it was said.
+    /// Its probability when it was detected; none if it was requested.
     pub language_probability: Option<f64>,
-    /// How likely each one was then, by code, the likeliest first.
+    /// The probability of each language when it was detected, by code, the likeliest first.
     pub languages: Vec<(String, f64)>,
-    /// Everything said. Not always the segments' texts put together: those without length or text are emptied.
+    /// The whole text. May differ from the segments' texts together, as segments without length or text are emptied.
     pub text: String,
-    /// In the order of their windows; a later window's may start before an earlier one's last ended.
+    /// In the order of their windows; a later window's first segment may start before an earlier one's last ended.
     pub segments: Vec<Segment>,
-    /// What became of each window, in their order.
+    /// How the text of each window was chosen, in their order.
     pub decisions: Vec<WindowDecision>,
-    /// What was not listened to, in the order of time.
+    /// What was left out, in the order of time.
     pub skipped: Vec<Skipped>,
-    /// Where somebody speaks, in seconds; none if nobody listened for it.
+    /// Speech regions in seconds; none without voice activity detection.
     pub speech: Option<Vec<(f64, f64)>>,
-    /// What an earlier run found, if this was read from its results.
+    /// The quality that an earlier run measured, if this was read from its results.
     pub quality: Option<Quality>,
     pub damage: Damage,
-    /// How it looks, if that is to be drawn.
+    /// Only if a page draws it.
     pub waveform: Option<Waveform>,
-    /// Where it was cut, in the order of time, as far as that is known.
+    /// Where it was cut, in the order of time, if known.
     pub seams: Vec<Seam>,
-    /// The work was stopped: what comes after `duration` is missing.
+    /// Whether the run was stopped: everything after `duration` is missing.
     pub is_partial: bool,
 }
 
-/// Seconds of the input that no model was asked about.
+/// A part of the input that was left out, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Skipped {
     pub start: f64,
@@ -56,14 +55,14 @@ pub struct Skipped {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SkipReason {
-    /// It lies outside of the clips that were asked for.
+    /// It lies outside the requested clips.
     NotAskedFor,
-    /// Nobody speaks.
+    /// No speech was detected.
     Silence,
 }
 
 impl SkipReason {
-    /// As reports say it.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
             SkipReason::NotAskedFor => "not asked for",
@@ -76,21 +75,21 @@ impl SkipReason {
     }
 }
 
-/// Which weights were asked.
+/// The model that made a transcript.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModelIdentity {
-    /// As the person named it.
+    /// As it was named on the command line.
     pub name: String,
-    /// What tells this version from another of the same name, where something does.
+    /// What tells this version from others of the same name, if known.
     pub revision: Option<String>,
 }
 
-/// What of the input could not be heard.
+/// What could not be decoded of the input's audio.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Damage {
-    /// Packets that could not be decoded and were left out.
+    /// Packets that could not be decoded, and were left out.
     pub packets: u64,
-    /// The input ended before it said it would.
+    /// Whether the input ended before the length that it claims.
     pub truncated: bool,
 }
 
@@ -101,12 +100,12 @@ impl Damage {
 }
 
 impl Transcript {
-    /// Seconds that lie in the clips that were asked for.
+    /// Returns the seconds inside the requested clips.
     pub fn seconds_asked_for(&self) -> f64 {
         (self.duration - self.skipped_seconds(SkipReason::NotAskedFor)).max(0.0)
     }
 
-    /// Seconds left out for this reason.
+    /// Returns the seconds left out for this reason.
     pub fn skipped_seconds(&self, why: SkipReason) -> f64 {
         let spans = self.skipped.iter().filter(|span| span.why == why);
         spans.fold(0.0, |sum, span| sum + span.end - span.start)

@@ -1,5 +1,5 @@
-//! How much of a recording is in its transcript, and how sure that is: as far as can be told without knowing what
-//! was said.
+//! Coverage and confidence of a transcript: how much of the input it holds, and how sure the text is, as far as that can
+//! be measured without a reference.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,54 +7,53 @@ use super::{DecisionRule, RejectedAttempt};
 use super::{Segment, SkipReason, Transcript};
 use crate::time::seconds_of_frames;
 
-/// Speech without text counts as dropped from so many seconds on: neither the network nor the detector of voices
-/// knows to the tenth of a second where a phrase ends.
+/// Seconds of speech without text from which it counts as dropped: neither the network nor the voice activity detector is
+/// accurate to a tenth of a second.
 const DROPPED: f64 = 3.0;
-/// Text that is held for less likely than this is in doubt.
-const SURE: f64 = 0.4;
-/// Words of a phrase that is looked for again, at most.
-const PHRASE: usize = 8;
-/// How often a phrase must come in a row to be a repetition: as often as nobody says it.
-const AGAIN: usize = 4;
+/// Text below this confidence is listed.
+const LOW_CONFIDENCE: f64 = 0.4;
+/// The longest phrase, in words, that is searched for repetitions.
+const LONGEST_PHRASE: usize = 8;
+/// Occurrences of a phrase in a row that count as a repetition: more than occur in speech.
+const OCCURRENCES: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     pub coverage: Coverage,
-    /// How likely the text is on average, from 0 to 1; none without text.
+    /// Mean confidence of the text, from 0 to 1; none without text.
     pub confidence: Option<f64>,
-    /// Speech that has no text.
-    pub dropped: Vec<Span>,
-    /// Text that the model itself doubts.
-    pub low_confidence: Vec<Span>,
-    /// Text that says the same again and again.
-    pub repetitions: Vec<Span>,
-    /// Text where no voice is to be heard.
-    pub without_voice: Vec<Span>,
-    /// Windows that did not meet the thresholds at once.
+    /// Speech without text.
+    pub dropped: Vec<TranscriptSpan>,
+    /// Text of low confidence.
+    pub low_confidence: Vec<TranscriptSpan>,
+    /// Text that repeats itself.
+    pub repetitions: Vec<TranscriptSpan>,
+    /// Text where no speech was detected.
+    pub without_voice: Vec<TranscriptSpan>,
+    /// Windows whose first attempt was rejected.
     pub fallbacks: Vec<Fallback>,
 }
 
-/// Seconds of the input, by what became of them. Together they are its duration.
+/// Seconds of the input by outcome. Their sum is its duration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
     pub duration: f64,
     /// Under at least one segment with text.
     pub transcribed: f64,
-    /// Left out, as nobody speaks.
+    /// Left out as silence.
     pub skipped: f64,
-    /// Left out, as nobody asked for it.
+    /// Left out as outside the requested clips.
     pub not_asked_for: f64,
-    /// Somebody speaks, but there is no text.
+    /// Speech without text.
     pub dropped: f64,
-    /// The rest: listened to, and nothing heard.
+    /// The rest: transcribed without text, and no speech was detected.
     pub silent: f64,
-    /// Of what was transcribed and what was dropped, how much is transcribed; none if nobody knows where there is
-    /// speech.
+    /// Share of `transcribed` in `transcribed` and `dropped` together; none without voice activity detection.
     pub ratio: Option<f64>,
 }
 
 impl Coverage {
-    /// Adds that of another input.
+    /// Adds the coverage of another input.
     pub fn add(&mut self, other: &Coverage) {
         self.ratio = match (self.ratio, other.ratio) {
             _ if self.duration == 0.0 => other.ratio,
@@ -74,9 +73,9 @@ impl Coverage {
     }
 }
 
-/// Part of a transcript.
+/// A part of a transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Span {
+pub struct TranscriptSpan {
     pub start: f64,
     pub end: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,39 +88,39 @@ pub struct Span {
 pub struct Fallback {
     pub start: f64,
     pub end: f64,
-    /// By which rule its text was taken in the end, and at which temperature.
+    /// How its text was chosen in the end, and at which temperature.
     pub rule: DecisionRule,
     pub temperature: f64,
     pub rejected: Vec<RejectedAttempt>,
 }
 
-/// Stretches of time, in order and apart from each other.
-type Times = Vec<(f64, f64)>;
+/// Disjoint intervals of time in ascending order.
+type Intervals = Vec<(f64, f64)>;
 
 impl Quality {
-    /// What is known of it, or else what can be found out now.
+    /// Returns the quality that an earlier run measured, or else measures it.
     pub fn of(transcript: &Transcript) -> Self {
-        transcript.quality.clone().unwrap_or_else(|| Self::found(transcript))
+        transcript.quality.clone().unwrap_or_else(|| Self::measure(transcript))
     }
 
-    fn found(transcript: &Transcript) -> Self {
+    fn measure(transcript: &Transcript) -> Self {
         let spoken: Vec<&Segment> = transcript.segments.iter().filter(|s| has_text(s)).collect();
         let text = union(spoken.iter().map(|s| (s.start.max(0.0), s.end.min(transcript.duration))).collect());
         let skipped = union(transcript.skipped.iter().map(|span| (span.start, span.end)).collect());
         let speech = transcript.speech.as_ref().map(|speech| union(speech.clone()));
         let dropped = without(&without(speech.as_deref().unwrap_or_default(), &text), &skipped);
-        let dropped: Times = dropped.into_iter().filter(|(start, end)| end - start >= DROPPED).collect();
+        let dropped: Intervals = dropped.into_iter().filter(|(start, end)| end - start >= DROPPED).collect();
         let without_voice = speech.map_or_else(Vec::new, |speech| {
-            let is_unheard = |s: &&&Segment| {
+            let has_no_speech = |s: &&&Segment| {
                 s.end > s.start && without(&[(s.start, s.end)], &speech) == [(s.start, s.end)]
             };
-            spans(spoken.iter().filter(is_unheard).copied())
+            spans(spoken.iter().filter(has_no_speech).copied())
         });
         Quality {
             coverage: coverage(transcript, &text, &skipped, &dropped),
             confidence: mean_confidence(spoken.iter().copied()),
             dropped: dropped.iter().map(|&(start, end)| span(start, end)).collect(),
-            low_confidence: spans(spoken.iter().copied().filter(|s| confidence(s) < SURE)),
+            low_confidence: spans(spoken.iter().copied().filter(|s| confidence(s) < LOW_CONFIDENCE)),
             repetitions: repetitions(&spoken),
             without_voice,
             fallbacks: fallbacks(transcript),
@@ -129,7 +128,7 @@ impl Quality {
     }
 }
 
-/// How likely a segment is: its words on average, or else its window's tokens.
+/// Returns the confidence of a segment: the mean probability of its words, or else of its window's tokens.
 pub fn confidence(segment: &Segment) -> f64 {
     match segment.words.as_deref() {
         Some(words @ [_, ..]) => words.iter().map(|word| word.probability).sum::<f64>() / words.len() as f64,
@@ -165,7 +164,7 @@ fn coverage(
     }
 }
 
-/// How likely they are on average, by their lengths; none of none.
+/// Returns the mean confidence of segments, weighted by their lengths; none without segments.
 pub fn mean_confidence<'a>(segments: impl Iterator<Item = &'a Segment>) -> Option<f64> {
     let (mut sum, mut seconds) = (0.0, 0.0);
     for segment in segments {
@@ -190,8 +189,8 @@ fn fallbacks(transcript: &Transcript) -> Vec<Fallback> {
         .collect()
 }
 
-/// Segments in which a phrase comes several times in a row, wherever it began.
-fn repetitions(segments: &[&Segment]) -> Vec<Span> {
+/// Returns the segments in which a phrase occurs several times in a row, across segments too.
+fn repetitions(segments: &[&Segment]) -> Vec<TranscriptSpan> {
     let mut words: Vec<(String, usize)> = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
         let plain = segment.text.split_whitespace().map(|word| {
@@ -200,14 +199,14 @@ fn repetitions(segments: &[&Segment]) -> Vec<Span> {
         words.extend(plain.filter(|word| !word.is_empty()).map(|word| (word, index)));
     }
     let mut is_repetition = vec![false; segments.len()];
-    for phrase in 1..=PHRASE {
+    for phrase in 1..=LONGEST_PHRASE {
         let mut since = phrase;
         for at in phrase..=words.len() {
             if at < words.len() && words[at].0 == words[at - phrase].0 {
                 continue;
             }
-            // From the first of the phrases on, `at` is the first word that is none.
-            if at - since + phrase >= AGAIN * phrase {
+            // `at` is the first word after the run of phrases.
+            if at - since + phrase >= OCCURRENCES * phrase {
                 words[since - phrase..at].iter().for_each(|(_, segment)| is_repetition[*segment] = true);
             }
             since = at + 1;
@@ -216,8 +215,8 @@ fn repetitions(segments: &[&Segment]) -> Vec<Span> {
     spans(segments.iter().zip(is_repetition).filter(|(_, is)| *is).map(|(segment, _)| *segment))
 }
 
-/// Segments as spans; those that follow each other directly become one.
-fn spans<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<Span> {
+/// Joins adjacent segments to spans.
+fn spans<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<TranscriptSpan> {
     let mut runs: Vec<Vec<&Segment>> = Vec::new();
     for segment in segments {
         match runs.last_mut() {
@@ -225,7 +224,7 @@ fn spans<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<Span> {
             _ => runs.push(vec![segment]),
         }
     }
-    let span_of = |run: Vec<&Segment>| Span {
+    let span_of = |run: Vec<&Segment>| TranscriptSpan {
         start: run.iter().map(|segment| segment.start).fold(f64::INFINITY, f64::min),
         end: run.iter().map(|segment| segment.end).fold(0.0, f64::max),
         confidence: mean_confidence(run.iter().copied()),
@@ -234,20 +233,20 @@ fn spans<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<Span> {
     runs.into_iter().map(span_of).collect()
 }
 
-fn span(start: f64, end: f64) -> Span {
-    Span { start, end, confidence: None, text: String::new() }
+fn span(start: f64, end: f64) -> TranscriptSpan {
+    TranscriptSpan { start, end, confidence: None, text: String::new() }
 }
 
 fn total(times: &[(f64, f64)]) -> f64 {
-    // A sum of nothing would be -0.
+    // The sum of an empty iterator would be -0.
     times.iter().fold(0.0, |sum, (start, end)| sum + (end - start))
 }
 
-/// All of them, in order, with none counted twice.
-fn union(mut times: Times) -> Times {
+/// Merges intervals.
+fn union(mut times: Intervals) -> Intervals {
     times.retain(|(start, end)| start < end);
     times.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut union: Times = Vec::new();
+    let mut union: Intervals = Vec::new();
     for (start, end) in times {
         match union.last_mut() {
             Some(last) if start <= last.1 => last.1 = last.1.max(end),
@@ -257,8 +256,8 @@ fn union(mut times: Times) -> Times {
     union
 }
 
-/// What is in the first and not in the second; both are unions.
-fn without(times: &[(f64, f64)], others: &[(f64, f64)]) -> Times {
+/// Returns the difference of two unions of intervals.
+fn without(times: &[(f64, f64)], others: &[(f64, f64)]) -> Intervals {
     let (mut left, mut next) = (Vec::new(), 0);
     for &(start, end) in times {
         let mut from = start;
@@ -298,12 +297,12 @@ mod tests {
         Transcript { duration, segments: segments.collect(), ..Transcript::default() }
     }
 
-    fn times(spans: &[Span]) -> Times {
+    fn times(spans: &[TranscriptSpan]) -> Intervals {
         spans.iter().map(|span| (span.start, span.end)).collect()
     }
 
     #[test]
-    fn every_second_is_accounted_for_once() {
+    fn coverage_counts_every_second_once() {
         let spans = [
             (0.0, 2.0, "a"),
             (6.0, 7.0, "d"),
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn doubts_are_told_with_their_text() {
+    fn lists_text_of_low_confidence_and_fallbacks() {
         let mut transcript =
             transcript(10.0, &[(0.0, 1.0, " a"), (1.0, 3.0, " b"), (3.0, 4.0, " c"), (5.0, 6.0, " d")]);
         transcript.segments[1].avg_logprob = -2.0;
@@ -365,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn loops_are_found_within_segments_and_across_them() {
+    fn finds_repetitions_within_segments_and_across_them() {
         let looped = |texts: &[&str]| {
             let spans: Vec<_> =
                 texts.iter().enumerate().map(|(i, text)| (i as f64, i as f64 + 1.0, *text)).collect();
@@ -385,7 +384,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_second_is_lost(
+        fn coverage_adds_up_to_the_duration(
             segments in prop::collection::vec((0.0..100f64, 0.0..20f64, any::<bool>()), 0..20),
             speech in prop::option::of(prop::collection::vec((0.0..100f64, 0.0..20f64), 0..20)),
             skipped in prop::collection::vec((0.0..90f64, 0.0..10f64, any::<bool>()), 0..10),

@@ -1,15 +1,15 @@
-//! Timed text: what decoding yields. Knows nothing of how it was made.
+//! Segments and words: timed text.
 
 use serde::{Deserialize, Serialize};
 
-/// One timed piece of text, with the fields and the meaning of openai/whisper's segments.
+/// A timed piece of text, with the fields and meanings of openai/whisper's segments.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
-    /// Counts from 0 within the recording, or within the chunk as long as that is all there is.
+    /// Counts from 0 within the input; before chunks are joined, within the chunk.
     pub id: usize,
-    /// Mel frame of the recording at which the window began that held it.
+    /// Mel frame of the input at which its window begins.
     pub seek: usize,
-    /// Seconds from the start of the recording.
+    /// Seconds from the start of the input.
     pub start: f64,
     pub end: f64,
     /// As the tokens spell it, usually with a leading blank; empty if the segment has no length or no text.
@@ -20,20 +20,20 @@ pub struct Segment {
     pub avg_logprob: f64,
     pub compression_ratio: f64,
     pub no_speech_prob: f64,
-    /// Code of the language it was heard in, where each window was asked for its own.
+    /// Code of its language, if each window has a language of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
-    /// The words of `text` in its order; none if they were not asked for.
+    /// The words of `text` in its order; none unless words are timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<Vec<Word>>,
 }
 
-/// One word with its time, as openai/whisper's words.
+/// A timed word, with the fields and meanings of openai/whisper's words.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Word {
-    /// As the tokens spell it: with its leading blank where there is one, and with the marks that belong to it.
+    /// As the tokens spell it: with its leading blank, if any, and with the punctuation that belongs to it.
     pub word: String,
-    /// Seconds from the start of the recording.
+    /// Seconds from the start of the input.
     pub start: f64,
     pub end: f64,
     pub probability: f64,

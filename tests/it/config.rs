@@ -171,7 +171,7 @@ fn mistakes_in_the_file_are_told_with_their_line_all_at_once() {
 fn what_only_the_whole_shows_to_be_wrong_is_told_with_its_line_too() {
     refused(
         "model = \"demo\"\nlanguage = \"germn\"\n",
-        "error: `FILE`, line 2: `language = \"germn\"`: not one that Whisper knows\nhint: did you mean `de` (german)?",
+        "error: `FILE`, line 2: `language = \"germn\"`: not a language that Whisper knows\nhint: did you mean `de` (german)?",
     );
     refused(
         "model = \"demo\"\noutput-dir = \"out\"\n",

@@ -71,7 +71,7 @@ fn a_language_that_is_none() {
     says(
         "talk.flac --model demo --language germn",
         2,
-        "error: language `germn`: not one that Whisper knows\n\
+        "error: language `germn`: not a language that Whisper knows\n\
          hint: did you mean `de` (german)?",
     );
 }

@@ -125,7 +125,7 @@ pub fn decode(engine: &Engine, chunks: Vec<InputChunk>, options: &DecodeOptions)
         }
     }
     windows.sort_by_key(|window| window.seek);
-    let tokens: Vec<u32> = done.values().flat_map(|chunk| chunk.said.iter().copied()).collect();
+    let tokens: Vec<u32> = done.values().flat_map(|chunk| chunk.tokens.iter().copied()).collect();
     let mut segments: Vec<Segment> = done.into_values().flat_map(|chunk| chunk.segments).collect();
     segments.iter_mut().enumerate().for_each(|(id, segment)| segment.id = id);
     Ok(DecodedRecording {

@@ -1,21 +1,21 @@
-//! From the attention of single heads to one matrix in which the way of the text through the audio stands out.
+//! Combines the cross-attention of several heads to one matrix for [`dtw`](super::dtw).
 
 use std::ops::Range;
 
-/// Ticks that a median is taken of.
+/// Width of the median filter, in ticks.
 const WIDTH: usize = 7;
-/// Ticks on either side of the one in the midst.
+/// Ticks on either side of the middle one.
 const REACH: usize = WIDTH / 2;
 
-/// The mean of several heads, each made comparable first: what all tokens listen to alike counts for nothing, and
-/// single ticks that stick out are smoothed away.
+/// The mean attention of several heads, each of which is normalised over the tokens and smoothed over time by a median
+/// filter.
 #[derive(Debug)]
 pub struct Attention {
     rows: usize,
     ticks: usize,
     sum: Vec<f32>,
     heads: usize,
-    /// By tick: over all rows the mean, and the standard deviation.
+    /// By tick, the mean and the standard deviation over all rows.
     means: Vec<f64>,
     spreads: Vec<f64>,
     padded: Vec<f32>,
@@ -45,14 +45,14 @@ impl Attention {
             self.padded.clear();
             let stands_out = row.iter().zip(&self.means).zip(&self.spreads);
             self.padded.extend(stands_out.map(|((weight, mean), spread)| {
-                // Where all rows listen alike there is nothing to tell them apart.
+                // Where all rows are equal the normalised value is 0.
                 if *spread > 0.0 { ((f64::from(*weight) - mean) / spread) as f32 } else { 0.0 }
             }));
             add_medians(&mut self.padded, sum);
         }
     }
 
-    /// The mean of the heads, of some of the rows.
+    /// Returns the mean of the heads for some of the rows.
     pub fn finish(mut self, rows: Range<usize>) -> Vec<f32> {
         let heads = self.heads.max(1) as f32;
         let (first, end) = (rows.start * self.ticks, (rows.end * self.ticks).min(self.sum.len()));
@@ -80,8 +80,8 @@ impl Attention {
     }
 }
 
-/// Adds to each value of `to` the median of those around it in `row`, which is mirrored at its ends. A row that is
-/// too short to be mirrored stays as it is.
+/// Adds to each value of `to` the median of the values around it in `row`, which is mirrored at its ends. A row too short
+/// to be mirrored is not filtered.
 fn add_medians(row: &mut Vec<f32>, to: &mut [f32]) {
     if row.len() <= REACH {
         to.iter_mut().zip(row.iter()).for_each(|(to, value)| *to += value);
@@ -97,9 +97,8 @@ fn add_medians(row: &mut Vec<f32>, to: &mut [f32]) {
     }
 }
 
-/// Comparisons that sort seven values, whatever they are: no branch hangs on one, so that many medians are found
-/// side by side.
-const SORTED: [(usize, usize); 16] = [
+/// A sorting network for seven values: without branches on the values, so that the compiler vectorises it.
+const SORTING_NETWORK: [(usize, usize); 16] = [
     (0, 6),
     (2, 3),
     (4, 5),
@@ -120,7 +119,7 @@ const SORTED: [(usize, usize); 16] = [
 
 #[inline(always)]
 fn median(mut of: [f32; WIDTH]) -> f32 {
-    for (a, b) in SORTED {
+    for (a, b) in SORTING_NETWORK {
         let (first, second) = (of[a], of[b]);
         of[a] = if first < second { first } else { second };
         of[b] = if first < second { second } else { first };
@@ -133,8 +132,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_of_seven_is_found() {
-        // What sorts every row of zeros and ones sorts everything.
+    fn the_median_of_seven_is_correct() {
+        // A network that sorts every sequence of zeros and ones sorts every sequence.
         for bits in 0..128_u32 {
             let of: [f32; WIDTH] = std::array::from_fn(|i| (bits >> i & 1) as f32);
             let expected = if bits.count_ones() > 3 { 1.0 } else { 0.0 };
@@ -143,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn what_all_rows_hear_alike_tells_nothing() {
+    fn equal_rows_normalise_to_zero() {
         let mut attention = Attention::new(2, 4);
         attention.add(&[0.25; 8]);
         assert_eq!(attention.finish(0..2), [0.0; 8]);
     }
 
     #[test]
-    fn odd_shapes_are_no_harm() {
+    fn unusual_shapes_are_harmless() {
         assert!(Attention::new(0, 0).finish(0..0).is_empty());
         let mut attention = Attention::new(3, 2);
         attention.add(&[0.5; 5]);

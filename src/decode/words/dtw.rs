@@ -1,6 +1,6 @@
-//! The cheapest way through a matrix that never goes back: dynamic time warping.
+//! Dynamic time warping: the cheapest monotonic path through a matrix.
 
-/// From where the cheapest way to a place comes.
+/// The last step of the cheapest path to a cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WarpStep {
     Both,
@@ -8,16 +8,16 @@ enum WarpStep {
     Column,
 }
 
-/// The column at which the way enters each row, of the way with the smallest sum of `-gain` (rows of `columns`
-/// values) from the first place to the last. Ties go as in openai/whisper: a step along both, or down the rows, only
-/// where it is cheaper than all others.
+/// Returns the column at which the path enters each row. The path has the smallest sum of `-gain` (rows of `columns`
+/// values) from the first cell to the last. Ties are broken as in openai/whisper: a step along both axes, or down the
+/// rows, only where it is cheaper than all others.
 pub fn first_columns(gain: &[f32], columns: usize) -> Vec<usize> {
     if columns == 0 {
         return Vec::new();
     }
     let rows = gain.len() / columns;
     let mut steps = Vec::with_capacity(rows * columns);
-    // Costs of the row above, with a place before the first column. Double, as openai's are: its array of ones is
+    // Costs of the row above, with a cell before the first column. In double precision as openai's: its array of ones is
     // single, but Numba makes it double when it is multiplied by infinity.
     let mut above = vec![f64::INFINITY; columns + 1];
     above[0] = 0.0;
@@ -38,10 +38,10 @@ pub fn first_columns(gain: &[f32], columns: usize) -> Vec<usize> {
             (diagonal, left) = (up, *cost);
         }
     }
-    way_back(&steps, rows, columns)
+    backtrack(&steps, rows, columns)
 }
 
-fn way_back(steps: &[WarpStep], rows: usize, columns: usize) -> Vec<usize> {
+fn backtrack(steps: &[WarpStep], rows: usize, columns: usize) -> Vec<usize> {
     let mut first = vec![0; rows];
     let (mut row, mut column) = (rows, columns);
     while row > 0 && column > 0 {
@@ -60,13 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_follows_what_stands_out() {
+    fn the_path_follows_the_largest_gains() {
         let gain = [9.0, 9.0, -1.0, -1.0, -1.0, -1.0, 9.0, -1.0, -1.0, -1.0, -1.0, 9.0];
         assert_eq!(first_columns(&gain, 4), [0, 2, 3]);
     }
 
     #[test]
-    fn odd_shapes_are_no_harm() {
+    fn unusual_shapes_are_harmless() {
         assert!(first_columns(&[], 0).is_empty());
         assert!(first_columns(&[], 3).is_empty());
         assert_eq!(first_columns(&[1.0; 5], 1), [0; 5]);
@@ -75,7 +75,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_way_never_goes_back(
+        fn the_path_is_monotonic(
             gain in proptest::collection::vec(proptest::num::f32::ANY, 0..400),
             columns in 0_usize..40,
         ) {

@@ -1,43 +1,43 @@
-//! Text that nobody said: words that are too long, too short or too unlikely, with silence on both sides.
+//! Hallucinations: words that are too long, too short or too unlikely, with silence on both sides.
 
 use crate::time::{WINDOW_FRAMES, seconds_of_frames};
 use crate::transcript::segment::{Segment, Word};
 
-/// Marks do not count as words.
+/// Punctuation does not count as words.
 const PUNCTUATION: &str = "\"'“¿([{-\"'.。,，!！?？:：”)]}、";
-/// So many words of a segment are looked at.
+/// Words of a segment that are examined.
 const WORDS: usize = 8;
-/// From here on a segment is suspicious, however many words it has.
+/// Score from which a segment is suspicious, however many words it has.
 const SUSPICIOUS: f64 = 3.0;
-/// So near an edge of the window counts as silence.
+/// Seconds from an edge of the window that count as silence.
 const EDGE: f64 = 2.0;
 
-/// The window whose segments are looked at, in seconds of the recording.
+/// The window whose segments are examined, in seconds of the input.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct WindowTimes {
     pub start: f64,
-    /// Of the audio in it.
+    /// End of the audio in it.
     pub end: f64,
     pub last_speech: f64,
-    /// Silence that is longer than this is skipped.
+    /// Longer silence is skipped.
     pub threshold: f64,
 }
 
-impl Place {
+impl WindowTimes {
     fn window_end(&self) -> f64 {
         self.start + seconds_of_frames(WINDOW_FRAMES as u64)
     }
 }
 
-/// What is to be done about text that nobody said.
+/// What to do about hallucinated text.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Verdict {
+pub enum HallucinationVerdict {
     Keep,
-    /// The text begins with it, after this much silence: all of it goes, and so does the silence.
+    /// The text begins with it after this much silence: drop the text and skip the silence.
     Skip {
         silence: f64,
     },
-    /// From this segment on all goes. The next window begins at `from`; `end` is where the first of them ends.
+    /// Drop all segments from this one on. The next window begins at `from`; `end` is the end of the first of them.
     Drop {
         index: usize,
         from: f64,
@@ -45,8 +45,8 @@ pub enum Verdict {
     },
 }
 
-/// How strange a word is.
-fn strangeness(word: &Word) -> f64 {
+/// Scores how anomalous a word is.
+fn anomaly_score(word: &Word) -> f64 {
     const SHORT: f64 = 0.133;
     const LONG: f64 = 2.0;
     let duration = word.end - word.start;
@@ -72,18 +72,18 @@ fn is_suspicious(segment: &Segment) -> bool {
         return false;
     }
     let counted = words(segment).iter().filter(|word| !PUNCTUATION.contains(&word.word)).take(WORDS);
-    let (count, score) = counted.fold((0.0, 0.0), |(n, score), word| (n + 1.0, score + strangeness(word)));
+    let (count, score) = counted.fold((0.0, 0.0), |(n, score), word| (n + 1.0, score + anomaly_score(word)));
     score >= SUSPICIOUS || score + 0.01 >= count
 }
 
-/// Looks for text with silence around it that is not what words are like.
-pub fn judge(segments: &[Segment], place: &Place) -> Verdict {
-    let Place { start, end, last_speech, threshold } = *place;
+/// Looks for anomalous text with silence around it.
+pub fn judge(segments: &[Segment], window: &WindowTimes) -> HallucinationVerdict {
+    let WindowTimes { start, end, last_speech, threshold } = *window;
     let spoken = |segments: &[Segment]| segments.iter().position(|segment| !words(segment).is_empty());
     if let Some(first) = spoken(segments).filter(|first| is_suspicious(&segments[*first])) {
         let silence = segments[first].start - start;
         if silence > threshold {
-            return Verdict::Skip { silence };
+            return HallucinationVerdict::Skip { silence };
         }
     }
     let mut last_end = last_speech;
@@ -96,12 +96,16 @@ pub fn judge(segments: &[Segment], place: &Place) -> Verdict {
                 || segment.start - start < EDGE;
             let silence_after = next_start - segment.end > threshold
                 || next.is_some_and(is_suspicious)
-                || place.window_end() - segment.end < EDGE;
+                || window.window_end() - segment.end < EDGE;
             if silence_before && silence_after {
-                return Verdict::Drop { index, from: segment.start.max(start + 1.0), end: segment.end };
+                return HallucinationVerdict::Drop {
+                    index,
+                    from: segment.start.max(start + 1.0),
+                    end: segment.end,
+                };
             }
         }
         last_end = segment.end;
     }
-    Verdict::Keep
+    HallucinationVerdict::Keep
 }

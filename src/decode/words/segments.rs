@@ -1,19 +1,19 @@
-//! Words into the segments they belong to, and what both say about each other's times.
+//! Distributes words to their segments, and reconciles the times of both.
 
 use super::hundredths;
-use super::timing::{Lengths, Timing};
+use super::timing::{WordLengths, WordTiming};
 use crate::transcript::segment::{Segment, Word};
 
-/// A segment's own time is trusted more than a word's that lies so much outside of it.
+/// Seconds by which a word may lie outside its segment before the segment's time is preferred.
 const TOLERANCE: f64 = 0.5;
 
-/// Gives each segment its words, whose times begin at `offset`, and corrects the times of both. `texts` says how many
-/// tokens of text a segment has; `last_speech` when somebody spoke before.
+/// Gives each segment its words, whose times begin at `offset`, and corrects the times of both. `texts` are the numbers of
+/// text tokens of the segments; `last_speech` is the end of the last word before them.
 pub fn distribute(
     segments: &mut [Segment],
     texts: &[usize],
-    words: Vec<Timing>,
-    lengths: Lengths,
+    words: Vec<WordTiming>,
+    lengths: WordLengths,
     offset: f64,
     mut last_speech: f64,
 ) {
@@ -34,16 +34,16 @@ pub fn distribute(
         }
         if !own.is_empty() {
             shorten_after_a_pause(&mut own, lengths, last_speech);
-            agree(segment, &mut own, lengths);
+            reconcile(segment, &mut own, lengths);
             last_speech = segment.end;
         }
         segment.words = Some(own);
     }
 }
 
-/// After a pause the first two words often seem to last all of it.
-fn shorten_after_a_pause(words: &mut [Word], lengths: Lengths, last_speech: f64) {
-    let Lengths { median, most } = lengths;
+/// Shortens the first two words after a pause, whose times often include the pause.
+fn shorten_after_a_pause(words: &mut [Word], lengths: WordLengths, last_speech: f64) {
+    let WordLengths { median, most } = lengths;
     let (first, second) = match words {
         [first, second, ..] => (first, Some(second)),
         [first] => (first, None),
@@ -61,8 +61,8 @@ fn shorten_after_a_pause(words: &mut [Word], lengths: Lengths, last_speech: f64)
     first.start = (first.end - most).max(0.0);
 }
 
-/// The segment takes its times from its words, unless a word at its edge lies far outside of it.
-fn agree(segment: &mut Segment, words: &mut [Word], lengths: Lengths) {
+/// Sets a segment's times to those of its words, unless a word at its edge lies far outside.
+fn reconcile(segment: &mut Segment, words: &mut [Word], lengths: WordLengths) {
     let median = lengths.median;
     if let Some(first) = words.first_mut() {
         if segment.start < first.end && segment.start - TOLERANCE > first.start {

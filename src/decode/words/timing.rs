@@ -1,19 +1,19 @@
-//! Words and when they are said within a window, before anything is known of segments.
+//! Words and their times within a window, before they are distributed to segments.
 
 use super::super::tokenizer::Tokenizer;
 use super::{Alignment, dtw, split};
 
-/// A timestamp's ticks in a second.
+/// Ticks per second.
 const TICKS: f64 = 50.0;
-/// No word is held for longer on average.
+/// Upper bound of the median word length, in seconds.
 const LONGEST_MEDIAN: f64 = 0.7;
-/// At these a pause is likely, which the network tends to count as part of the word.
+/// Marks that a pause is likely to follow, which the network tends to count as part of the word.
 const SENTENCE_ENDS: &str = ".。!！?？";
 
-/// A word in seconds from the window's start.
+/// A word, with times in seconds from the window's start.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Timing {
-    /// Empty once it was joined to a neighbour.
+pub struct WordTiming {
+    /// Empty once it was merged into a neighbour.
     pub word: String,
     pub tokens: usize,
     pub start: f64,
@@ -21,31 +21,31 @@ pub struct Timing {
     pub probability: f64,
 }
 
-/// How long words are in a window.
+/// Typical word lengths of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lengths {
+pub struct WordLengths {
     pub median: f64,
-    /// Longer than this is hardly one word.
+    /// Words longer than this are suspicious.
     pub most: f64,
 }
 
-/// The words of a text and when they are said.
+/// Returns the words of a text with their times.
 pub fn timings(
     tokenizer: &Tokenizer,
     text: &[u32],
-    without_blanks: bool,
+    without_spaces: bool,
     alignment: &Alignment,
-) -> Vec<Timing> {
+) -> Vec<WordTiming> {
     let entered = dtw::first_columns(&alignment.attention, alignment.ticks);
-    // One row more than there are tokens: where the last one ends.
+    // There is one row more than tokens: the end of the last token.
     let seconds = |token: usize| entered.get(token).or(entered.last()).map_or(0.0, |at| *at as f64 / TICKS);
     let mut first = 0;
-    let timing = |word: split::Spelled| {
+    let timing = |word: split::SplitWord| {
         let tokens = first..first + word.tokens;
         first = tokens.end;
         let likely = alignment.probabilities.get(tokens.clone()).unwrap_or_default();
         let sum: f64 = likely.iter().map(|probability| f64::from(*probability)).sum();
-        Timing {
+        WordTiming {
             word: word.text,
             tokens: word.tokens,
             start: seconds(tokens.start),
@@ -53,11 +53,11 @@ pub fn timings(
             probability: sum / likely.len().max(1) as f64,
         }
     };
-    split::words(tokenizer, text, without_blanks).into_iter().map(timing).collect()
+    split::words(tokenizer, text, without_spaces).into_iter().map(timing).collect()
 }
 
-/// How long the words are, those without length left out.
-pub fn lengths(words: &[Timing]) -> Lengths {
+/// Returns the typical length of the words that have any.
+pub fn lengths(words: &[WordTiming]) -> WordLengths {
     let mut lengths: Vec<f64> =
         words.iter().map(|word| word.end - word.start).filter(|d| *d != 0.0).collect();
     lengths.sort_by(f64::total_cmp);
@@ -68,11 +68,11 @@ pub fn lengths(words: &[Timing]) -> Lengths {
         _ => (lengths[half - 1] + lengths[half]) / 2.0,
     };
     let median = LONGEST_MEDIAN.min(median);
-    Lengths { median, most: median * 2.0 }
+    WordLengths { median, most: median * 2.0 }
 }
 
-/// Takes from words beside the end of a sentence the pause that they seem to last.
-pub fn shorten_at_sentence_ends(words: &mut [Timing], lengths: Lengths) {
+/// Shortens words next to the end of a sentence whose times include the pause.
+pub fn shorten_at_sentence_ends(words: &mut [WordTiming], lengths: WordLengths) {
     if words.iter().all(|word| word.end == word.start) {
         return;
     }
@@ -88,13 +88,13 @@ pub fn shorten_at_sentence_ends(words: &mut [Timing], lengths: Lengths) {
     }
 }
 
-/// Joins marks to the words they belong to: those in `prepended` to the next one, those in `appended` to the one
-/// before. What was joined stays in its place without text and tokens.
-pub fn merge_punctuation(words: &mut [Timing], prepended: &str, appended: &str) {
+/// Merges punctuation into the words it belongs to: marks in `prepended` into the next word, marks in `appended` into
+/// the previous one. The merged mark stays in the list without text and tokens.
+pub fn merge_punctuation(words: &mut [WordTiming], prepended: &str, appended: &str) {
     let mut next = words.len().saturating_sub(1);
     for i in (0..next).rev() {
         let mark = &words[i].word;
-        if mark.starts_with(' ') && prepended.contains(super::super::text::strip(mark)) {
+        if mark.starts_with(' ') && prepended.contains(super::super::strip(mark)) {
             let mark = std::mem::take(&mut words[i].word);
             words[next].word.insert_str(0, &mark);
             words[next].tokens += std::mem::take(&mut words[i].tokens);
@@ -118,8 +118,8 @@ pub fn merge_punctuation(words: &mut [Timing], prepended: &str, appended: &str) 
 mod tests {
     use super::*;
 
-    fn timing(word: &str, start: f64, end: f64) -> Timing {
-        Timing { word: word.into(), tokens: 1, start, end, probability: 1.0 }
+    fn timing(word: &str, start: f64, end: f64) -> WordTiming {
+        WordTiming { word: word.into(), tokens: 1, start, end, probability: 1.0 }
     }
 
     fn merged(words: &[&str]) -> Vec<(String, usize)> {
@@ -129,21 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn marks_go_to_the_words_they_belong_to() {
+    fn merges_punctuation_into_the_words_it_belongs_to() {
         let pairs = |of: &[(&str, usize)]| of.iter().map(|(w, n)| ((*w).to_owned(), *n)).collect::<Vec<_>>();
         assert_eq!(merged(&[" \"", "Yes", ",", "\""]), pairs(&[("", 0), (" \"Yes,\"", 4), ("", 0), ("", 0)]));
-        // Without a blank before it a mark does not go to the next word.
+        // A mark without a leading space is not merged into the next word.
         assert_eq!(merged(&[" a", "(", "b"]), pairs(&[(" a", 1), ("(", 1), ("b", 1)]));
-        // Part of the list counts, and so does nothing at all.
+        // Any substring of the list counts, the empty one too.
         assert_eq!(merged(&[" a", ".。", " ", " b"]), pairs(&[(" a.。", 2), ("", 0), ("", 0), ("  b", 2)]));
         assert_eq!(merged(&[]), []);
         assert_eq!(merged(&["."]), pairs(&[(".", 1)]));
     }
 
     #[test]
-    fn the_usual_length_leaves_out_words_without_any() {
+    fn typical_lengths_ignore_words_without_length() {
         let of = |ends: &[f64]| lengths(&ends.iter().map(|end| timing("a", 0.0, *end)).collect::<Vec<_>>());
-        assert_eq!(of(&[0.0, 0.2, 0.0, 0.4]), Lengths { median: (0.2 + 0.4) / 2.0, most: 0.2 + 0.4 });
+        assert_eq!(of(&[0.0, 0.2, 0.0, 0.4]), WordLengths { median: (0.2 + 0.4) / 2.0, most: 0.2 + 0.4 });
         assert_eq!(of(&[0.1, 0.3, 9.0]).median, 0.3);
         assert_eq!(of(&[5.0]).median, 0.7);
         assert_eq!(of(&[0.0]).median, 0.0);

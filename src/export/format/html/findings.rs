@@ -2,7 +2,7 @@
 
 use super::Page;
 use super::escape::{clock, escaped, number, percent};
-use crate::transcript::{DecisionRule, Fallback, RejectionReason, SkipReason, Span};
+use crate::transcript::{DecisionRule, Fallback, RejectionReason, SkipReason, TranscriptSpan};
 
 /// Characters of a stretch that are shown.
 const SHOWN: usize = 120;
@@ -81,8 +81,8 @@ pub fn spans(page: &Page<'_>, kind: Kind) -> Vec<Listed> {
     }
 }
 
-fn listed(spans: &[Span], is_rated: bool) -> Vec<Listed> {
-    let of = |span: &Span| Listed {
+fn listed(spans: &[TranscriptSpan], is_rated: bool) -> Vec<Listed> {
+    let of = |span: &TranscriptSpan| Listed {
         start: span.start,
         end: span.end,
         note: span.confidence.filter(|_| is_rated).map(percent).unwrap_or_default(),
