@@ -13,7 +13,7 @@ use super::screen::Screen;
 use super::stats;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
-use crate::report::{Ending, Metrics, Report, RunInfo, Tally};
+use crate::report::{Ending, MetricsWriter, ReportWriter, RunInfo, Tally};
 use crate::run::{RunContext, RunEvent};
 
 /// What is to be written of a run.
@@ -28,8 +28,8 @@ pub struct Wanted {
 pub struct Listeners<'a> {
     screen: Screen<'a>,
     tally: Tally,
-    report: Option<Report>,
-    metrics: Option<Metrics>,
+    report: Option<ReportWriter>,
+    metrics: Option<MetricsWriter>,
     cancel: &'a CancelToken,
 }
 
@@ -37,10 +37,11 @@ impl<'a> Listeners<'a> {
     /// Begins what is to be written; what cannot be is found here.
     pub fn new(screen: Screen<'a>, wanted: &Wanted, cancel: &'a CancelToken) -> Result<Self> {
         let tally = Tally::new(|error| ExitCode::from(error) as u8);
-        let report = wanted.report.as_deref().map(|path| Report::create(path, &wanted.info)).transpose()?;
+        let report =
+            wanted.report.as_deref().map(|path| ReportWriter::create(path, &wanted.info)).transpose()?;
         let version = &wanted.info.version;
         let metrics =
-            wanted.metrics.as_deref().map(|path| Metrics::create(path, version, &tally)).transpose()?;
+            wanted.metrics.as_deref().map(|path| MetricsWriter::create(path, version, &tally)).transpose()?;
         Ok(Self { screen, tally, report, metrics, cancel })
     }
 

@@ -11,7 +11,7 @@ use super::printer::Printer;
 use super::progress::{columns, fitted, length, shortened};
 use super::run_summary as account;
 use crate::error::{Error, Result};
-use crate::report::{self, Failure, Fate, Merged, Part};
+use crate::report::{self, Failure, InputOutcome, LoadedReport, MergedReport};
 use crate::store::write_file;
 use crate::transcript::Coverage;
 
@@ -51,13 +51,13 @@ pub fn run(args: &ReportArgs, printer: Printer) -> ExitCode {
     let done = match &args.what {
         What::Merge { reports, output } => merge(reports, output.as_deref(), printer),
         What::Show { reports } => show(reports, printer),
-        What::Schema => print(report::SCHEMA.trim_end(), printer),
+        What::Schema => print(&format!("{:#}", report::schema()), printer),
     };
     done.map_or_else(|error| failed(printer, &error), |()| ExitCode::Done)
 }
 
-fn read(paths: &[PathBuf], printer: Printer) -> Result<Merged> {
-    let parts: Vec<Part> = paths.iter().map(|path| report::read(path)).collect::<Result<_>>()?;
+fn read(paths: &[PathBuf], printer: Printer) -> Result<MergedReport> {
+    let parts: Vec<LoadedReport> = paths.iter().map(|path| report::read(path)).collect::<Result<_>>()?;
     for part in parts.iter().filter(|part| part.is_torn) {
         let name = &part.name;
         printer.warning(&format!(
@@ -96,7 +96,7 @@ fn print(text: &str, printer: Printer) -> Result<()> {
 }
 
 /// Which runs they were.
-fn head(merged: &Merged) -> Vec<String> {
+fn head(merged: &MergedReport) -> Vec<String> {
     let started = merged.events.iter().filter(|event| event["event"] == "run_started");
     let mut lines: Vec<String> = started
         .map(|run| {
@@ -122,7 +122,7 @@ fn option(name: &str, value: &Value) -> String {
     }
 }
 
-fn table(files: &[(String, Fate)]) -> Vec<String> {
+fn table(files: &[(String, InputOutcome)]) -> Vec<String> {
     let head = ["input", "result", "audio", "speed", "language", "text", "sure", "subtitles"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(files.iter().map(|(input, fate)| row(input, fate)));
@@ -142,13 +142,13 @@ fn table(files: &[(String, Fate)]) -> Vec<String> {
     lines
 }
 
-fn row(input: &str, fate: &Fate) -> Vec<String> {
+fn row(input: &str, fate: &InputOutcome) -> Vec<String> {
     let name = shortened(input, NAME);
     match fate {
-        Fate::Unfinished => vec![name, "not finished".into()],
-        Fate::Skipped => vec![name, "skipped: already done".into()],
-        Fate::Failed(failure) => vec![name, format!("failed: {}", failure.reason())],
-        Fate::Done(line) => {
+        InputOutcome::Unfinished => vec![name, "not finished".into()],
+        InputOutcome::Skipped => vec![name, "skipped: already done".into()],
+        InputOutcome::Failed(failure) => vec![name, format!("failed: {}", failure.reason())],
+        InputOutcome::Done(line) => {
             let mut cells = vec![name, "done".into()];
             cells.extend(figures(line));
             cells
@@ -174,7 +174,7 @@ fn figures(line: &Map<String, Value>) -> [String; 6] {
 }
 
 /// How many came to which end and why, and how fast it was.
-fn totals(merged: &Merged) -> Vec<String> {
+fn totals(merged: &MergedReport) -> Vec<String> {
     let summary = &merged.summary;
     let count = |name: &str| summary["counts"][name].as_u64().unwrap_or(0);
     let ends =

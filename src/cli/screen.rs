@@ -9,7 +9,7 @@ use super::run_summary as account;
 use super::stats;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::error::Error;
-use crate::report::{Tally, warning};
+use crate::report::{Tally, warnings};
 use crate::run::RunEvent;
 use crate::time::seconds_of_frames;
 
@@ -63,7 +63,7 @@ impl<'a> Screen<'a> {
     /// Shows an event that the tally has heard of.
     pub fn show(&mut self, event: &RunEvent, tally: &Tally) {
         self.progress.record(event, tally);
-        for warning in warning(event) {
+        for warning in warnings(event) {
             let input = warning.input.as_deref();
             let named = input.map(|input| format!("`{input}`: ")).unwrap_or_default();
             self.tell(Level::Warn, input, &format!("{named}{}", warning.message));

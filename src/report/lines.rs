@@ -1,26 +1,29 @@
-//! The lines of a report: every event as an object, its fields in a fixed order.
+//! Turns the events of a run into the lines of its report.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Ending, Failure, Tally, VERSION, kind, rounded, speed, stop_name, warning};
+use super::line::{
+    DamageLine, FileDone, MemoryLine, ModelLine, OptionValue, PeakLine, PoolLine, RejectedLine, ReleasedLine,
+    ReportLine, RunTotals, SpansLine, UsageLine,
+};
+use super::{Ending, Failure, Tally, VERSION, kind, rounded, speed, warnings};
 use crate::device::memory::MemoryUsage;
-use crate::engine::Footprint;
+use crate::engine::{Footprint, WindowDone};
 use crate::export::CueQuality;
 use crate::models::cache::CacheStats;
 use crate::plan::PlannedInput;
 use crate::run::{ChunkFigures, RunEvent};
 use crate::time::seconds_of_frames;
-use crate::transcript::RejectedAttempt;
-use crate::transcript::{Coverage, ModelIdentity, Quality, Transcript};
+use crate::transcript::{ModelIdentity, Quality, RejectedAttempt, Transcript};
 
 /// What is known of a run before it begins.
 #[derive(Debug, Clone, Default)]
 pub struct RunInfo {
     pub version: String,
-    /// What it can compute on.
+    /// The kinds of devices that the program was built for.
     pub compiled: Vec<String>,
     /// Options that were set, wherever, with their values.
     pub options: Vec<(String, Vec<String>)>,
@@ -28,120 +31,111 @@ pub struct RunInfo {
     pub shard: Option<String>,
 }
 
-/// A line without the time: its event, and its fields.
-pub type Line = (&'static str, Value);
-
-/// Makes lines of events; remembers what comes in several.
+/// Makes lines of events, remembering what several events contribute to one line.
 #[derive(Default)]
-pub struct Lines {
-    /// Of chunks whose end is still to be told.
+pub struct LineBuilder {
+    /// Memory of chunks whose end is still to come.
     footprints: HashMap<(String, usize), Footprint>,
+    /// Outputs written so far, by input.
     written: HashMap<String, Vec<String>>,
-    /// What a manifest calls the inputs.
+    /// Ids that a manifest gives to inputs.
     ids: HashMap<String, String>,
 }
 
-impl Lines {
-    /// The lines of an event that the tally has heard of.
-    pub fn of(&mut self, event: &RunEvent, tally: &Tally) -> Vec<Line> {
-        let mut lines: Vec<Line> = Vec::new();
+impl LineBuilder {
+    /// Returns the lines of an event that the tally has recorded.
+    pub fn lines(&mut self, event: &RunEvent, tally: &Tally) -> Vec<Map<String, Value>> {
+        let mut lines: Vec<ReportLine> = Vec::new();
         match event {
             RunEvent::Planned { item } => {
                 let id = item.id.clone().map(|id| (item.name(), id));
                 self.ids.extend(id);
             }
-            // So that those planned are all.
+            // Inputs that could not be planned are listed all the same, so that the counts add up.
             RunEvent::Failed { input, .. } if tally.was_unplanned => {
-                let fields = json!({"input": input, "outputs": [], "audio_seconds": null});
-                lines.push(("file_planned", fields));
+                let input = input.clone();
+                lines.push(ReportLine::FilePlanned { input, outputs: Vec::new(), audio_seconds: None });
             }
             _ => {}
         }
         lines.extend(self.line(event, tally));
-        lines.extend(warning(event).into_iter().map(|warning| {
-            let fields = json!({"input": warning.input, "kind": warning.kind, "message": warning.message});
-            ("warning", fields)
+        lines.extend(warnings(event).into_iter().map(|warning| ReportLine::Warning {
+            input: warning.input,
+            kind: warning.kind.into(),
+            message: warning.message,
         }));
-        lines.into_iter().map(|(event, fields)| (event, self.with_id(fields))).collect()
+        lines.iter().map(|line| self.with_id(line.fields())).collect()
     }
 
-    fn with_id(&self, mut fields: Value) -> Value {
-        if let Some(id) = fields["input"].as_str().and_then(|input| self.ids.get(input)) {
-            fields["id"] = id.as_str().into();
+    fn with_id(&self, mut fields: Map<String, Value>) -> Map<String, Value> {
+        let input = fields.get("input").and_then(Value::as_str);
+        if let Some(id) = input.and_then(|input| self.ids.get(input)) {
+            fields.insert("id".into(), id.as_str().into());
         }
         fields
     }
 
-    fn line(&mut self, event: &RunEvent, tally: &Tally) -> Option<Line> {
-        Some(match event {
-            RunEvent::Planned { item } => ("file_planned", planned(item)),
-            RunEvent::Skipped { input, why } => ("file_skipped", json!({"input": input, "reason": why})),
-            RunEvent::HeldElsewhere { input, why } => {
-                ("file_skipped", json!({"input": input, "reason": why}))
+    fn line(&mut self, event: &RunEvent, tally: &Tally) -> Option<ReportLine> {
+        Some(match event.clone() {
+            RunEvent::Planned { item } => planned(&item),
+            RunEvent::Skipped { input, why } | RunEvent::HeldElsewhere { input, why } => {
+                ReportLine::FileSkipped { input, reason: why }
             }
+            RunEvent::Note { input, text } => ReportLine::Note { input, message: text },
             RunEvent::Downloading { file, done, total } if done == total => {
-                ("model_downloaded", json!({"file": file, "bytes": total}))
+                ReportLine::ModelDownloaded { file, bytes: total }
             }
-            RunEvent::ModelLoading { model, device } => {
-                ("model_loading", json!({"model": model, "device": device}))
-            }
+            RunEvent::ModelLoading { model, device } => ReportLine::ModelLoading { model, device },
             RunEvent::ModelLoaded { identity, device, seconds } => {
-                let seconds = rounded(*seconds);
-                ("model_loaded", json!({"model": model(identity), "device": device, "seconds": seconds}))
+                ReportLine::ModelLoaded { model: model(&identity), device, seconds: rounded(seconds) }
             }
             RunEvent::ModelUnloaded { identity, device } => {
-                ("model_unloaded", json!({"model": model(identity), "device": device}))
+                ReportLine::ModelUnloaded { model: model(&identity), device }
             }
-            RunEvent::Started { input, number, count } => {
-                ("file_started", json!({"input": input, "number": number, "count": count}))
-            }
-            RunEvent::Resumed { input } => ("file_resumed", json!({"input": input})),
+            RunEvent::Started { input, number, count } => ReportLine::FileStarted { input, number, count },
+            RunEvent::Resumed { input } => ReportLine::FileResumed { input },
             RunEvent::ResumeDiscarded { input, why, keeps_some } => {
-                ("file_renewed", json!({"input": input, "reason": why, "kept": keeps_some}))
+                ReportLine::FileRenewed { input, reason: why.into(), kept: keeps_some }
             }
-            RunEvent::LanguageDetected { input, guess } => {
-                let probability = rounded(guess.probability().into());
-                let language = guess.language.code();
-                ("language", json!({"input": input, "language": language, "probability": probability}))
-            }
-            RunEvent::WindowDone { input, window } if window.fallbacks > 0 => {
-                let from = window.seek as u64;
-                let (start, end) = (seconds_of_frames(from), seconds_of_frames(from + window.frames as u64));
-                let rejected: Vec<Value> = window.rejected.iter().map(rejected).collect();
-                let (attempts, temperature) = (window.fallbacks + 1, rounded(window.temperature));
-                let fields = json!({"input": input, "start": start, "end": end, "attempts": attempts,
-                    "temperature": temperature, "rejected": rejected});
-                ("window_fallback", fields)
-            }
+            RunEvent::LanguageDetected { input, guess } => ReportLine::Language {
+                input,
+                language: guess.language.code().into(),
+                probability: rounded(guess.probability().into()),
+            },
+            RunEvent::WindowDone { input, window } if window.fallbacks > 0 => fallback(input, &window),
             RunEvent::MemoryReleased { input, chunk, footprint } => {
-                self.footprints.insert((input.clone(), *chunk), *footprint);
+                self.footprints.insert((input, chunk), footprint);
                 return None;
             }
             RunEvent::ChunkDone { input, chunk, start, end, is_resumed, figures } => {
-                let footprint = self.footprints.remove(&(input.clone(), *chunk));
-                let place =
-                    json!({"input": input, "chunk": chunk, "start": start, "end": end, "kept": is_resumed});
-                ("chunk_done", joined(place, chunk_figures(figures, footprint)))
+                let footprint = self.footprints.remove(&(input.clone(), chunk));
+                chunk_done(input, chunk, (start, end), is_resumed, &figures, footprint)
             }
-            RunEvent::SlotsReduced { slots } => ("out_of_memory", json!({"slots": slots})),
-            RunEvent::Stopped { resumable } => ("stopped", json!({"kept": resumable})),
+            RunEvent::SlotsReduced { slots } => ReportLine::OutOfMemory { slots },
+            RunEvent::Stopped { resumable } => ReportLine::Stopped { kept: resumable },
             RunEvent::OutputWritten { input, path } => {
-                let path = text(path);
+                let path = text(&path);
                 self.written.entry(input.clone()).or_default().push(path.clone());
-                ("output_written", json!({"input": input, "path": path}))
+                ReportLine::OutputWritten { input, path }
             }
             RunEvent::Finished { input, transcript, quality, cues, seconds } => {
-                let outputs = self.written.remove(input).unwrap_or_default();
-                let head = json!({"input": input, "outputs": outputs});
-                ("file_done", joined(head, file_figures(transcript, quality, cues, *seconds)))
+                let outputs = self.written.remove(&input).unwrap_or_default();
+                ReportLine::FileDone(Box::new(file_done(
+                    input,
+                    outputs,
+                    &transcript,
+                    &quality,
+                    &cues,
+                    seconds,
+                )))
             }
             RunEvent::Failed { input, error } => {
-                self.written.remove(input);
-                let is_missed = kind(error) == "limit_missed";
-                let told = if is_missed { tally.missed.last() } else { tally.failures.last() };
-                (if is_missed { "limit_missed" } else { "file_failed" }, json!(told))
+                self.written.remove(&input);
+                match kind(&error) == "limit_missed" {
+                    true => ReportLine::LimitMissed(tally.missed.last()?.clone()),
+                    false => ReportLine::FileFailed(tally.failures.last()?.clone()),
+                }
             }
-            RunEvent::Note { input, text } => ("note", json!({"input": input, "message": text})),
             RunEvent::Downloading { .. }
             | RunEvent::Converted { .. }
             | RunEvent::EngineStats(_)
@@ -161,147 +155,157 @@ impl Lines {
     }
 }
 
-pub fn run_started(info: &RunInfo) -> Line {
+/// Returns the first line of a report.
+pub fn run_started(info: &RunInfo) -> ReportLine {
     let value = |values: &[String]| match values {
-        [one] => json!(one),
-        many => json!(many),
+        [one] => json!(OptionValue::One(one.clone())),
+        many => json!(OptionValue::Many(many.to_vec())),
     };
-    let options: Map<String, Value> =
-        info.options.iter().map(|(name, values)| (name.clone(), value(values))).collect();
-    let fields = json!({
-        "schema": VERSION,
-        "program": "transcribe",
-        "version": info.version,
-        "compiled": info.compiled,
-        "options": options,
-        "shard": info.shard,
-        "host": sysinfo::System::host_name(),
-        "pid": std::process::id(),
-    });
-    ("run_started", fields)
+    ReportLine::RunStarted {
+        schema: VERSION,
+        program: "transcribe".into(),
+        version: info.version.clone(),
+        compiled: info.compiled.clone(),
+        options: info.options.iter().map(|(name, values)| (name.clone(), value(values))).collect(),
+        shard: info.shard.clone(),
+        host: sysinfo::System::host_name(),
+        pid: std::process::id(),
+    }
 }
 
-pub fn summary(tally: &Tally, ending: &Ending<'_>) -> Line {
+/// Returns the last line of a report.
+pub fn summary(tally: &Tally, ending: &Ending<'_>) -> ReportLine {
     let seconds = tally.seconds();
-    let code_of = tally.code_of();
-    let errors: Vec<Failure> = ending.errors.iter().map(|error| Failure::new(None, error, code_of)).collect();
-    let fields = json!({
-        "counts": tally.counts(),
-        "failures": tally.failures,
-        "missed": tally.missed,
-        "unfinished": tally.unfinished().collect::<Vec<_>>(),
-        "errors": errors,
-        "model": tally.model.as_ref().map(model),
-        "device": tally.device,
-        "audio_seconds": rounded(tally.audio_seconds),
-        "seconds": rounded(seconds),
-        "speed": speed(tally.audio_seconds, seconds),
-        "coverage": (tally.done > 0).then(|| coverage(&tally.coverage)),
-        "chunks": tally.chunks,
-        "windows": tally.windows,
-        "fallbacks": tally.fallbacks(),
-        "tokens": tally.stats.map_or(0, |stats| stats.tokens),
-        "load_seconds": rounded(tally.load_seconds),
-        "peak_memory": {"host": tally.peak_host, "device": tally.peak_device},
-        "cache": tally.cache.as_ref().map(cache),
-        "stopped": ending.stopped.map(stop_name),
-        "exit_code": ending.exit_code,
-    });
-    ("summary", fields)
+    let failure = |error| Failure::new(None, error, tally.code_of());
+    ReportLine::Summary(Box::new(RunTotals {
+        counts: tally.counts(),
+        failures: tally.failures.clone(),
+        missed: tally.missed.clone(),
+        unfinished: tally.unfinished().map(str::to_owned).collect(),
+        errors: ending.errors.iter().map(failure).collect(),
+        model: tally.model.as_ref().map(model),
+        device: tally.device.clone(),
+        audio_seconds: rounded(tally.audio_seconds),
+        seconds: rounded(seconds),
+        speed: speed(tally.audio_seconds, seconds),
+        coverage: (tally.done > 0).then(|| (&tally.coverage).into()),
+        chunks: tally.chunks,
+        windows: tally.windows,
+        fallbacks: tally.fallbacks(),
+        tokens: tally.stats.map_or(0, |stats| stats.tokens),
+        load_seconds: rounded(tally.load_seconds),
+        peak_memory: PeakLine { host: tally.peak_host, device: tally.peak_device },
+        cache: tally.cache.as_ref().map(pool),
+        stopped: ending.stopped.map(Into::into),
+        exit_code: ending.exit_code,
+    }))
 }
 
-fn planned(item: &PlannedInput) -> Value {
-    let outputs: Vec<String> = item.asked.iter().map(|path| text(path)).collect();
-    json!({"input": item.name(), "outputs": outputs, "audio_seconds": item.length.map(rounded)})
+fn planned(item: &PlannedInput) -> ReportLine {
+    ReportLine::FilePlanned {
+        input: item.name(),
+        outputs: item.asked.iter().map(|path| text(path)).collect(),
+        audio_seconds: item.length.map(rounded),
+    }
 }
 
-fn model(identity: &ModelIdentity) -> Value {
-    json!({"name": identity.name, "revision": identity.revision})
+fn model(identity: &ModelIdentity) -> ModelLine {
+    ModelLine { name: identity.name.clone(), revision: identity.revision.clone() }
 }
 
-fn rejected(attempt: &RejectedAttempt) -> Value {
-    json!({"temperature": rounded(attempt.temperature), "faults": attempt.faults})
+fn fallback(input: String, window: &WindowDone) -> ReportLine {
+    let first = window.seek as u64;
+    let rejected = |attempt: &RejectedAttempt| RejectedLine {
+        temperature: rounded(attempt.temperature),
+        faults: attempt.faults.iter().map(|fault| (*fault).into()).collect(),
+    };
+    ReportLine::WindowFallback {
+        input,
+        start: seconds_of_frames(first),
+        end: seconds_of_frames(first + window.frames as u64),
+        attempts: window.fallbacks + 1,
+        temperature: rounded(window.temperature),
+        rejected: window.rejected.iter().map(rejected).collect(),
+    }
 }
 
-fn chunk_figures(figures: &ChunkFigures, footprint: Option<Footprint>) -> Value {
-    json!({
-        "seconds": footprint.map(|footprint| rounded(footprint.seconds)),
-        "memory": footprint.as_ref().map(memory),
-        "confidence": figures.confidence.map(rounded),
-        "segments": figures.segments,
-        "windows": figures.windows,
-        "fallbacks": figures.fallbacks,
-    })
+fn chunk_done(
+    input: String,
+    chunk: usize,
+    (start, end): (f64, f64),
+    kept: bool,
+    figures: &ChunkFigures,
+    footprint: Option<Footprint>,
+) -> ReportLine {
+    ReportLine::ChunkDone {
+        input,
+        chunk,
+        start,
+        end,
+        kept,
+        seconds: footprint.map(|footprint| rounded(footprint.seconds)),
+        memory: footprint.as_ref().map(memory),
+        confidence: figures.confidence.map(rounded),
+        segments: figures.segments,
+        windows: figures.windows,
+        fallbacks: figures.fallbacks,
+    }
 }
 
-fn memory(footprint: &Footprint) -> Value {
-    let usage = |usage: &MemoryUsage| json!({"now": usage.current, "peak": usage.peak});
-    json!({
-        "host": usage(&footprint.memory.host),
-        "device": footprint.memory.device.as_ref().map(usage),
-        "released": footprint.released.map(|bytes| json!({"host": bytes.host, "device": bytes.device})),
-    })
+fn memory(footprint: &Footprint) -> MemoryLine {
+    let usage = |usage: &MemoryUsage| UsageLine { now: usage.current, peak: usage.peak };
+    MemoryLine {
+        host: usage(&footprint.memory.host),
+        device: footprint.memory.device.as_ref().map(usage),
+        released: footprint.released.map(|bytes| ReleasedLine { host: bytes.host, device: bytes.device }),
+    }
 }
 
-fn file_figures(transcript: &Transcript, quality: &Quality, cues: &CueQuality, seconds: f64) -> Value {
+fn file_done(
+    input: String,
+    outputs: Vec<String>,
+    transcript: &Transcript,
+    quality: &Quality,
+    cues: &CueQuality,
+    seconds: f64,
+) -> FileDone {
     let audio_seconds = transcript.seconds_asked_for();
-    json!({
-        "audio_seconds": rounded(audio_seconds),
-        "seconds": rounded(seconds),
-        "speed": speed(audio_seconds, seconds),
-        "model": model(&transcript.model),
-        "language": transcript.language,
-        "language_probability": transcript.language_probability.map(rounded),
-        "coverage": coverage(&quality.coverage),
-        "confidence": quality.confidence.map(rounded),
-        "segments": transcript.segments.len(),
-        "cues": cues.cues,
-        "cue_score": cues.score,
-        "spans": {
-            "dropped": quality.dropped.len(),
-            "low_confidence": quality.low_confidence.len(),
-            "repetitions": quality.repetitions.len(),
-            "without_voice": quality.without_voice.len(),
+    FileDone {
+        input,
+        outputs,
+        audio_seconds: rounded(audio_seconds),
+        seconds: rounded(seconds),
+        speed: speed(audio_seconds, seconds),
+        model: model(&transcript.model),
+        language: transcript.language.clone(),
+        language_probability: transcript.language_probability.map(rounded),
+        coverage: (&quality.coverage).into(),
+        confidence: quality.confidence.map(rounded),
+        segments: transcript.segments.len(),
+        cues: cues.cues,
+        cue_score: cues.score,
+        spans: SpansLine {
+            dropped: quality.dropped.len(),
+            low_confidence: quality.low_confidence.len(),
+            repetitions: quality.repetitions.len(),
+            without_voice: quality.without_voice.len(),
         },
-        "fallbacks": quality.fallbacks.len(),
-        "damage": {"packets": transcript.damage.packets, "truncated": transcript.damage.truncated},
-    })
+        fallbacks: quality.fallbacks.len(),
+        damage: DamageLine { packets: transcript.damage.packets, truncated: transcript.damage.truncated },
+    }
 }
 
-pub fn coverage(coverage: &Coverage) -> Value {
-    json!({
-        "duration": rounded(coverage.duration),
-        "transcribed": rounded(coverage.transcribed),
-        "skipped": rounded(coverage.skipped),
-        "not_asked_for": rounded(coverage.not_asked_for),
-        "dropped": rounded(coverage.dropped),
-        "silent": rounded(coverage.silent),
-        "ratio": coverage.ratio.map(rounded),
-    })
-}
-
-fn cache(stats: &CacheStats) -> Value {
-    json!({
-        "hits": stats.hits,
-        "misses": stats.misses,
-        "evictions": stats.evictions,
-        "load_seconds": rounded(stats.load_seconds),
-        "bytes_loaded": stats.bytes_loaded,
-        "close_failures": stats.close_failures,
-    })
+fn pool(stats: &CacheStats) -> PoolLine {
+    PoolLine {
+        hits: stats.hits,
+        misses: stats.misses,
+        evictions: stats.evictions,
+        load_seconds: rounded(stats.load_seconds),
+        bytes_loaded: stats.bytes_loaded,
+        close_failures: stats.close_failures,
+    }
 }
 
 fn text(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// The fields of both.
-fn joined(first: Value, second: Value) -> Value {
-    match (first, second) {
-        (Value::Object(mut first), Value::Object(second)) => {
-            first.extend(second);
-            Value::Object(first)
-        }
-        (first, _) => first,
-    }
 }

@@ -1,4 +1,4 @@
-//! Reports read again: those of several runs become one, with one account of all.
+//! Reads reports and merges those of several runs into one with a common summary.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,48 +7,49 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::line::CoverageLine;
 use super::{Counts, Failure, rounded, speed};
 use crate::error::{Error, InputProblem, Result};
 use crate::transcript::Coverage;
 
-/// A report that was read.
+/// A report read from disk.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct LoadedReport {
     pub name: String,
-    events: Vec<Happened>,
-    /// The last line breaks off: whoever wrote it was killed, or is still at it.
+    events: Vec<LoggedEvent>,
+    /// The last line is incomplete: its writer was killed or is still running.
     pub is_torn: bool,
 }
 
 #[derive(Debug, Clone)]
-struct Happened {
+struct LoggedEvent {
     at: Timestamp,
-    /// Which report it was in.
+    /// The report that the line comes from.
     from: String,
     fields: Map<String, Value>,
 }
 
 /// Several reports as one.
 #[derive(Debug, Clone)]
-pub struct Merged {
-    /// All but the summaries, in the order of time.
+pub struct MergedReport {
+    /// All events but the summaries, in the order of time.
     pub events: Vec<Value>,
     pub summary: Value,
     /// What became of each input, in the order in which they were planned.
-    pub files: Vec<(String, Fate)>,
+    pub files: Vec<(String, InputOutcome)>,
 }
 
-/// What became of an input.
+/// How an input ended.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fate {
+pub enum InputOutcome {
     Unfinished,
     Skipped,
-    /// The line that says so.
+    /// The line of its end.
     Done(Map<String, Value>),
     Failed(Failure),
 }
 
-pub fn read(path: &Path) -> Result<Part> {
+pub fn read(path: &Path) -> Result<LoadedReport> {
     let name = path.display().to_string();
     let unreadable = |error| Error::input(&name, InputProblem::Unreadable(error));
     let text = String::from_utf8_lossy(&fs::read(path).map_err(unreadable)?).into_owned();
@@ -56,45 +57,45 @@ pub fn read(path: &Path) -> Result<Part> {
     let mut is_torn = false;
     let count = text.lines().count();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        match happened(line, &name) {
+        match parse_event(line, &name) {
             Some(event) => events.push(event),
             None if index + 1 == count && !text.ends_with('\n') => is_torn = true,
             None => {
                 return Err(Error::Usage {
                     what: format!("`{name}`"),
-                    why: format!("line {} is no event of a report", index + 1),
-                    hint: Some("name files that were written by `--report`".into()),
+                    why: format!("line {} is not a line of a report", index + 1),
+                    hint: Some("name files that `--report` has written".into()),
                 });
             }
         }
     }
-    Ok(Part { name, events, is_torn })
+    Ok(LoadedReport { name, events, is_torn })
 }
 
-fn happened(line: &str, name: &str) -> Option<Happened> {
+fn parse_event(line: &str, name: &str) -> Option<LoggedEvent> {
     let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return None };
     fields.get("event")?.as_str()?;
     let at = fields.get("time")?.as_str()?.parse().ok()?;
     let from = fields.get("from").and_then(Value::as_str).unwrap_or(name).to_owned();
-    Some(Happened { at, from, fields })
+    Some(LoggedEvent { at, from, fields })
 }
 
-/// All that happened, in the order of time, and one account of it. What was done in any of them is done.
-pub fn merge(parts: Vec<Part>) -> Merged {
-    let mut events: Vec<Happened> = parts.into_iter().flat_map(|part| part.events).collect();
+/// Merges reports in the order of time. An input that is done in any of them is done.
+pub fn merge(parts: Vec<LoadedReport>) -> MergedReport {
+    let mut events: Vec<LoggedEvent> = parts.into_iter().flat_map(|part| part.events).collect();
     events.sort_by_key(|event| event.at);
-    let mut account = Account::default();
-    events.iter().for_each(|event| account.hear(event));
-    let (summary, files) = account.close();
-    let told = events.into_iter().filter(|event| event.name() != "summary").map(|event| {
+    let mut tally = MergedTally::default();
+    events.iter().for_each(|event| tally.record(event));
+    let (summary, files) = tally.finish();
+    let lines = events.into_iter().filter(|event| event.name() != "summary").map(|event| {
         let mut fields = event.fields;
         fields.insert("from".into(), event.from.into());
         Value::Object(fields)
     });
-    Merged { events: told.collect(), summary, files }
+    MergedReport { events: lines.collect(), summary, files }
 }
 
-impl Happened {
+impl LoggedEvent {
     fn name(&self) -> &str {
         self.text("event")
     }
@@ -113,13 +114,13 @@ impl Happened {
 }
 
 #[derive(Default)]
-struct Account {
-    files: Vec<(String, Fate)>,
-    places: BTreeMap<String, usize>,
+struct MergedTally {
+    files: Vec<(String, InputOutcome)>,
+    positions: BTreeMap<String, usize>,
     missed: BTreeMap<String, Failure>,
-    /// From the first input begun to the last one ended, of each run.
+    /// From the first started input to the last ended one, by run.
     spans: BTreeMap<String, (Timestamp, Timestamp)>,
-    last: Option<Happened>,
+    last: Option<LoggedEvent>,
     model: Option<Value>,
     device: Option<Value>,
     chunks: BTreeSet<(String, u64)>,
@@ -129,29 +130,29 @@ struct Account {
     load_seconds: f64,
     peak_host: u64,
     peak_device: Option<u64>,
-    summaries: Vec<Happened>,
+    summaries: Vec<LoggedEvent>,
 }
 
-impl Account {
-    fn hear(&mut self, event: &Happened) {
+impl MergedTally {
+    fn record(&mut self, event: &LoggedEvent) {
         match event.name() {
-            "file_planned" => drop(self.fate(event)),
+            "file_planned" => drop(self.outcome(event)),
             "file_skipped" => {
-                let fate = self.fate(event);
-                if !matches!(fate, Fate::Done(_)) {
-                    *fate = Fate::Skipped;
+                let outcome = self.outcome(event);
+                if !matches!(outcome, InputOutcome::Done(_)) {
+                    *outcome = InputOutcome::Skipped;
                 }
             }
             "file_started" => drop(self.spans.entry(event.from.clone()).or_insert((event.at, event.at))),
             "file_done" => {
                 self.ended(event);
                 self.missed.remove(event.text("input"));
-                *self.fate(event) = Fate::Done(event.fields.clone());
+                *self.outcome(event) = InputOutcome::Done(event.fields.clone());
             }
             "file_failed" => {
                 self.ended(event);
                 if let Ok(failure) = serde_json::from_value(Value::Object(event.fields.clone())) {
-                    *self.fate(event) = Fate::Failed(failure);
+                    *self.outcome(event) = InputOutcome::Failed(failure);
                 }
             }
             "limit_missed" => {
@@ -172,23 +173,23 @@ impl Account {
         self.last = Some(event.clone());
     }
 
-    fn fate(&mut self, event: &Happened) -> &mut Fate {
+    fn outcome(&mut self, event: &LoggedEvent) -> &mut InputOutcome {
         let input = event.text("input").to_owned();
-        let place = *self.places.entry(input.clone()).or_insert_with(|| {
-            self.files.push((input, Fate::Unfinished));
+        let position = *self.positions.entry(input.clone()).or_insert_with(|| {
+            self.files.push((input, InputOutcome::Unfinished));
             self.files.len() - 1
         });
-        &mut self.files[place].1
+        &mut self.files[position].1
     }
 
-    fn ended(&mut self, event: &Happened) {
+    fn ended(&mut self, event: &LoggedEvent) {
         if let Some(span) = self.spans.get_mut(&event.from) {
             span.1 = span.1.max(event.at);
         }
     }
 
-    fn chunk(&mut self, event: &Happened) {
-        // Those that are taken over were told by the run that did them, if its report is here, too.
+    fn chunk(&mut self, event: &LoggedEvent) {
+        // Resumed chunks were counted by the run that finished them, if its report is merged too.
         self.chunks.insert((event.text("input").to_owned(), event.count("chunk")));
         if event.fields.get("kept") != Some(&Value::Bool(true)) {
             self.windows += event.count("windows");
@@ -198,7 +199,7 @@ impl Account {
         self.peak_device = self.peak_device.max(peak("device"));
     }
 
-    fn summary(&mut self, event: &Happened) {
+    fn summary(&mut self, event: &LoggedEvent) {
         self.tokens += event.count("tokens");
         let peak = |whose: &str| event.fields.get("peak_memory")?.get(whose)?.as_u64();
         self.peak_host = self.peak_host.max(peak("host").unwrap_or(0));
@@ -207,33 +208,35 @@ impl Account {
     }
 
     fn counts(&self) -> Counts {
-        let count = |wanted: fn(&Fate) -> bool| self.files.iter().filter(|(_, fate)| wanted(fate)).count();
-        let done = count(|fate| matches!(fate, Fate::Done(_)));
+        let count = |wanted: fn(&InputOutcome) -> bool| {
+            self.files.iter().filter(|(_, outcome)| wanted(outcome)).count()
+        };
+        let done = count(|outcome| matches!(outcome, InputOutcome::Done(_)));
         Counts {
             planned: self.files.len(),
             done,
-            skipped: count(|fate| matches!(fate, Fate::Skipped)),
-            failed: count(|fate| matches!(fate, Fate::Failed(_))),
-            unfinished: count(|fate| matches!(fate, Fate::Unfinished)),
+            skipped: count(|outcome| matches!(outcome, InputOutcome::Skipped)),
+            failed: count(|outcome| matches!(outcome, InputOutcome::Failed(_))),
+            unfinished: count(|outcome| matches!(outcome, InputOutcome::Unfinished)),
             missed: self.missed().len(),
         }
     }
 
-    /// Of the inputs that are done.
+    /// Returns the missed quality gates of inputs that are done.
     fn missed(&self) -> Vec<&Failure> {
-        let done = self.files.iter().filter(|(_, fate)| matches!(fate, Fate::Done(_)));
+        let done = self.files.iter().filter(|(_, outcome)| matches!(outcome, InputOutcome::Done(_)));
         done.filter_map(|(input, _)| self.missed.get(input)).collect()
     }
 
     fn failures(&self) -> Vec<&Failure> {
-        let failed = self.files.iter().filter_map(|(_, fate)| match fate {
-            Fate::Failed(failure) => Some(failure),
+        let failed = self.files.iter().filter_map(|(_, outcome)| match outcome {
+            InputOutcome::Failed(failure) => Some(failure),
             _ => None,
         });
         failed.collect()
     }
 
-    /// Time in which any of the runs was at work.
+    /// Returns the time in which any of the runs worked.
     fn seconds(&self) -> f64 {
         let mut spans: Vec<_> = self.spans.values().copied().collect();
         spans.sort();
@@ -246,7 +249,7 @@ impl Account {
         seconds
     }
 
-    /// What the program would end with had it done all of it at once.
+    /// Returns the exit code of a single run over all inputs.
     fn exit_code(&self, counts: &Counts) -> u64 {
         let worst = |failures: &[&Failure]| failures.iter().map(|failure| failure.exit_code.into()).max();
         let ended_badly = || self.summaries.iter().rev().map(|summary| summary.count("exit_code"));
@@ -254,11 +257,11 @@ impl Account {
         unfinished.or(worst(&self.failures())).or(worst(&self.missed())).unwrap_or(0)
     }
 
-    fn close(self) -> (Value, Vec<(String, Fate)>) {
+    fn finish(self) -> (Value, Vec<(String, InputOutcome)>) {
         let counts = self.counts();
         let (mut audio_seconds, mut coverage) = (0.0, Coverage::default());
-        for (_, fate) in &self.files {
-            let Fate::Done(line) = fate else { continue };
+        for (_, outcome) in &self.files {
+            let InputOutcome::Done(line) = outcome else { continue };
             audio_seconds += line.get("audio_seconds").and_then(Value::as_f64).unwrap_or(0.0);
             let covered =
                 line.get("coverage").and_then(|c| serde_json::from_value::<Coverage>(c.clone()).ok());
@@ -267,7 +270,7 @@ impl Account {
         let unfinished: Vec<&str> = self
             .files
             .iter()
-            .filter(|(_, fate)| *fate == Fate::Unfinished)
+            .filter(|(_, outcome)| *outcome == InputOutcome::Unfinished)
             .map(|(i, _)| i.as_str())
             .collect();
         let open = |field: &str| match unfinished.is_empty() {
@@ -290,7 +293,7 @@ impl Account {
             "audio_seconds": rounded(audio_seconds),
             "seconds": rounded(seconds),
             "speed": speed(audio_seconds, seconds),
-            "coverage": (counts.done > 0).then(|| super::lines::coverage(&coverage)),
+            "coverage": (counts.done > 0).then(|| CoverageLine::from(&coverage)),
             "chunks": self.chunks.len(),
             "windows": self.windows,
             "fallbacks": self.fallbacks,

@@ -1,5 +1,5 @@
-//! The figures of a run as text for Prometheus, in a file that the node exporter's textfile collector reads. It is
-//! always whole.
+//! Writes the figures of a run as text for Prometheus, in a file for the node exporter's textfile collector that is
+//! replaced atomically.
 
 use std::fmt::Write;
 use std::fs::File;
@@ -12,24 +12,25 @@ use crate::cancel::CancelReason;
 use crate::error::{Error, Result};
 use crate::store::write_file;
 
-/// How old the file may get while there is work.
-const EVERY: Duration = Duration::from_secs(10);
+/// How old the file may get during a run.
+const REFRESH: Duration = Duration::from_secs(10);
 
-/// What every such file begins with.
+/// The first bytes of every metrics file.
 const BEGINNING: &str = "# HELP ";
 
-pub struct Metrics {
+/// An open metrics file.
+pub struct MetricsWriter {
     path: PathBuf,
     version: String,
-    /// How the run before this one ended: its lines, as they stood there.
-    before: String,
+    /// The lines about the end of the previous run.
+    previous_run: String,
     written: Instant,
-    /// That it cannot be written was told.
+    /// A write error was returned.
     has_warned: bool,
 }
 
-impl Metrics {
-    /// Begins a new one. What is there and is none is left alone.
+impl MetricsWriter {
+    /// Creates the file. An existing file is replaced only if it holds metrics.
     pub fn create(path: &Path, version: &str, tally: &Tally) -> Result<Self> {
         let mut beginning = Vec::new();
         let read =
@@ -37,22 +38,22 @@ impl Metrics {
         if path.is_file() && (read.is_err() || !BEGINNING.as_bytes().starts_with(&beginning)) {
             return Err(Error::Usage {
                 what: format!("`--metrics-file {}`", path.display()),
-                why: "is there and is no such file".into(),
+                why: "exists and does not hold metrics".into(),
                 hint: Some("choose another name".into()),
             });
         }
-        let before = std::fs::read_to_string(path).unwrap_or_default();
+        let previous_run = std::fs::read_to_string(path).unwrap_or_default();
         let of_end = |line: &&str| line.contains("transcribe_last_run_");
-        let before = before.lines().filter(of_end).map(|line| format!("{line}\n")).collect();
+        let previous_run = previous_run.lines().filter(of_end).map(|line| format!("{line}\n")).collect();
         let (path, version) = (path.to_owned(), version.to_owned());
-        let metrics = Self { path, version, before, written: Instant::now(), has_warned: false };
+        let metrics = Self { path, version, previous_run, written: Instant::now(), has_warned: false };
         write_file(&metrics.path, metrics.text(tally, None).as_bytes())?;
         Ok(metrics)
     }
 
-    /// Writes it anew if it is time. The error is told once.
+    /// Rewrites the file if it is due. An error is returned only the first time.
     pub fn tick(&mut self, tally: &Tally) -> Option<Error> {
-        if self.written.elapsed() < EVERY { None } else { self.write(tally, None) }
+        if self.written.elapsed() < REFRESH { None } else { self.write(tally, None) }
     }
 
     pub fn end(&mut self, tally: &Tally, ending: &Ending<'_>) -> Option<Error> {
@@ -67,9 +68,13 @@ impl Metrics {
 
     fn text(&self, tally: &Tally, ending: Option<&Ending<'_>>) -> String {
         let mut text = Text::default();
-        text.gauge("build_info", "The program that wrote this.", &[(&[("version", &self.version)], 1.0)]);
+        text.gauge(
+            "build_info",
+            "The program that wrote this file.",
+            &[(&[("version", &self.version)], 1.0)],
+        );
         let running = if ending.is_some() { 0.0 } else { 1.0 };
-        text.gauge("running", "1 while the run goes on, 0 after its end.", &[(&[], running)]);
+        text.gauge("running", "1 during the run, 0 after its end.", &[(&[], running)]);
         files(&mut text, tally);
         audio(&mut text, tally);
         work(&mut text, tally);
@@ -77,7 +82,7 @@ impl Metrics {
         memory(&mut text, tally);
         end(&mut text, ending);
         if ending.is_none() {
-            text.0.push_str(&self.before);
+            text.0.push_str(&self.previous_run);
         }
         text.0
     }
@@ -93,22 +98,18 @@ fn files(text: &mut Text, tally: &Tally) {
     ];
     let samples = ended.map(|(result, count)| ([("result", result)], count as f64));
     let samples: Vec<Sample<'_>> = samples.iter().map(|(labels, count)| (&labels[..], *count)).collect();
-    text.counter("files_total", "Inputs by what became of them; limit_missed are done, too.", &samples);
-    text.gauge("files_planned", "Inputs of the run.", &[(&[], counts.planned as f64)]);
-    text.gauge(
-        "files_unfinished",
-        "Inputs that have not come to an end.",
-        &[(&[], counts.unfinished as f64)],
-    );
-    text.gauge("files_in_flight", "Inputs that are being worked on.", &[(&[], tally.in_flight as f64)]);
+    text.counter("files_total", "Inputs by result; limit_missed ones are also done.", &samples);
+    text.gauge("files_planned", "Planned inputs of the run.", &[(&[], counts.planned as f64)]);
+    text.gauge("files_unfinished", "Inputs that have not ended.", &[(&[], counts.unfinished as f64)]);
+    text.gauge("files_in_flight", "Inputs in flight.", &[(&[], tally.in_flight as f64)]);
 }
 
 fn audio(text: &mut Text, tally: &Tally) {
     let (audio, seconds) = (tally.audio_seconds, tally.seconds());
     text.counter("audio_seconds_total", "Seconds of audio of the inputs that are done.", &[(&[], audio)]);
-    text.gauge("run_seconds", "Seconds since the first input was begun.", &[(&[], seconds)]);
+    text.gauge("run_seconds", "Seconds since the first input started.", &[(&[], seconds)]);
     if audio > 0.0 {
-        let help = "Seconds of work per second of audio that is done.";
+        let help = "Seconds of work per second of finished audio.";
         text.gauge("real_time_factor", help, &[(&[], seconds / audio)]);
     }
     let coverage = &tally.coverage;
@@ -121,46 +122,46 @@ fn audio(text: &mut Text, tally: &Tally) {
     ];
     let samples = parts.map(|(part, seconds)| ([("part", part)], seconds));
     let samples: Vec<Sample<'_>> = samples.iter().map(|(labels, seconds)| (&labels[..], *seconds)).collect();
-    text.counter("coverage_seconds_total", "Seconds of audio by what became of them.", &samples);
+    text.counter("coverage_seconds_total", "Seconds of audio by result.", &samples);
 }
 
 fn work(text: &mut Text, tally: &Tally) {
     let tokens = tally.stats.map_or(0, |stats| stats.tokens);
-    text.counter("chunks_total", "Chunks that are finished.", &[(&[], tally.chunks as f64)]);
+    text.counter("chunks_total", "Finished chunks.", &[(&[], tally.chunks as f64)]);
     let kept = tally.chunks_kept as f64;
-    text.counter("chunks_resumed_total", "Of these, taken over from an earlier run.", &[(&[], kept)]);
-    text.counter("windows_total", "Windows that are finished.", &[(&[], tally.windows as f64)]);
-    text.counter("tokens_total", "Tokens chosen in all attempts.", &[(&[], tokens as f64)]);
+    text.counter("chunks_resumed_total", "Finished chunks that come from an earlier run.", &[(&[], kept)]);
+    text.counter("windows_total", "Finished windows.", &[(&[], tally.windows as f64)]);
+    text.counter("tokens_total", "Tokens decoded in all attempts.", &[(&[], tokens as f64)]);
     let samples: Vec<_> =
         tally.fallbacks.iter().map(|(hot, n)| ([("temperature", hot.as_str())], *n)).collect();
     let samples: Vec<Sample<'_>> =
         samples.iter().map(|(labels, count)| (&labels[..], *count as f64)).collect();
-    let help = "Windows tried again, by the temperature whose text was taken.";
+    let help = "Windows with a fallback, by the temperature of the accepted attempt.";
     text.counter("window_fallbacks_total", help, &samples);
-    let help = "Times that memory was short and fewer windows went on side by side.";
+    let help = "Times that memory ran short and the number of window slots was reduced.";
     text.counter("out_of_memory_total", help, &[(&[], tally.slots_reduced as f64)]);
     if let Some(stats) = tally.stats {
-        let help = "Slots of the batch that are taken.";
+        let help = "Occupied window slots.";
         text.gauge("slots_taken", help, &[(&[], stats.taken as f64)]);
-        text.gauge("slots", "Slots of the batch.", &[(&[], stats.slots as f64)]);
-        let help = "Seconds without work as the audio came too slowly.";
+        text.gauge("slots", "Window slots.", &[(&[], stats.slots as f64)]);
+        let help = "Seconds that the engine waited for audio.";
         text.counter("starved_seconds_total", help, &[(&[], stats.starved)]);
     }
 }
 
 fn models(text: &mut Text, tally: &Tally) {
     text.counter("model_loads_total", "Models loaded.", &[(&[], tally.loads as f64)]);
-    text.counter("model_load_seconds_total", "Seconds that took.", &[(&[], tally.load_seconds)]);
+    text.counter("model_load_seconds_total", "Seconds spent loading models.", &[(&[], tally.load_seconds)]);
     let Some(cache) = &tally.cache else { return };
-    let help = "Times that a model was wanted and was there.";
+    let help = "Leases of a loaded model.";
     text.counter("model_cache_hits_total", help, &[(&[], cache.hits as f64)]);
-    let help = "Times that a model was wanted and had to be loaded.";
+    let help = "Leases that had to load the model.";
     text.counter("model_cache_misses_total", help, &[(&[], cache.misses as f64)]);
-    let help = "Models closed for want of room.";
+    let help = "Models closed to make room for others.";
     text.counter("model_cache_evictions_total", help, &[(&[], cache.evictions as f64)]);
-    let help = "Models that could not be closed in order.";
+    let help = "Models that could not be closed.";
     text.counter("model_cache_close_failures_total", help, &[(&[], cache.close_failures as f64)]);
-    let help = "Models that are loaded.";
+    let help = "Loaded models.";
     text.gauge("model_cache_resident", help, &[(&[], cache.resident as f64)]);
 }
 
@@ -169,11 +170,11 @@ fn memory(text: &mut Text, tally: &Tally) {
     let device = [("device", tally.device.as_deref().unwrap_or("device"))];
     let mut peak: Vec<Sample<'_>> = vec![(&host, tally.peak_host as f64)];
     peak.extend(tally.peak_device.map(|bytes| (&device[..], bytes as f64)));
-    text.gauge("memory_peak_bytes", "The most that this process has held.", &peak);
+    text.gauge("memory_peak_bytes", "The most memory that this process has held.", &peak);
     let Some(now) = &tally.memory else { return };
     let mut held: Vec<Sample<'_>> = vec![(&host, now.host.current as f64)];
     held.extend(now.device.map(|usage| (&device[..], usage.current as f64)));
-    text.gauge("memory_bytes", "What this process held after the last chunk.", &held);
+    text.gauge("memory_bytes", "Memory that this process held after the last chunk.", &held);
 }
 
 fn end(text: &mut Text, ending: Option<&Ending<'_>>) {
@@ -182,13 +183,13 @@ fn end(text: &mut Text, ending: Option<&Ending<'_>>) {
     let count = |asked: CancelReason| if reason == Some(asked) { 1.0 } else { 0.0 };
     let samples = reasons.map(|asked| ([("reason", stop_name(asked))], count(asked)));
     let samples: Vec<Sample<'_>> = samples.iter().map(|(labels, count)| (&labels[..], *count)).collect();
-    text.counter("cancellations_total", "Requests to stop.", &samples);
+    text.counter("cancellations_total", "Cancellations by reason.", &samples);
     let now = jiff::Timestamp::now().as_millisecond() as f64 / 1e3;
-    text.gauge("last_update_timestamp_seconds", "When this was written.", &[(&[], now)]);
+    text.gauge("last_update_timestamp_seconds", "When this file was written.", &[(&[], now)]);
     if let Some(ending) = ending {
         let help = "When the last run ended.";
         text.gauge("last_run_timestamp_seconds", help, &[(&[], now)]);
-        let help = "What the last run ended with; see the program's help.";
+        let help = "Exit code of the last run.";
         text.gauge("last_run_exit_code", help, &[(&[], f64::from(ending.exit_code))]);
     }
 }

@@ -1,7 +1,10 @@
-//! What a run leaves in writing for programs: a line per event, and figures for a monitor. Only listens; nothing of
-//! it changes what is written down of the recordings. The lines are described in `schema.json` beside this.
+//! Records a run for other programs: a JSONL report with a line per event, and metrics for a monitor.
+//!
+//! Consumes [`RunEvent`](crate::run::RunEvent)s and influences nothing. [`line`] defines the lines and their schema,
+//! [`lines`] makes them of events, [`Tally`] adds events up, [`merge`](merge()) joins the reports of several runs.
 
-mod fault;
+mod failure;
+mod line;
 mod lines;
 mod merge;
 mod metrics;
@@ -9,51 +12,49 @@ mod tally;
 mod warning;
 mod writer;
 
-pub use self::fault::{Failure, kind};
+pub use self::failure::{Failure, kind};
+pub use self::line::schema;
 pub use self::lines::RunInfo;
-pub use self::merge::{Fate, Merged, Part, merge, read};
-pub use self::metrics::Metrics;
+pub use self::merge::{InputOutcome, LoadedReport, MergedReport, merge, read};
+pub use self::metrics::MetricsWriter;
 pub use self::tally::{Counts, Tally};
-pub use self::warning::{Warning, warning};
-pub use self::writer::Report;
+pub use self::warning::{RunWarning, warnings};
+pub use self::writer::ReportWriter;
 
 use crate::cancel::CancelReason;
 use crate::error::Error;
 
-/// The lines of a report, as JSON Schema.
-pub const SCHEMA: &str = include_str!("schema.json");
-
-/// Changes when a field changes its meaning or goes; new ones may come at any time.
+/// The version of the report format: raised when a field is removed or changes its meaning.
 pub const VERSION: u64 = 1;
 
-/// Which exit code an error ends with; decided elsewhere.
+/// Maps an error to the exit code it ends the program with.
 pub type CodeOf = fn(&Error) -> u8;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Ending<'a> {
-    /// What concerned all inputs.
+    /// Errors that concerned every input.
     pub errors: &'a [Error],
     pub stopped: Option<CancelReason>,
     pub exit_code: u8,
 }
 
-/// The moment, as every line says it.
+/// Returns the current time in the form of every line.
 fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
-/// Enough digits for a person and a machine.
+/// Rounds to as many digits as a person or a program needs.
 fn rounded(number: f64) -> f64 {
     (number * 1e4).round() / 1e4
 }
 
-/// Seconds of audio per second of work; none if either is missing.
+/// Returns seconds of audio per second of work; none if either is zero.
 pub fn speed(audio_seconds: f64, seconds: f64) -> Option<f64> {
     (audio_seconds > 0.0 && seconds > 0.0).then(|| rounded(audio_seconds / seconds))
 }
 
-/// As reports name it.
+/// Returns the name of a reason in reports and metrics.
 fn stop_name(reason: CancelReason) -> &'static str {
     match reason {
         CancelReason::OutputClosed => "output_closed",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CodeOf, Failure};
@@ -13,17 +14,18 @@ use crate::models::cache::CacheStats;
 use crate::run::RunEvent;
 use crate::transcript::{Coverage, ModelIdentity};
 
-/// How many inputs came to which end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How many inputs ended in which way: planned = done + skipped + failed + unfinished; missed ones are also done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "counts")]
 pub struct Counts {
     pub planned: usize,
     pub done: usize,
-    /// Their outputs were there.
+    /// Their outputs were up to date.
     pub skipped: usize,
     pub failed: usize,
     /// The run ended before they did.
     pub unfinished: usize,
-    /// Of those done, how many missed a limit.
+    /// Done, but below a quality gate.
     pub missed: usize,
 }
 
@@ -33,23 +35,23 @@ pub struct Tally {
     pub done: usize,
     pub skipped: usize,
     pub failures: Vec<Failure>,
-    /// Done, but not as well as was asked.
+    /// Of inputs that are done but below a quality gate.
     pub missed: Vec<Failure>,
     planned: usize,
-    /// The last failure was of an input that could not even be planned.
+    /// The last failure was of an input that could not be planned.
     pub was_unplanned: bool,
-    /// Planned and not ended, and how often.
+    /// Inputs that are planned and have not ended, with how often each was planned.
     open: BTreeMap<String, usize>,
     pub in_flight: usize,
     /// Of the inputs that are done.
     pub audio_seconds: f64,
     pub coverage: Coverage,
     pub chunks: u64,
-    /// Of the chunks, those that an earlier run had finished; and their seconds.
+    /// Chunks that an earlier run had finished, and their seconds.
     pub chunks_kept: u64,
     pub seconds_kept: f64,
     pub windows: u64,
-    /// Windows that did not meet the thresholds at once, by the temperature whose text was taken.
+    /// Windows that needed a fallback, by the temperature of the accepted attempt.
     pub fallbacks: BTreeMap<String, u64>,
     pub slots_reduced: u64,
     pub loads: u64,
@@ -60,7 +62,7 @@ pub struct Tally {
     pub peak_device: Option<u64>,
     pub memory: Option<MemoryStats>,
     pub stats: Option<EngineStats>,
-    /// What the cache of models counted, once it is known.
+    /// Counters of the model pool, once it is closed.
     pub cache: Option<CacheStats>,
     began: Option<Instant>,
     seconds: f64,
@@ -210,12 +212,12 @@ impl Tally {
         }
     }
 
-    /// Inputs that have come to no end.
+    /// Returns the inputs that have not ended.
     pub fn unfinished(&self) -> impl Iterator<Item = &str> {
         self.open.iter().flat_map(|(name, times)| std::iter::repeat_n(name.as_str(), *times))
     }
 
-    /// From the start of the first input to the end of the last, or until now.
+    /// Returns the seconds from the start of the first input to the end of the last, or until now.
     pub fn seconds(&self) -> f64 {
         match self.began {
             Some(began) if !self.open.is_empty() => began.elapsed().as_secs_f64(),

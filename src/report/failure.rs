@@ -1,18 +1,24 @@
-//! A failure in words that a program can count by.
+//! A failure with a stable kind that programs can count by.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CodeOf;
 use crate::error::{Error, InputProblem};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "failure")]
 pub struct Failure {
-    /// None if it concerns all of them.
+    /// Null if it concerns every input.
     pub input: Option<String>,
+    /// One of usage, unreadable, empty, folder, not_audio, no_audio_track, no_such_track, no_such_channel,
+    /// unsupported_codec, undecodable, unknown_transcript, not_transcript, lacks, too_large, not_possible, lacking, model,
+    /// device, out_of_memory, output, limit_missed, held, cancelled, compute, panicked, closed, close.
     pub kind: String,
     pub message: String,
+    /// What to do about it.
     pub hint: Option<String>,
-    /// What the program ends with if nothing worse comes.
+    /// The exit code that this failure alone would end the program with.
     pub exit_code: u8,
 }
 
@@ -27,7 +33,7 @@ impl Failure {
         }
     }
 
-    /// What several inputs may have failed for alike: without the names of any.
+    /// Returns the message without the name of the input, by which failures of several inputs are grouped.
     pub fn reason(&self) -> &str {
         let named = self.input.as_ref().map(|input| format!("`{input}`: ")).unwrap_or_default();
         let rest = self.message.strip_prefix(&named).unwrap_or(&self.message);
@@ -38,7 +44,7 @@ impl Failure {
     }
 }
 
-/// The stable name of a kind of failure.
+/// Returns the stable name of a kind of failure.
 pub fn kind(error: &Error) -> &'static str {
     match error.unshared() {
         Error::Usage { .. } => "usage",
