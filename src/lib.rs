@@ -29,6 +29,31 @@
 //! | [`cli`] | arguments, configuration, terminal, messages, exit codes |
 //!
 //! `cancel`, `context`, `digest`, `error`, `test_hooks` and `time` are available to every module.
+//!
+//! # Example
+//!
+//! A run takes a request and a context, whose sink receives what happens as owned events:
+//!
+//! ```
+//! use std::cell::RefCell;
+//!
+//! use transcribe::cancel::CancelToken;
+//! use transcribe::plan::{ModelRequest, PlanRequest, Settings};
+//! use transcribe::run::{RunContext, RunEvent, RunRequest, run};
+//!
+//! let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/long/short_en.flac");
+//! let settings = Settings::new(ModelRequest::named("demo"));
+//! let request = RunRequest::new(PlanRequest::new(vec![recording.into()], settings));
+//!
+//! let (cancel, text) = (CancelToken::new(), RefCell::new(String::new()));
+//! let sink = |event| match event {
+//!     RunEvent::Segments(segments) => text.borrow_mut().extend(segments.into_iter().map(|s| s.text)),
+//!     RunEvent::Failed { input, error } => panic!("{input}: {error}"),
+//!     _ => {}
+//! };
+//! run(&request, RunContext::new(&cancel, &sink)).expect("the plan is valid");
+//! assert_eq!(text.into_inner(), " One three. The door is blue. Close Friday two eight Monday six door.");
+//! ```
 
 pub mod cancel;
 pub mod context;

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::device::{DeviceRequest, Precision};
 use crate::error::{Error, Result};
 use crate::models::hub::Hub;
-use crate::plan::ModelRequest;
+use crate::plan::{ModelRequest, PlanRequest};
 use crate::run::{BenchModel, BenchRequest, BenchResult};
 
 /// Measure how fast this machine is: a recording through the whole program, with the same work in every half minute
@@ -42,7 +42,7 @@ pub struct BenchArgs {
     batch_size: Option<u16>,
 
     /// Seconds from pause to pause; 0 for one piece
-    #[arg(long, default_value_t = 120.0, value_name = "SECONDS")]
+    #[arg(long, default_value_t = PlanRequest::CHUNK_LENGTH, value_name = "SECONDS")]
     chunk_length: f64,
 
     /// Beginnings of the text to follow side by side

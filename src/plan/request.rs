@@ -36,6 +36,29 @@ pub struct PlanRequest {
     pub resume: bool,
 }
 
+impl PlanRequest {
+    /// Target length of a chunk in seconds, unless another one is asked for.
+    pub const CHUNK_LENGTH: f64 = 120.0;
+
+    /// Requests a plan with default options and without output files.
+    pub fn new(inputs: Vec<PathBuf>, settings: Settings) -> Self {
+        Self {
+            inputs,
+            discovery: InputOptions::default(),
+            shard: None,
+            outputs: OutputOptions::default(),
+            shape: Shape::default(),
+            audio: AudioOptions::default(),
+            settings: Arc::new(settings),
+            device: DeviceRequest::Auto,
+            beside: AdditionalDevices::default(),
+            chunk_length: Self::CHUNK_LENGTH,
+            models: ModelOptions::default(),
+            resume: true,
+        }
+    }
+}
+
 /// Settings that may differ from input to input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -43,6 +66,13 @@ pub struct Settings {
     pub decode: DecodeOptions,
     /// Which parts of the recording to transcribe.
     pub selection: Selection,
+}
+
+impl Settings {
+    /// Returns the default settings for a model.
+    pub fn new(model: ModelRequest) -> Self {
+        Self { model, decode: DecodeOptions::default(), selection: Selection::default() }
+    }
 }
 
 /// Which model to use, and where to get it.

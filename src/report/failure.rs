@@ -7,7 +7,7 @@ use super::CodeOf;
 use crate::error::{Error, InputProblem};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "failure")]
+#[schemars(inline)]
 pub struct Failure {
     /// Null if it concerns every input.
     pub input: Option<String>,

@@ -9,20 +9,19 @@ use std::time::Instant;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use super::models::{ModelSet, find_model};
+use super::models::{ModelId, ModelSet, find_model};
 use super::scheduler::{Scheduler, decoder_threads};
 use super::{GuardOptions, RunContext, RunEvent, RunRequest};
 use crate::audio::{AudioInput, AudioOptions};
 use crate::chunking::Selection;
 use crate::decode::{DecodeOptions, Language, SuppressTokens};
 use crate::device::memory::ReleasePolicy;
-use crate::device::{self, AdditionalDevices, DeviceRequest, Precision, SelectedDevice};
+use crate::device::{self, DeviceRequest, Precision, SelectedDevice};
 use crate::engine::{Engine, EngineGroup};
 use crate::error::{Error, Result};
-use crate::export::Shape;
 use crate::mel::{ChunkMode, MelChunker};
 use crate::models::{Model, ModelOptions, Room, Slots, load, load_random};
-use crate::plan::{InputOptions, InputSource, OutputOptions, PlannedInput};
+use crate::plan::{InputSource, PlannedInput};
 use crate::plan::{ModelRequest, PlanRequest, Settings};
 use crate::time::{SAMPLE_RATE, seconds_of_samples};
 use crate::transcript::ModelIdentity;
@@ -106,29 +105,10 @@ pub fn bench(request: &BenchRequest, context: RunContext<'_>) -> Result<BenchRes
     let (audio_seconds, front_end_seconds) = measure_front_end(&audio, shape, request.chunk_length, context)?;
 
     let identity = ModelIdentity { name: name.clone(), revision: None };
-    let item = PlannedInput::new(InputSource::File(audio));
     let mut models = ModelSet::new((device.clone(), Vec::new()), false, run.plan.models, (1, 1));
     let id = models.insert_loaded(&run.plan.settings.model, Arc::clone(&engine), identity, bytes)?;
-    let (failure, peak_memory) = (RefCell::new(None), Cell::new(0));
-    let sink = |event: RunEvent| {
-        match &event {
-            RunEvent::Failed { error, .. } => {
-                failure.borrow_mut().get_or_insert(Arc::clone(error));
-            }
-            RunEvent::MemoryReleased { footprint, .. } => {
-                peak_memory.set(peak_memory.get().max(footprint.memory.host.peak));
-            }
-            _ => {}
-        }
-        context.emit(event);
-    };
-    let started = Instant::now();
-    let watched = RunContext::new(context.cancel, &sink);
-    Scheduler::new(&run, watched, &mut models, None).run(vec![(item, id)])?;
-    let seconds = started.elapsed().as_secs_f64();
-    if let Some(error) = failure.take() {
-        return Err(Error::Shared(error));
-    }
+    let item = PlannedInput::new(InputSource::File(audio));
+    let (seconds, peak_memory) = measure_run(&run, &mut models, (item, id), context)?;
     let stats = engine.stats();
     Ok(BenchResult {
         version: env!("CARGO_PKG_VERSION"),
@@ -153,8 +133,37 @@ pub fn bench(request: &BenchRequest, context: RunContext<'_>) -> Result<BenchRes
         waited_for_audio: stats.starved,
         load_seconds,
         releasing_seconds: stats.releasing,
-        peak_memory: peak_memory.get(),
+        peak_memory,
     })
+}
+
+/// Transcribes one input; returns the seconds it takes and the most bytes that this process held.
+fn measure_run(
+    request: &RunRequest,
+    models: &mut ModelSet,
+    input: (PlannedInput, ModelId),
+    context: RunContext<'_>,
+) -> Result<(f64, u64)> {
+    let (failure, peak_memory) = (RefCell::new(None), Cell::new(0));
+    let sink = |event: RunEvent| {
+        match &event {
+            RunEvent::Failed { error, .. } => {
+                failure.borrow_mut().get_or_insert(Arc::clone(error));
+            }
+            RunEvent::MemoryReleased { footprint, .. } => {
+                peak_memory.set(peak_memory.get().max(footprint.memory.host.peak));
+            }
+            _ => {}
+        }
+        context.emit(event);
+    };
+    let started = Instant::now();
+    let watched = RunContext::new(context.cancel, &sink);
+    Scheduler::new(request, watched, models, None).run(vec![input])?;
+    match failure.take() {
+        Some(error) => Err(Error::Shared(error)),
+        None => Ok((started.elapsed().as_secs_f64(), peak_memory.get())),
+    }
 }
 
 fn load_model(request: &BenchRequest, context: RunContext<'_>) -> Result<(Model, String, SelectedDevice)> {
@@ -196,23 +205,17 @@ fn run_request(request: &BenchRequest, audio: &Path, eot: u32) -> RunRequest {
         BenchModel::Checkpoint(request) => request.clone(),
         BenchModel::Random(size) => ModelRequest::named(size),
     };
+    let settings = Settings { model, decode, selection: Selection::default() };
     let plan = PlanRequest {
-        inputs: vec![audio.to_owned()],
-        discovery: InputOptions::default(),
-        shard: None,
-        outputs: OutputOptions::default(),
-        shape: Shape::default(),
-        audio: AudioOptions::default(),
-        settings: Arc::new(Settings { model, decode, selection: Selection::default() }),
         device: request.device,
-        beside: AdditionalDevices::default(),
         chunk_length: request.chunk_length,
         models: ModelOptions { release: request.release, ..ModelOptions::default() },
         resume: false,
+        ..PlanRequest::new(vec![audio.to_owned()], settings)
     };
     // The guard is off, so that the figures do not depend on other processes.
     let guard = GuardOptions { memory: 0, device_memory: 0, disk: 0, ..GuardOptions::default() };
-    RunRequest { plan, guard, jobs: None, vad_report: None, min_coverage: None }
+    RunRequest { guard, ..RunRequest::new(plan) }
 }
 
 /// Returns the seconds of audio, and the seconds that making its chunks takes alone.

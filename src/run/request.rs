@@ -17,3 +17,10 @@ pub struct RunRequest {
     /// The share of an input's speech, from 0 to 1, that must have text.
     pub min_coverage: Option<f64>,
 }
+
+impl RunRequest {
+    /// Requests a run of a plan with default options.
+    pub fn new(plan: PlanRequest) -> Self {
+        Self { plan, guard: GuardOptions::default(), jobs: None, vad_report: None, min_coverage: None }
+    }
+}

@@ -125,7 +125,7 @@ fn a_request_to_stop_is_counted_and_the_end_before_stays_known() {
 }
 
 #[test]
-fn what_is_no_such_file_is_left_alone() {
+fn refuses_to_replace_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     program(here);
@@ -134,7 +134,7 @@ fn what_is_no_such_file_is_left_alone() {
     program.current_dir(here).args(["long.flac", "--model", "tiny", "--metrics-file", "long.flac"]);
     let output = program.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is there and is no such file\nhint: "));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("exists and does not hold metrics\nhint: "));
     assert_eq!(std::fs::read(here.join("long.flac")).unwrap(), before);
     let mut program = bare();
     program.current_dir(here).args(["long.flac", "--model", "tiny", "--metrics-file", "no/run.prom"]);

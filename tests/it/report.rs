@@ -72,7 +72,7 @@ fn check_schema(lines: &[Value]) {
 }
 
 #[test]
-fn every_line_is_as_the_schema_says_and_the_counts_are_those_of_the_lines() {
+fn every_line_matches_the_schema_and_the_summary_counts_the_lines() {
     let folder = folder();
     let here = folder.path();
     // No text is so likely: every window is tried again.
@@ -134,7 +134,7 @@ fn every_line_is_as_the_schema_says_and_the_counts_are_those_of_the_lines() {
 }
 
 #[test]
-fn skipped_inputs_and_missed_limits_are_counted() {
+fn counts_skipped_inputs_and_missed_gates() {
     let folder = folder();
     let here = folder.path();
     std::fs::write(here.join("talk.srt"), "of somebody").unwrap();
@@ -152,7 +152,7 @@ fn skipped_inputs_and_missed_limits_are_counted() {
 }
 
 #[test]
-fn what_a_manifest_calls_an_input_stands_in_every_line_of_it() {
+fn manifest_ids_appear_in_every_line_of_their_input() {
     let folder = folder();
     let here = folder.path();
     let manifest =
@@ -169,7 +169,7 @@ fn what_a_manifest_calls_an_input_stands_in_every_line_of_it() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_found_before_the_work() {
+fn an_unwritable_report_is_refused_before_the_run() {
     let folder = folder();
     let here = folder.path();
     // A model that would end with 3.
@@ -180,13 +180,13 @@ fn a_report_that_cannot_be_written_is_found_before_the_work() {
     };
     refused("no/such/run.jsonl", 6, "cannot be written");
     let before = std::fs::read(here.join("talk.flac")).unwrap();
-    refused("talk.flac", 2, "is there and is no report");
+    refused("talk.flac", 2, "exists and is not a report");
     assert_eq!(std::fs::read(here.join("talk.flac")).unwrap(), before);
     refused(".", 6, "cannot be written");
 }
 
 #[test]
-fn two_runs_do_not_write_one_report() {
+fn two_runs_cannot_share_a_report() {
     let folder = folder();
     let here = folder.path();
     let mut first =
@@ -206,7 +206,7 @@ fn two_runs_do_not_write_one_report() {
 
 #[test]
 #[cfg(unix)]
-fn a_reader_that_leaves_is_told_once_and_does_not_stop_the_work() {
+fn a_closed_pipe_warns_once_and_does_not_stop_the_run() {
     let folder = folder();
     let here = folder.path();
     assert!(Command::new("mkfifo").arg(here.join("pipe")).status().unwrap().success());
@@ -223,7 +223,7 @@ fn a_reader_that_leaves_is_told_once_and_does_not_stop_the_work() {
 
 #[test]
 #[cfg(unix)]
-fn a_run_that_ends_early_says_so_and_the_next_one_makes_it_good() {
+fn a_stopped_run_reports_it_and_the_next_run_completes_it() {
     let folder = folder();
     let here = folder.path();
     std::fs::copy(fixture("long/long_en.flac"), here.join("long.flac")).unwrap();
@@ -253,9 +253,9 @@ fn a_run_that_ends_early_says_so_and_the_next_one_makes_it_good() {
     assert_eq!(output(here, &line("c.jsonl")).status.code(), Some(1));
     let lines_c = read(here, "c.jsonl");
     check_schema(&lines_c);
-    assert!(of(&lines_c, "chunk_done").iter().any(|line| line["kept"] == true), "nothing was taken over");
+    assert!(of(&lines_c, "chunk_done").iter().any(|line| line["kept"] == true), "no chunk was resumed");
 
-    // The empty one is put right.
+    // Repair the empty input.
     std::fs::copy(here.join("talk.flac"), here.join("empty.mp3")).unwrap();
     assert_eq!(output(here, &line("d.jsonl")).status.code(), Some(0));
     merged(here, &[lines_a, lines_b, lines_c]);
@@ -293,7 +293,7 @@ fn lines_of(output: &Output) -> Vec<Value> {
 }
 
 #[test]
-fn the_reports_of_shards_become_one() {
+fn merges_the_reports_of_shards() {
     let folder = folder();
     let here = folder.path();
     assert_eq!(output(here, "talk.flac empty.mp3 --export srt --report 1.jsonl").status.code(), Some(1));
@@ -312,18 +312,22 @@ fn the_reports_of_shards_become_one() {
 }
 
 #[test]
-fn what_is_no_report_is_refused() {
+fn refuses_files_that_are_not_reports() {
     let folder = folder();
     let here = folder.path();
     let missing = output(here, "report show nothing.jsonl");
     assert_eq!(missing.status.code(), Some(1), "{}", said(&missing));
     let wrong = output(here, "report merge notes.mp3");
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(said(&wrong).contains("`notes.mp3`: line 1 is no event of a report\nhint: "), "{}", said(&wrong));
+    assert!(
+        said(&wrong).contains("`notes.mp3`: line 1 is not a line of a report\nhint: "),
+        "{}",
+        said(&wrong)
+    );
 }
 
 #[test]
-fn a_bug_ends_the_report_too() {
+fn a_panic_still_ends_the_report() {
     let folder = folder();
     let program = demo(folder.path(), "talk.flac --export srt --report run.jsonl");
     let mut program = program;

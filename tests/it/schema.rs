@@ -1,4 +1,4 @@
-//! A strict reader of JSON Schema, as much of it as the schema of reports uses: what is not described is wrong, too.
+//! A strict JSON Schema checker for the keywords that the report schema uses; fields that are not described are errors.
 
 use serde_json::Value;
 
@@ -85,7 +85,7 @@ fn properties(root: &Value, schema: &Value, value: &Value) -> Result<(), String>
 }
 
 #[test]
-fn what_is_not_described_is_found() {
+fn rejects_undescribed_fields() {
     let schema =
         serde_json::json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
     let check = |value: Value| check(&schema, &schema, &value).is_ok();

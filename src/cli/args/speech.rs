@@ -6,6 +6,7 @@ use clap::{ArgAction, Args};
 use crate::audio::AudioOptions;
 use crate::decode::{DecodeOptions, Language, Task};
 use crate::error::{Error, Result};
+use crate::plan::PlanRequest;
 
 const SPEECH: &str = "Speech";
 const AUDIO: &str = "Audio";
@@ -65,7 +66,7 @@ pub struct SpeechArgs {
     /// Seconds from one pause at which a recording is cut to the next: what lies between is understood side by side.
     /// 0 keeps each recording in one piece, as openai's program hears it
     #[arg(long, alias = "chunk_length", env = "TRANSCRIBE_CHUNK_LENGTH", value_name = "SECONDS",
-        default_value_t = 120.0, help_heading = AUDIO)]
+        default_value_t = PlanRequest::CHUNK_LENGTH, help_heading = AUDIO)]
     chunk_length: f64,
 }
 
