@@ -1,4 +1,4 @@
-//! How fast samples become cuts. `elem/s` are seconds of audio per second: multiples of real time.
+//! Measures voice activity detection and cutting. `elem/s` are seconds of audio per second: multiples of real time.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use transcribe::chunking::{AudioSplitter, CutPolicy, Selection};
 use transcribe::time::SAMPLE_RATE;
 use transcribe::vad::VoiceDetector;
 
-/// As much as a decoder hands over at once.
+/// Samples per block, as decoders return them.
 const BLOCK: usize = 8_000;
 
 fn chunk(criterion: &mut Criterion) {
@@ -36,7 +36,7 @@ fn chunk(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Two minutes of speech.
+/// Reads two minutes of speech.
 fn samples() -> transcribe::error::Result<Vec<f32>> {
     let input = AudioInput::file("fixtures/long/long_en.flac")?;
     let mut reader = input.open(&AudioOptions::default())?;

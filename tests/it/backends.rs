@@ -1,5 +1,5 @@
-//! Loaded models and memory in the real program: several models in one batch, how long they stay, what happens when
-//! there is too little room, and what is asked of the machine before an input is begun.
+//! Models and memory in the real program: several models in one batch, how long they stay loaded, what happens without
+//! enough memory, and the guard before each input.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use crate::program::{bare, fixture};
 
-/// A folder with a manifest that takes two models in turn, and what the program makes of it.
-struct Batch(TempDir);
+/// A folder with a manifest that uses two models in turn, and its outputs.
+struct ManifestRun(TempDir);
 
-impl Batch {
+impl ManifestRun {
     const FILES: [&'static str; 3] = ["audio/s16-16k-mono.wav", "long/short_en.flac", "long/short_es.flac"];
 
     fn new() -> Self {
@@ -23,7 +23,7 @@ impl Batch {
         self.0.path().join(path)
     }
 
-    /// The demo under another name: to the program another model.
+    /// A copy of the demo, which is another model to the program.
     fn second_model(&self) -> PathBuf {
         let folder = self.at("second");
         std::fs::create_dir_all(&folder).unwrap();
@@ -86,11 +86,11 @@ fn cache(report: &[Value]) -> [u64; 3] {
 
 #[test]
 fn models_of_a_manifest_are_loaded_once_and_stay_warm() {
-    let batch = Batch::new();
+    let batch = ManifestRun::new();
     let report = batch.done(&[]);
     assert_eq!(cache(&report), [4, 2, 0]);
     assert_eq!((count(&report, "model_loaded"), count(&report, "model_unloaded")), (2, 2));
-    // Both were there until the end.
+    // Both stay loaded until the end.
     let first_gone = report.iter().position(|line| line["event"] == "model_unloaded").unwrap();
     let last_done = report.iter().rposition(|line| line["event"] == "file_done").unwrap();
     assert!(last_done < first_gone);
@@ -98,7 +98,7 @@ fn models_of_a_manifest_are_loaded_once_and_stay_warm() {
     assert!(texts.iter().all(|text| text.contains("-->")));
     assert_eq!(texts[..3], texts[3..]);
 
-    // In whatever way they are kept, what is written is the same.
+    // The outputs do not depend on how models are kept.
     let report = batch.done(&["--max-models", "1"]);
     assert_eq!(cache(&report), [4, 2, 1]);
     assert_eq!(batch.texts(), texts);
@@ -110,8 +110,8 @@ fn models_of_a_manifest_are_loaded_once_and_stay_warm() {
 }
 
 #[test]
-fn with_one_model_at_a_time_there_is_never_a_second() {
-    let batch = Batch::new();
+fn max_models_1_keeps_one_model_loaded() {
+    let batch = ManifestRun::new();
     let mut loaded = 0;
     for line in batch.done(&["--max-models", "1", "--jobs", "4"]) {
         match line["event"].as_str().unwrap() {
@@ -119,17 +119,17 @@ fn with_one_model_at_a_time_there_is_never_a_second() {
             "model_unloaded" => loaded -= 1,
             _ => {}
         }
-        // That one went is told a little after it did.
+        // Unloading is reported a little late.
         assert!((0..=2).contains(&loaded), "{line}");
     }
     assert_eq!(loaded, 0);
 }
 
 #[test]
-fn a_model_that_is_damaged_costs_only_its_own_inputs() {
-    let batch = Batch::new();
+fn a_damaged_model_fails_only_its_own_inputs() {
+    let batch = ManifestRun::new();
     batch.manifest();
-    // All files are there and whole; what is wrong is seen when it is loaded.
+    // All files exist; the mismatch shows when the model is loaded.
     let config = std::fs::read_to_string(batch.at("second/config.json")).unwrap();
     std::fs::write(
         batch.at("second/config.json"),
@@ -147,7 +147,7 @@ fn a_model_that_is_damaged_costs_only_its_own_inputs() {
 }
 
 #[test]
-fn too_little_memory_takes_fewer_windows_and_then_ends_with_5() {
+fn too_little_memory_reduces_the_batch_then_exits_with_5() {
     let folder = tempfile::tempdir().unwrap();
     let audio = fixture("long/long_en.flac");
     let run = |memory: &str, windows: &str| {
@@ -181,7 +181,7 @@ fn too_little_memory_takes_fewer_windows_and_then_ends_with_5() {
 }
 
 #[test]
-fn what_the_machine_lacks_is_said_of_each_input() {
+fn the_guard_fails_each_input_that_lacks_resources() {
     let folder = tempfile::tempdir().unwrap();
     let run = |line: &[&str]| {
         let mut program = bare();
@@ -204,7 +204,7 @@ fn what_the_machine_lacks_is_said_of_each_input() {
     assert_eq!(code, Some(6), "{said}");
     assert!(said.contains("of disk at `out`") && said.contains("--min-free-disk"), "{said}");
 
-    // The short one is done all the same.
+    // The short input is done.
     let (code, text, said) = run(&["--max-file-size", "60kB"]);
     assert_eq!(code, Some(1), "{said}");
     let errors = said.lines().filter(|line| line.starts_with("error: "));
@@ -216,7 +216,7 @@ fn what_the_machine_lacks_is_said_of_each_input() {
 }
 
 #[test]
-fn an_engine_that_a_bug_has_ended_costs_the_input_in_work_and_is_replaced() {
+fn an_engine_that_panics_fails_its_input_and_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = bare();
     program.env("TRANSCRIBE_TEST_AT", "panic admit 1");

@@ -1,4 +1,4 @@
-//! Forty files of every kind in one call: who is done, who is not and why, and that nobody disturbs anybody.
+//! Forty files of every kind in one run: which are done, which fail and why, independently of each other.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,15 +8,15 @@ use tempfile::TempDir;
 
 use crate::program::{bare, fixture, names, run};
 
-/// A batch, by the names of its inputs.
+/// A folder of inputs.
 struct Batch {
     folder: TempDir,
     inputs: Vec<PathBuf>,
-    /// What is said of those that fail.
-    faults: BTreeMap<&'static str, &'static str>,
+    /// The error of each input that fails.
+    failures: BTreeMap<&'static str, &'static str>,
 }
 
-/// Recordings in every kind of file, some of them damaged so that much of them can be heard.
+/// Recordings in every kind of file, some of them slightly damaged.
 const GOOD: [&str; 21] = [
     "audio/aac.m4a",
     "audio/alac.caf",
@@ -41,7 +41,7 @@ const GOOD: [&str; 21] = [
     "long/short_es.flac",
 ];
 
-/// Files of which nothing can be heard, and why.
+/// Files that cannot be decoded, and why.
 const BAD: [(&str, &str); 9] = [
     ("audio/damaged/empty.wav", "is empty"),
     ("audio/damaged/garbage.flac", ""),
@@ -64,14 +64,14 @@ const ODD: [&str; 4] = [
 impl Batch {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut batch = Batch { folder, inputs: Vec::new(), faults: BTreeMap::new() };
+        let mut batch = Batch { folder, inputs: Vec::new(), failures: BTreeMap::new() };
         for from in GOOD {
             batch.add(from, from.rsplit('/').next().unwrap());
         }
         for (from, why) in BAD {
             let name = from.rsplit('/').next().unwrap();
             batch.add(from, name);
-            batch.faults.insert(name, why);
+            batch.failures.insert(name, why);
         }
         for odd in ODD {
             batch.add("long/short_en.flac", odd);
@@ -103,31 +103,31 @@ fn forty_mixed_files_end_with_the_right_outputs_and_reasons() {
     batch.inputs.extend([copy, twice]);
     batch.add("long/short_en.flac", "blocked.flac");
     fs::create_dir(batch.at("blocked.txt")).unwrap();
-    batch.faults.insert("blocked.flac", "");
+    batch.failures.insert("blocked.flac", "");
     batch.add("long/short_en.flac", "sealed/inside.flac");
     assert_eq!(batch.inputs.len(), 40);
     let is_sealed = seal(&batch);
     if is_sealed {
-        batch.faults.insert("sealed/inside.flac", "");
+        batch.failures.insert("sealed/inside.flac", "");
     }
 
     let mut program = bare();
     program.args(["--model", "demo", "--export", "txt,json"]).args(&batch.inputs);
     let ended = run(program);
     unseal(&batch);
-    // For several reasons, of which none stands for all.
+    // The reasons differ, so the exit code is the general one.
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let errors: Vec<&str> = ended.said.lines().filter(|line| line.starts_with("error: ")).collect();
-    assert_eq!(errors.len(), batch.faults.len(), "{errors:#?}");
-    for (name, why) in &batch.faults {
+    assert_eq!(errors.len(), batch.failures.len(), "{errors:#?}");
+    for (name, why) in &batch.failures {
         let stem = name.split('.').next().unwrap();
-        let told = errors.iter().any(|line| line.contains(stem) && line.contains(why));
-        assert!(told, "{name}: {why}: {errors:#?}");
+        let is_reported = errors.iter().any(|line| line.contains(stem) && line.contains(why));
+        assert!(is_reported, "{name}: {why}: {errors:#?}");
     }
     assert_eq!(ended.said.matches("it is done once").count(), 2, "{}", ended.said);
     for input in &batch.inputs {
         let name = input.strip_prefix(batch.folder.path()).unwrap().to_str().unwrap();
-        if batch.faults.contains_key(name) {
+        if batch.failures.contains_key(name) {
             assert!(!input.with_extension("json").exists(), "{name}");
             continue;
         }
@@ -136,14 +136,14 @@ fn forty_mixed_files_end_with_the_right_outputs_and_reasons() {
         }
     }
     let left = names(batch.folder.path());
-    let waste = |name: &&String| {
+    let is_leftover = |name: &&String| {
         name.ends_with(".tmp") || name.contains(".partial.") || name.ends_with(".transcribe")
     };
-    assert!(left.iter().all(|name| name == ".blocked.transcribe" || !waste(&name)), "{left:?}");
+    assert!(left.iter().all(|name| name == ".blocked.transcribe" || !is_leftover(&name)), "{left:?}");
 }
 
 #[test]
-fn what_failed_is_tried_again_and_nothing_else() {
+fn a_second_run_retries_only_failed_inputs() {
     let batch = Batch::new();
     let start = || {
         let mut program = bare();
@@ -156,17 +156,17 @@ fn what_failed_is_tried_again_and_nothing_else() {
     let second = start();
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     assert!(batch.at("empty.txt").is_file());
-    let done = batch.inputs.len() - batch.faults.len();
+    let done = batch.inputs.len() - batch.failures.len();
     assert_eq!(second.said.matches("already done").count(), done, "{}", second.said);
-    assert_eq!(second.said.matches("error: ").count(), batch.faults.len() - 1);
+    assert_eq!(second.said.matches("error: ").count(), batch.failures.len() - 1);
 }
 
-/// Lets nobody write into the folder; false if this tester may all the same.
+/// Makes the folder read-only; returns false if this user may write all the same.
 #[cfg(unix)]
 fn seal(batch: &Batch) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(batch.at("sealed"), fs::Permissions::from_mode(0o555)).unwrap();
-    fs::write(batch.at("sealed/probe"), "").is_err()
+    fs::write(batch.at("sealed/write-test"), "").is_err()
 }
 
 #[cfg(not(unix))]

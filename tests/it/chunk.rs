@@ -1,4 +1,4 @@
-//! Where recordings are cut, against the truth of their words; how well speech is told from pauses.
+//! Cuts against the true times of words, and the accuracy of voice activity detection.
 
 use std::path::{Path, PathBuf};
 
@@ -25,28 +25,28 @@ fn samples(name: &str) -> Vec<f32> {
     samples
 }
 
-/// Samples and where phrases and words lie in them, in samples.
-struct Recording {
+/// Samples, and the phrases and words in them as ranges of samples.
+struct LabelledRecording {
     samples: Vec<f32>,
     phrases: Vec<(usize, usize)>,
     words: Vec<(usize, usize)>,
 }
 
-fn recording(name: &str) -> Recording {
+fn recording(name: &str) -> LabelledRecording {
     let json = std::fs::read_to_string(fixture(&format!("{name}.json"))).unwrap();
     let truth: Value = serde_json::from_str(&json).unwrap();
     let at = |value: &Value| (value.as_f64().unwrap() * f64::from(SAMPLE_RATE)).round() as usize;
     let span = |value: &Value| (at(&value["start"]), at(&value["end"]));
     let phrases = truth["phrases"].as_array().unwrap();
-    Recording {
+    LabelledRecording {
         samples: samples(name),
         phrases: phrases.iter().map(span).collect(),
         words: phrases.iter().flat_map(|p| p["words"].as_array().unwrap()).map(span).collect(),
     }
 }
 
-impl Recording {
-    /// The same with no more than so many seconds between phrases, three times over.
+impl LabelledRecording {
+    /// Returns it three times over, with at most `gap` seconds between phrases.
     fn dense(&self, gap: f64) -> Self {
         let gap = (gap * f64::from(SAMPLE_RATE)) as usize;
         let mut dense = Self { samples: Vec::new(), phrases: Vec::new(), words: Vec::new() };
@@ -99,11 +99,11 @@ impl Recording {
         self
     }
 
-    /// How far, in seconds, a cut lies from the nearest edge of a word; less than 0 inside of one.
-    fn room(&self, cut: CutPoint) -> f64 {
+    /// Returns the seconds between a cut and the nearest edge of a word; negative inside a word.
+    fn distance(&self, cut: CutPoint) -> f64 {
         let at = cut.frame as i64 * HOP as i64;
-        let room = |word: &(usize, usize)| (word.0 as i64 - at).max(at - word.1 as i64);
-        self.words.iter().map(room).min().unwrap() as f64 / f64::from(SAMPLE_RATE)
+        let distance = |word: &(usize, usize)| (word.0 as i64 - at).max(at - word.1 as i64);
+        self.words.iter().map(distance).min().unwrap() as f64 / f64::from(SAMPLE_RATE)
     }
 }
 
@@ -125,20 +125,20 @@ fn cuts(samples: &[f32], target: f64) -> Vec<CutPoint> {
     boundaries.into_iter().filter_map(cut).collect()
 }
 
-/// Lengths of the chunks in frames.
+/// Returns the lengths of the chunks in frames.
 fn lengths(cuts: &[CutPoint], samples: &[f32]) -> Vec<u64> {
     let end = (samples.len() / HOP) as u64;
     let ends = cuts.iter().map(|cut| cut.frame).chain([end]);
     ends.scan(0, |start, end| Some(end - std::mem::replace(start, end))).collect()
 }
 
-/// All cuts lie in pauses and keep their distance from words; so many chunks in all are longer than the target.
-fn cut_between_words(what: &str, recordings: &[Recording], target: f64, too_long: usize) {
+/// Checks that all cuts lie in pauses and away from words, and that at most `too_long` chunks are longer than the target.
+fn assert_cut_between_words(what: &str, recordings: &[LabelledRecording], target: f64, too_long: usize) {
     let (mut count, mut long, mut nearest) = (0, 0, f64::INFINITY);
     for recording in recordings {
         let cuts = cuts(&recording.samples, target);
         assert!(cuts.iter().all(|cut| cut.silent), "{what}, {target} s: {cuts:?}");
-        nearest = cuts.iter().map(|cut| recording.room(*cut)).fold(nearest, f64::min);
+        nearest = cuts.iter().map(|cut| recording.distance(*cut)).fold(nearest, f64::min);
         count += cuts.len();
         let lengths = lengths(&cuts, &recording.samples);
         long += lengths.iter().filter(|frames| **frames as f64 > target * 100.0).count();
@@ -149,24 +149,24 @@ fn cut_between_words(what: &str, recordings: &[Recording], target: f64, too_long
     assert!(long <= too_long, "{what}, {target} s: {long} chunks are longer than the target");
 }
 
-/// More than half of the pauses are shorter than 2 s, so that the shortest target does not always find one.
+/// More than half of the pauses are shorter than 2 s, so there is not always one within the shortest target.
 fn too_long(target: f64) -> usize {
     if target < 10.0 { 5 } else { 0 }
 }
 
 #[test]
 fn speech_is_cut_between_words() {
-    let recordings: Vec<Recording> = SPEECH.into_iter().map(recording).collect();
+    let recordings: Vec<LabelledRecording> = SPEECH.into_iter().map(recording).collect();
     for target in TARGETS {
-        cut_between_words("as it is", &recordings, target, too_long(target));
+        assert_cut_between_words("unchanged", &recordings, target, too_long(target));
     }
 }
 
 #[test]
-fn far_too_quiet_speech_is_cut_between_words() {
+fn quiet_speech_is_cut_between_words() {
     let quiet = SPEECH.map(|name| recording(name).quieter(30.0));
     for target in TARGETS {
-        cut_between_words("30 dB quieter", &quiet, target, too_long(target));
+        assert_cut_between_words("30 dB quieter", &quiet, target, too_long(target));
     }
 }
 
@@ -177,7 +177,7 @@ fn speech_over_noise_is_cut_between_words() {
         let noisy = SPEECH.map(|name| recording(name).over(&noise, decibels));
         for target in &TARGETS[1..] {
             let too_long = if *target == 10.0 { 1 } else { 0 };
-            cut_between_words(&format!("noise {decibels} dB below"), &noisy, *target, too_long);
+            assert_cut_between_words(&format!("noise {decibels} dB below"), &noisy, *target, too_long);
         }
     }
 }
@@ -188,17 +188,16 @@ fn speech_over_music_is_cut_between_words() {
     for decibels in [20.0, 10.0] {
         let noisy = SPEECH.map(|name| recording(name).over(&music, decibels));
         for target in &TARGETS[1..] {
-            cut_between_words(&format!("music {decibels} dB below"), &noisy, *target, 0);
+            assert_cut_between_words(&format!("music {decibels} dB below"), &noisy, *target, 0);
         }
     }
 }
 
-/// Hardly a pause between phrases, and yet hardly a chunk of 30 s longer than a window.
 #[test]
 fn fast_speech_is_cut_between_words() {
-    let dense: Vec<Recording> = SPEECH[..4].iter().map(|name| recording(name).dense(0.3)).collect();
+    let dense: Vec<LabelledRecording> = SPEECH[..4].iter().map(|name| recording(name).dense(0.3)).collect();
     for target in [30.0, 60.0] {
-        cut_between_words("0.3 s between phrases", &dense, target, if target == 30.0 { 1 } else { 0 });
+        assert_cut_between_words("0.3 s between phrases", &dense, target, if target == 30.0 { 1 } else { 0 });
     }
 }
 
@@ -209,20 +208,20 @@ fn speech_over_hum_is_cut_between_words() {
         .collect();
     let humming = SPEECH.map(|name| recording(name).over(&hum, 0.0));
     for target in TARGETS {
-        cut_between_words("hum as loud as the speech", &humming, target, too_long(target));
+        assert_cut_between_words("hum as loud as the speech", &humming, target, too_long(target));
     }
 }
 
 #[test]
 fn speech_by_telephone_is_cut_between_words() {
-    let called: Vec<Recording> =
+    let called: Vec<LabelledRecording> =
         SPEECH[..4].iter().map(|name| recording(name).dense(0.3).by_telephone()).collect();
     for target in [30.0, 60.0] {
-        cut_between_words("0.3 s between phrases, by telephone", &called, target, 0);
+        assert_cut_between_words("0.3 s between phrases, by telephone", &called, target, 0);
     }
 }
 
-/// Mean power of 0.15 s around each frame.
+/// Returns the mean power of 0.15 s around each frame.
 fn powers(samples: &[f32]) -> Vec<f64> {
     let frames: Vec<f64> = samples
         .chunks_exact(HOP)
@@ -236,9 +235,9 @@ fn powers(samples: &[f32]) -> Vec<f64> {
         .collect()
 }
 
-/// Cuts that found no pause lie where hardly anything in the second half of the target is quieter.
+/// In the second half of the target hardly any frame is quieter than such a cut.
 #[test]
-fn without_pauses_the_quietest_place_is_cut() {
+fn speech_without_pauses_is_cut_at_the_quietest_frame() {
     let gapless = recording("long_en").dense(0.0);
     let powers = powers(&gapless.samples);
     let (mut hard, mut worst) = (0, 0.0_f64);
@@ -261,9 +260,8 @@ fn without_pauses_the_quietest_place_is_cut() {
     assert!(hard > 20 && worst < 0.1, "{hard} hard cuts, {worst} is quieter");
 }
 
-/// Music has no words to lose, and yet is cut where it is nearly quietest.
 #[test]
-fn music_is_cut_where_it_is_quiet() {
+fn music_is_cut_at_quiet_frames() {
     let music = samples("music");
     let powers = powers(&music);
     for target in [5.0, 10.0, 20.0, 30.0] {
@@ -281,9 +279,9 @@ fn music_is_cut_where_it_is_quiet() {
     }
 }
 
-/// How much of what is told to be speech is, and how much of the speech is told.
-fn precision_and_recall(recordings: &[Recording]) -> (f64, f64) {
-    let (mut told, mut spoken, mut both) = (0, 0, 0);
+/// Returns the precision and the recall of voice activity detection.
+fn precision_and_recall(recordings: &[LabelledRecording]) -> (f64, f64) {
+    let (mut detected, mut spoken, mut both) = (0, 0, 0);
     for recording in recordings {
         let (mut voice, mut activity) = (VoiceDetector::new(), Vec::new());
         voice.push(&recording.samples, &mut activity);
@@ -291,24 +289,24 @@ fn precision_and_recall(recordings: &[Recording]) -> (f64, f64) {
         for (frame, probability) in activity.iter().enumerate() {
             let middle = frame * HOP + HOP / 2;
             let is = recording.phrases.iter().any(|p| (p.0..p.1).contains(&middle));
-            let says = *probability >= 0.5;
-            told += usize::from(says);
+            let is_detected = *probability >= 0.5;
+            detected += usize::from(is_detected);
             spoken += usize::from(is);
-            both += usize::from(is && says);
+            both += usize::from(is && is_detected);
         }
     }
-    (f64::from(both as u32) / f64::from(told as u32), f64::from(both as u32) / f64::from(spoken as u32))
+    (f64::from(both as u32) / f64::from(detected as u32), f64::from(both as u32) / f64::from(spoken as u32))
 }
 
 #[test]
-fn voice_activity_tells_speech_from_pauses() {
+fn voice_activity_detection_separates_speech_from_pauses() {
     let noise = noise();
-    let as_it_is = SPEECH.map(recording);
+    let unchanged = SPEECH.map(recording);
     let quiet = SPEECH.map(|name| recording(name).quieter(40.0));
     let noisy = SPEECH.map(|name| recording(name).over(&noise, 10.0));
     let music = SPEECH.map(|name| recording(name).over(&samples("music"), 20.0));
     for (what, recordings, least) in [
-        ("as it is", as_it_is, 0.94),
+        ("unchanged", unchanged, 0.94),
         ("40 dB quieter", quiet, 0.94),
         ("noise 10 dB below", noisy, 0.9),
         ("music 20 dB below", music, 0.92),

@@ -1,4 +1,4 @@
-//! Decoding against openai-whisper: the same logits in, the same segments out; and the tokenizer's answers.
+//! Decoding against openai-whisper: the same segments from the same logits.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use transcribe::transcript::Segment;
 
 use crate::recording::{DecodedRecording, InputChunk, decode};
 
-/// Of the multilingual vocabulary; all are one less in the English one.
+/// Ids of the multilingual vocabulary; in the English one all are one less.
 pub const VOCAB: usize = 51_865;
 const EOT: u32 = 50_257;
 const SOT: u32 = 50_258;
@@ -47,7 +47,7 @@ fn english() -> Arc<Tokenizer> {
     Arc::new(Tokenizer::from_json(&json, VOCAB - 1).unwrap())
 }
 
-/// One row of mel that tells each frame's place; behind the audio lies -1.
+/// One row of mel that holds each frame's number; -1 after the audio.
 pub struct CountingFeatures {
     pub frames: usize,
 }
@@ -70,7 +70,7 @@ pub fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// The rule of fixtures/decode/make.py, for a row of either vocabulary.
+/// The rule of `fixtures/decode/make.py`, for a row of either vocabulary.
 pub fn scripted_logits(seed: u64, mel: &[f32], tokens: &[u32], row: &mut [f32]) {
     let vocab = row.len();
     let less = (VOCAB - vocab) as u32;
@@ -130,7 +130,7 @@ fn backend_for(n_vocab: usize, seed: u64, sequences: usize) -> ScriptedBackend {
     ScriptedBackend::new(spec, Capacity { windows: 1, sequences }, Box::new(rule))
 }
 
-/// Options under openai-whisper's names.
+/// Reads options with openai-whisper's names.
 pub fn options(given: &Value) -> DecodeOptions {
     let mut options = DecodeOptions { when_all_fail: WhenAllFail::Last, ..DecodeOptions::default() };
     for (name, value) in given.as_object().unwrap() {
@@ -176,17 +176,17 @@ fn run(
     options: &DecodeOptions,
     tokenizer: &Arc<Tokenizer>,
 ) -> Result<DecodedRecording> {
-    let heard = decode(
+    let decoded = decode(
         &engine(backend, tokenizer),
         vec![InputChunk::whole(frames, CountingFeatures { frames })],
         options,
     )?;
-    if let Some(guess) = &heard.detected {
+    if let Some(guess) = &decoded.detected {
         let sum: f32 = guess.probabilities.iter().map(|(_, p)| p).sum();
         assert!((sum - 1.0).abs() < 1e-5);
         assert_eq!(guess.probabilities.len(), 99);
     }
-    Ok(heard)
+    Ok(decoded)
 }
 
 fn assert_near(what: &str, ours: f64, theirs: &Value) {
@@ -208,17 +208,17 @@ fn assert_segment(what: &str, ours: &Segment, theirs: &Value) {
 }
 
 #[test]
-fn segments_equal_openai_whispers_on_scripted_logits() {
-    scripted_cases(0);
+fn segments_equal_openai_on_scripted_logits() {
+    compare_scripted_cases(0);
 }
 
 #[test]
-fn segments_equal_openai_whispers_where_sequences_choose_for_themselves() {
-    scripted_cases(5);
+fn segments_equal_openai_with_device_sampling() {
+    compare_scripted_cases(5);
 }
 
-/// Every path of the decoding is gone through by these cases; how often is asserted at the end.
-fn scripted_cases(sampling_steps: usize) {
+/// The cases cover every path of decoding; how often is asserted at the end.
+fn compare_scripted_cases(sampling_steps: usize) {
     let (multilingual, english) = (multilingual(), english());
     let cases = read_json("fixtures/decode/scripted.json");
     let mut all_windows = Vec::new();
@@ -240,7 +240,7 @@ fn scripted_cases(sampling_steps: usize) {
         assert_eq!(decoded.segments.len(), expected.len(), "case {seed}");
         assert_eq!(Some(decoded.text.as_str()), case["text"].as_str(), "case {seed}");
         assert_eq!(Some(decoded.language.as_str()), case["language"].as_str(), "case {seed}");
-        assert_eq!(tries(windows), requests(case), "case {seed}");
+        assert_eq!(attempts(windows), requests(case), "case {seed}");
         segments += expected.len();
         all_windows.extend_from_slice(windows);
     }
@@ -253,8 +253,8 @@ fn scripted_cases(sampling_steps: usize) {
     assert!(segments >= 400 && emptied >= 20);
 }
 
-/// Every attempt at every window, in order: its frame and the index of its temperature.
-fn tries(windows: &[WindowDone]) -> Vec<(usize, usize)> {
+/// Returns the frame and the temperature index of every attempt, in order.
+fn attempts(windows: &[WindowDone]) -> Vec<(usize, usize)> {
     windows.iter().flat_map(|w| (0..=w.fallbacks).map(|attempt| (w.seek, attempt))).collect()
 }
 
@@ -263,7 +263,7 @@ fn requests(case: &Value) -> Vec<(usize, usize)> {
 }
 
 #[test]
-fn the_number_of_slots_changes_nothing() {
+fn results_do_not_depend_on_the_number_of_slots() {
     let tokenizer = multilingual();
     let options = DecodeOptions {
         best_of: Some(5),
@@ -286,7 +286,7 @@ fn a_window_is_encoded_once_for_all_its_attempts() {
     let tokenizer = multilingual();
     let options = DecodeOptions {
         language: Some("en".parse().unwrap()),
-        // Nothing is ever good enough.
+        // Every attempt fails.
         logprob_threshold: Some(1.0),
         no_speech_threshold: None,
         when_all_fail: WhenAllFail::Last,
@@ -308,7 +308,7 @@ fn cancelling_stops_within_one_step() {
     let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
     let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
         steps += 1;
-        assert!(steps <= 20, "went on after it was cancelled");
+        assert!(steps <= 20, "a step after cancellation");
         if steps == 20 {
             setter.cancel(CancelReason::Interrupt);
         }
@@ -325,7 +325,7 @@ fn cancelling_stops_within_one_step() {
 }
 
 #[test]
-fn logits_that_are_no_numbers_are_an_error() {
+fn rejects_nan_and_infinite_logits() {
     let tokenizer = multilingual();
     let language = Some("en".parse().unwrap());
     for (broken, language) in [(f32::NAN, language), (f32::INFINITY, language), (f32::NAN, None)] {
@@ -341,9 +341,9 @@ fn logits_that_are_no_numbers_are_an_error() {
     }
 }
 
-/// Both happen only when the rules about timestamps are off, and openai-whisper would not end in the second case.
+/// Both occur only without timestamp rules; openai-whisper would not end in the second case.
 #[test]
-fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() {
+fn empties_segments_without_length_and_always_advances() {
     let options = DecodeOptions { language: Some("en".parse().unwrap()), ..DecodeOptions::default() };
     let span = ChunkSpan { first: 0, end: 6_000, visible: 6_000, limit: None, follows: false };
     let mut chunk = ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, span, None);
@@ -363,15 +363,14 @@ fn a_segment_without_length_is_emptied_and_a_window_that_stands_still_is_left() 
     assert_eq!(chunk.request().unwrap().seek, 10);
     chunk.accept(result(&[BEGIN, BEGIN, word]));
     assert_eq!(chunk.request().unwrap().seek, 3_010);
-    // Nothing that was emptied is a prompt.
+    // Emptied segments are left out of the prompt.
     assert_eq!(chunk.request().unwrap().sot_index, 0);
     chunk.accept(result(&[]));
     assert!(chunk.request().is_none());
 }
 
-/// Prompt and prefix of any length leave room for a token.
 #[test]
-fn a_long_prompt_and_a_long_prefix_fit_together() {
+fn long_prompts_and_prefixes_leave_room_for_a_token() {
     let long = Some("one two three four five ".repeat(200));
     let options = DecodeOptions {
         initial_prompt: long.clone(),
@@ -387,13 +386,13 @@ fn a_long_prompt_and_a_long_prefix_fit_together() {
 }
 
 #[test]
-fn an_english_only_model_refuses_what_it_cannot_do() {
+fn english_only_models_reject_other_tasks() {
     let german = DecodeOptions { language: Some("de".parse().unwrap()), ..DecodeOptions::default() };
     let translate = DecodeOptions { task: Task::Translate, ..DecodeOptions::default() };
     let any = DecodeOptions { multilingual: true, ..DecodeOptions::default() };
     for (options, named) in [(german, "`de`"), (translate, "`translate`"), (any, "`--multilingual`")] {
         let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB - 1 };
-        let rule = |_: &[f32], _: &[u32], _: &mut [f32]| Err(Error::usage("the model", "must not be asked"));
+        let rule = |_: &[f32], _: &[u32], _: &mut [f32]| Err(Error::usage("the model", "must not run"));
         let backend = ScriptedBackend::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
         let result = run(backend, 3_000, &options, &english());
         let Err(Error::Usage { what, why, hint }) = result else { panic!("{result:?}") };

@@ -1,5 +1,4 @@
-//! The engine: what is understood depends on the recording alone, not on who else is in work, and everything that
-//! comes in goes out again.
+//! The engine: the result of an input depends on the input alone, not on its neighbours, and every chunk ends.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ use crate::recording::{InputChunk, decode};
 
 const SPEC: ModelSpec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
 
-/// Every other of them has sequences that choose for themselves, for some steps.
+/// About half of the backends sample on the device, for some steps at a time.
 fn scripted(seed: u64, windows: usize, sequences: usize) -> ScriptedBackend {
     let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
         scripted_logits(seed, mel, tokens, row);
@@ -39,17 +38,17 @@ fn start(backend: ScriptedBackend, cancel: &CancelToken) -> Engine {
     Engine::start(Box::new(backend), multilingual(), ReleasePolicy::default(), cancel).unwrap()
 }
 
-/// Samples are drawn, so that candidates share seats; short, so that there are many windows in little time.
+/// Draws samples, so that candidates share slots, and short ones, so that there are many windows in little time.
 fn options() -> DecodeOptions {
     DecodeOptions { best_of: Some(3), sample_len: Some(12), ..DecodeOptions::default() }
 }
 
-/// The same, or at first a search that needs three seats at once.
-fn searching(beams: bool) -> DecodeOptions {
+/// The same, or first a beam search that needs three slots at once.
+fn search_options(beams: bool) -> DecodeOptions {
     DecodeOptions { beam_size: beams.then_some(3), ..options() }
 }
 
-fn part(first: usize, end: usize, visible: usize, follows: bool, frames: usize) -> InputChunk {
+fn chunk(first: usize, end: usize, visible: usize, follows: bool, frames: usize) -> InputChunk {
     let span = ChunkSpan { first, end, visible, limit: None, follows };
     InputChunk { span, features: Box::new(CountingFeatures { frames }) }
 }
@@ -57,35 +56,35 @@ fn part(first: usize, end: usize, visible: usize, follows: bool, frames: usize) 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A recording in one piece, and the same one with seams in places without a pause.
+    /// An input as one chunk, and the same one with seams.
     #[test]
-    fn seams_without_a_pause_do_not_show(
+    fn seams_do_not_change_the_result(
         seed in 0u64..1_000,
         frames in 1usize..15_000,
         seams in prop::collection::btree_set(1usize..15_000, 0..5),
         windows in 1usize..4,
         beams: bool,
     ) {
-        let options = searching(beams);
+        let options = search_options(beams);
         let none = CancelToken::new();
-        let whole = decode(&start(scripted(seed, 1, 3), &none), vec![part(0, frames, frames, false, frames)], &options);
+        let whole = decode(&start(scripted(seed, 1, 3), &none), vec![chunk(0, frames, frames, false, frames)], &options);
         let mut bounds = vec![0];
         bounds.extend(seams.into_iter().filter(|seam| *seam < frames));
         bounds.push(frames);
-        let parts = bounds.windows(2).map(|bounds| {
+        let chunks = bounds.windows(2).map(|bounds| {
             let visible = frames.min(bounds[1] + 3_000);
-            part(bounds[0], bounds[1], visible, bounds[0] > 0, frames)
+            chunk(bounds[0], bounds[1], visible, bounds[0] > 0, frames)
         });
-        let pieces = decode(&start(scripted(seed, windows, windows + 2), &none), parts.collect(), &options);
-        let (whole, pieces) = (whole.unwrap(), pieces.unwrap());
-        prop_assert_eq!(&whole.segments, &pieces.segments);
-        prop_assert_eq!(whole.text, pieces.text);
-        prop_assert_eq!(whole.windows.len(), pieces.windows.len());
+        let split = decode(&start(scripted(seed, windows, windows + 2), &none), chunks.collect(), &options);
+        let (whole, split) = (whole.unwrap(), split.unwrap());
+        prop_assert_eq!(&whole.segments, &split.segments);
+        prop_assert_eq!(whole.text, split.text);
+        prop_assert_eq!(whole.windows.len(), split.windows.len());
     }
 
-    /// Whatever times the network writes, segments follow each other and lie inside the recording.
+    /// Whatever times the network writes, segments are in order and inside the input.
     #[test]
-    fn segments_are_in_order_and_inside(
+    fn segments_are_in_order_and_inside_the_input(
         seed in 0u64..1_000,
         frames in 1usize..12_000,
         cuts in prop::collection::btree_set(1usize..12_000, 0..6),
@@ -93,12 +92,12 @@ proptest! {
         let mut bounds = vec![0];
         bounds.extend(cuts.into_iter().filter(|cut| *cut < frames));
         bounds.push(frames);
-        let parts = bounds.windows(2).map(|bounds| {
+        let chunks = bounds.windows(2).map(|bounds| {
             let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]), follows: false };
             InputChunk { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
         });
         let engine = start(scripted(seed, 3, 5), &CancelToken::new());
-        let segments = decode(&engine, parts.collect(), &options()).unwrap().segments;
+        let segments = decode(&engine, chunks.collect(), &options()).unwrap().segments;
         let end = transcribe::time::seconds_of_frames(frames as u64);
         for pair in segments.windows(2) {
             prop_assert!(pair[0].start <= pair[1].start, "{pair:?}");
@@ -108,43 +107,43 @@ proptest! {
         }
     }
 
-    /// Any number of recordings and slots, chunks that wait for others, some that fail, some given up in the
-    /// midst of it: each recording ends once, the ones left alone with all of their chunks.
+    /// Any number of inputs and slots, chunks that depend on others, inputs that fail, inputs that are abandoned: each input
+    /// ends once, and those that are neither with all of their chunks.
     #[test]
-    fn no_schedule_leaves_anyone_behind(
+    fn every_schedule_ends_every_input(
         seed in 0u64..1_000,
         windows in 1usize..6,
         extra in 0usize..4,
-        recordings in prop::collection::vec((1usize..5, any::<bool>(), 0u8..8), 1..7),
+        inputs in prop::collection::vec((1usize..5, any::<bool>(), 0u8..8), 1..7),
         cancel_after in prop::option::of(0usize..200),
         beams: bool,
         sampling_steps in 0usize..6,
-        patience in 0usize..5,
+        polls in 0usize..5,
     ) {
-        let options = Arc::new(searching(beams && extra >= 2));
+        let options = Arc::new(search_options(beams && extra >= 2));
         let cancel = CancelToken::new();
         let (stop, steps) = (cancel.clone(), AtomicUsize::new(0));
         let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
             if Some(steps.fetch_add(1, Ordering::Relaxed)) == cancel_after {
                 stop.cancel(CancelReason::Interrupt);
             }
-            // Recordings that are marked so fail in their third second.
+            // Marked inputs fail in their third second.
             if mel[0] >= 1e6 && mel[300] > 0.0 && tokens.len() > 4 {
                 return Err(Error::compute("the test", "marked"));
             }
             scripted_logits(seed, mel, tokens, row);
             Ok(())
         };
-        let backend = ScriptedBackend::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule)).with_device_sampling(sampling_steps).with_async_encoding(patience);
+        let backend = ScriptedBackend::new(SPEC, Capacity { windows, sequences: windows + extra }, Box::new(rule)).with_device_sampling(sampling_steps).with_async_encoding(polls);
         let engine = start(backend, &cancel);
         let (sender, events) = unbounded();
         let mut expected = HashMap::new();
-        for (order, &(chunks, follows, fate)) in recordings.iter().enumerate() {
+        for (order, &(chunks, follows, fate)) in inputs.iter().enumerate() {
             let sender = sender.clone();
-            let listener = move |chunk, event| sender.send((order, chunk, event)).unwrap();
-            let recording = Arc::new(InputContext::new(order, Arc::clone(&options), Box::new(listener)));
+            let sink = move |chunk, event| sender.send((order, chunk, event)).unwrap();
+            let input = Arc::new(InputContext::new(order, Arc::clone(&options), Box::new(sink)));
             if fate != 2 {
-                recording.set_language("en".parse().unwrap());
+                input.set_language("en".parse().unwrap());
             }
             for index in 0..chunks {
                 let (first, end) = (index * 2_000, (index + 1) * 2_000);
@@ -152,20 +151,20 @@ proptest! {
                 let span = ChunkSpan { first, end, visible: end, limit: None, follows };
                 let frames = chunks * 2_000;
                 let features: Box<dyn transcribe::mel::Features> = match fate {
-                    0 => Box::new(Marked(CountingFeatures { frames })),
+                    0 => Box::new(MarkedFeatures(CountingFeatures { frames })),
                     _ => Box::new(CountingFeatures { frames }),
                 };
-                engine.submit(ChunkTask { input: Arc::clone(&recording), index, span, features, permit: None });
+                engine.submit(ChunkTask { input: Arc::clone(&input), index, span, features, permit: None });
             }
             if fate == 1 {
-                recording.abandon();
+                input.abandon();
             }
             expected.insert(order, (chunks, fate));
         }
         drop(sender);
         let mut done: HashMap<usize, usize> = HashMap::new();
         let mut failed: HashMap<usize, Error> = HashMap::new();
-        // Ends when the engine has let go of every recording, and with it of every sender.
+        // Ends when the engine has dropped every input, and with it every sender.
         for (order, _, event) in events {
             match event {
                 ChunkEvent::ChunkDone(_) => *done.entry(order).or_default() += 1,
@@ -179,17 +178,17 @@ proptest! {
                 (Some(Error::Cancelled(_)), _) => prop_assert!(cancel.reason().is_some()),
                 (Some(_), _) => prop_assert_eq!(fate, 0),
                 (None, 1) => {}
-                (None, 0) => prop_assert!(false, "a marked recording did not fail"),
+                (None, 0) => prop_assert!(false, "a marked input did not fail"),
                 (None, _) => prop_assert_eq!(done, chunks),
             }
         }
     }
 }
 
-/// Values that no ordinary recording has.
-struct Marked(CountingFeatures);
+/// Features with values that no input has.
+struct MarkedFeatures(CountingFeatures);
 
-impl transcribe::mel::Features for Marked {
+impl transcribe::mel::Features for MarkedFeatures {
     fn window(&mut self, seek: usize, frames: usize, out: &mut Vec<f32>) -> transcribe::error::Result<()> {
         self.0.window(seek, frames, out)?;
         out.iter_mut().for_each(|value| *value += 1e6);
@@ -197,43 +196,46 @@ impl transcribe::mel::Features for Marked {
     }
 }
 
-/// Half of the slots, and half of those, until memory suffices: the text is the same.
+/// The slots are halved until memory suffices; the text stays the same.
 #[test]
-fn short_memory_costs_slots_and_no_text() {
+fn a_lack_of_memory_halves_the_slots_and_keeps_the_text() {
     let none = CancelToken::new();
-    let parts =
-        || (0..6).map(|index| part(index * 3_000, (index + 1) * 3_000, (index + 1) * 3_000, false, 18_000));
-    for options in [searching(false), searching(true)] {
-        let expected = decode(&start(scripted(9, 6, 18), &none), parts().collect(), &options).unwrap();
-        for (room, sequences) in [(1, 8), (2, 18), (5, 9), (6, 8)] {
-            let engine = start(scripted(9, 6, sequences).with_memory_for(room), &none);
-            assert_eq!(decode(&engine, parts().collect(), &options).unwrap(), expected, "room for {room}");
+    let chunks =
+        || (0..6).map(|index| chunk(index * 3_000, (index + 1) * 3_000, (index + 1) * 3_000, false, 18_000));
+    for options in [search_options(false), search_options(true)] {
+        let expected = decode(&start(scripted(9, 6, 18), &none), chunks().collect(), &options).unwrap();
+        for (limit, sequences) in [(1, 8), (2, 18), (5, 9), (6, 8)] {
+            let engine = start(scripted(9, 6, sequences).with_memory_for(limit), &none);
+            assert_eq!(
+                decode(&engine, chunks().collect(), &options).unwrap(),
+                expected,
+                "memory for {limit}"
+            );
         }
     }
     let engine = start(scripted(9, 6, 8).with_memory_for(0), &none);
-    let error = decode(&engine, parts().collect(), &options()).unwrap_err();
+    let error = decode(&engine, chunks().collect(), &options()).unwrap_err();
     assert!(matches!(error.unshared(), Error::OutOfMemory { .. }), "{error}");
 }
 
-/// A panic while one recording is worked for costs that one only.
 #[test]
-fn a_panic_is_the_error_of_one_recording() {
+fn a_panic_fails_one_input() {
     let rule = |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
-        assert!(mel[0] < 1e6, "the marked recording");
+        assert!(mel[0] < 1e6, "the marked input");
         scripted_logits(3, mel, tokens, row);
         Ok(())
     };
     let capacity = Capacity { windows: 3, sequences: 3 };
-    one_of_three_fails(
+    assert_second_fails(
         ScriptedBackend::new(SPEC, capacity, Box::new(rule)),
         options(),
         |error| matches!(error, Error::Panicked { message, .. } if message.contains("marked")),
     );
 }
 
-/// So does a sequence that ends in no numbers, although others of its window had chosen, too.
+/// Also if other sequences of its window have chosen tokens already.
 #[test]
-fn a_broken_sequence_is_the_error_of_one_recording() {
+fn nan_logits_fail_one_input() {
     for (sampling_steps, beam_size) in [(0, None), (4, None), (4, Some(3))] {
         let rule = |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
             scripted_logits(3, mel, tokens, row);
@@ -247,24 +249,24 @@ fn a_broken_sequence_is_the_error_of_one_recording() {
             ScriptedBackend::new(SPEC, capacity, Box::new(rule)).with_device_sampling(sampling_steps);
         let temperatures = vec![if beam_size.is_some() { 0.0 } else { 0.7 }];
         let options = DecodeOptions { temperatures, beam_size, ..options() };
-        one_of_three_fails(backend, options, |error| matches!(error, Error::Compute { .. }));
+        assert_second_fails(backend, options, |error| matches!(error, Error::Compute { .. }));
     }
 }
 
-/// The second of three recordings is marked.
-fn one_of_three_fails(backend: ScriptedBackend, options: DecodeOptions, is_cause: fn(&Error) -> bool) {
+/// Checks that of three inputs only the second one fails, which is marked.
+fn assert_second_fails(backend: ScriptedBackend, options: DecodeOptions, is_cause: fn(&Error) -> bool) {
     let engine = start(backend, &CancelToken::new());
     let (sender, events) = unbounded();
     for order in 0..3 {
         let sender = sender.clone();
-        let listener = move |_, event| sender.send((order, event)).unwrap();
-        let recording = Arc::new(InputContext::new(order, Arc::new(options.clone()), Box::new(listener)));
-        recording.set_language("en".parse().unwrap());
+        let sink = move |_, event| sender.send((order, event)).unwrap();
+        let input = Arc::new(InputContext::new(order, Arc::new(options.clone()), Box::new(sink)));
+        input.set_language("en".parse().unwrap());
         let span = ChunkSpan { first: 0, end: 6_000, visible: 6_000, limit: None, follows: false };
         let features = CountingFeatures { frames: 6_000 };
         let features: Box<dyn transcribe::mel::Features> =
-            if order == 1 { Box::new(Marked(features)) } else { Box::new(features) };
-        engine.submit(ChunkTask { input: recording, index: 0, span, features, permit: None });
+            if order == 1 { Box::new(MarkedFeatures(features)) } else { Box::new(features) };
+        engine.submit(ChunkTask { input, index: 0, span, features, permit: None });
     }
     drop(sender);
     let (mut done, mut failed) = (Vec::new(), Vec::new());
@@ -286,13 +288,13 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long").join(name)
 }
 
-/// All outputs of one run of the program, by name.
+/// Runs the program; returns all outputs by name.
 fn run(inputs: &[&str], line: &[&str]) -> HashMap<String, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_transcribe"));
     program.args(inputs.iter().map(|input| fixture(input))).args(line);
     program.args(["--model", "demo", "--export", "json,srt", "--chunk-length", "15"]);
-    // Strict, so that much is tried again.
+    // A strict threshold, so that many windows fall back.
     let output = program
         .args(["--logprob-threshold", "-0.25", "--when-all-fail", "last", "--output-dir"])
         .arg(folder.path())
@@ -306,14 +308,14 @@ fn run(inputs: &[&str], line: &[&str]) -> HashMap<String, Vec<u8>> {
         .collect()
 }
 
-/// Text, tokens, times and probabilities, with fallback and with the language found out: to the last byte.
+/// Compares text, tokens, times and probabilities to the byte, with fallback and language detection.
 #[test]
-fn neighbours_order_slots_and_threads_do_not_show() {
+fn outputs_do_not_depend_on_neighbours_order_slots_and_threads() {
     let all = ["short_en.flac", "short_es.flac", "long_es.flac"];
     let expected = run(&all, &["--batch-size", "1", "--jobs", "1"]);
     assert_eq!(expected.len(), 6);
-    let hot = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("\"temperature\": 1.0");
-    assert!(expected.values().any(hot), "nothing fell back");
+    let fell_back = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("\"temperature\": 1.0");
+    assert!(expected.values().any(fell_back), "nothing fell back");
     let check = |what: &str, got: HashMap<String, Vec<u8>>| {
         for (name, bytes) in got {
             assert!(expected[&name] == bytes, "{what}: {name}");
@@ -339,9 +341,8 @@ fn neighbours_order_slots_and_threads_do_not_show() {
     }
 }
 
-/// The words of a text are timed beside those of others, too.
 #[test]
-fn words_do_not_depend_on_neighbours_slots_and_threads() {
+fn word_times_do_not_depend_on_neighbours_slots_and_threads() {
     let all = ["short_en.flac", "short_es.flac", "long_es.flac"];
     let timed = |inputs: &[&str], line: &[&str]| {
         let words = ["--word-timestamps", "--hallucination-silence-threshold", "1"];

@@ -1,4 +1,4 @@
-//! Which language is found out, by which windows, and that each window can have its own.
+//! Language detection: the result, which windows vote, and a language for each window.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use crate::clips::transcribed;
 use crate::program::{demo, fixture, run};
 use crate::vad::{hush, samples, wav};
 
-/// The language, and how sure that was, as the program says.
-fn heard(audio: &Path, args: &[&str]) -> (String, u32) {
+/// Returns the detected language and its probability in percent, as the program reports them.
+fn detect(audio: &Path, args: &[&str]) -> (String, u32) {
     let mut program = demo();
     program.arg(audio).args(["--duration", "60", "--chunk-length", "30"]).args(args);
     let said = run(program).said;
@@ -21,7 +21,7 @@ fn heard(audio: &Path, args: &[&str]) -> (String, u32) {
 }
 
 #[test]
-fn ordinary_recordings_are_heard_as_openai_hears_them() {
+fn detected_languages_equal_openai() {
     let reference = fs::read(fixture("reference/languages.json")).unwrap();
     let reference: Vec<Value> = serde_json::from_slice(&reference).unwrap();
     for case in reference {
@@ -41,9 +41,9 @@ fn ordinary_recordings_are_heard_as_openai_hears_them() {
     }
 }
 
-/// Speech is found behind half a minute and more of anything else, in chunks of any length.
+/// Speech after more than half a minute of music or silence decides, with chunks of any length.
 #[test]
-fn what_comes_before_the_first_words_has_no_vote() {
+fn windows_before_the_first_words_do_not_vote() {
     let folder = tempfile::tempdir().unwrap();
     let (german, music) = (samples("long_de"), samples("music"));
     let intros: [(&str, &[f32], &[&str]); 3] = [
@@ -65,9 +65,9 @@ fn what_comes_before_the_first_words_has_no_vote() {
 }
 
 #[test]
-fn auto_is_not_a_language_and_one_that_is_said_is_not_questioned() {
+fn auto_detects_and_a_requested_language_is_not_detected() {
     let audio = fixture("long/short_es.flac");
-    assert_eq!(heard(&audio, &["--language", "Auto"]).0, "spanish");
+    assert_eq!(detect(&audio, &["--language", "Auto"]).0, "spanish");
     let mut program = demo();
     program.arg(&audio).args(["--language", "Castilian"]);
     assert!(!run(program).said.contains(": language "));
@@ -79,18 +79,19 @@ fn auto_is_not_a_language_and_one_that_is_said_is_not_questioned() {
     }
 }
 
-/// A threshold that nothing reaches lets all windows vote.
+/// With a threshold of 1 all windows vote.
 #[test]
-fn many_windows_vote() {
+fn several_windows_vote() {
     let audio = fixture("long/long_de.flac");
-    let one = heard(&audio, &["--language-detection-segments", "1"]);
-    let three = heard(&audio, &["--language-detection-segments", "3", "--language-detection-threshold", "1"]);
+    let one = detect(&audio, &["--language-detection-segments", "1"]);
+    let three =
+        detect(&audio, &["--language-detection-segments", "3", "--language-detection-threshold", "1"]);
     assert_eq!((one.0.as_str(), three.0.as_str()), ("german", "german"));
 }
 
 /// English, German, Spanish, each in windows of its own.
 #[test]
-fn each_window_can_have_its_language() {
+fn multilingual_detects_the_language_of_each_window() {
     let folder = tempfile::tempdir().unwrap();
     let audio = folder.path().join("three.wav");
     let part = |name: &str| samples(name)[..32 * 16_000].to_vec();
@@ -98,7 +99,7 @@ fn each_window_can_have_its_language() {
     let clips = ["--clip-timestamps", "0,32,32,64,64,96"];
     let own = |name: &str| transcribed(&fixture("long").join(format!("{name}.flac")), &["--duration", "32"]);
     let (en, de, es) = (own("long_en"), own("long_de"), own("long_es"));
-    let mut told = Vec::new();
+    let mut outputs = Vec::new();
     for batch in ["1", "4"] {
         let done = transcribed(&audio, &[&clips[..], &["--multilingual", "--batch-size", batch]].concat());
         let text = |from: f64, to: f64| -> Vec<String> {
@@ -119,13 +120,13 @@ fn each_window_can_have_its_language() {
         };
         let (german, spanish) = (same(text(32.0, 64.0), texts(&de)), same(text(64.0, 96.0), texts(&es)));
         assert!(german >= 0.8 && spanish >= 0.8, "{german} {spanish}: {:?}", done.segments());
-        told.push(done.json);
+        outputs.push(done.json);
     }
-    assert_eq!(told[0], told[1]);
+    assert_eq!(outputs[0], outputs[1]);
 }
 
 #[test]
-fn translation_is_english() {
+fn translations_equal_openai() {
     let audio = fixture("long/short_es.flac");
     let done = transcribed(&audio, &["--task", "translate", "--language", "es"]);
     let reference = fs::read(fixture("reference/short_es.json")).unwrap();

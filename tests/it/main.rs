@@ -3,7 +3,6 @@
 // Helpers of tests may unwrap as tests may.
 #![cfg(test)]
 
-mod ahead;
 mod audio;
 mod backends;
 mod batch;
@@ -41,6 +40,7 @@ mod order;
 mod outputs;
 mod packaging;
 mod parity;
+mod prefetch;
 mod program;
 mod quality;
 mod recording;

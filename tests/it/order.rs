@@ -1,4 +1,4 @@
-//! Many inputs side by side, whose results come as if they were done one after the other.
+//! Inputs decoded side by side have the same text in the same order as one after the other.
 
 use std::path::PathBuf;
 
@@ -11,22 +11,22 @@ fn text(inputs: &[PathBuf], options: &[&str]) -> String {
 }
 
 #[test]
-fn text_of_many_inputs_comes_in_their_order_and_none_is_lost() {
+fn text_is_printed_in_the_order_of_the_inputs() {
     let inputs = ["long/long_en.flac", "long/short_es.flac", "long/long_de.flac", "long/short_en.flac"];
     let inputs: Vec<PathBuf> = inputs.into_iter().map(fixture).collect();
     let alone: Vec<String> = inputs.iter().map(|input| text(std::slice::from_ref(input), &[])).collect();
     assert!(alone.iter().all(|text| !text.trim().is_empty()));
-    // The short ones are done long before the first.
+    // The short inputs are done long before the first one.
     assert_eq!(text(&inputs, &[]), alone.concat());
     assert_eq!(text(&inputs, &["--jobs", "2", "--batch-size", "2"]), alone.concat());
-    // Of several chunks each.
+    // With several chunks each.
     let short = ["--chunk-length", "6"];
     let alone: Vec<String> = inputs.iter().map(|input| text(std::slice::from_ref(input), &short)).collect();
     assert_eq!(text(&inputs, &short), alone.concat());
 }
 
 #[test]
-fn several_devices_share_one_recording_and_the_text_is_the_same() {
+fn several_devices_share_one_recording_without_changing_its_text() {
     let inputs = [fixture("long/long_de.flac"), fixture("long/short_es.flac")];
     let options = ["--chunk-length", "6", "--batch-size", "2"];
     let alone = text(&inputs, &options);
@@ -54,7 +54,7 @@ fn several_devices_share_one_recording_and_the_text_is_the_same() {
     assert!(output.status.success(), "{output:?}");
     let lines = std::fs::read_to_string(report.path()).unwrap();
     assert!(lines.contains("\"device\":\"cpu,cpu\""), "{lines}");
-    // The figures of both: more slots than one engine has.
+    // The figures of both engines together.
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("slot occupancy"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! The whole way on the demo model against openai-whisper's own `transcribe()`: text, tokens and times equal.
+//! Parity of the whole pipeline with openai-whisper's `transcribe()` on the demo model: text, tokens and times.
 //! See fixtures/README.md for how the references were made.
 
 use std::collections::HashMap;
@@ -70,7 +70,7 @@ fn root(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The demo with room for so many windows side by side.
+/// Starts an engine of the demo model with this many slots.
 pub fn demo(windows: usize, sequences: usize) -> Engine {
     let read = |name: &str| std::fs::read(root("models/demo").join(name)).unwrap();
     let config = WhisperConfig::from_json(&read("config.json")).unwrap();
@@ -124,7 +124,7 @@ fn assert_equal(what: &str, ours: &DecodedRecording, theirs: &Variant) {
     assert_eq!(ours.segments.len(), theirs.segments.len(), "{what}");
 }
 
-/// Every variant of one recording that does not hang on another program's random numbers; says how many there were.
+/// Checks every variant of one recording that does not depend on another program's random numbers; returns how many.
 fn check(recording: &str) -> usize {
     let json = std::fs::read(root(&format!("fixtures/reference/{recording}.json"))).unwrap();
     let reference: Reference = serde_json::from_slice(&json).unwrap();
@@ -140,7 +140,7 @@ fn check(recording: &str) -> usize {
         let clips = theirs.options.clip_timestamps.as_ref().and_then(serde_json::Value::as_str).unwrap_or("");
         let ours = decode(&engine, chunks_in_clips(&audio, clips, 80), &options(&theirs.options)).unwrap();
         assert_equal(&what, &ours, &theirs);
-        // Every temperature tried at a window is a row of theirs.
+        // The reference has a row for every temperature tried at a window.
         let calls: usize = ours.windows.iter().map(|window| 1 + window.fallbacks).sum();
         assert_eq!(calls, theirs.windows.len(), "{what}: windows");
         if theirs.options.language.is_none() {
@@ -183,10 +183,10 @@ fn music_equals_openai() {
     assert!(check("music") >= 2);
 }
 
-/// Options that openai-whisper lacks, against faster-whisper on the same weights. Its mel and its products differ in
-/// the last digits, and of empty segments it tells nothing.
+/// Options that openai-whisper lacks, against faster-whisper on the same weights. Its log-mel and its matrix products
+/// differ in the last digits, and it drops empty segments.
 #[test]
-fn what_only_faster_whisper_has_equals_faster_whisper() {
+fn options_of_faster_whisper_equal_faster_whisper() {
     let json = std::fs::read(root("fixtures/reference/faster.json")).unwrap();
     let reference: HashMap<String, HashMap<String, Faster>> = serde_json::from_slice(&json).unwrap();
     let engine = demo(1, 5);

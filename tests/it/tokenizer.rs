@@ -1,4 +1,4 @@
-//! The tokenizer against openai-whisper's answers, for every published vocabulary and for damaged files.
+//! The tokenizer against openai-whisper's, for every published vocabulary, and damaged files.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -33,7 +33,7 @@ fn rows(value: &Value) -> &Vec<Value> {
     value.as_array().unwrap()
 }
 
-/// Special ids, languages, start sequences, texts and tokens are those of the reference.
+/// Compares special ids, languages, start sequences, texts and tokens.
 fn assert_equals_reference(tokenizer: &Tokenizer, expected: &Value) {
     let special = tokenizer.special();
     let ids = [
@@ -70,15 +70,15 @@ fn assert_equals_reference(tokenizer: &Tokenizer, expected: &Value) {
 }
 
 #[test]
-fn the_multilingual_vocabulary_is_openais() {
+fn the_multilingual_vocabulary_equals_openai() {
     let tokenizer = load(&demo_json(), 51_865).unwrap();
     assert!(tokenizer.is_multilingual());
     assert_equals_reference(&tokenizer, &reference()["multilingual"]);
 }
 
-/// What large-v3 changed: one more language before the tasks, and the silence token's name.
+/// In large-v3 there is one more language before the tasks, and the silence token has another name.
 #[test]
-fn the_vocabulary_of_large_v3_is_openais() {
+fn the_vocabulary_of_large_v3_equals_openai() {
     let mut json = demo_json();
     let added = json["added_tokens"].as_array_mut().unwrap();
     let place = added.iter().position(|token| token["content"] == "<|translate|>").unwrap();
@@ -96,16 +96,16 @@ fn the_vocabulary_of_large_v3_is_openais() {
 }
 
 #[test]
-fn the_english_vocabulary_is_openais() {
+fn the_english_vocabulary_equals_openai() {
     let json = zstd::decode_all(&read("fixtures/decode/tokenizer.en.json.zst")[..]).unwrap();
     let tokenizer = Tokenizer::from_json(&json, 51_864).unwrap();
     assert!(!tokenizer.is_multilingual());
     assert_equals_reference(&tokenizer, &reference()["english"]);
 }
 
-/// Older files stop before the timestamps.
+/// Older files end before the timestamps.
 #[test]
-fn a_vocabulary_without_timestamps_is_understood() {
+fn reads_vocabularies_without_timestamps() {
     let mut json = demo_json();
     let added = json["added_tokens"].as_array_mut().unwrap();
     added.retain(|token| token["id"].as_u64().unwrap() < 50_364);
@@ -114,7 +114,7 @@ fn a_vocabulary_without_timestamps_is_understood() {
 }
 
 #[test]
-fn files_that_are_no_whisper_vocabulary_are_refused() {
+fn rejects_files_that_are_no_whisper_vocabulary() {
     let why = |json: &Value, n_vocab: usize| load(json, n_vocab).err().unwrap();
     assert!(matches!(Tokenizer::from_json(b"", 51_865), Err(ModelProblem::Damaged { .. })));
     assert!(matches!(Tokenizer::from_json(b"\xff\x00{", 51_865), Err(ModelProblem::Damaged { .. })));

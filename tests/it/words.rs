@@ -1,5 +1,5 @@
-//! When words are said: the real program on the demo model, word by word against openai-whisper with
-//! `word_timestamps=True`. See fixtures/README.md for how the references were made.
+//! Word times of the real program on the demo model against openai-whisper with `word_timestamps=True`.
+//! `fixtures/README.md` describes how the references were made.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,10 +22,10 @@ use crate::decode::{CountingFeatures, VOCAB, mix, multilingual, options, scripte
 use crate::program::{bare, fixture};
 use crate::recording::{InputChunk, decode};
 
-/// Seconds that a word may lie elsewhere.
+/// Tolerance of word times, in seconds.
 const TOLERANCE: f64 = 0.02 + 1e-9;
 
-/// What a run of the program wrote as JSON.
+/// Runs the program and returns its JSON.
 fn transcribe(recording: &str, line: &[&str]) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let mut program = bare();
@@ -37,7 +37,7 @@ fn transcribe(recording: &str, line: &[&str]) -> Value {
     serde_json::from_slice(&json).unwrap()
 }
 
-/// Options of openai's transcribe() as its program spells them.
+/// Returns options of openai's `transcribe()` as command-line arguments.
 fn line(options: &Value) -> Vec<String> {
     let mut line: Vec<String> =
         ["--chunk-length", "0", "--word_timestamps", "True", "--temperature_increment_on_fallback", "None"]
@@ -58,15 +58,15 @@ fn line(options: &Value) -> Vec<String> {
     line
 }
 
-/// How many words there are, and how many have exactly the same times.
+/// How many words there are, how many have equal times, and the largest difference in probability.
 #[derive(Default)]
-struct Count {
+struct WordCount {
     words: usize,
     same: usize,
     probability: f64,
 }
 
-fn compare(what: &str, ours: &Value, theirs: &Value, count: &mut Count) {
+fn compare(what: &str, ours: &Value, theirs: &Value, count: &mut WordCount) {
     let (ours, theirs) = (ours["segments"].as_array().unwrap(), theirs["segments"].as_array().unwrap());
     for (index, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
         let what = format!("{what}, segment {index}");
@@ -94,18 +94,18 @@ fn compare(what: &str, ours: &Value, theirs: &Value, count: &mut Count) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
 }
 
-/// Every variant of a recording; the number of words.
+/// Compares every variant of a recording; returns the number of words.
 fn check(recording: &str) -> usize {
     let reference = std::fs::read(fixture(&format!("words/{recording}.json"))).unwrap();
     let reference: Value = serde_json::from_slice(&reference).unwrap();
-    let mut count = Count::default();
+    let mut count = WordCount::default();
     for (name, variant) in reference["variants"].as_object().unwrap() {
         let line = line(&variant["options"]);
         let line: Vec<&str> = line.iter().map(String::as_str).collect();
         let ours = transcribe(&format!("long/{recording}.flac"), &line);
         compare(&format!("{recording}, {name}"), &ours, variant, &mut count);
     }
-    let Count { words, same, probability } = count;
+    let WordCount { words, same, probability } = count;
     println!(
         "{recording}: {same} of {words} words at the same times, probabilities within {probability:.1e}"
     );
@@ -118,7 +118,7 @@ fn english_words_equal_openai() {
 }
 
 #[test]
-fn what_is_written_into_silence_goes_as_with_openai() {
+fn hallucinations_in_silence_are_skipped_as_in_openai() {
     assert!(check("long_en_hole") > 300);
 }
 
@@ -137,9 +137,8 @@ fn words_of_short_recordings_and_of_music_equal_openai() {
     assert!(check("short_en") + check("short_es") + check("music") > 300);
 }
 
-/// Chunks are understood side by side; their words still follow each other and stay inside of the recording.
 #[test]
-fn words_of_chunks_are_in_order_and_inside() {
+fn words_of_chunks_are_in_order_and_inside_the_recording() {
     let whole = transcribe("long/long_en.flac", &["--language", "en", "--word-timestamps"]);
     let pieces =
         transcribe("long/long_en.flac", &["--language", "en", "--word-timestamps", "--chunk-length", "15"]);
@@ -164,16 +163,16 @@ fn words_of_chunks_are_in_order_and_inside() {
 }
 
 #[test]
-fn silence_to_skip_needs_words() {
+fn hallucination_silence_threshold_needs_word_timestamps() {
     let output =
         bare().arg(fixture("long/short_en.flac")).args(["--hallucination-silence-threshold", "2"]).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("hint: add --word-timestamps"), "{said}");
+    assert!(said.contains("hint: add `--word-timestamps`"), "{said}");
 }
 
-/// The rule of fixtures/words/make_scripted.py.
+/// The rule of `fixtures/words/make_scripted.py`.
 pub fn scripted_alignment(seed: u64, mel: &[f32], text: &[u32], ticks: usize) -> Alignment {
     let seek = mel[0] as u64 - 1;
     let h = text.iter().fold(mix(mix(seed) ^ seek), |h, token| mix(h ^ u64::from(*token)));
@@ -199,7 +198,7 @@ pub fn scripted_alignment(seed: u64, mel: &[f32], text: &[u32], ticks: usize) ->
     Alignment { ticks, attention, probabilities: (0..text.len()).map(likely).collect() }
 }
 
-/// Two rules instead of a network: logits, and where words are.
+/// Creates a backend with scripted logits and alignments.
 pub fn scripted(seed: u64, windows: usize, sequences: usize) -> ScriptedBackend {
     let spec = ModelSpec { n_mels: 1, n_audio_ctx: 1500, n_text_ctx: 448, n_vocab: VOCAB };
     let rule = move |mel: &[f32], tokens: &[u32], row: &mut [f32]| {
@@ -212,8 +211,8 @@ pub fn scripted(seed: u64, windows: usize, sequences: usize) -> ScriptedBackend 
         .with_alignment(Box::new(alignment))
 }
 
-/// Everything behind the network is openai's to the last bit: the way through the matrix, words, times, what is taken
-/// for a hallucination, and where the next window begins.
+/// Everything after the network equals openai: the path through the matrix, words, times, hallucinations, and where the
+/// next window begins.
 #[test]
 fn scripted_windows_equal_openai() {
     let cases: Value =
@@ -229,9 +228,9 @@ fn scripted_windows_equal_openai() {
             &CancelToken::new(),
         );
         let part = InputChunk::whole(frames, CountingFeatures { frames });
-        let heard = decode(&engine.unwrap(), vec![part], &options).unwrap();
+        let decoded = decode(&engine.unwrap(), vec![part], &options).unwrap();
         for (index, (ours, theirs)) in
-            heard.segments.iter().zip(case["segments"].as_array().unwrap()).enumerate()
+            decoded.segments.iter().zip(case["segments"].as_array().unwrap()).enumerate()
         {
             let what = format!("case {seed}, segment {index}");
             let own = ours.words.as_deref().unwrap();
@@ -249,8 +248,8 @@ fn scripted_windows_equal_openai() {
             times.zip(theirs[4].as_array().unwrap()).for_each(|(ours, theirs)| near(ours, theirs));
             words += own.len();
         }
-        assert_eq!(heard.segments.len(), case["segments"].as_array().unwrap().len(), "case {seed}");
-        let begun: Vec<usize> = heard.windows.iter().map(|window| window.seek).collect();
+        assert_eq!(decoded.segments.len(), case["segments"].as_array().unwrap().len(), "case {seed}");
+        let begun: Vec<usize> = decoded.windows.iter().map(|window| window.seek).collect();
         assert_eq!(serde_json::to_value(&begun).unwrap(), case["requests"], "case {seed}");
         windows += begun.len();
     }
@@ -258,10 +257,9 @@ fn scripted_windows_equal_openai() {
     assert!(windows >= 150 && words >= 1_500);
 }
 
-/// Memory that is short while words are timed costs slots, and neither text nor times.
 #[test]
-fn short_memory_costs_slots_and_no_words() {
-    let hear = |short: usize| {
+fn a_lack_of_memory_while_aligning_keeps_text_and_times() {
+    let run = |short: usize| {
         let left = AtomicUsize::new(short);
         let rule = move |mel: &[f32], text: &[u32], ticks: usize| {
             let is_short =
@@ -290,21 +288,21 @@ fn short_memory_costs_slots_and_no_words() {
         };
         decode(&engine.unwrap(), parts.collect(), &options)
     };
-    let expected = hear(0).unwrap();
-    assert_eq!(hear(1).unwrap(), expected);
-    assert_eq!(hear(2).unwrap(), expected);
-    let error = hear(usize::MAX).unwrap_err();
+    let expected = run(0).unwrap();
+    assert_eq!(run(1).unwrap(), expected);
+    assert_eq!(run(2).unwrap(), expected);
+    let error = run(usize::MAX).unwrap_err();
     assert!(matches!(error.unshared(), Error::OutOfMemory { .. }), "{error}");
 }
 
-/// Values of the rule of fixtures/words/make_timing.py.
+/// The rule of `fixtures/words/make_timing.py`.
 fn cells(seed: u64, rows: usize, columns: usize, levels: u64) -> Vec<f32> {
     let value = |i: usize| ((mix(mix(seed) ^ i as u64) >> 20) % levels) as f64 / levels as f64;
     (0..rows * columns).map(|i| value(i) as f32).collect()
 }
 
 #[test]
-fn ways_and_medians_equal_openai() {
+fn warping_paths_and_medians_equal_openai() {
     let cases: Value = serde_json::from_slice(&std::fs::read(fixture("words/timing.json")).unwrap()).unwrap();
     for way in cases["ways"].as_array().unwrap() {
         let [seed, rows, columns, levels]: [usize; 4] = serde_json::from_value(way["case"].clone()).unwrap();
@@ -336,10 +334,10 @@ fn ways_and_medians_equal_openai() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Whatever the network writes and wherever it looks: words follow each other and lie inside, however the recording
-    /// is cut and whoever is decoded beside it.
+    /// Whatever the network writes, words are in order and inside the input, however it is cut and whatever is decoded at
+    /// the same time.
     #[test]
-    fn words_are_in_order_and_inside(
+    fn words_are_in_order_and_inside_the_input(
         seed in 0u64..1_000,
         frames in 1usize..9_000,
         cuts in prop::collection::btree_set(1usize..9_000, 0..4),
@@ -365,11 +363,11 @@ proptest! {
             let backend = Box::new(scripted(seed, windows, windows));
             Engine::start(backend, multilingual(), ReleasePolicy::default(), &CancelToken::new()).unwrap()
         };
-        let heard = decode(&start(windows), parts(), &options).unwrap();
-        prop_assert_eq!(&decode(&start(1), parts(), &options).unwrap().segments, &heard.segments);
+        let decoded = decode(&start(windows), parts(), &options).unwrap();
+        prop_assert_eq!(&decode(&start(1), parts(), &options).unwrap().segments, &decoded.segments);
         let end = seconds_of_frames(frames as u64);
         let mut spoken = 0.0;
-        for segment in &heard.segments {
+        for segment in &decoded.segments {
             prop_assert!(0.0 <= segment.start && segment.start <= segment.end && segment.end <= end, "{:?}", segment);
             for word in segment.words.as_ref().unwrap() {
                 prop_assert!(spoken <= word.start && word.start <= word.end && word.end <= end, "{:?}", word);
@@ -378,9 +376,9 @@ proptest! {
         }
     }
 
-    /// A recording in one piece, and the same one with seams in the midst of its words.
+    /// An input as one chunk, and the same one with seams inside its words.
     #[test]
-    fn seams_do_not_show_in_words(
+    fn seams_do_not_change_words(
         seed in 0u64..1_000,
         frames in 1usize..12_000,
         seams in prop::collection::btree_set(1usize..12_000, 0..4),
@@ -391,7 +389,7 @@ proptest! {
             sample_len: Some(12),
             ..DecodeOptions::default()
         };
-        let hear = |bounds: &[usize], windows| {
+        let run = |bounds: &[usize], windows| {
             let parts = bounds.windows(2).map(|bounds| {
                 let visible = frames.min(bounds[1] + 3_000);
                 let follows = bounds[0] > 0;
@@ -405,6 +403,6 @@ proptest! {
         let mut bounds = vec![0];
         bounds.extend(seams.into_iter().filter(|seam| *seam < frames));
         bounds.push(frames);
-        prop_assert_eq!(hear(&[0, frames], 1), hear(&bounds, 2));
+        prop_assert_eq!(run(&[0, frames], 1), run(&bounds, 2));
     }
 }

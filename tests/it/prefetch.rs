@@ -1,5 +1,4 @@
-//! Audio that is read ahead on other threads, several of which decode side by side: the same samples, the same damage
-//! and the same faults as on one thread, whatever the file and however many.
+//! Prefetching: audio decoded ahead on several threads has the same samples, damage and errors as on one thread.
 
 use std::fs;
 use std::io::Cursor;
@@ -13,10 +12,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/audio")
 }
 
-/// The bits of all samples, what was damaged, and how it ended.
-type Outcome = (Vec<u32>, Option<AudioDamage>, Option<String>);
+/// The bits of all samples, the damage, and the error at the end.
+type ReadOutcome = (Vec<u32>, Option<AudioDamage>, Option<String>);
 
-fn read(reader: Result<AudioReader, Error>) -> Outcome {
+fn read(reader: Result<AudioReader, Error>) -> ReadOutcome {
     let mut samples: Vec<u32> = Vec::new();
     let mut reader = match reader {
         Ok(reader) => reader,
@@ -33,22 +32,28 @@ fn read(reader: Result<AudioReader, Error>) -> Outcome {
     (samples, Some(reader.damage().clone()), end)
 }
 
-/// Compares all ways of reading, and returns what they agree on.
-fn check(input: &AudioInput, options: &AudioOptions) -> Outcome {
-    let here = read(input.open(options));
+/// Compares reading on one thread and prefetching, and returns the outcome.
+fn check(input: &AudioInput, options: &AudioOptions) -> ReadOutcome {
+    let expected = read(input.open(options));
     for lanes in [1, 2, 5] {
-        let ahead = read(input.open_prefetching(options, lanes));
-        assert_eq!(ahead.0.len(), here.0.len(), "{} in {lanes} lanes", input.name());
-        assert!(ahead == here, "{} in {lanes} lanes: {:?} for {:?}", input.name(), ahead.1, here.1);
+        let prefetched = read(input.open_prefetching(options, lanes));
+        assert_eq!(prefetched.0.len(), expected.0.len(), "{} in {lanes} lanes", input.name());
+        assert!(
+            prefetched == expected,
+            "{} in {lanes} lanes: {:?} for {:?}",
+            input.name(),
+            prefetched.1,
+            expected.1
+        );
     }
-    here
+    expected
 }
 
 fn bytes(name: &str) -> Vec<u8> {
     fs::read(folder().join(name)).unwrap()
 }
 
-/// So long that there is something to decode side by side.
+/// Repeats a file, so that it is long enough for several threads.
 fn repeated(name: &str, times: usize) -> Vec<u8> {
     bytes(name).repeat(times)
 }
@@ -58,7 +63,7 @@ fn input(name: &str, bytes: Vec<u8>) -> AudioInput {
 }
 
 #[test]
-fn every_file_is_read_ahead_as_it_is_on_one_thread() {
+fn prefetching_equals_reading_on_one_thread() {
     for folder in [folder(), folder().join("damaged"), folder().join("../long")] {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -71,19 +76,19 @@ fn every_file_is_read_ahead_as_it_is_on_one_thread() {
 }
 
 #[test]
-fn mp3_of_every_kind_is_decoded_side_by_side_to_the_same_bits() {
+fn mp3_of_every_kind_decodes_in_parallel_to_the_same_bits() {
     for name in ["cbr.mp3", "vbr.mp3", "untagged.mp3", "mono-22k.mp3"] {
         let (samples, damage, end) = check(&input(name, repeated(name, 12)), &AudioOptions::default());
         assert!(samples.len() > 12 * 30_000, "{name}: {}", samples.len());
         assert_eq!((damage.map(|damage| damage.incomplete), end), (Some(false), None), "{name}");
     }
-    // Another rate and other channels on the way, which the codec refuses until it is a new one.
+    // The rate and the channels change, which needs a new codec.
     let mixed = [repeated("cbr.mp3", 5), repeated("mono-22k.mp3", 9), repeated("vbr.mp3", 5)].concat();
     check(&input("mixed", mixed), &AudioOptions::default());
 }
 
 #[test]
-fn who_stops_early_is_not_waited_for() {
+fn dropping_a_reader_early_does_not_block() {
     for lanes in [1, 4] {
         let input = input("long", repeated("cbr.mp3", 100));
         let mut reader = input.open_prefetching(&AudioOptions::default(), lanes).unwrap();
@@ -95,7 +100,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn damage_anywhere_is_the_same_damage(
+    fn damaged_files_decode_the_same(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
         hole in prop::option::of((any::<prop::sample::Index>(), 1_usize..3_000)),
         name in prop_oneof![Just("cbr.mp3"), Just("vbr.mp3"), Just("flac.flac")],
