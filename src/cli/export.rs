@@ -43,18 +43,18 @@ pub struct ExportArgs {
 
 impl ExportArgs {
     pub fn conversion(&self) -> Result<Conversion> {
-        let shape = self.subtitles.shape()?;
-        Ok(Conversion { inputs: self.inputs.clone(), outputs: self.files.plan(true)?, shape })
+        let export = self.subtitles.export_options()?;
+        Ok(Conversion { inputs: self.inputs.clone(), outputs: self.files.plan(true)?, export })
     }
 }
 
 /// Prints a line for each file; the error says of how many the mark is too low, or what cannot be read.
 pub fn check(args: &ExportArgs, printer: Printer) -> Result<()> {
-    let shape = args.subtitles.shape()?;
+    let options = args.subtitles.export_options()?;
     let mut failure = None;
     let mut low = 0;
     for path in &args.inputs {
-        match check_cues(path, &shape) {
+        match check_cues(path, &options) {
             Ok(found) => {
                 low += usize::from(args.min_score.is_some_and(|least| found.score < least));
                 told(printer.text(&format!("{}: {}", path.display(), line(&found))))?;

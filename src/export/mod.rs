@@ -1,25 +1,18 @@
-//! Transcript → the bytes of one format, in openai/whisper's exact shapes or in those that people read.
-//! A format does no input or output; `store` writes the files.
+//! Transcript → the bytes of one format: openai/whisper's own shapes to the byte, or layouts made for reading.
+//!
+//! [`Rendering`] lays a transcript out as cues once for all formats and [`Format`] is the list of them. Exporting does
+//! no input or output; `store` writes the files and `run` finds the recording that a page plays.
 
 mod cues;
 mod format;
 mod options;
 mod partial;
 mod python;
+mod rendering;
 mod timestamps;
 
-pub use cues::{Cue, CueQuality, CueWord, cues, quality};
-pub use format::{Format, Media, page};
-pub use options::{HtmlAudio, JsonStyle, Limits, Preset, Shape};
+pub use cues::{Cue, CueQuality, CueWord, Cues};
+pub use format::{Format, Media};
+pub use options::{CueLimits, ExportOptions, HtmlAudio, JsonStyle, Preset};
 pub use partial::is_partial;
-
-use crate::transcript::Transcript;
-
-/// One format.
-pub trait Exporter {
-    /// What files of this format end in, without the dot.
-    fn extension(&self) -> &'static str;
-
-    /// The content of such a file.
-    fn write(&self, transcript: &Transcript, shape: &Shape) -> Vec<u8>;
-}
+pub use rendering::Rendering;

@@ -1,5 +1,5 @@
-//! Numbers and texts as Python prints them: the shapes to match were made by its print, str.strip, round and
-//! json.dumps.
+//! Numbers and strings as Python prints them: the reference outputs were made by its `print`, `str.strip`, `round` and
+//! `json.dumps`.
 
 use std::fmt::Write;
 use std::io;
@@ -7,7 +7,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-/// `repr(float)`, with json's names for what is no number.
+/// `repr(float)`, with json's names for NaN and infinities.
 pub fn float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".into();
@@ -15,7 +15,7 @@ pub fn float(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "Infinity" } else { "-Infinity" }.into();
     }
-    // Both print the shortest digits that read back as the same number; they differ in where the point goes.
+    // Both print the shortest digits that parse to the same number; they differ in when they use an exponent.
     let scientific = format!("{value:e}");
     let exponent =
         scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0);
@@ -27,7 +27,7 @@ pub fn float(value: f64) -> String {
     format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
 
-/// `json.dumps(str)`: ASCII only.
+/// Appends `json.dumps(str)`, which is ASCII only.
 pub fn string(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
@@ -56,22 +56,22 @@ pub fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// `str.isspace()`, which takes four control characters for white space that Unicode does not.
+/// `str.isspace()`, which counts four control characters as white space that Unicode does not.
 pub fn is_space(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }
 
-/// `json.dumps()` of what may have no fixed shape; what is no number becomes null.
+/// `json.dumps()` of any serializable value; NaN and infinities become null.
 pub fn json<T: Serialize>(value: &T) -> serde_json::Result<String> {
     let mut out = Vec::new();
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Dumps))?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonFormatter))?;
     String::from_utf8(out).map_err(serde::ser::Error::custom)
 }
 
-/// Blanks behind commas and colons, ASCII only, numbers as above.
-struct Dumps;
+/// Writes spaces after commas and colons, ASCII only, and numbers as [`float`] does.
+struct PythonFormatter;
 
-impl Formatter for Dumps {
+impl Formatter for PythonFormatter {
     fn write_f64<W: ?Sized + io::Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
         out.write_all(float(value).as_bytes())
     }
@@ -95,7 +95,7 @@ impl Formatter for Dumps {
     }
 }
 
-/// `round(seconds * 1000)`: to the nearest, ties to the even one.
+/// `round(seconds * 1000)`: to the nearest integer, ties to even.
 pub fn milliseconds(seconds: f64) -> i64 {
     (seconds * 1000.0).round_ties_even() as i64
 }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floats_have_the_point_where_python_puts_it() {
+    fn formats_floats_like_python() {
         let cases = [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
@@ -129,19 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_ascii() {
+    fn escapes_strings_to_ascii() {
         let mut out = String::new();
         string("a\"\\\u{7f}\u{1}\u{8}é\u{2028}😀/", &mut out);
         assert_eq!(out, r#""a\"\\\u007f\u0001\b\u00e9\u2028\ud83d\ude00/""#);
     }
 
     #[test]
-    fn ties_go_to_the_even_millisecond() {
+    fn rounds_ties_to_even_milliseconds() {
         assert_eq!([0.0005, 0.0015, 0.0025, 2.5].map(milliseconds), [0, 2, 2, 2500]);
     }
 
     #[test]
-    fn white_space_is_pythons() {
+    fn strips_the_white_space_of_python() {
         assert_eq!(strip("\u{1c}\u{3000}\u{85} a b \u{1f}\n"), "a b");
         assert_eq!(strip("\u{200b}a"), "\u{200b}a");
     }

@@ -1,25 +1,43 @@
-//! What the two subtitle formats share: clock times and the shape of a cue.
+//! Times as SubRip, WebVTT and whisper.cpp's JSON write them.
 
 use super::cues::Cue;
 
-/// Whether hours are written when there are none, and what stands before the milliseconds.
-pub struct Clock {
-    pub hours_always: bool,
-    pub marker: char,
+/// How a format writes times.
+pub struct TimestampStyle {
+    /// Whether hours are written even if there are none.
+    pub always_hours: bool,
+    /// The character between seconds and milliseconds.
+    pub separator: char,
 }
 
-impl Clock {
-    /// What is before the beginning is shown from the beginning.
+impl TimestampStyle {
+    /// Formats a time; a time before the start of the recording becomes its start.
     pub fn time(&self, milliseconds: i64) -> String {
         let milliseconds = milliseconds.max(0);
         let (hours, minutes) = (milliseconds / 3_600_000, milliseconds / 60_000 % 60);
         let (seconds, milliseconds) = (milliseconds / 1_000 % 60, milliseconds % 1_000);
-        let rest = format!("{minutes:02}:{seconds:02}{}{milliseconds:03}", self.marker);
-        if self.hours_always || hours > 0 { format!("{hours:02}:{rest}") } else { rest }
+        let rest = format!("{minutes:02}:{seconds:02}{}{milliseconds:03}", self.separator);
+        if self.always_hours || hours > 0 { format!("{hours:02}:{rest}") } else { rest }
     }
 
-    /// The times of a cue, its text as the format spells it, and the empty line behind it.
+    /// Formats the times of a cue, its text as the format escapes it, and the empty line after it.
     pub fn cue(&self, cue: &Cue, text: &str) -> String {
         format!("{} --> {}\n{text}\n\n", self.time(cue.start), self.time(cue.end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_written_where_there_are_any_or_always() {
+        let short = TimestampStyle { always_hours: false, separator: '.' };
+        assert_eq!(
+            [-5, 61_007, 3_600_000].map(|ms| short.time(ms)),
+            ["00:00.000", "01:01.007", "01:00:00.000"]
+        );
+        let long = TimestampStyle { always_hours: true, separator: ',' };
+        assert_eq!(long.time(61_007), "00:01:01,007");
     }
 }

@@ -8,7 +8,7 @@ use crate::audio::AudioOptions;
 use crate::chunking::Selection;
 use crate::decode::DecodeOptions;
 use crate::device::{AdditionalDevices, DeviceRequest};
-use crate::export::Shape;
+use crate::export::ExportOptions;
 use crate::models::ModelOptions;
 use crate::models::hub::Hub;
 
@@ -22,7 +22,7 @@ pub struct PlanRequest {
     pub shard: Option<Shard>,
     pub outputs: OutputOptions,
     /// How outputs look; the transcribed text does not depend on it.
-    pub shape: Shape,
+    pub export: ExportOptions,
     pub audio: AudioOptions,
     /// Settings of every input that has none of its own.
     pub settings: Arc<Settings>,

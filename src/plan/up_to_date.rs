@@ -9,7 +9,7 @@ use super::{InputSource, PlannedInput};
 use super::{ModelRequest, PlanRequest, Settings};
 use crate::cancel::CancelToken;
 use crate::device::{self, DeviceRequest};
-use crate::export::{Format, Shape};
+use crate::export::{ExportOptions, Format};
 use crate::models::source;
 use crate::store::fingerprint::RunFingerprint;
 use crate::store::ledger::{CurrentProvenance, LedgerReader, OutputState};
@@ -93,7 +93,7 @@ impl Knowledge<'_> {
     }
 
     fn states(&mut self, item: &PlannedInput) -> Vec<(String, OutputState)> {
-        let shape = &self.request.shape;
+        let export = &self.request.export;
         let settings = item.settings.as_ref().unwrap_or(&self.request.settings);
         let model = self.model(settings);
         let state = |(format, path): &(Format, std::path::PathBuf)| {
@@ -102,7 +102,7 @@ impl Knowledge<'_> {
                     OutputState::Foreign("standard input is not looked into")
                 }
                 InputSource::Stdin => OutputState::Missing,
-                InputSource::File(input) => state(&mut self.records, path, *format, shape, &model, input),
+                InputSource::File(input) => state(&mut self.records, path, *format, export, &model, input),
             };
             (path.display().to_string(), state)
         };
@@ -128,7 +128,7 @@ fn state(
     records: &mut LedgerReader,
     path: &Path,
     format: Format,
-    shape: &Shape,
+    export: &ExportOptions,
     model: &Model,
     input: &Path,
 ) -> OutputState {
@@ -136,7 +136,7 @@ fn state(
     records.state(
         path,
         format,
-        shape,
+        export,
         &CurrentProvenance { name, model: identity.as_deref(), options, input },
     )
 }

@@ -8,7 +8,7 @@ use super::output;
 use super::session::announce;
 use super::{RunContext, RunEvent};
 use crate::error::{Error, InputProblem, Result};
-use crate::export::{Cue, CueQuality, Format, Shape, quality};
+use crate::export::{Cue, CueQuality, ExportOptions, Rendering};
 use crate::import::from_import;
 use crate::import::{self, ImportError, ImportFormat, ImportedSegment};
 use crate::plan::{InputSource, OutputOptions, PlannedInput, plan_files};
@@ -20,7 +20,7 @@ pub struct Conversion {
     /// Files with transcripts; `-` is standard input.
     pub inputs: Vec<PathBuf>,
     pub outputs: OutputOptions,
-    pub shape: Shape,
+    pub export: ExportOptions,
 }
 
 /// Converts all inputs. The error is what ended the work early, or every fault of a plan that cannot be started.
@@ -30,7 +30,7 @@ pub fn convert(conversion: &Conversion, context: RunContext<'_>) -> Result<(), V
     for (index, item) in todo.iter().enumerate() {
         context.check().map_err(|error| vec![error])?;
         context.emit(RunEvent::Started { input: item.name(), number: index + 1, count: todo.len() });
-        match convert_one(item, &conversion.shape, context) {
+        match convert_one(item, &conversion.export, context) {
             Ok(()) => context.emit(RunEvent::Converted { input: item.name() }),
             Err(error) => {
                 context.check().map_err(|error| vec![error])?;
@@ -41,18 +41,18 @@ pub fn convert(conversion: &Conversion, context: RunContext<'_>) -> Result<(), V
     Ok(())
 }
 
-fn convert_one(item: &PlannedInput, shape: &Shape, context: RunContext<'_>) -> Result<()> {
+fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<'_>) -> Result<()> {
     let (mut transcript, is_timed) = read(item)?;
     let lacks = |what, needed_by: &str| {
         let needed_by = needed_by.to_owned();
         Err(Error::input(item.name(), InputProblem::MissingData { what, needed_by }))
     };
-    let timed_format = item.outputs.iter().find(|(format, _)| *format != Format::Txt);
+    let timed_format = item.outputs.iter().find(|(format, _)| format.needs_times());
     if let Some((format, _)) = timed_format.filter(|_| !is_timed) {
         return lacks("times", format.name());
     }
     let mut words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
-    if let Some(option) = shape.needs_words().filter(|_| words.next().is_none()) {
+    if let Some(option) = export.needs_words().filter(|_| words.next().is_none()) {
         return lacks("word times", option);
     }
     if item.asked.is_empty() {
@@ -65,8 +65,9 @@ fn convert_one(item: &PlannedInput, shape: &Shape, context: RunContext<'_>) -> R
         recording = found;
         transcript.waveform = Some(waveform);
     }
+    let rendering = Rendering::new(&transcript, export);
     for (format, path) in &item.outputs {
-        let content = output::render(*format, path, &transcript, shape, &recording, context);
+        let content = output::render(*format, path, &rendering, &recording, context);
         output::write(&item.name(), path, &content, context)?;
     }
     Ok(())
@@ -104,10 +105,10 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
 }
 
 /// Rates how readable the subtitles in a file are.
-pub fn check_cues(path: &Path, shape: &Shape) -> Result<CueQuality> {
+pub fn check_cues(path: &Path, options: &ExportOptions) -> Result<CueQuality> {
     let ms = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1000.0).round() as i64;
     let imported = import::read(path)?;
     let cue =
         |segment: &ImportedSegment| Cue::plain(ms(segment.start), ms(segment.end), segment.text.as_str());
-    Ok(quality(&imported.segments.iter().map(cue).collect::<Vec<_>>(), shape))
+    Ok(CueQuality::of(&imported.segments.iter().map(cue).collect::<Vec<_>>(), options))
 }

@@ -8,7 +8,7 @@ use super::waveform::WaveformBuilder;
 use super::{RunContext, RunEvent};
 use crate::audio::{AudioInput, AudioOptions, AudioReader};
 use crate::error::{Error, Result};
-use crate::export::{Format, HtmlAudio, Media, Shape, page};
+use crate::export::{Format, HtmlAudio, Media, Rendering};
 use crate::plan::{InputSource, PlannedInput};
 use crate::store::write_file;
 use crate::transcript::{Transcript, Waveform};
@@ -18,28 +18,25 @@ const MAX_EMBEDDED: u64 = 128 << 20;
 
 /// Whether an output shows the waveform.
 pub fn needs_waveform(item: &PlannedInput) -> bool {
-    item.outputs.iter().any(|(format, _)| *format == Format::Html)
+    item.outputs.iter().any(|(format, _)| format.plays_media())
 }
 
 /// Returns the bytes of an output; `source` is where the audio comes from.
 pub fn render(
     format: Format,
     path: &Path,
-    transcript: &Transcript,
-    shape: &Shape,
+    rendering: &Rendering<'_>,
     source: &InputSource,
     context: RunContext<'_>,
 ) -> Vec<u8> {
-    match format {
-        Format::Html => {
-            let (media, lacks) = media(shape.html_audio, path, source);
-            if let Some(why) = lacks {
-                context.emit(RunEvent::AudioNotEmbedded { page: path.to_owned(), why });
-            }
-            page(transcript, media)
-        }
-        _ => format.exporter().write(transcript, shape),
+    if !format.plays_media() {
+        return format.write(rendering);
     }
+    let (media, lacks) = media(rendering.options().html_audio, path, source);
+    if let Some(why) = lacks {
+        context.emit(RunEvent::AudioNotEmbedded { page: path.to_owned(), why });
+    }
+    format.write_with_media(rendering, media)
 }
 
 pub fn write(input: &str, path: &Path, content: &[u8], context: RunContext<'_>) -> Result<()> {

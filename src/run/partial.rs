@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use super::active_input::ActiveInput;
 use super::{RunContext, output};
 use crate::error::{Error, Result};
-use crate::export::{Shape, is_partial};
-use crate::transcript::Transcript;
+use crate::export::{Rendering, is_partial};
 
 /// Returns the path of the partial file for an output.
 pub fn path_of(output: &Path) -> PathBuf {
@@ -21,19 +20,14 @@ pub fn path_of(output: &Path) -> PathBuf {
 }
 
 /// Writes a partial file for every output of the input.
-pub fn write(
-    input: &ActiveInput,
-    transcript: &Transcript,
-    shape: &Shape,
-    context: RunContext<'_>,
-) -> Result<()> {
+pub fn write(input: &ActiveInput, rendering: &Rendering<'_>, context: RunContext<'_>) -> Result<()> {
     for (format, output) in &input.item.outputs {
         let path = path_of(output);
         if path.is_file() && !is_ours(&path) {
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(Error::Output { path, source });
         }
-        let content = output::render(*format, &path, transcript, shape, &input.item.source, context);
+        let content = output::render(*format, &path, rendering, &input.item.source, context);
         output::write(&input.name, &path, &content, context)?;
     }
     Ok(())

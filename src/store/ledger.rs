@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fingerprint::{Fingerprint, InputDigest};
 use crate::digest::{hex, sha256_hex};
-use crate::export::{Format, JsonStyle, Shape};
+use crate::export::{ExportOptions, Format};
 
 /// In every folder with outputs.
 const NAME: &str = ".transcribe-done";
@@ -106,15 +106,8 @@ fn short(text: &str) -> String {
 }
 
 /// A digest of all that decides how a transcript looks in this format.
-fn look(format: Format, shape: &Shape) -> String {
-    let shape = match format {
-        Format::Txt | Format::Tsv | Format::Csv => Shape::default(),
-        Format::Srt | Format::Vtt | Format::Ass | Format::Lrc => {
-            Shape { json: JsonStyle::default(), ..shape.clone() }
-        }
-        _ => shape.clone(),
-    };
-    short(&format!("{format:?} {shape:?}"))
+fn look(format: Format, options: &ExportOptions) -> String {
+    short(&format.fingerprint(options))
 }
 
 /// A name as a text, another one for every other name.
@@ -124,7 +117,12 @@ fn key(name: &OsStr) -> String {
 }
 
 /// Notes what is about to be written. What goes wrong costs only the knowledge.
-pub fn note(origin: &InputSnapshot, model: &str, shape: &Shape, outputs: &[(Format, &Path, Vec<u8>)]) {
+pub fn note(
+    origin: &InputSnapshot,
+    model: &str,
+    export: &ExportOptions,
+    outputs: &[(Format, &Path, Vec<u8>)],
+) {
     let InputSnapshot { work, modified } = origin;
     let mark = Provenance {
         program: work.basis.program().into(),
@@ -141,7 +139,7 @@ pub fn note(origin: &InputSnapshot, model: &str, shape: &Shape, outputs: &[(Form
             name: key(name),
             bytes: content.len() as u64,
             sha256: sha256_hex(content),
-            look: look(*format, shape),
+            look: look(*format, export),
         });
     }
     for (folder, outputs) in folders {
@@ -192,7 +190,7 @@ impl LedgerReader {
         &mut self,
         path: &Path,
         format: Format,
-        shape: &Shape,
+        export: &ExportOptions,
         now: &CurrentProvenance<'_>,
     ) -> OutputState {
         if !path.is_file() {
@@ -210,7 +208,7 @@ impl LedgerReader {
         let same = records.iter().rev().filter(|(_, o)| o.bytes == content.len() as u64 && o.sha256 == found);
         let mut changes = Vec::new();
         for (mark, output) in same {
-            match mark.change(now, &output.look, &look(format, shape)) {
+            match mark.change(now, &output.look, &look(format, export)) {
                 None => return OutputState::Done,
                 Some(change) => changes.push(change),
             }
@@ -305,7 +303,7 @@ mod tests {
         fn new() -> Self {
             let place = Self(tempfile::tempdir().unwrap());
             fs::write(place.at("talk.mp3"), b"sound").unwrap();
-            place.write("options", &Shape::default(), b"text");
+            place.write("options", &ExportOptions::default(), b"text");
             place
         }
 
@@ -313,7 +311,7 @@ mod tests {
             self.0.path().join(name)
         }
 
-        fn note(&self, options: &str, shape: &Shape, content: &[u8]) {
+        fn note(&self, options: &str, export: &ExportOptions, content: &[u8]) {
             let input = self.at("talk.mp3");
             let work = serde_json::json!({
                 "format": 1, "program": env!("CARGO_PKG_VERSION"), "model": "demo@1", "device": "cpu",
@@ -322,32 +320,35 @@ mod tests {
             let origin = InputSnapshot::new(serde_json::from_value(work).unwrap(), modified(&input));
             let (srt, txt) = (self.at("talk.srt"), self.at("talk.txt"));
             let outputs = [(Format::Srt, &*srt, content.to_vec()), (Format::Txt, &*txt, content.to_vec())];
-            note(&origin, "demo", shape, &outputs);
+            note(&origin, "demo", export, &outputs);
         }
 
-        fn write(&self, options: &str, shape: &Shape, content: &[u8]) {
-            self.note(options, shape, content);
+        fn write(&self, options: &str, export: &ExportOptions, content: &[u8]) {
+            self.note(options, export, content);
             fs::write(self.at("talk.srt"), content).unwrap();
             fs::write(self.at("talk.txt"), content).unwrap();
         }
 
-        fn states(&self, model: Option<&str>, options: &str, shape: &Shape) -> [OutputState; 2] {
+        fn states(&self, model: Option<&str>, options: &str, export: &ExportOptions) -> [OutputState; 2] {
             let input = self.at("talk.mp3");
             let now = CurrentProvenance { name: "demo", model, options, input: &input };
             let mut records = LedgerReader::default();
             [("talk.srt", Format::Srt), ("talk.txt", Format::Txt)]
-                .map(|(name, format)| records.state(&self.at(name), format, shape, &now))
+                .map(|(name, format)| records.state(&self.at(name), format, export, &now))
         }
 
         fn state(&self) -> OutputState {
-            self.states(Some("demo@1"), "options", &Shape::default())[0]
+            self.states(Some("demo@1"), "options", &ExportOptions::default())[0]
         }
     }
 
     #[test]
     fn what_would_be_made_just_so_is_done_and_anything_else_is_not() {
         let place = Place::new();
-        let (plain, wide) = (Shape::default(), Shape { max_line_width: Some(30), ..Shape::default() });
+        let (plain, wide) = (
+            ExportOptions::default(),
+            ExportOptions { max_line_width: Some(30), ..ExportOptions::default() },
+        );
         assert_eq!(place.states(Some("demo@1"), "options", &plain), [OutputState::Done; 2]);
         assert_eq!(place.states(None, "options", &plain), [OutputState::Done; 2]);
         let other = OutputState::Outdated("the model is another one");
@@ -387,13 +388,13 @@ mod tests {
     #[test]
     fn an_end_between_the_note_and_the_files_makes_nobody_a_stranger() {
         let place = Place::new();
-        place.note("others", &Shape::default(), b"other text");
+        place.note("others", &ExportOptions::default(), b"other text");
         // The old files are still there, and known as such.
         assert_eq!(place.state(), OutputState::Done);
-        let others = place.states(Some("demo@1"), "others", &Shape::default());
+        let others = place.states(Some("demo@1"), "others", &ExportOptions::default());
         assert_eq!(others, [OutputState::Outdated("options that change the text are others"); 2]);
         fs::write(place.at("talk.srt"), b"other text").unwrap();
-        let [srt, txt] = place.states(Some("demo@1"), "others", &Shape::default());
+        let [srt, txt] = place.states(Some("demo@1"), "others", &ExportOptions::default());
         assert_eq!(
             (srt, txt),
             (OutputState::Done, OutputState::Outdated("options that change the text are others"))
@@ -410,7 +411,7 @@ mod tests {
             if length < whole.len() - 1 {
                 assert!(matches!(place.state(), OutputState::Foreign(_)), "{length}");
             }
-            place.note("options", &Shape::default(), b"text");
+            place.note("options", &ExportOptions::default(), b"text");
             assert_eq!(place.state(), OutputState::Done, "{length}");
         }
         let mut flipped = whole.clone();
@@ -427,7 +428,7 @@ mod tests {
                 let place = &place;
                 scope.spawn(move || {
                     for line in 0..20 {
-                        place.note(&format!("{writer} {line}"), &Shape::default(), b"text");
+                        place.note(&format!("{writer} {line}"), &ExportOptions::default(), b"text");
                     }
                 });
             }
@@ -444,11 +445,11 @@ mod tests {
         fs::remove_file(place.at(NAME)).unwrap();
         fs::write(place.at("mine"), b"mine").unwrap();
         std::os::unix::fs::symlink("mine", place.at(NAME)).unwrap();
-        place.note("options", &Shape::default(), b"text");
+        place.note("options", &ExportOptions::default(), b"text");
         assert_eq!(fs::read(place.at("mine")).unwrap(), b"mine");
         fs::remove_file(place.at(NAME)).unwrap();
         fs::create_dir(place.at(NAME)).unwrap();
-        place.note("options", &Shape::default(), b"text");
+        place.note("options", &ExportOptions::default(), b"text");
         assert!(matches!(place.state(), OutputState::Foreign(_)));
     }
 

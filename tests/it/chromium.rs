@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use transcribe::export::{Media, page};
+use transcribe::export::Media;
 
 use crate::browser::Browser;
-use crate::html::{HOSTILE, hostile, read, recording};
+use crate::html::{HOSTILE, hostile, page, read, recording};
 use crate::program::{fixture, run};
 
 /// A browser, and a page that was made for it.

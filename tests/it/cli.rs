@@ -8,6 +8,7 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty, starts_with};
 use tempfile::TempDir;
+use transcribe::export::Format;
 
 use crate::program::bare;
 
@@ -42,8 +43,13 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The names of all export formats.
+fn formats() -> Vec<&'static str> {
+    Format::ALL.map(Format::name).to_vec()
+}
+
 #[test]
-fn help_explains_to_a_newcomer() {
+fn help_shows_usage_examples_and_exit_codes() {
     let all = contains("Usage: transcribe")
         .and(contains("Examples:"))
         .and(contains("--export srt"))
@@ -65,12 +71,12 @@ fn mistakes_on_the_command_line_end_with_2() {
     program().assert().code(2).stdout(is_empty()).stderr(contains("Usage: transcribe"));
     mistake(&["--exprot", "srt"], "--export");
     mistake(&["--language", "germna"], "german");
-    mistake(&["--export", "doc"], "known are txt, vtt, srt, tsv, json, ass, lrc, csv, html and all");
+    mistake(&["--export", "doc"], &format!("hint: use {} or all", formats().join(", ")));
     mistake(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, cuda:all, metal");
     mistake(&["--task", "translation"], "translate");
     mistake(&["--output-dir", "out"], "hint: say which formats");
-    mistake(&["--subtitles", "nice"], "known are readable and openai");
-    mistake(&["--json-style", "xml"], "known are full, openai, whisper-cpp, whisperx, hf");
+    mistake(&["--subtitles", "nice"], "must be `readable` or `openai`");
+    mistake(&["--json-style", "xml"], "must be one of full, openai, whisper-cpp, whisperx, hf");
     mistake(&["--highlight-words"], "`--highlight-words`: needs `--word-timestamps`");
     mistake(&["--max-line-width", "30"], "`--max-line-width`: needs `--word-timestamps`");
     mistake(&["--max-line-count", "0"], "--max-line-count");
@@ -253,24 +259,24 @@ fn what_is_done_is_not_done_again_unless_asked() {
         program.assert().code(0).stdout(is_empty())
     };
     run(&[]);
-    let first: Vec<String> = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv", "html"]
-        .map(|e| read(&out.join(format!("talk.{e}"))))
-        .into();
-    assert!(first.iter().all(|content| !content.is_empty()));
-    assert_eq!(crate::program::names(&out).len(), 9);
+    let content = |name: &str| read(&out.join(format!("talk.{name}")));
+    let names = formats();
+    assert!(names.iter().all(|name| !content(name).is_empty()));
+    assert_eq!(crate::program::names(&out).len(), names.len());
+    let (srt, vtt) = (content("srt"), content("vtt"));
 
     std::fs::write(out.join("talk.srt"), "edited by hand").unwrap();
     std::fs::remove_file(out.join("talk.vtt")).unwrap();
     run(&[]);
-    assert_eq!(read(&out.join("talk.srt")), "edited by hand");
-    assert_eq!(read(&out.join("talk.vtt")), first[2]);
+    assert_eq!(content("srt"), "edited by hand");
+    assert_eq!(content("vtt"), vtt);
 
     run(&[]).stderr(contains("talk.srt` is left as it is: somebody has changed it"));
-    std::fs::write(out.join("talk.srt"), &first[1]).unwrap();
+    std::fs::write(out.join("talk.srt"), &srt).unwrap();
     run(&[]).stderr(contains("talk.flac`: already done; `--overwrite` does it again"));
     run(&["--quiet"]).stderr(is_empty());
     run(&["--overwrite"]);
-    assert_eq!(read(&out.join("talk.srt")), first[1]);
+    assert_eq!(content("srt"), srt);
 }
 
 #[test]

@@ -1,17 +1,17 @@
-//! The formats against the bytes that openai-whisper's own writers made of the same segments, and what becomes
-//! of the files on disk.
+//! The formats compared with the bytes that openai-whisper's own writers made of the same segments, and how files are
+//! written to disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use transcribe::error::Error;
-use transcribe::export::{Format, JsonStyle, Preset, Shape};
+use transcribe::export::{ExportOptions, Format, JsonStyle, Preset, Rendering};
 use transcribe::store::write_file;
 use transcribe::transcript::{ModelIdentity, Segment, Transcript};
 
 const CASES: [&str; 5] = ["empty", "numbers", "plain", "texts", "times"];
-const OPENAIS: [Format; 5] = [Format::Txt, Format::Vtt, Format::Srt, Format::Tsv, Format::Json];
+const OPENAI_FORMATS: [Format; 5] = [Format::Txt, Format::Vtt, Format::Srt, Format::Tsv, Format::Json];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/export").join(name)
@@ -21,7 +21,7 @@ fn read(name: &str) -> Value {
     serde_json::from_slice(&fs::read(fixture(name)).unwrap()).unwrap()
 }
 
-/// A result of openai's as a transcript.
+/// Makes a transcript of a result of openai's.
 pub fn transcript(value: &Value) -> Transcript {
     let segment = |value: &Value| serde_json::from_value::<Segment>(value.clone()).unwrap();
     Transcript {
@@ -35,47 +35,52 @@ pub fn transcript(value: &Value) -> Transcript {
     }
 }
 
-/// What openai's `transcribe()` found in a recording of ten seconds, with words.
+/// What openai's `transcribe()` returns for a recording of ten seconds, with words.
 pub fn spoken() -> Transcript {
     transcript(&read("shaping.json")["spoken"]["result"])
 }
 
-/// As openai's writers do it.
-fn openai() -> Shape {
-    Shape { preset: Some(Preset::OpenAi), json: JsonStyle::OpenAi, ..Shape::default() }
+/// The options with which outputs equal those of openai's writers.
+fn openai() -> ExportOptions {
+    ExportOptions { preset: Some(Preset::OpenAi), json_style: JsonStyle::OpenAi, ..ExportOptions::default() }
+}
+
+/// The content of a file in a format.
+pub fn written(format: Format, transcript: &Transcript, options: &ExportOptions) -> Vec<u8> {
+    format.write(&Rendering::new(transcript, options))
 }
 
 fn check(what: &str, got: Vec<u8>, expected: &str) {
     let got = String::from_utf8(got).unwrap();
     if let Some((ours, theirs)) = got.split('\n').zip(expected.split('\n')).find(|(a, b)| a != b) {
-        panic!("{what}:\n  {ours:?}\ninstead of\n  {theirs:?}");
+        panic!("{what}:\n  got      {ours:?}\n  expected {theirs:?}");
     }
-    assert!(got == expected, "{what} has another length");
+    assert!(got == expected, "{what}: lengths differ");
 }
 
 #[test]
 fn every_format_equals_the_reference_to_the_byte() {
     for case in CASES {
         let transcript = transcript(&read(&format!("{case}.in.json")));
-        for format in OPENAIS {
+        for format in OPENAI_FORMATS {
             let expected = fs::read_to_string(fixture(&format!("{case}.{format}"))).unwrap();
-            check(&format!("{case}.{format}"), format.exporter().write(&transcript, &openai()), &expected);
+            check(&format!("{case}.{format}"), written(format, &transcript, &openai()), &expected);
         }
-        // Without words, nobody has to ask for openai's subtitles.
+        // Without words, subtitles are openai's by default.
         let expected = fs::read_to_string(fixture(&format!("{case}.srt"))).unwrap();
-        check(case, Format::Srt.exporter().write(&transcript, &Shape::default()), &expected);
+        check(case, written(Format::Srt, &transcript, &ExportOptions::default()), &expected);
     }
 }
 
 #[test]
-fn words_are_shaped_as_openais_options_shape_them() {
+fn lays_out_words_like_openai_for_all_of_its_options() {
     let number = |options: &Value, name: &str| options[name].as_u64().map(|n| n as usize);
     let mut compared = 0;
     for (case, content) in read("shaping.json").as_object().unwrap() {
         let transcript = transcript(&content["result"]);
         for output in content["outputs"].as_array().unwrap() {
             let options = &output["options"];
-            let shape = Shape {
+            let export = ExportOptions {
                 max_line_width: number(options, "max_line_width"),
                 max_line_count: number(options, "max_line_count"),
                 max_words_per_line: number(options, "max_words_per_line"),
@@ -83,7 +88,7 @@ fn words_are_shaped_as_openais_options_shape_them() {
                 ..openai()
             };
             let format: Format = output["format"].as_str().unwrap().parse().unwrap();
-            let got = format.exporter().write(&transcript, &shape);
+            let got = written(format, &transcript, &export);
             check(&format!("{case}.{format} {options}"), got, output["bytes"].as_str().unwrap());
             compared += 1;
         }
@@ -92,16 +97,16 @@ fn words_are_shaped_as_openais_options_shape_them() {
 }
 
 #[test]
-fn every_reference_is_compared() {
+fn every_fixture_is_compared() {
     for entry in fs::read_dir(fixture("")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let case = name.split('.').next().unwrap();
         let known = ["make.py", "make_shaping.py", "shaping.json"].contains(&&*name);
-        assert!(CASES.contains(&case) || known, "{name} is in no test");
+        assert!(CASES.contains(&case) || known, "{name} is not used by any test");
     }
 }
 
-/// What lies in a folder, hidden files too.
+/// The names in a folder, hidden files included.
 fn listing(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
@@ -112,7 +117,7 @@ fn listing(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+fn replaces_a_file_and_leaves_nothing_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("talk.srt");
     write_file(&path, b"first").unwrap();
@@ -122,7 +127,7 @@ fn a_file_is_replaced_and_nothing_is_left_beside_it() {
 }
 
 #[test]
-fn a_failure_leaves_the_old_file_and_names_the_path() {
+fn a_failed_write_keeps_the_old_file_and_names_the_path() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("no/such/talk.srt");
     let taken = folder.path().join("taken.srt");
@@ -148,7 +153,7 @@ mod unix {
     }
 
     #[test]
-    fn a_new_file_has_the_usual_permissions_and_an_old_one_keeps_its_own() {
+    fn new_files_get_default_permissions_and_replaced_files_keep_theirs() {
         let folder = tempfile::tempdir().unwrap();
         let plain = folder.path().join("plain");
         fs::write(&plain, b"").unwrap();
@@ -162,7 +167,7 @@ mod unix {
     }
 
     #[test]
-    fn a_write_protected_file_is_not_replaced() {
+    fn does_not_replace_write_protected_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("talk.srt");
         fs::write(&path, b"precious").unwrap();
@@ -173,7 +178,7 @@ mod unix {
     }
 
     #[test]
-    fn links_are_followed_and_stay_links() {
+    fn follows_symlinks_and_keeps_them() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("store")).unwrap();
         let (link, chain) = (folder.path().join("link.srt"), folder.path().join("chain.srt"));
@@ -192,7 +197,7 @@ mod unix {
     }
 
     #[test]
-    fn a_pipe_is_written_into_and_stays_a_pipe() {
+    fn writes_into_a_named_pipe() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -1,25 +1,31 @@
-//! Pages: what they hold, how they come to their recordings, and that nothing in a text can do harm.
+//! Pages: their content, how they find their recordings, and that text cannot inject markup.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
-use transcribe::export::{Format, Media, Shape, page};
+use transcribe::export::{ExportOptions, Format, Media, Rendering};
 use transcribe::transcript::{Seam, SkipReason, Skipped, Transcript, Waveform};
 
 use crate::export::spoken;
 use crate::program::{bare, demo, fixture, run};
 
+/// The page of a transcript.
+pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
+    let options = ExportOptions::default();
+    Format::Html.write_with_media(&Rendering::new(transcript, &options), media)
+}
+
 fn written(transcript: &Transcript) -> String {
-    String::from_utf8(Format::Html.exporter().write(transcript, &Shape::default())).unwrap()
+    String::from_utf8(page(transcript, Media::None)).unwrap()
 }
 
 pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What stands between the first of these and the next of those.
+/// The part of a page between `from` and the next `to`.
 fn between<'p>(page: &'p str, from: &str, to: &str) -> &'p str {
     let rest = page.split_once(from).unwrap_or_else(|| panic!("no {from}")).1;
     rest.split_once(to).unwrap_or_else(|| panic!("no {to}")).0
@@ -41,9 +47,9 @@ pub fn hostile() -> Transcript {
 }
 
 #[test]
-fn texts_stay_texts() {
+fn escapes_text() {
     let page = written(&hostile());
-    // Its own scripts and no other elements.
+    // Its own script is the only one.
     assert_eq!(page.matches("<script").count(), 1);
     assert_eq!(page.matches("</script").count(), 1);
     for element in ["<img", "<i>", "<b>\"", "onerror='"] {
@@ -54,7 +60,7 @@ fn texts_stay_texts() {
 }
 
 #[test]
-fn only_its_own_script_and_styles_may_work_in_it() {
+fn policy_allows_only_the_own_script_and_styles() {
     use base64::prelude::{BASE64_STANDARD, Engine};
     use sha2::{Digest, Sha256};
     let page = written(&spoken());
@@ -64,13 +70,13 @@ fn only_its_own_script_and_styles_may_work_in_it() {
     assert!(policy.contains(&format!("default-src 'none'; script-src {}; ", hash(script))), "{policy}");
     assert!(policy.contains(&format!("style-src {};", hash(style))), "{policy}");
     assert!(!policy.contains("unsafe") && !policy.contains("http") && !policy.contains('*'), "{policy}");
-    // Nothing to be fetched from anywhere.
+    // Nothing is fetched from anywhere.
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("url(\""));
     assert!(!script.contains("innerHTML"));
 }
 
 #[test]
-fn what_is_known_is_drawn_and_listed() {
+fn draws_and_lists_what_is_known() {
     let mut transcript = spoken();
     transcript.duration = 20.0;
     transcript.waveform = Some(Waveform { samples_per_pair: 160_000, pairs: vec![(-10, 20), (0, 0)] });
@@ -106,7 +112,7 @@ fn what_is_known_is_drawn_and_listed() {
 }
 
 #[test]
-fn each_language_is_marked_where_it_begins() {
+fn marks_where_the_language_changes() {
     let mut transcript = spoken();
     let languages = ["en", "ar", "ar"];
     transcript.segments.iter_mut().zip(languages).for_each(|(s, code)| s.language = Some(code.into()));
@@ -120,7 +126,7 @@ fn each_language_is_marked_where_it_begins() {
 }
 
 #[test]
-fn text_of_which_nobody_knows_how_sure_it_is_is_not_shaded() {
+fn text_without_probabilities_is_not_shaded() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("talk.srt"), "1\n00:00:01,000 --> 00:00:02,500\nHi & \"you\"\n").unwrap();
@@ -133,7 +139,7 @@ fn text_of_which_nobody_knows_how_sure_it_is_is_not_shaded() {
 }
 
 #[test]
-fn an_embedded_recording_is_all_there() {
+fn embeds_the_whole_recording() {
     use base64::prelude::{BASE64_STANDARD, Engine};
     let bytes = fs::read(fixture("long/short_en.flac")).unwrap();
     let page = String::from_utf8(page(&spoken(), Media::Embedded(bytes.clone()))).unwrap();
@@ -142,7 +148,7 @@ fn an_embedded_recording_is_all_there() {
     assert!(page.contains("<audio id=\"player\" preload=\"metadata\"></audio>"));
 }
 
-/// A transcript beside the recording that it names, of silence: so many seconds at 16 000 a second.
+/// Writes a transcript and, beside it, the recording it names: silence at 16 kHz.
 fn beside(folder: &Path, seconds: u32) -> Command {
     let bytes = seconds * 32_000;
     let mut header = b"RIFF".to_vec();
@@ -163,7 +169,7 @@ fn beside(folder: &Path, seconds: u32) -> Command {
 }
 
 #[test]
-fn a_transcript_finds_its_recording_beside_it() {
+fn finds_the_recording_beside_the_transcript() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     assert!(run(beside(folder.path(), 10)).status.success());
@@ -185,7 +191,7 @@ fn a_transcript_finds_its_recording_beside_it() {
 }
 
 #[test]
-fn what_cannot_be_embedded_is_told() {
+fn warns_about_recordings_that_cannot_be_embedded() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = beside(folder.path(), 4_300);
     program.args(["--html-audio", "embed"]);
@@ -211,10 +217,14 @@ fn what_cannot_be_embedded_is_told() {
     program.args(["x.mp3", "--html-audio", "inline"]);
     let ended = run(program);
     assert_eq!(ended.status.code(), Some(2));
-    assert!(ended.said.contains("known are link, embed and none"), "{}", ended.said);
+    assert!(
+        ended.said.contains("`--html-audio inline`: must be `link`, `embed` or `none`"),
+        "{}",
+        ended.said
+    );
 }
 
-/// A recording of a bad name, and the command that makes a page of it.
+/// A recording with an awkward name, and the command that makes a page of it.
 pub fn recording(folder: &Path) -> (PathBuf, Command) {
     let input = folder.join("Gespräch #1 & 50% <b>'x'.flac");
     fs::copy(fixture("long/long_en_hole.flac"), &input).unwrap();
@@ -226,7 +236,7 @@ pub fn recording(folder: &Path) -> (PathBuf, Command) {
 
 #[test]
 #[cfg(unix)]
-fn the_same_command_makes_the_same_page() {
+fn the_same_command_writes_the_same_page() {
     let folder = tempfile::tempdir().unwrap();
     let pages = [1, 2].map(|_| {
         let (page, program) = recording(folder.path());

@@ -145,22 +145,22 @@ fn numbers_that_are_none_or_mean_nothing() {
 
 #[test]
 fn a_format_that_is_none() {
-    let known = formats();
+    let formats = formats();
     says(
         "talk.flac --model demo --export str",
         2,
-        &format!("error: `--export`: `str` is no format\nhint: did you mean `srt`? known are {known}"),
+        &format!("error: `--export`: unknown format `str`\nhint: did you mean `srt`? use {formats}"),
     );
     says(
         "talk.flac --model demo --export docx",
         2,
-        &format!("error: `--export`: `docx` is no format\nhint: known are {known}"),
+        &format!("error: `--export`: unknown format `docx`\nhint: use {formats}"),
     );
 }
 
 fn formats() -> String {
     let names = transcribe::export::Format::ALL.map(|format| format.name().to_owned());
-    format!("{} and all, separated by commas", names.join(", "))
+    format!("{} or all, separated by commas", names.join(", "))
 }
 
 #[test]

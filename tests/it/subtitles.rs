@@ -1,29 +1,29 @@
-//! What the formats look like, and the subtitles that are made for people.
+//! The formats of other programs, and readable subtitles.
 
 use serde_json::{Value, json};
-use transcribe::export::{Cue, Format, JsonStyle, Preset, Shape, cues, is_partial, quality};
+use transcribe::export::{Cue, CueQuality, Cues, ExportOptions, Format, JsonStyle, Preset, is_partial};
 use transcribe::transcript::Transcript;
 
-use crate::export::spoken;
+use crate::export::{self, spoken};
 
-fn written(format: Format, transcript: &Transcript, shape: &Shape) -> String {
-    String::from_utf8(format.exporter().write(transcript, shape)).unwrap()
+fn written(format: Format, transcript: &Transcript, options: &ExportOptions) -> String {
+    String::from_utf8(export::written(format, transcript, options)).unwrap()
 }
 
-fn highlighted() -> Shape {
-    Shape { highlight_words: true, ..Shape::default() }
+fn highlighted() -> ExportOptions {
+    ExportOptions { highlight_words: true, ..ExportOptions::default() }
 }
 
 fn with(words: &str, transcript: Transcript) -> Transcript {
     Transcript { text: words.into(), ..transcript }
 }
 
-/// Of a file, the part from here on.
+/// The content of a file from `start` on.
 fn from<'a>(content: &'a str, start: &str) -> &'a str {
     &content[content.find(start).unwrap_or_else(|| panic!("no {start}: {content}"))..]
 }
 
-/// The recording without its words' times.
+/// The transcript without word times.
 fn wordless() -> Transcript {
     let mut transcript = spoken();
     transcript.segments.iter_mut().for_each(|segment| segment.words = None);
@@ -31,7 +31,7 @@ fn wordless() -> Transcript {
 }
 
 #[test]
-fn words_make_readable_subtitles_and_without_them_openais() {
+fn subtitles_are_readable_with_word_times_and_openais_without() {
     let readable = "1
 00:00:00,540 --> 00:00:01,373
 One three.
@@ -45,11 +45,15 @@ The door is blue.
 Close Friday two eight Monday six door.
 
 ";
-    assert_eq!(written(Format::Srt, &spoken(), &Shape::default()), readable);
-    let plain = written(Format::Srt, &wordless(), &Shape::default());
+    assert_eq!(written(Format::Srt, &spoken(), &ExportOptions::default()), readable);
+    let plain = written(Format::Srt, &wordless(), &ExportOptions::default());
     assert!(plain.starts_with("1\n00:00:00,660 --> 00:00:01,280\nOne three.\n\n2\n"), "{plain}");
-    // Asked for, it makes do with the times of segments.
-    let narrow = Shape { preset: Some(Preset::Readable), max_line_width: Some(12), ..Shape::default() };
+    // Requested by name, the readable preset estimates word times from those of segments.
+    let narrow = ExportOptions {
+        preset: Some(Preset::Readable),
+        max_line_width: Some(12),
+        ..ExportOptions::default()
+    };
     let guessed = written(Format::Vtt, &wordless(), &narrow);
     let last = "00:05.620 --> 00:06.640
 Close
@@ -64,7 +68,7 @@ six door.
 }
 
 #[test]
-fn the_word_that_is_spoken_is_shown() {
+fn highlights_the_spoken_word() {
     let srt = written(Format::Srt, &spoken(), &highlighted());
     let first = "1
 00:00:00,540 --> 00:00:00,860
@@ -86,43 +90,48 @@ One three.
     assert_eq!(from(&ass, "Dialogue: 0,0:00:05.62"), line);
     let lrc = written(Format::Lrc, &spoken(), &highlighted());
     assert!(lrc.starts_with("[by:transcribe]\n[00:00.66] <00:00.54> One <00:00.86> three.\n"), "{lrc}");
-    let vtt = written(Format::Vtt, &spoken(), &Shape { vtt_words: true, ..Shape::default() });
+    let vtt = written(Format::Vtt, &spoken(), &ExportOptions { vtt_words: true, ..ExportOptions::default() });
     let cue = "WEBVTT\n\n00:00.540 --> 00:01.373\nOne<00:00:00.860><c> three.</c>\n\n";
     assert!(vtt.starts_with(cue), "{vtt}");
 }
 
 #[test]
-fn tables_and_lyrics_are_whisper_cpps() {
+fn csv_and_lrc_are_those_of_whisper_cpp() {
     let csv = "start,end,text\n660,1280,\" One three.\"\n2440,3400,\" The door is blue.\"\n5620,8220,\" Close Friday two eight Monday six door.\"\n";
-    assert_eq!(written(Format::Csv, &spoken(), &Shape::default()), csv);
+    assert_eq!(written(Format::Csv, &spoken(), &ExportOptions::default()), csv);
     let lrc = "[by:transcribe]\n[00:00.66] One three.\n[00:02.44] The door is blue.\n[00:05.62] Close Friday two eight Monday six door.\n";
-    assert_eq!(written(Format::Lrc, &spoken(), &Shape::default()), lrc);
+    assert_eq!(written(Format::Lrc, &spoken(), &ExportOptions::default()), lrc);
     let mut quoted = wordless();
     quoted.segments.truncate(1);
     quoted.segments[0].text = " say \"no\",\nor <b>{\\an8} &".into();
-    let csv = written(Format::Csv, &quoted, &Shape::default());
+    let csv = written(Format::Csv, &quoted, &ExportOptions::default());
     assert_eq!(csv, "start,end,text\n660,1280,\" say \"\"no\"\",\nor <b>{\\an8} &\"\n");
     quoted.segments[0].start = 6_000.129;
-    let lrc = written(Format::Lrc, &quoted, &Shape::default());
+    let lrc = written(Format::Lrc, &quoted, &ExportOptions::default());
     assert_eq!(from(&lrc, "[100"), "[100:00.12] say \"no\", or <b>{\\an8} &\n");
-    // What players take for a command is none.
-    let ass = written(Format::Ass, &quoted, &Shape::default());
+    // Text that players would take for a command is escaped.
+    let ass = written(Format::Ass, &quoted, &ExportOptions::default());
     assert!(ass.ends_with(",,say \"no\",\\Nor <b>\\{\\\u{2060}an8\\} &\n"), "{ass}");
-    let readable = Shape { preset: Some(Preset::Readable), ..Shape::default() };
+    let readable = ExportOptions { preset: Some(Preset::Readable), ..ExportOptions::default() };
     let vtt = written(Format::Vtt, &quoted, &readable);
     assert!(vtt.ends_with("say \"no\", or &lt;b&gt;{\\an8} &amp;\n\n"), "{vtt}");
 }
 
 fn styled(style: JsonStyle, transcript: &Transcript) -> Value {
-    let json = written(Format::Json, transcript, &Shape { json: style, ..Shape::default() });
+    let json =
+        written(Format::Json, transcript, &ExportOptions { json_style: style, ..ExportOptions::default() });
     serde_json::from_str(&json).unwrap()
 }
 
 #[test]
-fn json_is_written_in_each_programs_style() {
+fn writes_json_in_the_style_of_each_program() {
     let spoken = with(" All.", spoken());
-    let openai = written(Format::Json, &spoken, &Shape { json: JsonStyle::OpenAi, ..Shape::default() });
-    let full = written(Format::Json, &spoken, &Shape::default());
+    let openai = written(
+        Format::Json,
+        &spoken,
+        &ExportOptions { json_style: JsonStyle::OpenAi, ..ExportOptions::default() },
+    );
+    let full = written(Format::Json, &spoken, &ExportOptions::default());
     let ours =
         ", \"source\": \"talk.mp3\", \"duration\": 60.0, \"model\": {\"name\": \"demo\", \"revision\": null}";
     assert!(full.starts_with(&format!("{}{ours}", openai.strip_suffix('}').unwrap())), "{full}");
@@ -156,26 +165,28 @@ fn json_is_written_in_each_programs_style() {
 }
 
 #[test]
-fn what_is_partial_says_so_in_every_format() {
+fn partial_transcripts_are_marked_in_every_format() {
     let styles =
         [JsonStyle::Full, JsonStyle::OpenAi, JsonStyle::WhisperCpp, JsonStyle::WhisperX, JsonStyle::Hf];
-    for (words, shape) in [(true, Shape::default()), (false, Shape::default()), (true, highlighted())] {
+    for (words, options) in
+        [(true, ExportOptions::default()), (false, ExportOptions::default()), (true, highlighted())]
+    {
         let whole = if words { spoken() } else { wordless() };
         let part = Transcript { is_partial: true, ..whole.clone() };
         for format in Format::ALL {
-            assert!(is_partial(&format.exporter().write(&part, &shape)), "{format}");
-            assert!(!is_partial(&format.exporter().write(&whole, &shape)), "{format}");
+            assert!(is_partial(&export::written(format, &part, &options)), "{format}");
+            assert!(!is_partial(&export::written(format, &whole, &options)), "{format}");
         }
-        for json in styles {
-            let shape = Shape { json, ..shape.clone() };
-            let content = written(Format::Json, &part, &shape);
-            assert!(is_partial(content.as_bytes()), "{json:?}");
-            assert_eq!(styled(json, &part)["partial"], true);
+        for json_style in styles {
+            let options = ExportOptions { json_style, ..options.clone() };
+            let content = written(Format::Json, &part, &options);
+            assert!(is_partial(content.as_bytes()), "{json_style:?}");
+            assert_eq!(styled(json_style, &part)["partial"], true);
         }
     }
 }
 
-/// A long sentence at an even pace, five letters each 0.3 seconds.
+/// A long sentence at an even pace of 0.4 seconds per word.
 fn long_sentence() -> Transcript {
     let mut transcript = spoken();
     let text = "When the ship came in at last, everybody in the harbour stopped what they were doing and ran down to the water because nobody had expected to see it again.";
@@ -193,9 +204,9 @@ fn long_sentence() -> Transcript {
 }
 
 #[test]
-fn long_sentences_are_broken_where_a_reader_pauses() {
-    let shape = Shape::default();
-    let shown = cues(&long_sentence(), &shape).list;
+fn breaks_long_sentences_where_a_reader_pauses() {
+    let options = ExportOptions::default();
+    let shown = Cues::of(&long_sentence(), &options).list;
     let texts: Vec<&str> = shown.iter().map(|cue| cue.text.as_str()).collect();
     assert_eq!(
         texts,
@@ -205,10 +216,10 @@ fn long_sentences_are_broken_where_a_reader_pauses() {
             "and ran down to the water because\nnobody had expected to see it again."
         ]
     );
-    assert_eq!(quality(&shown, &shape).score, 100.0);
-    // openai's writer leaves all of it in one cue of one line.
-    let openai = Shape { preset: Some(Preset::OpenAi), ..Shape::default() };
-    let found = quality(&cues(&long_sentence(), &openai).list, &shape);
+    assert_eq!(CueQuality::of(&shown, &options).score, 100.0);
+    // openai's writer puts all of it into one cue of one line.
+    let openai = ExportOptions { preset: Some(Preset::OpenAi), ..ExportOptions::default() };
+    let found = CueQuality::of(&Cues::of(&long_sentence(), &openai).list, &options);
     assert_eq!((found.cues, found.long_lines, found.too_long), (1, 1, 1));
-    assert_eq!(quality(&[Cue::plain(0, 1_000, "x")], &shape).score, 100.0);
+    assert_eq!(CueQuality::of(&[Cue::plain(0, 1_000, "x")], &options).score, 100.0);
 }

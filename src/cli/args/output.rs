@@ -24,10 +24,8 @@ pub struct OutputArgs {
 /// Which files are written, wherever their text is from.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// Write files instead of printing text: txt, srt, vtt, ass, lrc, tsv, csv, json, html, several
-    /// with commas, or all
     #[arg(long, short, alias = "output_format", env = "TRANSCRIBE_EXPORT", value_name = "FORMATS",
-        help_heading = OUTPUT)]
+        help = export_help(), help_heading = OUTPUT)]
     export: Option<String>,
 
     /// Folder for the files, made if it is missing [default: beside each input]
@@ -48,6 +46,11 @@ pub struct FileArgs {
     /// Do again what is already there; else an input whose files exist is skipped
     #[arg(long, env = "TRANSCRIBE_OVERWRITE", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     overwrite: bool,
+}
+
+fn export_help() -> String {
+    let names = Format::ALL.map(Format::name).join(", ");
+    format!("Write files instead of printing text: {names}, several separated by commas, or all")
 }
 
 impl OutputArgs {

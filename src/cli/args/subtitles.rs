@@ -4,7 +4,7 @@ use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{Args, value_parser};
 
 use crate::error::{Error, Result};
-use crate::export::{HtmlAudio, JsonStyle, Limits, Preset, Shape};
+use crate::export::{CueLimits, ExportOptions, HtmlAudio, JsonStyle, Preset};
 
 const SUBTITLES: &str = "Subtitles";
 const OUTPUT: &str = "Output";
@@ -82,8 +82,8 @@ pub struct SubtitleArgs {
 }
 
 impl SubtitleArgs {
-    pub fn shape(&self) -> Result<Shape> {
-        Ok(Shape {
+    pub fn export_options(&self) -> Result<ExportOptions> {
+        Ok(ExportOptions {
             preset: self.subtitles,
             max_line_width: self.max_line_width.map(usize::from),
             max_line_count: self.max_line_count.map(usize::from),
@@ -91,12 +91,12 @@ impl SubtitleArgs {
             highlight_words: self.highlight_by_openai.unwrap_or(self.highlight_words),
             vtt_words: self.vtt_words,
             limits: self.limits()?,
-            json: self.json_style,
+            json_style: self.json_style,
             html_audio: self.html_audio,
         })
     }
 
-    fn limits(&self) -> Result<Limits> {
+    fn limits(&self) -> Result<CueLimits> {
         let refused = |option: &str, value: f64, why: &str| {
             Err(Error::usage(format!("`--{option} {value}`"), why.to_owned()))
         };
@@ -117,7 +117,7 @@ impl SubtitleArgs {
             return refused("max-reading-speed", self.max_reading_speed, "must lie between 1 and 1000");
         }
         let ms = |seconds: f64| (seconds * 1000.0).round() as i64;
-        Ok(Limits {
+        Ok(CueLimits {
             min_duration: ms(self.min_cue_duration),
             max_duration: ms(self.max_cue_duration),
             min_gap: ms(self.min_cue_gap),
@@ -127,8 +127,8 @@ impl SubtitleArgs {
 }
 
 /// What must be known before the work: without word times some options mean nothing.
-pub fn check_words(shape: &Shape, word_times: bool) -> Result<()> {
-    match shape.needs_words().filter(|_| !word_times) {
+pub fn check_words(options: &ExportOptions, word_times: bool) -> Result<()> {
+    match options.needs_words().filter(|_| !word_times) {
         None => Ok(()),
         Some(option) => Err(Error::Usage {
             what: format!("`{option}`"),

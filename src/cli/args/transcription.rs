@@ -79,14 +79,14 @@ impl WorkArgs {
         self.decoding.set(&mut decode)?;
         self.words.set(&mut decode);
         decode.check()?;
-        let shape = self.subtitles.shape()?;
-        subtitles::check_words(&shape, decode.word_timestamps)?;
+        let export = self.subtitles.export_options()?;
+        subtitles::check_words(&export, decode.word_timestamps)?;
         let plan = PlanRequest {
             inputs,
             discovery,
             shard: None,
             outputs,
-            shape,
+            export,
             audio: self.speech.audio(),
             settings: Arc::new(Settings {
                 model: self.model.request(),

@@ -1,4 +1,4 @@
-//! How much a reader minds a break behind a piece of text.
+//! The cost of a break after a unit of text: how much it disturbs a reader.
 
 use super::units::Unit;
 
@@ -7,22 +7,22 @@ const SEGMENT: f64 = 2.0;
 const CLAUSE: f64 = 3.0;
 const CONJUNCTION: f64 = 6.0;
 const PLAIN: f64 = 14.0;
-/// Between an article or a preposition and its noun.
-const TORN: f64 = 20.0;
-/// Milliseconds of silence that nobody minds a break at; from a third of it on they mind less.
+/// A break between an article or a preposition and its noun.
+const PHRASE: f64 = 20.0;
+/// The milliseconds of silence at which a break costs nothing; from a third of it on, a break costs half.
 const PAUSE: i64 = 1_000;
 
-/// What a language tells of where its sentences can be broken.
+/// The words of a language that decide where its sentences can be broken.
 #[derive(Clone, Copy)]
-pub struct Language {
+pub struct BreakRules {
     /// Words that begin a clause.
     conjunctions: &'static [&'static str],
     /// Words that belong to what follows.
     leading: &'static [&'static str],
 }
 
-impl Language {
-    /// By its code; of one that is not known only the marks are used.
+impl BreakRules {
+    /// Returns the rules of a language by its code; for other languages only punctuation counts.
     pub fn new(code: &str) -> Self {
         let (conjunctions, leading): (&[&str], &[&str]) = match code {
             "en" => (
@@ -99,9 +99,9 @@ impl Language {
     }
 }
 
-/// The cost of a break behind a unit.
-pub fn cost(unit: &Unit, next: &Unit, language: Language) -> f64 {
-    let by_text = by_text(&unit.text, &next.text, language);
+/// Returns the cost of a break after a unit.
+pub fn cost(unit: &Unit, next: &Unit, rules: BreakRules) -> f64 {
+    let by_text = cost_by_text(&unit.text, &next.text, rules);
     let by_segment = if unit.ends_segment { by_text.min(SEGMENT) } else { by_text };
     match next.start - unit.end {
         pause if pause >= PAUSE => SENTENCE,
@@ -110,38 +110,38 @@ pub fn cost(unit: &Unit, next: &Unit, language: Language) -> f64 {
     }
 }
 
-/// Whether a sentence ends with this text, as far as one can tell.
+/// Returns whether a sentence probably ends with this text.
 pub fn ends_sentence(text: &str, next: &str) -> bool {
-    let mut ends = text.trim_end_matches(closes).chars().rev();
+    let mut ends = text.trim_end_matches(is_closing).chars().rev();
     match ends.next() {
         Some('!' | '?' | '…' | '。' | '！' | '？' | '؟' | '।') => true,
-        // An initial, an abbreviation, or a number of an order.
+        // An initial, an abbreviation or an ordinal number.
         Some('.') => {
-            let begins_small = next.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);
+            let is_lowercase = next.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);
             let is_initial = text.chars().count() == 2 && text.starts_with(char::is_uppercase);
-            !begins_small && !is_initial
+            !is_lowercase && !is_initial
         }
         _ => false,
     }
 }
 
-fn by_text(text: &str, next: &str, language: Language) -> f64 {
-    let bare = text.trim_matches(|c: char| closes(c) || "([{“‘«¿¡".contains(c)).to_lowercase();
-    if language.leading.contains(&bare.as_str()) {
-        return TORN;
+fn cost_by_text(text: &str, next: &str, rules: BreakRules) -> f64 {
+    let bare = text.trim_matches(|c: char| is_closing(c) || "([{“‘«¿¡".contains(c)).to_lowercase();
+    if rules.leading.contains(&bare.as_str()) {
+        return PHRASE;
     }
     if ends_sentence(text, next) {
         return SENTENCE;
     }
-    if text.trim_end_matches(closes).ends_with([',', ';', ':', '，', '、', '；', '：', '،', '–', '—'])
+    if text.trim_end_matches(is_closing).ends_with([',', ';', ':', '，', '、', '；', '：', '،', '–', '—'])
     {
         return CLAUSE;
     }
     let next = next.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-    if language.conjunctions.contains(&next.as_str()) { CONJUNCTION } else { PLAIN }
+    if rules.conjunctions.contains(&next.as_str()) { CONJUNCTION } else { PLAIN }
 }
 
-fn closes(character: char) -> bool {
+fn is_closing(character: char) -> bool {
     ")]}\"'”’»」』）】".contains(character)
 }
 
@@ -150,18 +150,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readers_prefer_some_breaks_to_others() {
-        let en = Language::new("en");
+    fn ranks_breaks_by_how_much_they_disturb() {
+        let en = BreakRules::new("en");
         let ranks =
             [("done.", "Next"), ("said,", "the"), ("left", "and"), ("big", "house"), ("the", "house")];
-        let costs = ranks.map(|(text, next)| by_text(text, next, en));
+        let costs = ranks.map(|(text, next)| cost_by_text(text, next, en));
         assert!(costs.is_sorted_by(|a, b| a < b), "{costs:?}");
-        assert_eq!(by_text("Mr.", "Bell", en), TORN);
-        assert_eq!(by_text("left", "and", Language::new("xx")), PLAIN);
+        assert_eq!(cost_by_text("Mr.", "Bell", en), PHRASE);
+        assert_eq!(cost_by_text("left", "and", BreakRules::new("xx")), PLAIN);
     }
 
     #[test]
-    fn not_every_dot_ends_a_sentence() {
+    fn not_every_full_stop_ends_a_sentence() {
         for (text, next, ends) in [
             ("door.", "Now", true),
             ("door.\"", "Now", true),

@@ -1,35 +1,37 @@
-//! Which words share a line.
+//! Splits the units of a cue into lines of similar length.
 
 use std::ops::Range;
 
 use super::units::Unit;
 
-/// Of how much one side of a break may be longer before a reader minds.
+/// The cost of lines of different length, by the square of the difference relative to the line width.
 const UNEVEN: f64 = 20.0;
-/// A break between lines matters less than one between cues.
-const BREAK: f64 = 0.7;
+/// The weight of a break between lines relative to one between cues.
+const LINE_BREAK: f64 = 0.7;
 
-/// The greatest lines.
+/// The size limits of a cue.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct CueSize {
+    /// Columns per line.
     pub width: usize,
     pub lines: usize,
+    /// Words per line.
     pub words: usize,
 }
 
-/// Lines that are filled one after the other: no other way needs fewer.
+/// Lines filled greedily one after the other, which yields the fewest possible lines.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Filled {
+pub struct LineFill {
     pub lines: usize,
     pub width: usize,
     words: usize,
 }
 
-impl Filled {
-    pub fn add(&mut self, unit: &Unit, room: Room) {
-        let longer = self.width + unit.width + usize::from(unit.spaced);
-        if self.lines > 0 && longer <= room.width && self.words < room.words {
-            self.width = longer;
+impl LineFill {
+    pub fn add(&mut self, unit: &Unit, size: CueSize) {
+        let width = self.width + unit.width + usize::from(unit.spaced);
+        if self.lines > 0 && width <= size.width && self.words < size.words {
+            self.width = width;
             self.words += 1;
         } else {
             self.lines += 1;
@@ -39,18 +41,18 @@ impl Filled {
     }
 }
 
-/// The units of a cue in as few lines as they fit in, of about the same length, broken where it is minded least.
-/// `costs` are those of a break behind each unit.
-pub fn split(units: &[Unit], costs: &[f64], room: Room) -> Vec<Range<usize>> {
-    let mut filled = Filled::default();
-    units.iter().for_each(|unit| filled.add(unit, room));
-    let count = filled.lines;
+/// Splits the units of a cue into as few lines as they fit in, of about the same length and broken where it costs least.
+/// `costs` are the costs of a break after each unit.
+pub fn split(units: &[Unit], costs: &[f64], size: CueSize) -> Vec<Range<usize>> {
+    let mut fill = LineFill::default();
+    units.iter().for_each(|unit| fill.add(unit, size));
+    let count = fill.lines;
     if count < 2 {
         return std::iter::once(0..units.len()).collect();
     }
-    let all: usize = units.iter().map(|unit| unit.width + usize::from(unit.spaced)).sum();
-    let even = all as f64 / count as f64;
-    // The best way to have the first units in so many lines, and where its last line begins.
+    let total: usize = units.iter().map(|unit| unit.width + usize::from(unit.spaced)).sum();
+    let even = total as f64 / count as f64;
+    // `best[line][to]`: the lowest cost of the first `to` units in `line` lines, and where the last line starts.
     let mut best = vec![vec![(f64::INFINITY, 0); units.len() + 1]; count + 1];
     best[0][0].0 = 0.0;
     for line in 1..=count {
@@ -59,15 +61,15 @@ pub fn split(units: &[Unit], costs: &[f64], room: Room) -> Vec<Range<usize>> {
             if so_far.is_infinite() {
                 continue;
             }
-            let mut filled = Filled::default();
+            let mut fill = LineFill::default();
             for to in from..units.len() {
-                filled.add(&units[to], room);
-                if filled.lines > 1 {
+                fill.add(&units[to], size);
+                if fill.lines > 1 {
                     break;
                 }
-                let uneven = (filled.width as f64 - even) / room.width as f64;
-                let cut = if to + 1 < units.len() { costs[to] * BREAK } else { 0.0 };
-                let cost = so_far + uneven * uneven * UNEVEN + cut;
+                let uneven = (fill.width as f64 - even) / size.width as f64;
+                let line_break = if to + 1 < units.len() { costs[to] * LINE_BREAK } else { 0.0 };
+                let cost = so_far + uneven * uneven * UNEVEN + line_break;
                 if cost < best[line][to + 1].0 {
                     best[line][to + 1] = (cost, from);
                 }

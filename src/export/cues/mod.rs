@@ -1,4 +1,4 @@
-//! Transcript → the boxes of text that a player shows, in milliseconds.
+//! Transcript → cues: the boxes of text that a player shows, with times in milliseconds.
 
 mod breaks;
 mod lines;
@@ -8,33 +8,37 @@ mod readable;
 mod timing;
 mod units;
 
-pub use quality::{CueQuality, quality};
+use std::borrow::Cow;
 
-use super::options::{Preset, Shape};
-use super::partial::mark;
+pub use quality::CueQuality;
+
+use super::options::{ExportOptions, Preset};
+use super::partial::partial_segment;
 use super::python;
 use crate::transcript::Transcript;
 
-/// One box of text.
+/// A box of text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cue {
     pub start: i64,
     pub end: i64,
-    /// Its lines, parted by line feeds.
+    /// The lines, separated by line feeds.
     pub text: String,
-    /// What `text` is made of, blanks and line feeds included; none if only the whole has times.
+    /// The words that `text` consists of, white space included; empty if only the whole cue has times.
     pub words: Vec<CueWord>,
 }
 
+/// A word of a cue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CueWord {
     pub start: i64,
     pub end: i64,
-    /// With the blank or the line feed that stands before it.
+    /// The word after the space or line feed that precedes it.
     pub text: String,
 }
 
 impl Cue {
+    /// Returns a cue without word times.
     pub fn plain(start: i64, end: i64, text: impl Into<String>) -> Self {
         Self { start, end, text: text.into(), words: Vec::new() }
     }
@@ -43,67 +47,71 @@ impl Cue {
         let text = words.iter().map(|word| word.text.as_str()).collect();
         Self { start, end, text, words }
     }
+
+    /// Returns a cue for each word, which is underlined in it, and for each pause between words.
+    fn highlighted(&self, preset: Preset) -> Vec<Cue> {
+        if self.words.is_empty() {
+            return vec![self.clone()];
+        }
+        let mut shown = Vec::new();
+        let mut last = self.start;
+        for (i, word) in self.words.iter().enumerate() {
+            // openai's writers also show words without length.
+            if preset == Preset::Readable && word.end <= word.start {
+                continue;
+            }
+            if last != word.start {
+                shown.push(Cue::plain(last, word.start, self.text.clone()));
+            }
+            let text = self.words.iter().enumerate().map(|(j, word)| match i == j {
+                true => underlined(&word.text),
+                false => word.text.clone(),
+            });
+            shown.push(Cue::plain(word.start, word.end, text.collect::<String>()));
+            last = word.end;
+        }
+        if preset == Preset::Readable && last < self.end {
+            shown.push(Cue::plain(last, self.end, self.text.clone()));
+        }
+        shown
+    }
 }
 
-/// What a transcript is shown as, and by which rules.
+/// The cues of a transcript, and the rules that they were laid out by.
+#[derive(Debug)]
 pub struct Cues {
     pub list: Vec<Cue>,
     pub preset: Preset,
 }
 
-/// The cues of a transcript, and one more that says so if it is partial.
-pub fn cues(transcript: &Transcript, shape: &Shape) -> Cues {
-    let has_words = transcript.segments.iter().any(|segment| segment.words.is_some());
-    let preset = shape.preset.unwrap_or(if has_words { Preset::Readable } else { Preset::OpenAi });
-    let mut list = match preset {
-        Preset::Readable => readable::cues(transcript, shape),
-        Preset::OpenAi => openai::cues(transcript, shape),
-    };
-    if let Some(mark) = mark(transcript) {
-        let (start, end) = (python::milliseconds(mark.start), python::milliseconds(mark.end));
-        let late = list.last().map_or(0, |last| (last.end - start).max(0));
-        list.push(Cue::plain(start + late, end + late, mark.text));
-    }
-    Cues { list, preset }
-}
-
 impl Cues {
-    /// A cue for each word, which is underlined in it, and for each pause between words.
-    pub fn highlighted(self) -> Self {
-        let list = self.list.into_iter().flat_map(|cue| highlighted(cue, self.preset)).collect();
-        Self { list, ..self }
+    /// Lays out a transcript; a partial one ends with a cue that says so.
+    pub fn of(transcript: &Transcript, options: &ExportOptions) -> Self {
+        let has_words = transcript.segments.iter().any(|segment| segment.words.is_some());
+        let preset = options.preset.unwrap_or(if has_words { Preset::Readable } else { Preset::OpenAi });
+        let mut list = match preset {
+            Preset::Readable => readable::cues(transcript, options),
+            Preset::OpenAi => openai::cues(transcript, options),
+        };
+        if let Some(mark) = partial_segment(transcript) {
+            let (start, end) = (python::milliseconds(mark.start), python::milliseconds(mark.end));
+            let delay = list.last().map_or(0, |last| (last.end - start).max(0));
+            list.push(Cue::plain(start + delay, end + delay, mark.text));
+        }
+        Self { list, preset }
+    }
+
+    /// Returns the cues as subtitles show them: as they are, or split so that each word is underlined in turn.
+    pub fn shown(&self, highlight_words: bool) -> Cow<'_, [Cue]> {
+        match highlight_words {
+            true => self.list.iter().flat_map(|cue| cue.highlighted(self.preset)).collect(),
+            false => Cow::Borrowed(&self.list),
+        }
     }
 }
 
-fn highlighted(cue: Cue, preset: Preset) -> Vec<Cue> {
-    if cue.words.is_empty() {
-        return vec![cue];
-    }
-    let mut shown = Vec::new();
-    let mut last = cue.start;
-    for (i, word) in cue.words.iter().enumerate() {
-        // openai's writers show also what has no length.
-        if preset == Preset::Readable && word.end <= word.start {
-            continue;
-        }
-        if last != word.start {
-            shown.push(Cue::plain(last, word.start, cue.text.clone()));
-        }
-        let text = cue.words.iter().enumerate().map(|(j, word)| match i == j {
-            true => underlined(&word.text),
-            false => word.text.clone(),
-        });
-        shown.push(Cue::plain(word.start, word.end, text.collect::<String>()));
-        last = word.end;
-    }
-    if preset == Preset::Readable && last < cue.end {
-        shown.push(Cue::plain(last, cue.end, cue.text));
-    }
-    shown
-}
-
-/// Python's `re.sub(r"^(\s*)(.*)$", r"\1<u>\2</u>", word)`: a dot is any character but a line feed, and the end
-/// is also before a last line feed.
+/// Python's `re.sub(r"^(\s*)(.*)$", r"\1<u>\2</u>", word)`: a dot matches anything but a line feed, and `$` also matches
+/// before a final line feed.
 fn underlined(word: &str) -> String {
     let inner = word.trim_start_matches(python::is_space);
     let blank = &word[..word.len() - inner.len()];
@@ -122,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_underlined_as_pythons_expression_does() {
+    fn underlines_words_as_the_python_expression_does() {
         let cases = [
             (" word", " <u>word</u>"),
             ("\nword", "\n<u>word</u>"),

@@ -1,52 +1,52 @@
-//! The cues of openai/whisper's writers: segments as they are, or lines filled with words as its options ask.
+//! The cues of openai/whisper's writers: segments as they are, or lines filled with words according to its options.
 
 use super::{Cue, CueWord};
-use crate::export::options::Shape;
+use crate::export::options::ExportOptions;
 use crate::export::python::{self, milliseconds};
 use crate::transcript::{Transcript, Word};
 
-/// A line, or the words in it, that are not limited.
+/// The columns of a line, or the words in it, without a limit.
 const NO_LIMIT: usize = 1000;
-/// Seconds from the beginning of a word to the next one's, after which another cue begins.
+/// The seconds from the start of a word to the start of the next after which a new cue begins.
 const LONG_PAUSE: f64 = 3.0;
 
-pub fn cues(transcript: &Transcript, shape: &Shape) -> Vec<Cue> {
+pub fn cues(transcript: &Transcript, options: &ExportOptions) -> Vec<Cue> {
     let segments = &transcript.segments;
     if segments.first().is_some_and(|first| first.words.is_some()) {
-        return Filling::new(transcript, shape).fill(transcript);
+        return CueFiller::new(transcript, options).fill(transcript);
     }
     let plain = segments.iter().map(|segment| {
-        // An arrow in the text would be read as another pair of times.
+        // Parsers would take an arrow in the text for another pair of times.
         let text = python::strip(&segment.text).replace("-->", "->");
         Cue::plain(milliseconds(segment.start), milliseconds(segment.end), text)
     });
     plain.collect()
 }
 
-/// The cue that is being filled.
-struct Filling {
+/// Fills cues word by word.
+struct CueFiller {
     width: usize,
     words_per_line: usize,
     max_lines: Option<usize>,
-    /// A segment is a cue, or more than one; else its end means nothing.
+    /// Whether a cue ends with its segment.
     keeps_segments: bool,
     cue: Vec<CueWord>,
     line: usize,
     lines: usize,
-    /// When the word before began.
+    /// The start of the previous word.
     last: f64,
     done: Vec<Cue>,
 }
 
-impl Filling {
-    fn new(transcript: &Transcript, shape: &Shape) -> Self {
+impl CueFiller {
+    fn new(transcript: &Transcript, options: &ExportOptions) -> Self {
         let words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
         let first = words.map(|word| word.start).next();
         Self {
-            width: shape.max_line_width.unwrap_or(NO_LIMIT),
-            words_per_line: shape.max_words_per_line.unwrap_or(NO_LIMIT).max(1),
-            max_lines: shape.max_line_count,
-            keeps_segments: shape.max_line_count.is_none() || shape.max_line_width.is_none(),
+            width: options.max_line_width.unwrap_or(NO_LIMIT),
+            words_per_line: options.max_words_per_line.unwrap_or(NO_LIMIT).max(1),
+            max_lines: options.max_line_count,
+            keeps_segments: options.max_line_count.is_none() || options.max_line_width.is_none(),
             cue: Vec::new(),
             line: 0,
             lines: 1,
@@ -68,10 +68,10 @@ impl Filling {
     fn add(&mut self, word: &Word, begins_chunk: bool) {
         let length = word.word.chars().count();
         let long_pause = !self.keeps_segments && word.start - self.last > LONG_PAUSE;
-        let has_room = self.line + length <= self.width;
+        let fits = self.line + length <= self.width;
         let segment_ends = begins_chunk && !self.cue.is_empty() && self.keeps_segments;
         let mut text = word.word.clone();
-        if self.line > 0 && has_room && !long_pause && !segment_ends {
+        if self.line > 0 && fits && !long_pause && !segment_ends {
             self.line += length;
         } else {
             text = python::strip(&text).to_owned();

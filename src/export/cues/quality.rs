@@ -1,77 +1,79 @@
-//! How well cues can be read, as numbers.
+//! How readable cues are, as numbers.
 
 use serde::Serialize;
 
 use super::Cue;
 use super::units::columns;
-use crate::export::options::Shape;
+use crate::export::options::ExportOptions;
 use crate::export::python;
 
-/// How many cues break which rule, and a mark for all of them.
+/// How many cues break which rule, and a score for all of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CueQuality {
     pub cues: usize,
-    /// They have no text, or vanish before they appear.
+    /// Cues without text or without duration.
     pub empty: usize,
-    /// They begin before an earlier one has ended.
+    /// Cues that start before an earlier one has ended.
     pub overlaps: usize,
-    /// A line has more columns than it should.
+    /// Cues with a line of too many columns.
     pub long_lines: usize,
     pub too_many_lines: usize,
-    /// Nobody reads them in the time they are shown.
+    /// Cues with more text than can be read while they are shown.
     pub too_fast: usize,
     pub too_short: usize,
     pub too_long: usize,
-    /// They follow too closely, but do not overlap.
+    /// Cues that follow the one before too closely without overlapping it.
     pub small_gaps: usize,
-    /// From 0 to 100, which means that no cue breaks a rule. Each cue loses a part of its share for every rule that
-    /// it breaks: all of it if it is empty, half for an overlap, 0.3 for lines or speed, 0.2 for its length and
+    /// The score from 0 to 100, which means that no cue breaks a rule. Each cue loses a part of its share for every rule
+    /// that it breaks: all of it if it is empty, half for an overlap, 0.3 for lines or speed, 0.2 for its duration and
     /// 0.1 for the gap before it.
     pub score: f64,
 }
 
-/// Looks at cues in the order in which they are shown.
-pub fn quality(cues: &[Cue], shape: &Shape) -> CueQuality {
-    let mut found = CueQuality { cues: cues.len(), ..CueQuality::default() };
-    let mut lost = 0.0;
-    let mut ended = None::<i64>;
-    for cue in cues {
-        lost += look_at(cue, ended, shape, &mut found).min(1.0);
-        ended = ended.max(Some(cue.end));
-    }
-    let share = if cues.is_empty() { 0.0 } else { lost / cues.len() as f64 };
-    found.score = ((1.0 - share) * 1000.0).round() / 10.0;
-    found
-}
-
-/// Counts what is wrong with one cue, and says how much of its share it loses.
-fn look_at(cue: &Cue, ended: Option<i64>, shape: &Shape, found: &mut CueQuality) -> f64 {
-    let limits = &shape.limits;
-    let lines: Vec<usize> = cue.text.lines().map(|line| columns(python::strip(line))).collect();
-    let all: usize = lines.iter().sum::<usize>() + lines.len().saturating_sub(1);
-    let length = cue.end - cue.start;
-    let gap = ended.map_or(i64::MAX, |ended| cue.start - ended);
-    let empty = length <= 0 || all == 0;
-    // A millisecond is what rounding may take.
-    let speed_limit = limits.max_speed * (length + 1) as f64 / 1000.0;
-    let rules = [
-        (empty, 1.0, &mut found.empty),
-        (gap < 0, 0.5, &mut found.overlaps),
-        (lines.iter().any(|line| *line > shape.line_width()), 0.3, &mut found.long_lines),
-        (lines.len() > shape.line_count(), 0.3, &mut found.too_many_lines),
-        (!empty && all as f64 > speed_limit, 0.3, &mut found.too_fast),
-        (!empty && length + 1 < limits.min_duration, 0.2, &mut found.too_short),
-        (length > limits.max_duration + 1, 0.2, &mut found.too_long),
-        ((0..limits.min_gap - 1).contains(&gap), 0.1, &mut found.small_gaps),
-    ];
-    let mut lost = 0.0;
-    for (broken, weight, count) in rules {
-        if broken {
-            *count += 1;
-            lost += weight;
+impl CueQuality {
+    /// Checks cues in the order in which they are shown.
+    pub fn of(cues: &[Cue], options: &ExportOptions) -> Self {
+        let mut found = Self { cues: cues.len(), ..Self::default() };
+        let mut lost = 0.0;
+        let mut last_end = None::<i64>;
+        for cue in cues {
+            lost += found.check(cue, last_end, options).min(1.0);
+            last_end = last_end.max(Some(cue.end));
         }
+        let share = if cues.is_empty() { 0.0 } else { lost / cues.len() as f64 };
+        found.score = ((1.0 - share) * 1000.0).round() / 10.0;
+        found
     }
-    lost
+
+    /// Counts the rules that a cue breaks and returns how much of its share it loses.
+    fn check(&mut self, cue: &Cue, last_end: Option<i64>, options: &ExportOptions) -> f64 {
+        let limits = &options.limits;
+        let lines: Vec<usize> = cue.text.lines().map(|line| columns(python::strip(line))).collect();
+        let all_columns: usize = lines.iter().sum::<usize>() + lines.len().saturating_sub(1);
+        let duration = cue.end - cue.start;
+        let gap = last_end.map_or(i64::MAX, |end| cue.start - end);
+        let empty = duration <= 0 || all_columns == 0;
+        // Rounding may take a millisecond.
+        let speed_limit = limits.max_speed * (duration + 1) as f64 / 1000.0;
+        let rules = [
+            (empty, 1.0, &mut self.empty),
+            (gap < 0, 0.5, &mut self.overlaps),
+            (lines.iter().any(|line| *line > options.line_width()), 0.3, &mut self.long_lines),
+            (lines.len() > options.line_count(), 0.3, &mut self.too_many_lines),
+            (!empty && all_columns as f64 > speed_limit, 0.3, &mut self.too_fast),
+            (!empty && duration + 1 < limits.min_duration, 0.2, &mut self.too_short),
+            (duration > limits.max_duration + 1, 0.2, &mut self.too_long),
+            ((0..limits.min_gap - 1).contains(&gap), 0.1, &mut self.small_gaps),
+        ];
+        let mut lost = 0.0;
+        for (broken, weight, count) in rules {
+            if broken {
+                *count += 1;
+                lost += weight;
+            }
+        }
+        lost
+    }
 }
 
 #[cfg(test)]
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_rule_is_counted() {
+    fn counts_each_broken_rule() {
         let long = "x".repeat(43);
         let cues = [
             Cue::plain(0, 2_000, "Fine."),
@@ -91,9 +93,9 @@ mod tests {
             Cue::plain(19_000, 19_500, "Short."),
             Cue::plain(20_000, 28_000, "Long."),
             Cue::plain(30_000, 31_000, " "),
-            Cue::plain(33_000, 33_000, "Never seen."),
+            Cue::plain(33_000, 33_000, "Never shown."),
         ];
-        let found = quality(&cues, &Shape::default());
+        let found = CueQuality::of(&cues, &ExportOptions::default());
         let expected = CueQuality {
             cues: 10,
             empty: 2,
@@ -107,6 +109,6 @@ mod tests {
             score: 61.0,
         };
         assert_eq!(found, expected);
-        assert_eq!(quality(&[], &Shape::default()).score, 100.0);
+        assert_eq!(CueQuality::of(&[], &ExportOptions::default()).score, 100.0);
     }
 }

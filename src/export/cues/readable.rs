@@ -1,71 +1,73 @@
-//! Cues for people: of few and even lines, broken where a reader would pause, shown long enough to be read.
+//! Readable cues: few lines of even length, broken where a reader would pause, shown long enough to be read.
 //!
-//! Where cues end is found by dynamic programming over the words: of all ways the one that costs least. Its memory
-//! grows with the words, its time with the words and how many of them fit into one cue.
+//! Dynamic programming over the words finds the cheapest of all ways to split them into cues. Its memory grows with the
+//! number of words, its time with the number of words times how many of them fit into one cue.
 
-use super::breaks::{self, Language, ends_sentence};
-use super::lines::{Filled, Room, split};
-use super::timing::{Wish, place};
+use super::breaks::{self, BreakRules, ends_sentence};
+use super::lines::{CueSize, LineFill, split};
+use super::timing::{SpokenText, schedule};
 use super::units::{Unit, columns, units};
 use super::{Cue, CueWord};
-use crate::export::options::{Limits, Shape};
+use crate::export::options::{CueLimits, ExportOptions};
 use crate::transcript::Transcript;
 
-/// What every cue costs: fewer are better.
+/// The cost of every cue, so that fewer cues are better.
 const CUE: f64 = 4.0;
-/// What a full cue costs more than an empty one, by the square of the filling: even cues are better.
-const FILLING: f64 = 4.0;
-/// What it costs that a sentence ends inside.
+/// The cost of a full cue relative to an empty one, by the square of how full it is, so that even cues are better.
+const FULLNESS: f64 = 4.0;
+/// The cost of a sentence that ends inside a cue.
 const SENTENCE_INSIDE: f64 = 3.0;
-/// What it costs that no time is left to read.
+/// The cost of a cue that leaves no time to read it.
 const UNREADABLE: f64 = 40.0;
-/// Silence inside a cue, in milliseconds: unnoticed, per second more, and never.
+/// The milliseconds of silence inside a cue that cost nothing, the cost per second beyond that, and the longest silence.
 const PAUSE_FREE: i64 = 500;
 const PAUSE: f64 = 8.0;
 const PAUSE_MAX: i64 = 2_000;
-/// A word is heard in this time, even if its end was put behind a pause.
+/// The milliseconds in which a word is spoken even if its end was placed after a pause.
 const LONG_WORD: i64 = 1_000;
-/// No cue of more units is tried, whatever the limits are.
-const MOST_UNITS: usize = 400;
+/// The most units of a cue, whatever the limits are.
+const MAX_UNITS: usize = 400;
 
-pub fn cues(transcript: &Transcript, shape: &Shape) -> Vec<Cue> {
-    let room = Room {
-        width: shape.line_width().max(1),
-        lines: shape.line_count().max(1),
-        words: shape.max_words_per_line.unwrap_or(usize::MAX).max(1),
+/// Lays out a transcript as readable cues.
+pub fn cues(transcript: &Transcript, options: &ExportOptions) -> Vec<Cue> {
+    let size = CueSize {
+        width: options.line_width().max(1),
+        lines: options.line_count().max(1),
+        words: options.max_words_per_line.unwrap_or(usize::MAX).max(1),
     };
-    let units = units(transcript, room.width);
-    let language = Language::new(&transcript.language);
-    let costs: Vec<f64> = units.windows(2).map(|pair| breaks::cost(&pair[0], &pair[1], language)).collect();
-    let ends = choose(&units, &costs, room, &shape.limits);
+    let units = units(transcript, size.width);
+    let rules = BreakRules::new(&transcript.language);
+    let costs: Vec<f64> = units.windows(2).map(|pair| breaks::cost(&pair[0], &pair[1], rules)).collect();
+    let ends = choose_ends(&units, &costs, size, &options.limits);
     let mut start = 0;
     let mut found = Vec::with_capacity(ends.len());
     for end in ends {
         let inside = &costs[start..(end - 1).max(start)];
-        found.push((start..end, text(&units[start..end], inside, room)));
+        found.push((start..end, words(&units[start..end], inside, size)));
         start = end;
     }
-    let wishes = found.iter().map(|(range, text)| wish(&units[range.clone()], text)).collect::<Vec<_>>();
-    let places = place(&wishes, &shape.limits);
-    found.into_iter().zip(places).map(|((_, words), (start, end))| shown(words, start, end)).collect()
+    let texts: Vec<SpokenText> =
+        found.iter().map(|(range, words)| spoken_text(&units[range.clone()], words)).collect();
+    let times = schedule(&texts, &options.limits);
+    found.into_iter().zip(times).map(|((_, words), (start, end))| timed(words, start, end)).collect()
 }
 
-/// Behind which units the cues end.
-fn choose(units: &[Unit], costs: &[f64], room: Room, limits: &Limits) -> Vec<usize> {
-    // The best way to have the first units in cues, and where its last cue begins.
+/// Returns after which units the cues end.
+fn choose_ends(units: &[Unit], costs: &[f64], size: CueSize, limits: &CueLimits) -> Vec<usize> {
+    // `best[to]`: the lowest cost of the first `to` units in cues, and where the last cue starts.
     let mut best = vec![(f64::INFINITY, 0); units.len() + 1];
     best[0].0 = 0.0;
     for from in 0..units.len() {
         let so_far = best[from].0;
-        let mut draft = Draft::default();
-        for to in from..units.len().min(from + MOST_UNITS) {
-            draft.add(&units[from..=to], room);
-            if to > from && !draft.holds(&units[from..=to], room, limits) {
+        let mut draft = CueDraft::default();
+        for to in from..units.len().min(from + MAX_UNITS) {
+            draft.add(&units[from..=to], size);
+            if to > from && !draft.fits(&units[from..=to], size, limits) {
                 break;
             }
             let next = units.get(to + 1).map(|next| next.start);
-            let cut = costs.get(to).copied().unwrap_or(0.0);
-            let cost = so_far + cut + draft.cost(units[from].start, next, room, limits);
+            let cue_break = costs.get(to).copied().unwrap_or(0.0);
+            let cost = so_far + cue_break + draft.cost(units[from].start, next, size, limits);
             if cost < best[to + 1].0 {
                 best[to + 1] = (cost, from);
             }
@@ -81,22 +83,23 @@ fn choose(units: &[Unit], costs: &[f64], room: Room, limits: &Limits) -> Vec<usi
     ends
 }
 
-/// A cue that is considered.
+/// A candidate for a cue.
 #[derive(Default)]
-struct Draft {
-    filled: Filled,
-    /// Columns of all lines.
+struct CueDraft {
+    fill: LineFill,
+    /// The columns of all lines.
     width: usize,
-    /// The longest silence between two of its words.
+    /// The longest silence between two words.
     pause: i64,
+    /// The cost of pauses and sentence ends inside the cue.
     inside: f64,
 }
 
-impl Draft {
-    /// The last of these units is new.
-    fn add(&mut self, units: &[Unit], room: Room) {
+impl CueDraft {
+    /// Adds the last of the cue's units.
+    fn add(&mut self, units: &[Unit], size: CueSize) {
         let [.., unit] = units else { return };
-        self.filled.add(unit, room);
+        self.fill.add(unit, size);
         self.width += unit.width + usize::from(unit.spaced);
         let [.., before, _] = units else { return };
         let pause = unit.start - before.end;
@@ -109,30 +112,31 @@ impl Draft {
         }
     }
 
-    fn holds(&self, units: &[Unit], room: Room, limits: &Limits) -> bool {
+    fn fits(&self, units: &[Unit], size: CueSize, limits: &CueLimits) -> bool {
         let [first, .., last] = units else { return true };
-        let heard = last.end.min(last.start + LONG_WORD) - first.start;
-        self.filled.lines <= room.lines && heard <= limits.max_duration && self.pause <= PAUSE_MAX
+        let spoken = last.end.min(last.start + LONG_WORD) - first.start;
+        self.fill.lines <= size.lines && spoken <= limits.max_duration && self.pause <= PAUSE_MAX
     }
 
-    fn cost(&self, start: i64, next: Option<i64>, room: Room, limits: &Limits) -> f64 {
-        let left = next.map_or(i64::MAX, |next| next - limits.min_gap - start).min(limits.max_duration);
+    /// Returns the cost of the cue, given its start and the start of the next.
+    fn cost(&self, start: i64, next: Option<i64>, size: CueSize, limits: &CueLimits) -> f64 {
+        let available = next.map_or(i64::MAX, |next| next - limits.min_gap - start).min(limits.max_duration);
         let needed = reading_time(self.width, limits).max(limits.min_duration).max(1);
-        let missing = (needed - left).clamp(0, needed) as f64 / needed as f64;
-        let filling = self.width as f64 / (room.width * room.lines) as f64;
-        CUE + self.inside + missing * UNREADABLE + filling * filling * FILLING
+        let missing = (needed - available).clamp(0, needed) as f64 / needed as f64;
+        let fullness = self.width as f64 / (size.width * size.lines) as f64;
+        CUE + self.inside + missing * UNREADABLE + fullness * fullness * FULLNESS
     }
 }
 
-/// Milliseconds that so many columns take a reader.
-pub fn reading_time(columns: usize, limits: &Limits) -> i64 {
+/// Returns the milliseconds that it takes to read a text.
+pub fn reading_time(columns: usize, limits: &CueLimits) -> i64 {
     (columns as f64 * 1000.0 / limits.max_speed).ceil() as i64
 }
 
-/// The words of a cue, with the blanks and line feeds between them.
-fn text(units: &[Unit], costs: &[f64], room: Room) -> Vec<CueWord> {
+/// Returns the words of a cue with the spaces and line feeds between them.
+fn words(units: &[Unit], costs: &[f64], size: CueSize) -> Vec<CueWord> {
     let mut words = Vec::with_capacity(units.len());
-    for (nth, line) in split(units, costs, room).into_iter().enumerate() {
+    for (nth, line) in split(units, costs, size).into_iter().enumerate() {
         for (at, unit) in units[line].iter().enumerate() {
             let before = match (nth, at) {
                 (0, 0) => "",
@@ -146,15 +150,15 @@ fn text(units: &[Unit], costs: &[f64], room: Room) -> Vec<CueWord> {
     words
 }
 
-fn wish(units: &[Unit], words: &[CueWord]) -> Wish {
+fn spoken_text(units: &[Unit], words: &[CueWord]) -> SpokenText {
     let columns = words.iter().map(|word| columns(word.text.trim_start_matches('\n'))).sum();
     let start = units.first().map_or(0, |unit| unit.start);
     let end = units.iter().map(|unit| unit.end).max().unwrap_or(start);
-    Wish { start, end, columns }
+    SpokenText { start, end, columns }
 }
 
-/// Words lie inside their cue.
-fn shown(mut words: Vec<CueWord>, start: i64, end: i64) -> Cue {
+/// Makes a cue of words, whose times are clamped to those of the cue.
+fn timed(mut words: Vec<CueWord>, start: i64, end: i64) -> Cue {
     let mut now = start;
     for word in &mut words {
         word.start = word.start.clamp(now, end);
@@ -169,10 +173,11 @@ pub mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::export::cues::quality;
+    use crate::export::cues::CueQuality;
     use crate::transcript::{Segment, Word};
 
-    /// Segments of words of a quarter of a second; without words, the text takes a second.
+    /// Makes a transcript of segments, given the text and the words of each. A word takes a quarter of a second; a text
+    /// without words takes a second.
     pub fn transcript(segments: &[(&str, &[&str])]) -> Transcript {
         let mut now = 0.0;
         let mut made = Vec::new();
@@ -201,28 +206,31 @@ pub mod tests {
         }
     }
 
-    /// The texts of the cues of words that are spoken one after the other.
-    fn shown(words: &str) -> Vec<String> {
+    /// Returns the texts of the cues of words that are spoken without pauses.
+    fn cue_texts(words: &str) -> Vec<String> {
         let words: Vec<String> = words.split(' ').map(|word| format!(" {word}")).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        cues(&transcript(&[("", &words)]), &Shape::default()).into_iter().map(|cue| cue.text).collect()
+        cues(&transcript(&[("", &words)]), &ExportOptions::default())
+            .into_iter()
+            .map(|cue| cue.text)
+            .collect()
     }
 
     #[test]
-    fn breaks_are_where_a_reader_pauses() {
-        assert_eq!(shown("Open the door now."), ["Open the door now."]);
+    fn breaks_cues_where_a_reader_pauses() {
+        assert_eq!(cue_texts("Open the door now."), ["Open the door now."]);
         assert_eq!(
-            shown("When the old man came home, the lights were already out and nobody said a word."),
+            cue_texts("When the old man came home, the lights were already out and nobody said a word."),
             ["When the old man came home, the lights\nwere already out and nobody said a word."]
         );
         assert_eq!(
-            shown("I have never seen anything like that before. It was the largest ship of them all."),
+            cue_texts("I have never seen anything like that before. It was the largest ship of them all."),
             ["I have never seen anything like\nthat before.", "It was the largest ship of them all."]
         );
     }
 
     prop_compose! {
-        fn words()(
+        fn timed_words()(
             words in prop::collection::vec((
                 prop_oneof![
                     8 => " ?[a-zA-Z]{1,12}[.,!?]?",
@@ -258,22 +266,22 @@ pub mod tests {
 
     proptest! {
         #[test]
-        fn every_limit_that_can_hold_holds(words in words(), width in 5..50_usize, count in 1..4_usize, per_line in 1..9_usize) {
-            let said: String = words.iter().map(|word| word.word.as_str()).collect();
-            let shape = Shape {
+        fn keeps_every_limit_that_can_be_kept(words in timed_words(), width in 5..50_usize, count in 1..4_usize, per_line in 1..9_usize) {
+            let spoken: String = words.iter().map(|word| word.word.as_str()).collect();
+            let options = ExportOptions {
                 max_line_width: Some(width),
                 max_line_count: Some(count),
                 max_words_per_line: (per_line < 8).then_some(per_line),
-                ..Shape::default()
+                ..ExportOptions::default()
             };
-            let cues = cues(&of_words(words), &shape);
+            let cues = cues(&of_words(words), &options);
             let shown: String = cues.iter().map(|cue| cue.text.as_str()).collect();
-            prop_assert_eq!(letters(&shown), letters(&said));
+            prop_assert_eq!(letters(&shown), letters(&spoken));
             for cue in &cues {
                 prop_assert!(cue.start < cue.end && cue.end - cue.start <= 7_000, "{:?}", cue);
                 prop_assert!(!cue.text.trim().is_empty() && cue.text.lines().count() <= count);
                 for line in cue.text.lines() {
-                    // Only a word that cannot be broken is longer.
+                    // Only a word that cannot be broken may be longer.
                     prop_assert!(columns(line) <= width || !line.contains(' '), "{:?}", line);
                     prop_assert!(line.split(' ').count() <= per_line || per_line == 8);
                 }
@@ -284,34 +292,34 @@ pub mod tests {
             for pair in cues.windows(2) {
                 let gap = pair[1].start - pair[0].end;
                 prop_assert!(gap >= 0);
-                // The next word left no room, or there is a gap, and time to read is used up to it.
+                // Either the next word leaves no time, or there is a gap and the time up to it is used for reading.
                 let crowded = pair[1].start - pair[0].start < 183;
                 prop_assert!(crowded || gap >= 83, "{:?}", pair);
                 let length = pair[0].end - pair[0].start;
-                let needed = reading_time(columns(&pair[0].text.replace('\n', "")), &shape.limits).clamp(833, 7_000);
+                let needed = reading_time(columns(&pair[0].text.replace('\n', "")), &options.limits).clamp(833, 7_000);
                 prop_assert!(crowded || length >= needed || gap == 83, "{:?}", pair);
             }
         }
 
         #[test]
-        fn no_times_are_too_strange(times in prop::collection::vec((any::<f64>(), any::<f64>()), 0..20)) {
+        fn accepts_any_times(times in prop::collection::vec((any::<f64>(), any::<f64>()), 0..20)) {
             let words: Vec<Word> = times.iter().map(|&(start, end)| Word { word: " word".into(), start, end, probability: 0.0 }).collect();
-            let cues = cues(&of_words(words), &Shape::default());
+            let cues = cues(&of_words(words), &ExportOptions::default());
             prop_assert!(cues.iter().all(|cue| cue.start < cue.end));
             prop_assert!(cues.windows(2).all(|pair| pair[0].end <= pair[1].start));
         }
     }
 
     #[test]
-    fn ten_hours_take_no_time() {
+    fn lays_out_ten_hours_in_seconds() {
         let words: Vec<String> =
             (0..100_000).map(|i| format!(" w{}{}", i % 7, if i % 9 == 0 { "." } else { "" })).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let transcript = transcript(&[("", &words)]);
         let started = std::time::Instant::now();
-        let cues = cues(&transcript, &Shape::default());
+        let cues = cues(&transcript, &ExportOptions::default());
         assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
-        let found = quality(&cues, &Shape::default());
+        let found = CueQuality::of(&cues, &ExportOptions::default());
         assert_eq!((found.overlaps, found.long_lines, found.too_long, found.empty), (0, 0, 0, 0));
         assert!(found.score > 90.0, "{found:?}");
     }

@@ -1,99 +1,99 @@
-//! A transcript as the pieces of text that stay together: words, and characters where no blanks part words.
+//! Splits a transcript into units of text that are never broken: words, and characters in scripts without spaces.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::export::python;
 use crate::transcript::{Segment, Transcript};
 
-/// No recording is longer: thirty years, which leaves room to reckon.
+/// The latest time in milliseconds: thirty years, so that sums cannot overflow.
 const LATEST: f64 = 1e12;
 
 /// A piece of text that is never broken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
-    /// Without blanks around it.
+    /// The text without white space around it.
     pub text: String,
-    /// A blank stands before it, unless it begins a line.
+    /// Whether a space precedes it unless it starts a line.
     pub spaced: bool,
-    /// Columns.
+    /// The width in columns.
     pub width: usize,
-    /// Milliseconds; neither decreases from unit to unit.
+    /// Times in milliseconds; neither decreases from unit to unit.
     pub start: i64,
     pub end: i64,
     pub ends_segment: bool,
 }
 
-/// All units of a transcript; what is wider than a line is broken where its script allows it.
+/// Returns the units of a transcript; text wider than a line is broken where its script allows it.
 pub fn units(transcript: &Transcript, line_width: usize) -> Vec<Unit> {
-    let mut maker = Maker { units: Vec::new(), line_width, now: 0 };
+    let mut splitter = UnitSplitter { units: Vec::new(), line_width, now: 0 };
     for segment in &transcript.segments {
-        maker.add_segment(segment);
+        splitter.add_segment(segment);
     }
-    maker.units
+    splitter.units
 }
 
-struct Maker {
+struct UnitSplitter {
     units: Vec<Unit>,
     line_width: usize,
-    /// Nothing begins before this.
+    /// The earliest start of the next unit.
     now: i64,
 }
 
-/// A text and when it is said, before it is cut.
-struct Span<'a> {
+/// A text that has not been split yet.
+struct TimedText<'a> {
     text: &'a str,
     start: f64,
     end: f64,
-    /// Its times hold only for the whole.
-    is_spread: bool,
+    /// Whether the times are those of a whole segment, to be divided among its units.
+    is_segment: bool,
 }
 
-impl Maker {
+impl UnitSplitter {
     fn add_segment(&mut self, segment: &Segment) {
         let first = self.units.len();
         match segment.words.as_deref() {
             Some(words) if !words.is_empty() => {
                 for word in words {
                     let (start, end) = (word.start, word.end);
-                    self.add(&Span { text: &word.word, start, end, is_spread: false }, first);
+                    self.add(&TimedText { text: &word.word, start, end, is_segment: false }, first);
                 }
             }
             _ => {
                 let Segment { text, start, end, .. } = segment;
-                self.add(&Span { text, start: *start, end: *end, is_spread: true }, first);
+                self.add(&TimedText { text, start: *start, end: *end, is_segment: true }, first);
             }
         }
-        let begins_glued = match (self.units.get(first.wrapping_sub(1)), self.units.get(first)) {
+        let follows_directly = match (self.units.get(first.wrapping_sub(1)), self.units.get(first)) {
             (Some(before), Some(unit)) => {
                 unit.text.starts_with(is_unspaced) || before.text.ends_with(is_unspaced)
             }
             _ => false,
         };
         if let Some(unit) = self.units.get_mut(first) {
-            unit.spaced = !begins_glued;
+            unit.spaced = !follows_directly;
         }
         if let Some(last) = self.units[first..].last_mut() {
             last.ends_segment = true;
         }
     }
 
-    /// Cuts a text into units; its time is shared out by columns.
-    fn add(&mut self, span: &Span<'_>, first: usize) {
+    /// Splits a text into units and divides its time among them by columns. `first` is the segment's first unit.
+    fn add(&mut self, timed: &TimedText<'_>, first: usize) {
         let mut pieces: Vec<(&str, bool)> = Vec::new();
         let mut spaced = false;
-        for part in span.text.split_inclusive(is_break) {
+        for part in timed.text.split_inclusive(is_break) {
             let piece = python::strip(part);
             spaced |= part.starts_with(python::is_space);
             if !piece.is_empty() {
-                self.cut(piece, spaced, span.is_spread, &mut pieces);
+                self.split(piece, spaced, timed.is_segment, &mut pieces);
                 spaced = false;
             }
             spaced |= part.ends_with(python::is_space);
         }
         let widths: Vec<usize> = pieces.iter().map(|(piece, _)| columns(piece).max(1)).collect();
         let all: usize = widths.iter().sum();
-        let start = to_ms(span.start).max(self.now);
-        let length = to_ms(span.end).saturating_sub(start).max(0);
+        let start = to_ms(timed.start).max(self.now);
+        let length = to_ms(timed.end).saturating_sub(start).max(0);
         let at = |columns: usize| start + (length as f64 * columns as f64 / all.max(1) as f64) as i64;
         let mut reached = 0;
         for ((piece, spaced), width) in pieces.into_iter().zip(widths) {
@@ -113,17 +113,16 @@ impl Maker {
         }
     }
 
-    /// A text without blanks: as it is, or in characters if it may be broken between them and has to be.
-    fn cut<'t>(&self, piece: &'t str, spaced: bool, is_spread: bool, pieces: &mut Vec<(&'t str, bool)>) {
-        let must = is_spread || columns(piece) > self.line_width;
-        if !must || !piece.contains(is_unspaced) {
+    /// Adds a text without white space to `pieces`: whole, or in characters if it can and must be broken between them.
+    fn split<'t>(&self, piece: &'t str, spaced: bool, is_segment: bool, pieces: &mut Vec<(&'t str, bool)>) {
+        let must_split = is_segment || columns(piece) > self.line_width;
+        if !must_split || !piece.contains(is_unspaced) {
             pieces.push((piece, spaced));
             return;
         }
         let (mut from, mut before) = (0, None::<char>);
         for (at, character) in piece.char_indices() {
-            let parts = before.is_some_and(|before| may_part(before, character));
-            if parts {
+            if before.is_some_and(|before| can_split(before, character)) {
                 pieces.push((&piece[from..at], spaced && from == 0));
                 from = at;
             }
@@ -134,14 +133,14 @@ impl Maker {
 
     fn push(&mut self, unit: Unit, first: usize) {
         self.now = self.now.max(unit.start);
-        // What cannot begin a line goes with what is before it.
-        let clings = !unit.spaced && unit.text.starts_with(clings_before);
-        let held = self.units.get(first..).and_then(<[Unit]>::last).is_some_and(|last| {
-            (clings || (!unit.spaced && last.text.ends_with(clings_behind)))
+        // A text that cannot start a line is appended to the unit before it.
+        let joins = !unit.spaced && unit.text.starts_with(never_starts_line);
+        let is_appended = self.units.get(first..).and_then(<[Unit]>::last).is_some_and(|last| {
+            (joins || (!unit.spaced && last.text.ends_with(never_ends_line)))
                 && last.width + unit.width <= self.line_width
         });
         match self.units.last_mut() {
-            Some(last) if held => {
+            Some(last) if is_appended => {
                 last.text.push_str(&unit.text);
                 last.width += unit.width;
                 last.end = last.end.max(unit.end);
@@ -151,22 +150,23 @@ impl Maker {
     }
 }
 
-/// Seconds of whatever kind as milliseconds to reckon with.
+/// Converts any number of seconds to milliseconds that can be added without overflow.
 fn to_ms(seconds: f64) -> i64 {
-    // What is not a number is not later than anything.
+    // NaN must not delay anything.
     if seconds.is_nan() { 0 } else { python::milliseconds(seconds.clamp(0.0, LATEST / 1000.0)) }
 }
 
+/// Returns the width of a text in columns.
 pub fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// Blanks at which a line may end; some are there to forbid it.
+/// Returns whether a line may end at this white space; no-break spaces forbid it.
 fn is_break(character: char) -> bool {
     python::is_space(character) && !['\u{a0}', '\u{202f}', '\u{2007}'].contains(&character)
 }
 
-/// Of a script that writes words without blanks between them.
+/// Returns whether a character belongs to a script that does not put spaces between words.
 fn is_unspaced(character: char) -> bool {
     let is_wide = character.width() == Some(2) && !('\u{ac00}'..='\u{d7a3}').contains(&character);
     // Thai and Lao, Burmese, Khmer.
@@ -179,19 +179,19 @@ fn is_emoji(character: char) -> bool {
     ('\u{1f000}'..='\u{1faff}').contains(&character)
 }
 
-fn may_part(before: char, behind: char) -> bool {
-    (is_unspaced(before) || is_unspaced(behind)) && !clings_before(behind) && !clings_behind(before)
+fn can_split(before: char, after: char) -> bool {
+    (is_unspaced(before) || is_unspaced(after)) && !never_starts_line(after) && !never_ends_line(before)
 }
 
-/// Never begins a line: marks on the character before, and what closes or ends something.
-fn clings_before(character: char) -> bool {
+/// Returns whether a character never starts a line: combining marks, and closing or ending punctuation.
+fn never_starts_line(character: char) -> bool {
     character.width().unwrap_or(0) == 0
         || ")]}.,;:!?%'\"’”»、。，．；：！？）」』】〉》〕ー・…々ぁぃぅぇぉっゃゅょァィゥェォッャュョะาำๅๆฯ"
             .contains(character)
 }
 
-/// Never ends a line.
-fn clings_behind(character: char) -> bool {
+/// Returns whether a character never ends a line.
+fn never_ends_line(character: char) -> bool {
     "([{“‘«（「『【〈《〔เแโใไ\u{200d}".contains(character)
 }
 
@@ -200,15 +200,15 @@ mod tests {
     use super::*;
     use crate::export::cues::readable::tests::transcript;
 
-    /// A text, and its words.
-    type Said<'t> = (&'t str, &'t [&'t str]);
+    /// The text of a segment, and its words.
+    type TextAndWords<'t> = (&'t str, &'t [&'t str]);
 
-    fn texts(segments: &[Said<'_>]) -> Vec<(String, bool)> {
+    fn texts(segments: &[TextAndWords<'_>]) -> Vec<(String, bool)> {
         let made = units(&transcript(segments), 12);
         made.into_iter().map(|unit| (unit.text, unit.spaced)).collect()
     }
 
-    fn joined(segments: &[Said<'_>]) -> String {
+    fn joined(segments: &[TextAndWords<'_>]) -> String {
         let parts: Vec<String> = texts(segments)
             .into_iter()
             .map(|(text, spaced)| if spaced { format!("_{text}") } else { text })
@@ -217,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn words_and_characters_are_what_stays_together() {
-        let cases: [(&[Said<'_>], &str); 8] = [
+    fn splits_into_words_and_characters() {
+        let cases: [(&[TextAndWords<'_>], &str); 8] = [
             (&[("", &[" Open", " the", " door."])], "_Open|_the|_door."),
             (&[(" Open the\ndoor. ", &[])], "_Open|_the|_door."),
             (&[("a", &[]), ("b", &[])], "_a|_b"),

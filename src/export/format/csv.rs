@@ -1,22 +1,14 @@
-//! Comma-separated: start and end in milliseconds, text in quotes, as whisper.cpp writes it.
+//! Comma-separated values: start and end in milliseconds, text in quotes, as whisper.cpp writes them.
 
-use crate::export::Exporter;
-use crate::export::options::Shape;
-use crate::export::partial::mark;
+use crate::export::Rendering;
+use crate::export::partial::partial_segment;
 use crate::export::python::milliseconds;
-use crate::transcript::{Segment, Transcript};
+use crate::transcript::Segment;
 
-pub struct Csv;
-
-impl Exporter for Csv {
-    fn extension(&self) -> &'static str {
-        "csv"
-    }
-
-    fn write(&self, transcript: &Transcript, _: &Shape) -> Vec<u8> {
-        let rows: String = transcript.segments.iter().chain(&mark(transcript)).map(row).collect();
-        format!("start,end,text\n{rows}").into_bytes()
-    }
+pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
+    let transcript = rendering.transcript();
+    let rows: String = transcript.segments.iter().chain(&partial_segment(transcript)).map(row).collect();
+    format!("start,end,text\n{rows}").into_bytes()
 }
 
 fn row(segment: &Segment) -> String {

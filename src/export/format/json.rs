@@ -1,106 +1,101 @@
-//! The whole result on one line: openai's keys as Python's json prints them, and behind them what else is known.
+//! The whole transcript as one line of JSON: openai's keys as Python's `json` prints them, then everything else that is
+//! known.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::json_styles as styles;
-use crate::export::options::{JsonStyle, Shape};
+use super::json_styles;
 use crate::export::partial::JSON_MARK;
-use crate::export::{CueQuality, Exporter, cues, python, quality};
+use crate::export::{CueQuality, JsonStyle, Rendering, python};
 use crate::transcript::{Quality, Segment, Skipped, Transcript, Word};
 
-pub struct Json;
-
-impl Exporter for Json {
-    fn extension(&self) -> &'static str {
-        "json"
-    }
-
-    fn write(&self, transcript: &Transcript, shape: &Shape) -> Vec<u8> {
-        let mut out = match shape.json {
-            JsonStyle::Full => format!("{}, {}", openai(transcript), members(&Ours::new(transcript, shape))),
-            JsonStyle::OpenAi => openai(transcript),
-            JsonStyle::WhisperCpp => styles::whisper_cpp(transcript),
-            JsonStyle::WhisperX => styles::whisperx(transcript),
-            JsonStyle::Hf => styles::hf(transcript),
-        };
-        if transcript.is_partial {
-            out.push_str(JSON_MARK);
+pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
+    let transcript = rendering.transcript();
+    let mut out = match rendering.options().json_style {
+        JsonStyle::Full => {
+            format!("{}, {}", openai_members(transcript), members(&ExtraMembers::new(rendering)))
         }
-        out.push('}');
-        out.into_bytes()
+        JsonStyle::OpenAi => openai_members(transcript),
+        JsonStyle::WhisperCpp => json_styles::whisper_cpp(transcript),
+        JsonStyle::WhisperX => json_styles::whisperx(transcript),
+        JsonStyle::Hf => json_styles::hf(transcript),
+    };
+    if transcript.is_partial {
+        out.push_str(JSON_MARK);
     }
+    out.push('}');
+    out.into_bytes()
 }
 
-/// What openai's result does not hold. New keys come at the end.
+/// The keys that openai's result does not have. New keys go to the end.
 #[derive(Serialize)]
-struct Ours<'t> {
-    /// The input without its folder, so that the same recording gives the same bytes wherever it lies.
-    source: &'t str,
-    /// Seconds of audio.
+struct ExtraMembers<'r> {
+    /// The input without its folder, so that the same recording gives the same bytes in every folder.
+    source: &'r str,
+    /// The duration of the audio in seconds.
     duration: f64,
-    model: Model<'t>,
-    /// How likely the language is; none if it was given.
+    model: ModelMember<'r>,
+    /// The probability of the language; none if it was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     language_probability: Option<f64>,
-    /// Languages that are not out of the question, by code.
+    /// The plausible languages by code.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    languages: BTreeMap<&'t str, f64>,
+    languages: BTreeMap<&'r str, f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    skipped: Vec<Skip>,
+    skipped: Vec<SkippedMember>,
     quality: Quality,
-    /// Of what srt, vtt and ass show.
-    subtitles: CueQuality,
+    /// How readable the cues of the subtitle formats are.
+    subtitles: &'r CueQuality,
 }
 
-/// What was not listened to.
+/// A part of the recording that was not transcribed.
 #[derive(Serialize)]
-struct Skip {
+struct SkippedMember {
     start: f64,
     end: f64,
     why: &'static str,
 }
 
 #[derive(Serialize)]
-struct Model<'t> {
-    name: &'t str,
-    revision: Option<&'t str>,
+struct ModelMember<'r> {
+    name: &'r str,
+    revision: Option<&'r str>,
 }
 
-impl<'t> Ours<'t> {
-    fn new(transcript: &'t Transcript, shape: &Shape) -> Self {
+impl<'r> ExtraMembers<'r> {
+    fn new(rendering: &'r Rendering<'_>) -> Self {
+        let transcript = rendering.transcript();
         let Transcript { source, duration, model, .. } = transcript;
-        let model = Model { name: &model.name, revision: model.revision.as_deref() };
+        let model = ModelMember { name: &model.name, revision: model.revision.as_deref() };
         let source = source.rsplit(['/', '\\']).next().unwrap_or(source);
         let language_probability = transcript.language_probability;
         let likely = transcript.languages.iter().filter(|(_, probability)| *probability >= 0.001);
         let languages = likely.map(|(code, probability)| (code.as_str(), *probability)).collect();
-        let skip = |span: &Skipped| Skip { start: span.start, end: span.end, why: span.why.name() };
-        let skipped = transcript.skipped.iter().map(skip).collect();
-        let subtitles = quality(&cues(transcript, shape).list, shape);
+        let skipped =
+            |span: &Skipped| SkippedMember { start: span.start, end: span.end, why: span.why.name() };
         Self {
             source,
             duration: *duration,
             model,
             language_probability,
             languages,
-            skipped,
+            skipped: transcript.skipped.iter().map(skipped).collect(),
             quality: Quality::of(transcript),
-            subtitles,
+            subtitles: rendering.cue_quality(),
         }
     }
 }
 
-/// An object without its braces.
+/// Serializes an object without its braces.
 pub fn members<T: Serialize>(object: &T) -> String {
-    // Texts and numbers under fixed keys cannot fail to be written.
+    // Serializing strings and numbers under fixed keys cannot fail.
     let json = python::json(object).unwrap_or_default();
     json.strip_prefix('{').and_then(|json| json.strip_suffix('}')).unwrap_or_default().to_owned()
 }
 
-/// openai's object, without its closing brace.
-fn openai(transcript: &Transcript) -> String {
+/// Serializes the result of openai/whisper, without its closing brace.
+fn openai_members(transcript: &Transcript) -> String {
     let mut out = String::from("{\"text\": ");
     python::string(&transcript.text, &mut out);
     out.push_str(", \"segments\": [");
@@ -123,17 +118,17 @@ fn write_segment(segment: &Segment, out: &mut String) {
     ));
     python::string(text, out);
     let tokens: Vec<String> = tokens.iter().map(u32::to_string).collect();
-    let measures = [
+    let scores = [
         ("temperature", segment.temperature),
         ("avg_logprob", segment.avg_logprob),
         ("compression_ratio", segment.compression_ratio),
         ("no_speech_prob", segment.no_speech_prob),
     ];
     out.push_str(&format!(", \"tokens\": [{}]", tokens.join(", ")));
-    for (name, value) in measures {
+    for (name, value) in scores {
         out.push_str(&format!(", \"{name}\": {}", python::float(value)));
     }
-    // openai's program knows one language for all.
+    // openai's program has one language for all segments.
     if let Some(language) = &segment.language {
         out.push_str(", \"language\": ");
         python::string(language, out);

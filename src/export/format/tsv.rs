@@ -1,22 +1,14 @@
-//! Tab-separated: start and end in milliseconds, text.
+//! Tab-separated values: start and end in milliseconds, text.
 
-use crate::export::Exporter;
-use crate::export::options::Shape;
-use crate::export::partial::mark;
+use crate::export::Rendering;
+use crate::export::partial::partial_segment;
 use crate::export::python::{milliseconds, strip};
-use crate::transcript::{Segment, Transcript};
+use crate::transcript::Segment;
 
-pub struct Tsv;
-
-impl Exporter for Tsv {
-    fn extension(&self) -> &'static str {
-        "tsv"
-    }
-
-    fn write(&self, transcript: &Transcript, _: &Shape) -> Vec<u8> {
-        let rows: String = transcript.segments.iter().chain(&mark(transcript)).map(row).collect();
-        format!("start\tend\ttext\n{rows}").into_bytes()
-    }
+pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
+    let transcript = rendering.transcript();
+    let rows: String = transcript.segments.iter().chain(&partial_segment(transcript)).map(row).collect();
+    format!("start\tend\ttext\n{rows}").into_bytes()
 }
 
 fn row(segment: &Segment) -> String {

@@ -1,23 +1,14 @@
-//! Plain text, a line per segment.
+//! Plain text, one line per segment.
 
-use crate::export::options::Shape;
-use crate::export::partial::mark;
-use crate::export::{Exporter, python};
-use crate::transcript::Transcript;
+use crate::export::partial::partial_segment;
+use crate::export::{Rendering, python};
 
-pub struct Txt;
-
-impl Exporter for Txt {
-    fn extension(&self) -> &'static str {
-        "txt"
+pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
+    let transcript = rendering.transcript();
+    let mut out = String::new();
+    for segment in transcript.segments.iter().chain(&partial_segment(transcript)) {
+        out.push_str(python::strip(&segment.text));
+        out.push('\n');
     }
-
-    fn write(&self, transcript: &Transcript, _: &Shape) -> Vec<u8> {
-        let mut out = String::new();
-        for segment in transcript.segments.iter().chain(&mark(transcript)) {
-            out.push_str(python::strip(&segment.text));
-            out.push('\n');
-        }
-        out.into_bytes()
-    }
+    out.into_bytes()
 }

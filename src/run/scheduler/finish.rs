@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::{InputMessage, MessageKind, Scheduler};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::export::{self, Format};
+use crate::export::{Format, Rendering};
 use crate::run::active_input::ActiveInput;
 use crate::run::{ChunkFigures, RunEvent, output, partial};
 use crate::store::journal::Journal;
 use crate::store::{ledger, remove_temporary_files};
 use crate::test_hooks;
-use crate::transcript::{Quality, Transcript};
+use crate::transcript::Quality;
 
 impl Scheduler<'_> {
     /// Fails an active input, which stays active until its front end has ended.
@@ -80,14 +80,15 @@ impl Scheduler<'_> {
         let mut transcript = input.transcript();
         let quality = Quality::of(&transcript);
         transcript.quality = Some(quality.clone());
-        self.write_outputs(index, &transcript)?;
+        let request = self.request;
+        let rendering = Rendering::new(&transcript, &request.plan.export);
+        self.write_outputs(index, &rendering)?;
         if let Some(report) = &mut self.vad_report {
             report.add(&transcript)?;
         }
         let Some(input) = self.active.get(&index) else { return Ok(()) };
         self.finished_seconds += transcript.seconds_asked_for();
-        let shape = &self.request.plan.shape;
-        let cues = export::quality(&export::cues(&transcript, shape).list, shape);
+        let cues = rendering.cue_quality().clone();
         let coverage = quality.coverage.ratio.unwrap_or(1.0);
         self.context.emit(RunEvent::Finished {
             input: input.name.clone(),
@@ -104,25 +105,20 @@ impl Scheduler<'_> {
         Ok(())
     }
 
-    fn write_outputs(&mut self, index: usize, transcript: &Transcript) -> Result<()> {
+    fn write_outputs(&mut self, index: usize, rendering: &Rendering<'_>) -> Result<()> {
         let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
         if let Some(journal) = &mut input.journal {
             let outputs = input.item.outputs.iter().map(|(_, path)| path.clone()).collect();
             // The record matters only if the outputs are written and the journal is not removed.
             let _ = journal.add_writing(outputs);
         }
-        let shape = &self.request.plan.shape;
         let mut contents: Vec<(Format, &Path, Vec<u8>)> = Vec::with_capacity(input.item.outputs.len());
         for (format, path) in &input.item.outputs {
             let source = &input.item.source;
-            contents.push((
-                *format,
-                path,
-                output::render(*format, path, transcript, shape, source, self.context),
-            ));
+            contents.push((*format, path, output::render(*format, path, rendering, source, self.context)));
         }
         if let Some(origin) = &input.origin {
-            ledger::note(origin, &input.model.identity.name, shape, &contents);
+            ledger::note(origin, &input.model.identity.name, rendering.options(), &contents);
         }
         for (_, path, content) in &contents {
             test_hooks::reached("write", self.context.cancel);
@@ -157,7 +153,8 @@ impl Scheduler<'_> {
         for mut input in std::mem::take(&mut self.active).into_values().filter(|input| !input.has_failed) {
             resumable += usize::from(input.journal.as_ref().is_some_and(Journal::is_useful));
             let Some(transcript) = input.partial_transcript() else { continue };
-            let written = partial::write(&input, &transcript, &self.request.plan.shape, self.context);
+            let rendering = Rendering::new(&transcript, &self.request.plan.export);
+            let written = partial::write(&input, &rendering, self.context);
             written.unwrap_or_else(|error| self.emit_failure(&input.name, error));
         }
         if self.context.is_cancelled() {

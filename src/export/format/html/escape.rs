@@ -1,8 +1,8 @@
-//! How a page writes texts and numbers.
+//! Texts and numbers as a page writes them.
 
 use std::fmt::Write;
 
-/// A text that is nothing but text, inside an element or the quotes of an attribute.
+/// Escapes a text for an element or a quoted attribute.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -13,7 +13,7 @@ pub fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             '\t' | '\n' => out.push(c),
-            // No page may hold them.
+            // HTML forbids control characters.
             c if c.is_control() => out.push('\u{fffd}'),
             c => out.push(c),
         }
@@ -21,17 +21,17 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// Seconds to the millisecond, and no longer than need be.
+/// Formats seconds to the millisecond without trailing zeros.
 pub fn number(seconds: f64) -> String {
     let mut out = String::new();
-    // Writing to a text cannot fail.
+    // Writing to a String cannot fail.
     let _ = write!(out, "{:.3}", if seconds.is_finite() { seconds.max(0.0) } else { 0.0 });
     let length = out.trim_end_matches('0').trim_end_matches('.').len();
     out.truncate(length);
     out
 }
 
-/// Seconds as people read them.
+/// Formats seconds as `m:ss` or `h:mm:ss`.
 pub fn clock(seconds: f64) -> String {
     let all = seconds.max(0.0) as u64;
     let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
@@ -41,6 +41,7 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
+/// Formats a share as a percentage.
 pub fn percent(part: f64) -> String {
     format!("{:.0} %", part * 100.0)
 }
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_that_means_something() {
+    fn escapes_markup_and_control_characters() {
         assert_eq!(
             escaped("</script>&\"'\u{0}\r\u{2028}ü"),
             "&lt;/script&gt;&amp;&quot;&#39;\u{fffd}\u{fffd}\u{2028}ü"
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_short() {
+    fn formats_times_without_trailing_zeros() {
         let seconds = [0.0, -1.0, 0.5, 12.3404, 100.0, f64::NAN, 3600.0006];
         assert_eq!(seconds.map(number), ["0", "0", "0.5", "12.34", "100", "0", "3600.001"]);
         assert_eq!([0.0, 59.9, 61.0, 3661.0].map(clock), ["0:00", "0:59", "1:01", "1:01:01"]);

@@ -1,15 +1,15 @@
-//! What a reader should check: the stretches that the quality account names, each to be clicked.
+//! Lists of what a reader should check: the spans that the quality data names, each a link into the recording.
 
 use super::Page;
 use super::escape::{clock, escaped, number, percent};
 use crate::transcript::{DecisionRule, Fallback, RejectionReason, SkipReason, TranscriptSpan};
 
-/// Characters of a stretch that are shown.
-const SHOWN: usize = 120;
+/// The number of characters of a span's text that are shown.
+const MAX_TEXT: usize = 120;
 
-/// Why a stretch is listed.
+/// Why a span is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FindingKind {
     LowConfidence,
     Repetition,
     WithoutVoice,
@@ -19,83 +19,90 @@ pub enum Kind {
     NotAskedFor,
 }
 
-/// A stretch of time, and what there is to say of it.
-pub struct Listed {
+/// A span of time to be checked.
+pub struct Finding {
     pub start: f64,
     pub end: f64,
     pub note: String,
     pub text: String,
 }
 
-impl Kind {
-    /// Those in which something may be wrong.
-    pub const DOUBTS: [Kind; 5] =
-        [Kind::LowConfidence, Kind::Repetition, Kind::WithoutVoice, Kind::Dropped, Kind::Fallback];
-    const ALL: [Kind; 7] = [
-        Kind::LowConfidence,
-        Kind::Repetition,
-        Kind::WithoutVoice,
-        Kind::Dropped,
-        Kind::Fallback,
-        Kind::Silence,
-        Kind::NotAskedFor,
+impl FindingKind {
+    /// The kinds that point at possible errors.
+    pub const DOUBTS: [FindingKind; 5] = [
+        FindingKind::LowConfidence,
+        FindingKind::Repetition,
+        FindingKind::WithoutVoice,
+        FindingKind::Dropped,
+        FindingKind::Fallback,
+    ];
+    const ALL: [FindingKind; 7] = [
+        FindingKind::LowConfidence,
+        FindingKind::Repetition,
+        FindingKind::WithoutVoice,
+        FindingKind::Dropped,
+        FindingKind::Fallback,
+        FindingKind::Silence,
+        FindingKind::NotAskedFor,
     ];
 
+    /// Returns the CSS class.
     pub fn class(self) -> &'static str {
         match self {
-            Kind::LowConfidence => "low",
-            Kind::Repetition => "again",
-            Kind::WithoutVoice => "mute",
-            Kind::Dropped => "dropped",
-            Kind::Fallback => "tries",
-            Kind::Silence => "silence",
-            Kind::NotAskedFor => "unasked",
+            FindingKind::LowConfidence => "low",
+            FindingKind::Repetition => "again",
+            FindingKind::WithoutVoice => "mute",
+            FindingKind::Dropped => "dropped",
+            FindingKind::Fallback => "tries",
+            FindingKind::Silence => "silence",
+            FindingKind::NotAskedFor => "unasked",
         }
     }
 
-    pub fn means(self) -> &'static str {
+    /// Returns the label that readers see.
+    pub fn label(self) -> &'static str {
         match self {
-            Kind::LowConfidence => "low confidence",
-            Kind::Repetition => "repeats itself",
-            Kind::WithoutVoice => "no voice to be heard",
-            Kind::Dropped => "speech without text",
-            Kind::Fallback => "took several attempts",
-            Kind::Silence => "skipped as silence",
-            Kind::NotAskedFor => "not asked for",
+            FindingKind::LowConfidence => "low confidence",
+            FindingKind::Repetition => "repeats itself",
+            FindingKind::WithoutVoice => "no voice to be heard",
+            FindingKind::Dropped => "speech without text",
+            FindingKind::Fallback => "took several attempts",
+            FindingKind::Silence => "skipped as silence",
+            FindingKind::NotAskedFor => "not asked for",
         }
     }
 }
 
-/// The stretches of a kind, in the order of time.
-pub fn spans(page: &Page<'_>, kind: Kind) -> Vec<Listed> {
+/// Returns the findings of a kind in chronological order.
+pub fn findings(page: &Page<'_>, kind: FindingKind) -> Vec<Finding> {
     let quality = &page.quality;
     match kind {
-        Kind::LowConfidence if !page.is_rated => Vec::new(),
-        Kind::LowConfidence => listed(&quality.low_confidence, page.is_rated),
-        Kind::Repetition => listed(&quality.repetitions, page.is_rated),
-        Kind::WithoutVoice => listed(&quality.without_voice, page.is_rated),
-        Kind::Dropped => listed(&quality.dropped, page.is_rated),
-        Kind::Fallback => quality.fallbacks.iter().map(tried).collect(),
-        Kind::Silence => skipped(page, SkipReason::Silence),
-        Kind::NotAskedFor => skipped(page, SkipReason::NotAskedFor),
+        FindingKind::LowConfidence if !page.is_rated => Vec::new(),
+        FindingKind::LowConfidence => uncertain(&quality.low_confidence, page.is_rated),
+        FindingKind::Repetition => uncertain(&quality.repetitions, page.is_rated),
+        FindingKind::WithoutVoice => uncertain(&quality.without_voice, page.is_rated),
+        FindingKind::Dropped => uncertain(&quality.dropped, page.is_rated),
+        FindingKind::Fallback => quality.fallbacks.iter().map(retried).collect(),
+        FindingKind::Silence => skipped(page, SkipReason::Silence),
+        FindingKind::NotAskedFor => skipped(page, SkipReason::NotAskedFor),
     }
 }
 
-fn listed(spans: &[TranscriptSpan], is_rated: bool) -> Vec<Listed> {
-    let of = |span: &TranscriptSpan| Listed {
+fn uncertain(spans: &[TranscriptSpan], is_rated: bool) -> Vec<Finding> {
+    let finding = |span: &TranscriptSpan| Finding {
         start: span.start,
         end: span.end,
         note: span.confidence.filter(|_| is_rated).map(percent).unwrap_or_default(),
         text: span.text.clone(),
     };
-    spans.iter().map(of).collect()
+    spans.iter().map(finding).collect()
 }
 
-fn skipped(page: &Page<'_>, why: SkipReason) -> Vec<Listed> {
+fn skipped(page: &Page<'_>, why: SkipReason) -> Vec<Finding> {
     let spans = page.transcript.skipped.iter().filter(|span| span.why == why);
     let seconds = |span: f64| format!("{span:.1} s");
     spans
-        .map(|span| Listed {
+        .map(|span| Finding {
             start: span.start,
             end: span.end,
             note: seconds(span.end - span.start),
@@ -104,7 +111,7 @@ fn skipped(page: &Page<'_>, why: SkipReason) -> Vec<Listed> {
         .collect()
 }
 
-fn tried(fallback: &Fallback) -> Listed {
+fn retried(fallback: &Fallback) -> Finding {
     let has = |fault| fallback.rejected.iter().any(|rejected| rejected.faults.contains(&fault));
     let mut note = format!("{} attempts", fallback.rejected.len() + 1);
     if has(RejectionReason::CompressionRatio) {
@@ -119,23 +126,23 @@ fn tried(fallback: &Fallback) -> Listed {
         DecisionRule::Last => "; none passed, the last taken",
         DecisionRule::Silence => "; held for silence",
     });
-    Listed { start: fallback.start, end: fallback.end, note, text: String::new() }
+    Finding { start: fallback.start, end: fallback.end, note, text: String::new() }
 }
 
-/// Everything that is listed, or that there is nothing.
-pub fn all(page: &Page<'_>) -> String {
+/// Returns the lists of all kinds, or a note that there is nothing to list.
+pub fn lists(page: &Page<'_>) -> String {
     let mut out = String::new();
-    for kind in Kind::ALL {
-        let spans = spans(page, kind);
-        if spans.is_empty() {
+    for kind in FindingKind::ALL {
+        let findings = findings(page, kind);
+        if findings.is_empty() {
             continue;
         }
-        let (class, means, count) = (kind.class(), kind.means(), spans.len());
+        let (class, label, count) = (kind.class(), kind.label(), findings.len());
         out.push_str(&format!(
-            "<details open class=\"list\"><summary><i class=\"box doubt {class}\"></i>{means} \
+            "<details open class=\"list\"><summary><i class=\"box doubt {class}\"></i>{label} \
              <span class=\"count\">{count}</span></summary>\n<ul>\n"
         ));
-        spans.iter().for_each(|span| item(span, &mut out));
+        findings.iter().for_each(|finding| item(finding, &mut out));
         out.push_str("</ul></details>\n");
     }
     match out.is_empty() {
@@ -144,16 +151,16 @@ pub fn all(page: &Page<'_>) -> String {
     }
 }
 
-fn item(span: &Listed, out: &mut String) {
-    let Listed { start, end, note, text } = span;
+fn item(finding: &Finding, out: &mut String) {
+    let Finding { start, end, note, text } = finding;
     let (from, to, at) = (clock(*start), clock(*end), number(*start));
     out.push_str(&format!("<li><a href=\"#t={at}\"><b>{from}–{to}</b>"));
     if !note.is_empty() {
         out.push_str(&format!(" <span class=\"note\">{}</span>", escaped(note)));
     }
     if !text.is_empty() {
-        let more = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
-        let shown: String = text.chars().take(SHOWN).collect();
+        let more = if text.chars().nth(MAX_TEXT).is_some() { "…" } else { "" };
+        let shown: String = text.chars().take(MAX_TEXT).collect();
         out.push_str(&format!(" <q dir=\"auto\">{}{more}</q>", escaped(&shown)));
     }
     out.push_str("</a></li>\n");

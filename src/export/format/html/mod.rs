@@ -1,5 +1,5 @@
-//! One page with all that is known of one input: its text to be listened to, searched and checked. It needs nothing
-//! but itself and, if that is linked, the recording; what may run in it are its own script and styles alone.
+//! A page with everything that is known about one input, for listening, searching and checking. It needs no other file
+//! but the recording, if that is linked; its content security policy allows its own script and styles only.
 
 mod escape;
 mod findings;
@@ -10,55 +10,32 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use sha2::{Digest, Sha256};
 
 use self::escape::{clock, escaped, number, percent};
-use crate::export::Exporter;
-use crate::export::options::Shape;
+use super::Media;
+use crate::export::Rendering;
 use crate::export::partial::HTML_MARK;
 use crate::transcript::{Quality, SkipReason, Transcript};
-
-pub struct Html;
-
-/// What a page plays.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Media {
-    /// What the reader opens in it.
-    None,
-    /// A file, by its URL as seen from the page.
-    Linked(String),
-    /// The bytes of a file.
-    Embedded(Vec<u8>),
-}
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-impl Exporter for Html {
-    fn extension(&self) -> &'static str {
-        "html"
-    }
-
-    fn write(&self, transcript: &Transcript, _: &Shape) -> Vec<u8> {
-        page(transcript, Media::None)
-    }
-}
-
-/// What is drawn and listed of a transcript.
+/// A transcript with what its page draws and lists.
 struct Page<'t> {
     transcript: &'t Transcript,
     quality: Quality,
-    /// Seconds from end to end; more than 0.
+    /// The duration in seconds; more than 0.
     duration: f64,
-    /// Somebody knows how likely the text is.
+    /// Whether the probability of the text is known.
     is_rated: bool,
 }
 
 impl<'t> Page<'t> {
     fn new(transcript: &'t Transcript) -> Self {
         let ends = transcript.segments.iter().map(|segment| segment.end);
-        let heard = transcript.waveform.as_ref().map_or(0.0, |waveform| waveform.seconds());
-        // The last pair of a waveform may reach over the end.
+        let decoded = transcript.waveform.as_ref().map_or(0.0, |waveform| waveform.seconds());
+        // The last pair of a waveform may extend past the end.
         let known = match transcript.is_partial || transcript.duration <= 0.0 {
-            true => transcript.duration.max(heard),
+            true => transcript.duration.max(decoded),
             false => transcript.duration,
         };
         let is_rated = transcript.segments.iter().any(|segment| match segment.words.as_deref() {
@@ -70,13 +47,13 @@ impl<'t> Page<'t> {
     }
 }
 
-/// The page of a transcript.
-pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
+pub fn write(rendering: &Rendering<'_>, media: Media) -> Vec<u8> {
+    let transcript = rendering.transcript();
     let page = Page::new(transcript);
-    let (style, script) = (plain(STYLE), plain(SCRIPT));
+    let (style, script) = (with_unix_newlines(STYLE), with_unix_newlines(SCRIPT));
     let name = transcript.source.rsplit(['/', '\\']).next().unwrap_or_default();
-    let (audio, mut embedded) = played(media);
-    let room = embedded.len();
+    let (audio, mut embedded) = media_markup(media);
+    let capacity = embedded.len();
     let fill = |slot: &str| match slot {
         "style" => style.clone(),
         "script" => script.clone(),
@@ -87,20 +64,20 @@ pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
         "duration" => number(page.duration),
         "clock" => clock(page.duration),
         "facts" => facts(&page),
-        "partial" => partial(&page),
+        "partial" => partial_note(&page),
         "audio" => audio.clone(),
-        // Too much to be held twice.
+        // Moved rather than copied, since it may be large.
         "embedded" => std::mem::take(&mut embedded),
-        "wave" => waveform::drawn(&page),
+        "wave" => waveform::svg(&page),
         "shades" => waveform::shades(),
         "legend" => waveform::legend(&page),
         "rated" => if page.is_rated { "yes" } else { "no" }.into(),
         "language" => escaped(&transcript.language),
         "text" => text::rows(&page),
-        "lists" => findings::all(&page),
+        "lists" => findings::lists(&page),
         _ => String::new(),
     };
-    let mut out = filled(&plain(TEMPLATE), room, fill);
+    let mut out = fill_template(&with_unix_newlines(TEMPLATE), capacity, fill);
     if transcript.is_partial {
         out.push_str(HTML_MARK);
         out.push('\n');
@@ -108,22 +85,22 @@ pub fn page(transcript: &Transcript, media: Media) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// The same bytes wherever the sources were fetched, as hashes of them are in the page.
-fn plain(source: &str) -> String {
+/// Makes the page independent of how git checked out the sources, since it contains hashes of them.
+fn with_unix_newlines(source: &str) -> String {
     source.replace("\r\n", "\n")
 }
 
-/// The template with its `{{slots}}` filled; what is filled in is not looked at again.
-fn filled(template: &str, room: usize, mut fill: impl FnMut(&str) -> String) -> String {
-    let mut out = String::with_capacity(room);
+/// Fills the `{{slots}}` of a template; what was filled in is not expanded again.
+fn fill_template(template: &str, capacity: usize, mut fill: impl FnMut(&str) -> String) -> String {
+    let mut out = String::with_capacity(capacity);
     let mut rest = template;
-    while let Some((before, slot, behind)) = rest
+    while let Some((before, slot, after)) = rest
         .split_once("{{")
-        .and_then(|(before, after)| after.split_once("}}").map(|(slot, behind)| (before, slot, behind)))
+        .and_then(|(before, after)| after.split_once("}}").map(|(slot, after)| (before, slot, after)))
     {
         out.push_str(before);
         out.push_str(&fill(slot));
-        rest = behind;
+        rest = after;
     }
     out.push_str(rest);
     out
@@ -133,14 +110,14 @@ fn hash(source: &str) -> String {
     format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(source)))
 }
 
-/// The source of the player, and the element that holds an embedded recording.
-fn played(media: Media) -> (String, String) {
+/// Returns the `src` attribute of the player and the element that holds an embedded recording.
+fn media_markup(media: Media) -> (String, String) {
     match media {
         Media::None => Default::default(),
         Media::Linked(url) => (format!(" src=\"{}\"", escaped(&url)), String::new()),
-        // Made a blob by the script: browsers take only short data URLs.
+        // The script makes a blob of it: browsers accept only short data URLs.
         Media::Embedded(bytes) => {
-            let kind = kind(&bytes);
+            let kind = media_type(&bytes);
             let mut element = format!("<script type=\"text/plain\" id=\"recording\" data-kind=\"{kind}\">");
             BASE64_STANDARD.encode_string(bytes, &mut element);
             element.push_str("</script>\n");
@@ -149,8 +126,8 @@ fn played(media: Media) -> (String, String) {
     }
 }
 
-/// The media type of a file by its first bytes: not every browser looks for itself.
-fn kind(bytes: &[u8]) -> &'static str {
+/// Returns the media type of a file by its first bytes, since not every browser detects it.
+fn media_type(bytes: &[u8]) -> &'static str {
     match bytes {
         [b'R', b'I', b'F', b'F', ..] => "audio/wav",
         [b'f', b'L', b'a', b'C', ..] => "audio/flac",
@@ -165,7 +142,7 @@ fn kind(bytes: &[u8]) -> &'static str {
     }
 }
 
-fn partial(page: &Page<'_>) -> String {
+fn partial_note(page: &Page<'_>) -> String {
     match page.transcript.is_partial {
         true => format!(
             "<p class=\"partial\" role=\"note\">The work was stopped: what comes after {} is missing.</p>\n",
@@ -175,7 +152,7 @@ fn partial(page: &Page<'_>) -> String {
     }
 }
 
-/// A line about the whole.
+/// Returns a line about the whole recording.
 fn facts(page: &Page<'_>) -> String {
     let Page { transcript, quality, .. } = page;
     let mut facts = vec![clock(page.duration)];

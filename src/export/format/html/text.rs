@@ -4,10 +4,10 @@ use super::Page;
 use super::escape::{clock, escaped, number};
 use crate::transcript::{Segment, confidence};
 
-/// Below these a text is shaded, the less likely the darker.
+/// The probabilities below which text is shaded, darker the less likely it is.
 pub const LEVELS: [f64; 3] = [0.25, 0.5, 0.75];
 
-/// Everything that was said.
+/// Returns a row for each segment with text.
 pub fn rows(page: &Page<'_>) -> String {
     let mut out = String::new();
     let mut language = page.transcript.language.as_str();
@@ -19,10 +19,11 @@ pub fn rows(page: &Page<'_>) -> String {
     out
 }
 
+/// `is_new` says whether the language differs from that of the row before.
 fn row(page: &Page<'_>, segment: &Segment, language: &str, is_new: bool, out: &mut String) {
-    let likely = confidence(segment);
+    let probability = confidence(segment);
     let (start, end) = (number(segment.start), number(segment.end));
-    let (level, percent) = (level(page, likely), rated(page, likely));
+    let (level, percent) = (level_class(page, probability), probability_attribute(page, probability));
     out.push_str(&format!("<p class=\"s{level}\" data-t={start} data-u={end}{percent}>"));
     let at = clock(segment.start);
     out.push_str(&format!("<a class=\"time\" href=\"#t={start}\">{at}</a>"));
@@ -37,42 +38,42 @@ fn row(page: &Page<'_>, segment: &Segment, language: &str, is_new: bool, out: &m
     match segment.words.as_deref() {
         Some(words @ [_, ..]) => {
             for (i, word) in words.iter().enumerate() {
-                // A row begins with a word, not with the blank before it.
+                // A row starts with a word rather than the space before it.
                 let text = if i == 0 { word.word.trim_start() } else { &word.word };
                 push(page, text, word.start, word.end, word.probability, out);
             }
         }
-        _ => push(page, segment.text.trim(), segment.start, segment.end, likely, out),
+        _ => push(page, segment.text.trim(), segment.start, segment.end, probability, out),
     }
     out.push_str("</span></p>\n");
 }
 
-/// A text that can be clicked; blanks around it cannot.
-fn push(page: &Page<'_>, text: &str, start: f64, end: f64, likely: f64, out: &mut String) {
+/// Writes a clickable text; the white space around it is not clickable.
+fn push(page: &Page<'_>, text: &str, start: f64, end: f64, probability: f64, out: &mut String) {
     let word = text.trim();
-    let (before, behind) = match text.find(word) {
+    let (before, after) = match text.find(word) {
         Some(at) => (&text[..at], &text[at + word.len()..]),
         None => ("", ""),
     };
     out.push_str(&escaped(before));
     if !word.is_empty() {
         let (start, end) = (number(start), number(end.max(start)));
-        let (level, percent) = (level(page, likely), rated(page, likely));
+        let (level, percent) = (level_class(page, probability), probability_attribute(page, probability));
         out.push_str(&format!("<span class=\"w{level}\" data-t={start} data-u={end}{percent}>"));
         out.push_str(&escaped(word));
         out.push_str("</span>");
     }
-    out.push_str(&escaped(behind));
+    out.push_str(&escaped(after));
 }
 
-fn level(page: &Page<'_>, likely: f64) -> String {
-    let level = LEVELS.iter().position(|least| likely < *least).filter(|_| page.is_rated);
+fn level_class(page: &Page<'_>, probability: f64) -> String {
+    let level = LEVELS.iter().position(|least| probability < *least).filter(|_| page.is_rated);
     level.map(|level| format!(" c{level}")).unwrap_or_default()
 }
 
-fn rated(page: &Page<'_>, likely: f64) -> String {
+fn probability_attribute(page: &Page<'_>, probability: f64) -> String {
     match page.is_rated {
-        true => format!(" data-p={:.0}", likely.clamp(0.0, 1.0) * 100.0),
+        true => format!(" data-p={:.0}", probability.clamp(0.0, 1.0) * 100.0),
         false => String::new(),
     }
 }

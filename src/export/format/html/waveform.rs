@@ -1,22 +1,22 @@
-//! The strip at the top of a page: the waveform, where it was cut, what was left out of it and what is in doubt.
+//! The strip at the top of a page: the waveform with its seams, the parts left out and the doubtful spans.
 
 use super::Page;
 use super::escape::{escaped, number, percent};
-use super::findings::{Kind, spans};
+use super::findings::{FindingKind, findings};
 use super::text::LEVELS;
 use crate::time::seconds_of_samples;
 use crate::transcript::{SkipReason, Waveform};
 
-/// Units from end to end where there is no waveform.
+/// The width of the picture in units where there is no waveform.
 const WIDTH: f64 = 1_000.0;
-/// The strip's middle; the lane of doubts lies below it.
+/// The middle of the waveform, and the top of the lane of doubtful spans below it.
 const MIDDLE: i32 = 128;
 const LANE: i32 = 264;
-/// A quiet recording is drawn so much larger at most.
-const LOUDER: i32 = 12;
+/// The largest factor by which a quiet recording is scaled up.
+const MAX_GAIN: i32 = 12;
 
-/// What is drawn, in a picture that can be stretched to any width.
-pub fn drawn(page: &Page<'_>) -> String {
+/// Returns the picture, which stretches to any width.
+pub fn svg(page: &Page<'_>) -> String {
     let waveform = page.transcript.waveform.as_ref().filter(|waveform| !waveform.pairs.is_empty());
     let width = match waveform {
         Some(waveform) => page.duration / seconds_of_samples(waveform.samples_per_pair),
@@ -48,9 +48,9 @@ pub fn drawn(page: &Page<'_>) -> String {
         let class = if seam.follows { "seam on" } else { "seam" };
         out.push_str(&format!("<path class=\"{class}\" d=\"M{} 0V256\"/>\n", x(seam.at)));
     }
-    for kind in Kind::DOUBTS {
-        for span in spans(page, kind) {
-            let (start, end) = (x(span.start), x(span.end));
+    for kind in FindingKind::DOUBTS {
+        for finding in findings(page, kind) {
+            let (start, end) = (x(finding.start), x(finding.end));
             out.push_str(&format!(
                 "<path class=\"doubt {}\" d=\"M{start} {LANE}V300H{end}V{LANE}Z\"/>\n",
                 kind.class()
@@ -61,11 +61,11 @@ pub fn drawn(page: &Page<'_>) -> String {
     out
 }
 
-/// Along the top of it and back along the bottom.
+/// Returns a path along the top of the waveform and back along its bottom.
 fn outline(waveform: &Waveform) -> String {
     let pairs = || waveform.pairs.iter().map(|&(low, high)| (i32::from(low), i32::from(high)));
     let loudest = pairs().map(|(low, high)| high.max(-low)).max().unwrap_or(0).max(1);
-    let scaled = |value: i32| (value * 127 / loudest).clamp(-LOUDER * value.abs(), LOUDER * value.abs());
+    let scaled = |value: i32| (value * 127 / loudest).clamp(-MAX_GAIN * value.abs(), MAX_GAIN * value.abs());
     let mut out = format!("M0 {MIDDLE}");
     for (_, high) in pairs() {
         out.push_str(&format!("V{}h1", MIDDLE - 1 - scaled(high)));
@@ -77,37 +77,37 @@ fn outline(waveform: &Waveform) -> String {
     out
 }
 
-/// What the shades of the text mean.
+/// Returns the legend of the shades of the text.
 pub fn shades() -> String {
     let least = [0.0].into_iter().chain(LEVELS);
-    let sign = |(level, (least, below)): (usize, (f64, f64))| {
+    let entry = |(level, (least, below)): (usize, (f64, f64))| {
         format!("<li><i class=\"c{level}\"></i>{:.0}–{}</li>", least * 100.0, percent(below))
     };
-    least.zip(LEVELS).enumerate().map(sign).collect()
+    least.zip(LEVELS).enumerate().map(entry).collect()
 }
 
-/// What the signs in the strip mean: as far as there are any.
+/// Returns the legend of the marks in the strip, for those that occur.
 pub fn legend(page: &Page<'_>) -> String {
     let mut out = String::new();
-    let mut sign = |class: &str, means: &str| {
-        out.push_str(&format!("<li><i class=\"{class}\"></i>{}</li>", escaped(means)));
+    let mut entry = |class: &str, label: &str| {
+        out.push_str(&format!("<li><i class=\"{class}\"></i>{}</li>", escaped(label)));
     };
     let transcript = page.transcript;
     let skips = |why| transcript.skipped.iter().any(|span| span.why == why);
     if skips(SkipReason::Silence) {
-        sign("box silence", "silence, skipped");
+        entry("box silence", "silence, skipped");
     }
     if skips(SkipReason::NotAskedFor) {
-        sign("box unasked", "not asked for");
+        entry("box unasked", "not asked for");
     }
     if transcript.seams.iter().any(|seam| !seam.follows) {
-        sign("line seam", "cut in a pause");
+        entry("line seam", "cut in a pause");
     }
     if transcript.seams.iter().any(|seam| seam.follows) {
-        sign("line seam on", "taken up where the part before ended");
+        entry("line seam on", "taken up where the part before ended");
     }
-    for kind in Kind::DOUBTS.into_iter().filter(|kind| !spans(page, *kind).is_empty()) {
-        sign(&format!("box doubt {}", kind.class()), kind.means());
+    for kind in FindingKind::DOUBTS.into_iter().filter(|kind| !findings(page, *kind).is_empty()) {
+        entry(&format!("box doubt {}", kind.class()), kind.label());
     }
     out
 }
