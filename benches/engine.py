@@ -62,7 +62,7 @@ def transcribe(binary, files, folder, args):
     return {
         "audio": figure(r"audio +([\d.]+) s"), "seconds": figure(r" s in ([\d.]+) s"), "windows": figure(r"windows +(\d+)"),
         "rows": figure(r"steps of ([\d.]+) rows"), "occupancy": figure(r"slot occupancy +([\d.]+)"),
-        "waited": figure(r"waited for audio +([\d.]+)"), "again": figure(r", (\d+) of them tried again"),
+        "waited": figure(r"waited for audio +([\d.]+)"), "again": figure(r", (\d+) retries"),
     }  # fmt: skip
 
 

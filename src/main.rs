@@ -1,4 +1,4 @@
-//! The program: arguments, interrupts, work, exit code.
+//! The program: parses arguments, installs the signal handlers, runs a command and exits with its code.
 
 use std::process::ExitCode;
 

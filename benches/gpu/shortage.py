@@ -82,7 +82,7 @@ def ladder(check, result):
 
 def told(done):
     """The lines about memory, in short."""
-    lines = [text.strip() for text in done.err.splitlines() if "memory" in text.lower() and "given back" not in text]
+    lines = [text.strip() for text in done.err.splitlines() if "memory" in text.lower() and "released" not in text]
     return "; ".join(dict.fromkeys(lines))[:300].replace("|", "/") or done.error[:200] * (done.code != 0)
 
 

@@ -1,4 +1,4 @@
-//! Two texts as one, with marks or colours where they differ.
+//! Renders two aligned texts as one, with markup or colours where they differ.
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
@@ -9,30 +9,30 @@ const DELETED: Style = AnsiColor::Red.on_default().strikethrough();
 const INSERTED: Style = AnsiColor::Green.on_default();
 const SUBSTITUTED: Style = AnsiColor::Yellow.on_default();
 
-/// How differences are shown.
+/// Shows the differences between a reference and a hypothesis.
 #[derive(Debug, Clone, Copy)]
-pub struct Marks {
+pub struct AlignmentRenderer {
     coloured: bool,
     width: usize,
 }
 
-impl Marks {
+impl AlignmentRenderer {
     pub fn new(coloured: bool, width: usize) -> Self {
         Self { coloured, width }
     }
 
-    /// Lines no wider than the screen, unless a word is.
-    pub fn show(&self, aligned: &WordAlignment) -> String {
-        let (mut said, mut heard) = (aligned.reference.iter(), aligned.hypothesis.iter());
+    /// Renders the texts in lines no wider than the width, unless a word is wider.
+    pub fn render(&self, aligned: &WordAlignment) -> String {
+        let (mut reference, mut hypothesis) = (aligned.reference.iter(), aligned.hypothesis.iter());
         let mut out = String::new();
         let mut column = 0;
         for step in &aligned.ops {
-            let said = if *step == EditOp::Insertion { None } else { said.next() };
-            let heard = if *step == EditOp::Deletion { None } else { heard.next() };
-            let said = said.map(String::as_str).unwrap_or_default();
-            let heard = heard.map(String::as_str).unwrap_or_default();
-            let (mut text, style) = self.piece(*step, said, heard);
-            // A transcript must not steer the terminal.
+            let expected = if *step == EditOp::Insertion { None } else { reference.next() };
+            let found = if *step == EditOp::Deletion { None } else { hypothesis.next() };
+            let expected = expected.map(String::as_str).unwrap_or_default();
+            let found = found.map(String::as_str).unwrap_or_default();
+            let (mut text, style) = self.word(*step, expected, found);
+            // A transcript must not control the terminal.
             text.retain(|c| !c.is_control());
             let width = text.width();
             if column > 0 && column + 1 + width > self.width {
@@ -51,15 +51,15 @@ impl Marks {
         out
     }
 
-    fn piece(&self, step: EditOp, said: &str, heard: &str) -> (String, Style) {
+    fn word(&self, step: EditOp, expected: &str, found: &str) -> (String, Style) {
         match (step, self.coloured) {
-            (EditOp::Hit, _) => (heard.to_owned(), Style::new()),
-            (EditOp::Deletion, true) => (said.to_owned(), DELETED),
-            (EditOp::Deletion, false) => (format!("[-{said}-]"), DELETED),
-            (EditOp::Insertion, true) => (heard.to_owned(), INSERTED),
-            (EditOp::Insertion, false) => (format!("{{+{heard}+}}"), INSERTED),
-            (EditOp::Substitution, true) => (format!("{said}→{heard}"), SUBSTITUTED),
-            (EditOp::Substitution, false) => (format!("[-{said}-]{{+{heard}+}}"), SUBSTITUTED),
+            (EditOp::Hit, _) => (found.to_owned(), Style::new()),
+            (EditOp::Deletion, true) => (expected.to_owned(), DELETED),
+            (EditOp::Deletion, false) => (format!("[-{expected}-]"), DELETED),
+            (EditOp::Insertion, true) => (found.to_owned(), INSERTED),
+            (EditOp::Insertion, false) => (format!("{{+{found}+}}"), INSERTED),
+            (EditOp::Substitution, true) => (format!("{expected}→{found}"), SUBSTITUTED),
+            (EditOp::Substitution, false) => (format!("[-{expected}-]{{+{found}+}}"), SUBSTITUTED),
         }
     }
 }
@@ -79,10 +79,16 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_marked_and_lines_end_in_time() {
-        assert_eq!(Marks::new(false, 80).show(&aligned()), "the [-old-] [-door-]{+moor+} {+was+} shut");
-        assert_eq!(Marks::new(false, 16).show(&aligned()), "the [-old-]\n[-door-]{+moor+}\n{+was+} shut");
-        let coloured = Marks::new(true, 80).show(&aligned());
+    fn marks_differences_and_wraps_lines() {
+        assert_eq!(
+            AlignmentRenderer::new(false, 80).render(&aligned()),
+            "the [-old-] [-door-]{+moor+} {+was+} shut"
+        );
+        assert_eq!(
+            AlignmentRenderer::new(false, 16).render(&aligned()),
+            "the [-old-]\n[-door-]{+moor+}\n{+was+} shut"
+        );
+        let coloured = AlignmentRenderer::new(true, 80).render(&aligned());
         assert!(
             coloured.contains("\u{1b}[33mdoor→moor\u{1b}[0m \u{1b}[32mwas\u{1b}[0m shut"),
             "{coloured:?}"

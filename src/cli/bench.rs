@@ -1,81 +1,89 @@
-//! `transcribe bench`: its options, and its figures as a table or as JSON.
+//! `transcribe bench`: options, and results as a table or as JSON.
 
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
 use clap::Args;
 
+use super::exit::ExitCode;
+use super::observers::{Observers, ReportFiles};
+use super::printer::Printer;
+use super::progress::ProgressMode;
+use super::run_output::RunOutput;
+use super::use_threads;
+use crate::cancel::CancelToken;
 use crate::device::{DeviceRequest, Precision};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::models::hub::Hub;
 use crate::plan::{ModelRequest, PlanRequest};
-use crate::run::{BenchModel, BenchRequest, BenchResult};
+use crate::run::{self, BenchModel, BenchRequest, BenchResult};
 
-/// Measure how fast this machine is: a recording through the whole program, with the same work in every half minute
+/// Measure the speed of this machine: run a recording through the whole program, with the same work for every window
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// The recording [default: made up, something like speech]
+    /// Recording [default: generated, similar to speech]
     audio: Option<PathBuf>,
 
-    /// Seconds of the made up recording
+    /// Duration of the generated recording
     #[arg(long, default_value_t = 300.0, value_name = "SECONDS")]
     seconds: f64,
 
-    /// A model as `transcribe` itself takes it
+    /// Model, as for `transcribe` itself
     #[arg(long, short, default_value = "demo", conflicts_with = "random")]
     model: String,
 
-    /// Instead of a model, random weights at the true shapes of a size: tiny, base, small, medium, large-v3,
-    /// large-v3-turbo, distil-large-v3
+    /// Use random weights in the shapes of a model size: tiny, base, small, medium, large-v3, large-v3-turbo,
+    /// distil-large-v3
     #[arg(long, value_name = "SIZE")]
     random: Option<String>,
 
-    /// Use only models that are on this machine
+    /// Do not download models
     #[arg(long)]
     offline: bool,
 
-    /// Tokens to write for every half minute
+    /// Number of tokens to decode per window
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=224))]
     tokens: u16,
 
-    /// How many half minutes side by side [default: as many as suit the device]
+    /// Number of windows processed at a time [default: as many as suit the device]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch_size: Option<u16>,
 
-    /// Seconds from pause to pause; 0 for one piece
+    /// Target length of chunks; 0 processes the recording as a whole
     #[arg(long, default_value_t = PlanRequest::CHUNK_LENGTH, value_name = "SECONDS")]
     chunk_length: f64,
 
-    /// Beginnings of the text to follow side by side
+    /// Number of beams in beam search
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     beam_size: u8,
 
-    /// Find out when each word is said, too
+    /// Also compute word timestamps
     #[arg(long)]
     word_timestamps: bool,
 
-    /// When to give memory back: every-chunk, a number of chunks, or never
+    /// When to return unused memory: every-chunk, after a number of chunks, or never
     #[arg(long, value_name = "WHEN", default_value = "every-chunk")]
-    release: super::args::Release,
+    release: super::args::ReleaseArg,
 
-    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    /// Device to compute on: auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceRequest,
 
-    /// In which numbers to compute: auto (f16 on a GPU, f32 on the CPU), f32, f16 or bf16
-    #[arg(long, default_value = "auto", value_name = "NUMBERS")]
+    /// Precision of computation: auto (f16 on a GPU, f32 on the CPU), f32, f16 or bf16
+    #[arg(long, default_value = "auto", value_name = "TYPE")]
     dtype: Precision,
 
-    /// Threads on the CPU [default: one per core]
+    /// Number of CPU threads [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
+    threads: Option<u16>,
 
     /// Print one line of JSON instead of a table
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 impl BenchArgs {
-    pub fn bench(&self) -> Result<BenchRequest> {
+    fn request(&self) -> crate::error::Result<BenchRequest> {
         if !(1.0..=36_000.0).contains(&self.seconds) {
             return Err(Error::usage(
                 format!("`--seconds {}`", self.seconds),
@@ -106,15 +114,30 @@ impl BenchArgs {
     }
 }
 
-/// The figures for people.
-pub fn table(figures: &BenchResult) -> String {
+pub fn run(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> Result<ExitCode> {
+    use_threads(args.threads.map(usize::from))?;
+    let request = args.request()?;
+    let output = RunOutput::new(printer, ProgressMode::Auto, false, cancel);
+    let mut observers = Observers::new(output, &ReportFiles::default(), cancel)?;
+    let result = observers.observe(|context| run::bench(&request, context))?;
+    observers.clear();
+    let text = match args.json {
+        true => serde_json::to_string(&result).context("cannot serialize the result")?,
+        false => table(&result),
+    };
+    printer.result(&text)?;
+    Ok(ExitCode::Done)
+}
+
+/// Formats the result as a table.
+fn table(figures: &BenchResult) -> String {
     let BenchResult { seconds, audio_seconds, windows, .. } = *figures;
     let share = |part: f64| format!("{part:8.2} s  {:3.0} %", part / seconds * 100.0);
     let per = |whole: f64, parts: u64| whole / parts.max(1) as f64 * 1e3;
     let lines = [
         format!("model          {} on {}, {} threads", figures.model, figures.device, figures.threads),
         format!(
-            "work           {audio_seconds:.0} s of audio, {windows} windows of {} tokens, {} side by side",
+            "work           {audio_seconds:.0} s of audio, {windows} windows of {} tokens, {} at a time",
             figures.tokens_per_window, figures.batch_size
         ),
         format!(

@@ -1,15 +1,19 @@
-//! `transcribe completions` and `transcribe man`: what a package puts where shells and `man` look for it.
+//! `transcribe completions` and `transcribe man`: files that packages install for shells and `man`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use super::args::CommandLine;
+use super::exit::ExitCode;
+use super::printer::Printer;
 use crate::decode::Language;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::export::Format;
 use crate::models::source;
 use crate::store::write_file;
@@ -17,43 +21,43 @@ use crate::store::write_file;
 const NAME: &str = "transcribe";
 
 const SHELLS: &str = "Examples:
-  source <(transcribe completions bash)                                    for this shell
+  source <(transcribe completions bash)                                    # for the current shell
   transcribe completions bash > ~/.local/share/bash-completion/completions/transcribe
-  transcribe completions zsh > ~/.zfunc/_transcribe                        if fpath has ~/.zfunc
+  transcribe completions zsh > ~/.zfunc/_transcribe                        # if fpath contains ~/.zfunc
   transcribe completions fish > ~/.config/fish/completions/transcribe.fish
   transcribe completions powershell >> $PROFILE";
 
-/// Print a script that lets a shell complete options, models and languages
+/// Print a shell script that completes options, models and languages
 #[derive(Debug, Args)]
 #[command(after_help = SHELLS)]
 pub struct CompletionsArgs {
-    /// Which shell
+    /// Shell
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 
 const PAGES: &str = "Examples:
-  transcribe man | man -l -                                      read it
-  transcribe man --dir ~/.local/share/man/man1                   for `man transcribe` and all commands";
+  transcribe man | man -l -                                      # read the manual page
+  transcribe man --dir ~/.local/share/man/man1                   # install all pages for `man`";
 
-/// Print the manual page, or write one for each command
+/// Print the manual page, or write a page for each command to a folder
 #[derive(Debug, Args)]
 #[command(after_help = PAGES)]
 pub struct ManArgs {
-    /// Write all pages into this folder, which is made if it is missing
+    /// Write all pages to this folder, which is created if missing
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }
 
-/// The script; `command` is the program's.
-pub fn script(args: &CompletionsArgs, command: Command) -> String {
+pub fn print_script(args: &CompletionsArgs, printer: Printer) -> Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut with_names(command), NAME, &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    clap_complete::generate(args.shell, &mut with_value_names(CommandLine::described()), NAME, &mut script);
+    printer.result(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::Done)
 }
 
-/// Lets shells know the names that options take besides paths and numbers.
-fn with_names(command: Command) -> Command {
+/// Adds the names that options accept, so that shells complete them.
+fn with_value_names(command: Command) -> Command {
     let models: Vec<&str> = source::names().chain(["auto"]).collect();
     let languages: Vec<&str> = Language::all().map(Language::code).chain(["auto"]).collect();
     let formats: Vec<&str> = Format::ALL.map(Format::name).into_iter().chain(["all"]).collect();
@@ -72,28 +76,33 @@ fn with_names(command: Command) -> Command {
     named(command).mut_subcommands(named)
 }
 
-/// The page of the program, or None if all pages were written into a folder.
-pub fn manual(args: &ManArgs, mut command: Command) -> Result<Option<String>> {
-    command = command.mut_args(|arg| arg.hide_env(false));
+/// Prints the manual page of the program, or writes the pages of all commands to a folder.
+pub fn write_manual(args: &ManArgs, printer: Printer) -> Result<ExitCode> {
+    let mut command = CommandLine::described().mut_args(|arg| arg.hide_env(false));
     command.build();
-    let Some(folder) = &args.dir else { return page(&command).map(Some) };
-    let failed = |source| Error::Output { path: folder.clone(), source };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    pages(&command, folder).map(|()| None)
+    match &args.dir {
+        None => printer.result(&page(&command)?)?,
+        Some(folder) => {
+            let failed = |source| Error::Output { path: folder.clone(), source };
+            std::fs::create_dir_all(folder).map_err(failed)?;
+            write_pages(&command, folder)?;
+        }
+    }
+    Ok(ExitCode::Done)
 }
 
-fn pages(command: &Command, folder: &Path) -> Result<()> {
+fn write_pages(command: &Command, folder: &Path) -> Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let path = folder.join(format!("{name}.1"));
     write_file(&path, page(command)?.as_bytes())?;
     let inner = command.get_subcommands().filter(|inner| !inner.is_hide_set());
-    inner.into_iter().try_for_each(|inner| pages(inner, folder))
+    inner.into_iter().try_for_each(|inner| write_pages(inner, folder))
 }
 
 fn page(command: &Command) -> Result<String> {
     let mut page = Vec::new();
-    write_page(command, &mut page).map_err(|error| Error::compute("writing the manual", error))?;
-    // Any roff reads these, whatever it takes for the encoding of its input.
+    write_page(command, &mut page).context("cannot write the manual page")?;
+    // Escapes are read correctly by every roff, whatever encoding it assumes.
     let letter = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) };
     Ok(String::from_utf8_lossy(&page).chars().map(letter).collect())
 }
@@ -101,7 +110,7 @@ fn page(command: &Command) -> Result<String> {
 fn write_page(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    // The name of a page has one line.
+    // The name section of a page has one line.
     let short = about.split("\n\n").next().unwrap_or_default().to_owned();
     let long = command.get_long_about().map(ToString::to_string).unwrap_or(about);
     let plain = command.clone().after_help("").about(short.trim_end_matches('.').to_owned()).long_about(long);
@@ -117,23 +126,23 @@ fn write_page(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     after.split("\n\n").filter(|part| !part.is_empty()).try_for_each(|part| section(part, page))
 }
 
-/// As the help has it: all options by name would be a page of their own.
+/// Writes the usage line of the help: a list of all options would take a page of its own.
 fn synopsis(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     writeln!(page, ".SH SYNOPSIS\n.nf\n{}\n.fi", escaped(&usage))
 }
 
-/// Of the end of the help: what has a head keeps its lines, as examples must; the rest is text.
+/// Writes a part of the text after the help: a part with a heading keeps its lines, as examples need; others are filled.
 fn section(part: &str, page: &mut Vec<u8>) -> io::Result<()> {
     let (first, rest) = part.split_once('\n').unwrap_or((part, ""));
-    let Some(head) = first.strip_suffix(':') else {
+    let Some(heading) = first.strip_suffix(':') else {
         return writeln!(page, ".SH NOTES\n{}", escaped(part));
     };
-    writeln!(page, ".SH \"{}\"\n.nf\n{}\n.fi", escaped(&head.to_uppercase()), escaped(rest))
+    writeln!(page, ".SH \"{}\"\n.nf\n{}\n.fi", escaped(&heading.to_uppercase()), escaped(rest))
 }
 
-/// Signs that mean something to roff.
+/// Escapes characters that have a meaning in roff.
 fn escaped(text: &str) -> String {
     let line = |line: &str| {
         let line = line.replace('\\', "\\e").replace('-', "\\-");

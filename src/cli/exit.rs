@@ -1,9 +1,9 @@
-//! The exit codes: what each means and which error ends with which. Decided here alone.
+//! Exit codes: what each means, and which error leads to which.
 
 use crate::cancel::CancelReason;
 use crate::error::{Error, ScarceResource};
 
-/// How the program ends.
+/// The exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
@@ -42,22 +42,22 @@ impl ExitCode {
 
     fn meaning(self) -> &'static str {
         match self {
-            ExitCode::Done => "every input is done",
-            ExitCode::SomeFailed => "an input failed; the others are done",
-            ExitCode::Usage => "the command line or the plan is wrong; nothing was started",
+            ExitCode::Done => "all inputs are done",
+            ExitCode::SomeFailed => "at least one input failed; the others are done",
+            ExitCode::Usage => "the command line or the plan is invalid; nothing was started",
             ExitCode::Model => "the model is missing, unreadable or not a Whisper checkpoint",
-            ExitCode::Device => "the device is absent or not compiled in",
-            ExitCode::Memory => "memory is exhausted",
+            ExitCode::Device => "the device is unavailable or not compiled in",
+            ExitCode::Memory => "out of memory",
             ExitCode::Output => "an output could not be written",
-            ExitCode::Quality => "a limit of quality was missed",
-            ExitCode::Bug => "a bug",
-            ExitCode::Interrupted => "interrupted (Ctrl+C)",
-            ExitCode::Terminated => "asked to terminate",
+            ExitCode::Quality => "a quality gate was not met",
+            ExitCode::Bug => "internal error (a bug)",
+            ExitCode::Interrupted => "interrupted (SIGINT, Ctrl+C)",
+            ExitCode::Terminated => "terminated (SIGTERM)",
         }
     }
 }
 
-/// For `--help`.
+/// Lists the exit codes for `--help`.
 pub fn table() -> String {
     let lines = ExitCode::ALL.map(|code| format!("  {:>3}  {}", code as u8, code.meaning()));
     format!("Exit codes:\n{}", lines.join("\n"))
@@ -67,7 +67,7 @@ impl From<&Error> for ExitCode {
     fn from(error: &Error) -> Self {
         match error {
             Error::Usage { .. } => ExitCode::Usage,
-            // Of the outputs of a held input nothing is wrong: another process makes them.
+            // A locked input is no output error: another process writes its outputs.
             Error::InputLocked { .. }
             | Error::Input { .. }
             | Error::Compute { .. }
@@ -82,12 +82,19 @@ impl From<&Error> for ExitCode {
                 ExitCode::Output
             }
             Error::QualityGate { .. } => ExitCode::Quality,
-            // Whoever read the text has what they wanted.
+            // The reader of stdout closed it after reading all it wanted.
             Error::Cancelled(CancelReason::OutputClosed) => ExitCode::Done,
             Error::Cancelled(CancelReason::Interrupt) => ExitCode::Interrupted,
             Error::Cancelled(CancelReason::Terminate) => ExitCode::Terminated,
             Error::Shared(error) => ExitCode::from(&**error),
         }
+    }
+}
+
+impl From<&anyhow::Error> for ExitCode {
+    /// Errors of other libraries count as failures of an input.
+    fn from(error: &anyhow::Error) -> Self {
+        error.downcast_ref::<Error>().map_or(ExitCode::SomeFailed, ExitCode::from)
     }
 }
 
@@ -103,7 +110,7 @@ mod tests {
     use crate::error::{InputProblem, ModelProblem};
 
     #[test]
-    fn errors_end_with_the_documented_codes() {
+    fn errors_map_to_the_documented_codes() {
         let failed = || std::io::Error::other("no");
         let cases = [
             (Error::usage("a", "b"), 2),

@@ -1,19 +1,24 @@
-//! `transcribe export`: its options, and the marks of subtitles.
+//! `transcribe export`: converts transcripts, or checks how readable subtitles are.
 
-use std::io;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use super::args::{FileArgs, SubtitleArgs};
+use super::args::{CliCommand, CommandLine, FileArgs, SubtitleArgs};
+use super::exit::ExitCode;
+use super::observers::{Observers, ReportFiles};
 use super::printer::Printer;
-use crate::error::{Error, Result};
+use super::progress::ProgressMode;
+use super::run_output::RunOutput;
+use crate::cancel::CancelToken;
+use crate::error::Error;
 use crate::export::CueQuality;
-use crate::run::{Conversion, check_cues};
+use crate::run::{self, Conversion, check_cues};
 
-/// Write transcripts that are there already in other formats, with no model: JSON of this program, openai-whisper,
-/// faster-whisper, whisperX, whisper.cpp and transformers, and subtitles
+/// Convert transcripts to other formats, without a model: JSON of this program, openai-whisper, faster-whisper, whisperX,
+/// whisper.cpp and transformers, and subtitles
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct ExportArgs {
@@ -27,29 +32,46 @@ pub struct ExportArgs {
     #[command(flatten)]
     subtitles: SubtitleArgs,
 
-    /// Write nothing: tell how many subtitles in these files are too long, too fast, too close …, and a mark from
-    /// 0 to 100 for each file
+    /// Check the subtitles in these files instead of converting them: count cues that are too long, too fast, too close
+    /// etc., and rate each file from 0 to 100
     #[arg(long, conflicts_with_all = ["export", "output_dir"])]
-    pub check: bool,
+    check: bool,
 
-    /// With --check: end with 7 if the mark of a file is lower
-    #[arg(long, requires = "check", value_name = "MARK")]
+    /// With --check: exit with code 7 if a file has a lower score
+    #[arg(long, requires = "check", value_name = "SCORE")]
     min_score: Option<f64>,
 
-    /// Only errors are told
+    /// Print only warnings and errors
     #[arg(long, short, value_parser = FalseyValueParser::new())]
-    pub quiet: bool,
+    quiet: bool,
 }
 
 impl ExportArgs {
-    pub fn conversion(&self) -> Result<Conversion> {
+    fn conversion(&self) -> crate::error::Result<Conversion> {
         let export = self.subtitles.export_options()?;
-        Ok(Conversion { inputs: self.inputs.clone(), outputs: self.files.plan(true)?, export })
+        Ok(Conversion { inputs: self.inputs.clone(), outputs: self.files.output_options(true)?, export })
     }
 }
 
-/// Prints a line for each file; the error says of how many the mark is too low, or what cannot be read.
-pub fn check(args: &ExportArgs, printer: Printer) -> Result<()> {
+pub fn run(all: &CommandLine, args: &ExportArgs, printer: Printer, cancel: &CancelToken) -> Result<ExitCode> {
+    let printer = if args.quiet { printer.quiet() } else { printer };
+    if args.check {
+        return check(args, printer);
+    }
+    let rebuild = |other: &CommandLine| match &other.command {
+        Some(CliCommand::Export(export)) => export.conversion().map(drop),
+        _ => Ok(()),
+    };
+    let conversion = args.conversion().map_err(|error| all.locate(error, rebuild))?;
+    let prints_text = conversion.outputs.formats.is_empty();
+    let output = RunOutput::new(printer, ProgressMode::None, prints_text, cancel);
+    let mut observers = Observers::new(output, &ReportFiles::default(), cancel)?;
+    let outcome = observers.observe(|context| run::convert(&conversion, context));
+    Ok(observers.finish(&outcome))
+}
+
+/// Prints a line for each file. Fails if a file cannot be read or the score of a file is too low.
+fn check(args: &ExportArgs, printer: Printer) -> Result<ExitCode> {
     let options = args.subtitles.export_options()?;
     let mut failure = None;
     let mut low = 0;
@@ -57,31 +79,22 @@ pub fn check(args: &ExportArgs, printer: Printer) -> Result<()> {
         match check_cues(path, &options) {
             Ok(found) => {
                 low += usize::from(args.min_score.is_some_and(|least| found.score < least));
-                told(printer.text(&format!("{}: {}", path.display(), line(&found))))?;
+                printer.result(&format!("{}: {}", path.display(), line(&found)))?;
             }
             Err(error) => {
-                printer.error(&error);
-                failure = Some(error);
+                if let Some(previous) = failure.replace(error) {
+                    printer.error(&previous);
+                }
             }
         }
     }
     match (failure, args.min_score) {
-        (Some(error), _) => Err(error),
+        (Some(error), _) => Err(error.into()),
         (None, Some(least)) if low > 0 => {
-            let why = format!("missed by {low} of {} files", args.inputs.len());
-            Err(Error::QualityGate { gate: format!("`--min-score {least}`"), why })
+            let why = format!("not met by {low} of {} files", args.inputs.len());
+            Err(Error::QualityGate { gate: format!("`--min-score {least}`"), why }.into())
         }
-        _ => Ok(()),
-    }
-}
-
-/// Whoever reads no further has what they wanted.
-fn told(printed: io::Result<()>) -> Result<()> {
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Output { path: "standard output".into(), source: error })
-        }
-        _ => Ok(()),
+        _ => Ok(ExitCode::Done),
     }
 }
 
@@ -94,10 +107,10 @@ fn line(found: &CueQuality) -> String {
         (found.too_fast, "too fast"),
         (found.too_short, "too short"),
         (found.too_long, "too long"),
-        (found.small_gaps, "too close to the one before"),
+        (found.small_gaps, "too close to the previous one"),
     ];
     let broken: Vec<String> =
         rules.iter().filter(|(count, _)| *count > 0).map(|(count, rule)| format!("{count} {rule}")).collect();
-    let what = if broken.is_empty() { "nothing to find fault with".into() } else { broken.join(", ") };
+    let what = if broken.is_empty() { "no problems".into() } else { broken.join(", ") };
     format!("{:.1} of 100, {} cues: {what}", found.score, found.cues)
 }

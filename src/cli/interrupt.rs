@@ -1,27 +1,28 @@
-//! Ctrl+C and SIGTERM: the first asks everybody to stop, the second ends the program at once.
+//! Ctrl+C and SIGTERM: the first cancels the run, the second ends the program at once.
 //!
-//! ctrlc hears Ctrl+C on every system; it cannot tell SIGTERM apart, so that is signal-hook's, on Unix.
+//! ctrlc handles Ctrl+C on every system; since it cannot distinguish SIGTERM, signal-hook handles that on Unix.
+
+use anyhow::{Context, Result};
 
 use crate::cancel::{CancelReason, CancelToken};
 use crate::cli::exit::ExitCode;
-use crate::error::{Error, Result};
 
-/// Listens as long as it lives.
+/// The signal handlers, active as long as this lives.
 pub struct Interrupt {
     token: CancelToken,
     #[cfg(unix)]
-    terminate: terminate::Listener,
+    terminate: terminate::TerminateHandler,
 }
 
 impl Interrupt {
-    pub fn listen() -> Result<Self> {
+    pub fn install() -> Result<Self> {
         let token = CancelToken::new();
         let on_interrupt = token.clone();
-        ctrlc::set_handler(move || request(&on_interrupt, CancelReason::Interrupt))
-            .map_err(|error| Error::compute("listening for Ctrl+C", error))?;
+        ctrlc::set_handler(move || cancel(&on_interrupt, CancelReason::Interrupt))
+            .context("cannot handle Ctrl+C")?;
         Ok(Self {
             #[cfg(unix)]
-            terminate: terminate::Listener::start(token.clone())?,
+            terminate: terminate::TerminateHandler::start(token.clone())?,
             token,
         })
     }
@@ -30,70 +31,73 @@ impl Interrupt {
         &self.token
     }
 
-    /// The last thing that the program does. A shell that sent a signal wants to see that it was the cause of death.
+    /// Ends the program with an exit code, or by the signal that stopped it, as shells expect.
     pub fn finish(self, code: ExitCode) -> std::process::ExitCode {
         #[cfg(unix)]
         self.terminate.stop();
         match code {
-            ExitCode::Interrupted => die(CancelReason::Interrupt),
-            ExitCode::Terminated => die(CancelReason::Terminate),
+            ExitCode::Interrupted => end_by_signal(CancelReason::Interrupt),
+            ExitCode::Terminated => end_by_signal(CancelReason::Terminate),
             _ => {}
         }
         code.into()
     }
 }
 
-fn request(token: &CancelToken, reason: CancelReason) {
-    let asked_before = token.reason().is_some_and(|before| before != CancelReason::OutputClosed);
+fn cancel(token: &CancelToken, reason: CancelReason) {
+    let was_cancelled = token.reason().is_some_and(|earlier| earlier != CancelReason::OutputClosed);
     token.cancel(reason);
-    if asked_before {
-        die(reason);
+    if was_cancelled {
+        end_by_signal(reason);
     }
 }
 
-/// Ends the process by the signal's default action; returns only where there are no signals.
+/// Ends the process by the signal's default action; returns only on systems without signals.
 #[cfg(unix)]
-fn die(reason: CancelReason) {
+fn end_by_signal(reason: CancelReason) {
     let signal = match reason {
         CancelReason::Terminate => signal_hook::consts::SIGTERM,
         CancelReason::Interrupt | CancelReason::OutputClosed => signal_hook::consts::SIGINT,
     };
-    // On failure the exit code still tells.
+    // If this fails, the exit code still reports the signal.
     let _ = signal_hook::low_level::emulate_default_handler(signal);
 }
 
 #[cfg(not(unix))]
-fn die(_: CancelReason) {}
+fn end_by_signal(_: CancelReason) {}
 
 #[cfg(unix)]
 mod terminate {
     use std::thread::JoinHandle;
 
+    use anyhow::{Context, Result};
     use signal_hook::consts::SIGTERM;
     use signal_hook::iterator::{Handle, Signals};
 
-    use super::request;
+    use super::cancel;
     use crate::cancel::{CancelReason, CancelToken};
-    use crate::error::{Error, Result};
 
-    pub struct Listener {
+    pub struct TerminateHandler {
         handle: Handle,
         thread: JoinHandle<()>,
     }
 
-    impl Listener {
+    impl TerminateHandler {
         pub fn start(token: CancelToken) -> Result<Self> {
-            let failed = |error| Error::compute("listening for signals", error);
-            let mut signals = Signals::new([SIGTERM]).map_err(failed)?;
+            let mut signals = Signals::new([SIGTERM]).context("cannot handle SIGTERM")?;
             let handle = signals.handle();
-            let listen = move || signals.forever().for_each(|_| request(&token, CancelReason::Terminate));
-            let thread = std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
+            let handle_signals =
+                move || signals.forever().for_each(|_| cancel(&token, CancelReason::Terminate));
+            let thread = std::thread::Builder::new()
+                .name("signals".into())
+                .spawn(handle_signals)
+                .context("cannot start a thread")?;
             Ok(Self { handle, thread })
         }
 
         pub fn stop(self) {
             self.handle.close();
-            // It only waits for signals; had it panicked, the hook has said so.
+            // The thread only waits for signals; if it panicked, the panic hook has reported it.
             let _ = self.thread.join();
         }
     }

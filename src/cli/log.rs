@@ -1,10 +1,10 @@
-//! How much is told on stderr, and in which form.
+//! Log levels, and the format of messages on stderr.
 
 use clap::ValueEnum;
 
-/// From the gravest to the least; each tells those before it, too.
+/// Log levels from the most severe to the least; each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Level {
+pub enum LogLevel {
     Error,
     Warn,
     Info,
@@ -19,34 +19,35 @@ pub enum LogFormat {
     Json,
 }
 
-impl Level {
-    const ALL: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+impl LogLevel {
+    const ALL: [LogLevel; 5] =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
 
     pub fn name(self) -> &'static str {
         match self {
-            Level::Error => "error",
-            Level::Warn => "warn",
-            Level::Info => "info",
-            Level::Debug => "debug",
-            Level::Trace => "trace",
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
         }
     }
 
-    /// What `RUST_LOG` says of this program: a level alone, or `transcribe=level`, which counts more. Of other
-    /// crates' parts nothing is told.
+    /// Parses `RUST_LOG`: a level alone or `transcribe=level`, which takes precedence. Directives for other targets are
+    /// ignored.
     pub fn from_rust_log(text: &str) -> Option<Self> {
         let level = |name: &str| match name.trim().to_ascii_lowercase().as_str() {
-            "off" => Some(Level::Error),
-            "warning" => Some(Level::Warn),
-            name => Level::ALL.into_iter().find(|level| level.name() == name),
+            "off" => Some(LogLevel::Error),
+            "warning" => Some(LogLevel::Warn),
+            name => LogLevel::ALL.into_iter().find(|level| level.name() == name),
         };
         let parts = || text.split(',').map(str::trim);
-        let ours = parts().filter_map(|part| part.strip_prefix("transcribe=")).filter_map(level).next_back();
-        ours.or_else(|| parts().filter_map(level).next_back())
+        let own = parts().filter_map(|part| part.strip_prefix("transcribe=")).filter_map(level).next_back();
+        own.or_else(|| parts().filter_map(level).next_back())
     }
 }
 
-/// Whether a command line that could not be read asks for JSON all the same.
+/// Returns whether an invalid command line requests messages as JSON.
 pub fn wants_json(mut words: impl Iterator<Item = String>, variable: Option<&str>) -> bool {
     let mut wants = variable == Some("json");
     while let Some(word) = words.next() {
@@ -64,24 +65,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rust_log_is_understood_where_it_is_of_us() {
+    fn parses_the_rust_log_directives_of_this_program() {
         let cases = [
-            ("debug", Some(Level::Debug)),
-            ("TRACE", Some(Level::Trace)),
-            ("transcribe=warn", Some(Level::Warn)),
-            ("hyper=trace, transcribe=error,info", Some(Level::Error)),
-            ("off", Some(Level::Error)),
+            ("debug", Some(LogLevel::Debug)),
+            ("TRACE", Some(LogLevel::Trace)),
+            ("transcribe=warn", Some(LogLevel::Warn)),
+            ("hyper=trace, transcribe=error,info", Some(LogLevel::Error)),
+            ("off", Some(LogLevel::Error)),
             ("hyper=trace", None),
             ("transcribe::audio=trace", None),
             ("", None),
         ];
         for (text, level) in cases {
-            assert_eq!(Level::from_rust_log(text), level, "{text}");
+            assert_eq!(LogLevel::from_rust_log(text), level, "{text}");
         }
     }
 
     #[test]
-    fn json_is_seen_in_a_line_that_is_wrong() {
+    fn finds_the_log_format_of_an_invalid_command_line() {
         let wants = |line: &str, variable| wants_json(line.split(' ').map(str::to_owned), variable);
         assert!(wants("transcribe --log-format json --nope", None));
         assert!(wants("transcribe --log-format=json", None));

@@ -1,146 +1,155 @@
-//! The only place that prints: the text of transcripts to stdout, everything else to stderr, as lines for people or
-//! as JSON for programs.
+//! The only place that prints: results to stdout, messages to stderr, as lines for people or as JSON for programs.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
+use console::Term;
 use serde_json::{Value, json};
 
-use super::log::{Level, LogFormat};
-use crate::error::Error;
+use super::log::{LogFormat, LogLevel};
+use crate::error::{Error, Result};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
 
-/// How the program speaks where nobody has a [`Printer`]: in the hook for panics.
-static SPEAKS_JSON: AtomicBool = AtomicBool::new(false);
+/// The width of stdout if it is not a terminal.
+const DEFAULT_WIDTH: usize = 100;
+
+/// The log format for the panic hook, which has no [`Printer`].
+static LOG_FORMAT_IS_JSON: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
-    level: Level,
+    level: LogLevel,
     format: LogFormat,
-    watched: bool,
-    /// Somebody wants to know it even if nobody watches.
-    asked: bool,
+    /// Whether stderr is a terminal.
+    is_terminal: bool,
+    /// Whether notes are printed even if stderr is not a terminal.
+    prints_notes: bool,
 }
 
 impl Printer {
-    /// Notes are told only where somebody watches, unless they were `asked` for.
-    pub fn new(level: Level, format: LogFormat, asked: bool) -> Self {
-        SPEAKS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
-        let asked = asked || format == LogFormat::Json;
-        Self { level, format, watched: io::stderr().is_terminal(), asked }
+    /// Notes are printed only to a terminal unless they were `requested`.
+    pub fn new(level: LogLevel, format: LogFormat, requested: bool) -> Self {
+        LOG_FORMAT_IS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+        let prints_notes = requested || format == LogFormat::Json;
+        Self { level, format, is_terminal: io::stderr().is_terminal(), prints_notes }
     }
 
-    /// No more than errors and warnings.
+    /// Prints only errors and warnings.
     pub fn quiet(self) -> Self {
-        Self { level: self.level.min(Level::Warn), ..self }
+        Self { level: self.level.min(LogLevel::Warn), ..self }
     }
 
-    /// Whether a display that is drawn anew would be seen.
-    pub fn is_watched(&self) -> bool {
-        self.watched && self.format == LogFormat::Text
+    /// Returns whether stderr can show a progress display.
+    pub fn can_show_progress(&self) -> bool {
+        self.is_terminal && self.format == LogFormat::Text
     }
 
-    /// And whether it is wanted.
+    /// Returns whether a progress display is shown by default.
     pub fn shows_progress(&self) -> bool {
-        self.is_watched() && self.level > Level::Warn
+        self.can_show_progress() && self.level > LogLevel::Warn
     }
 
-    /// A line of a transcript, handed on at once.
-    pub fn text(&self, line: &str) -> io::Result<()> {
+    /// Prints a line of a transcript to stdout and flushes it.
+    pub fn line(&self, line: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(out, "{line}")?;
         out.flush()
     }
 
-    /// Lines on stdout that may have colours; they are left out where nobody would see them.
-    pub fn styled(&self, text: &str) -> io::Result<()> {
+    /// Prints the result of a command to stdout. Colours are stripped unless stdout shows them; a reader that closes the
+    /// pipe early is no error.
+    pub fn result(&self, text: &str) -> Result<()> {
         let mut out = anstream::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()
+        match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+            Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::Output { path: "standard output".into(), source })
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Whether stdout shows colours, and they are wanted.
+    /// Returns whether stdout shows colours.
     pub fn shows_colours(&self) -> bool {
         anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
     }
 
-    /// Columns of stdout.
+    /// Returns the columns of stdout.
     pub fn width(&self) -> usize {
-        terminal_size::terminal_size_of(io::stdout()).map_or(100, |(width, _)| width.0.into())
+        Term::stdout().size_checked().map_or(DEFAULT_WIDTH, |(_, columns)| columns.into())
     }
 
     pub fn error(&self, error: &Error) {
         self.failure(None, error);
     }
 
-    /// `error: what: why: cause`, then `hint: what to do`.
+    /// Prints `error: what: why: cause`, then `hint: what to do`.
     pub fn failure(&self, input: Option<&str>, error: &Error) {
-        say(self.format, Level::Error, input, &error.chain(), error.hint().as_deref());
+        write_message(self.format, LogLevel::Error, input, &error.chain(), error.hint().as_deref());
     }
 
-    /// What the reader of the command line says, which begins with `error: ` where it is for people.
-    pub fn mistake(&self, text: &str) {
+    /// Prints an error of another library, or clap's message, which starts with `error: ` already.
+    pub fn error_text(&self, text: &str) {
         let text = text.strip_prefix("error: ").unwrap_or(text);
-        say(self.format, Level::Error, None, text.trim_end(), None);
+        write_message(self.format, LogLevel::Error, None, text.trim_end(), None);
     }
 
     pub fn warning(&self, text: &str) {
-        self.tell(Level::Warn, None, text);
+        self.log(LogLevel::Warn, None, text);
     }
 
-    /// What a script wants to know, too.
+    /// Prints what scripts also want to know.
     pub fn notice(&self, text: &str) {
-        self.tell(Level::Info, None, text);
+        self.log(LogLevel::Info, None, text);
     }
 
-    /// What a person who watches wants to know.
+    /// Prints what only people in front of a terminal want to know.
     pub fn note(&self, input: Option<&str>, text: &str) {
-        if self.watched || self.asked || self.level > Level::Info {
-            self.tell(Level::Info, input, text);
+        if self.is_terminal || self.prints_notes || self.level > LogLevel::Info {
+            self.log(LogLevel::Info, input, text);
         }
     }
 
-    pub fn tells(&self, level: Level) -> bool {
+    pub fn logs(&self, level: LogLevel) -> bool {
         level <= self.level
     }
 
-    /// Of an input, or of none; the text names it.
-    pub fn tell(&self, level: Level, input: Option<&str>, text: &str) {
-        if self.tells(level) {
-            say(self.format, level, input, text, None);
+    /// Prints a message about an input, which the text names, or about the whole run.
+    pub fn log(&self, level: LogLevel, input: Option<&str>, text: &str) {
+        if self.logs(level) {
+            write_message(self.format, level, input, text, None);
         }
     }
 
-    /// A line on stderr, whatever the level.
+    /// Prints a line to stderr regardless of the log level.
     pub fn always(&self, text: &str) {
-        say(self.format, Level::Info, None, text, None);
+        write_message(self.format, LogLevel::Info, None, text, None);
     }
 
-    /// A line on stderr for programs, whatever the level.
+    /// Prints a JSON object to stderr regardless of the log level.
     pub fn object(&self, object: &Value) {
-        line(&object.to_string());
+        write_line(&object.to_string());
     }
 }
 
-fn say(format: LogFormat, level: Level, input: Option<&str>, text: &str, hint: Option<&str>) {
+fn write_message(format: LogFormat, level: LogLevel, input: Option<&str>, text: &str, hint: Option<&str>) {
     if format == LogFormat::Json {
-        return line(&object(level, input, text, hint).to_string());
+        return write_line(&message_object(level, input, text, hint).to_string());
     }
     match level {
-        Level::Error => line(&format!("{ERROR}error:{ERROR:#} {text}")),
-        Level::Warn => line(&format!("{WARNING}warning:{WARNING:#} {text}")),
-        _ => line(text),
+        LogLevel::Error => write_line(&format!("{ERROR}error:{ERROR:#} {text}")),
+        LogLevel::Warn => write_line(&format!("{WARNING}warning:{WARNING:#} {text}")),
+        _ => write_line(text),
     }
     if let Some(hint) = hint {
-        line(&format!("{HINT}hint:{HINT:#} {hint}"));
+        write_line(&format!("{HINT}hint:{HINT:#} {hint}"));
     }
 }
 
-fn object(level: Level, input: Option<&str>, text: &str, hint: Option<&str>) -> Value {
+fn message_object(level: LogLevel, input: Option<&str>, text: &str, hint: Option<&str>) -> Value {
     let named = input.map(|input| format!("`{input}`: ")).unwrap_or_default();
     let message = text.strip_prefix(&named).unwrap_or(text);
     let time = format!("{:.3}", jiff::Timestamp::now());
@@ -153,22 +162,23 @@ fn object(level: Level, input: Option<&str>, text: &str, hint: Option<&str>) -> 
     object
 }
 
-/// A broken stderr must not stop the work, so what goes wrong here is nobody's business.
-fn line(text: &str) {
+/// Ignores errors: a closed stderr must not stop the work.
+fn write_line(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
-/// A question on stderr, to be answered on the same line.
+/// Prints a question to stderr, to be answered on the same line.
 pub fn ask(question: &str) {
     let mut out = anstream::stderr().lock();
     let _ = write!(out, "{question}").and_then(|()| out.flush());
 }
 
-/// What a panic says; for the hook.
-pub fn bug(message: &str, place: &str) {
-    let format = if SPEAKS_JSON.load(Ordering::Relaxed) { LogFormat::Json } else { LogFormat::Text };
+/// Reports a panic; for the panic hook.
+pub fn bug(message: &str, location: &str) {
+    let format = if LOG_FORMAT_IS_JSON.load(Ordering::Relaxed) { LogFormat::Json } else { LogFormat::Text };
     let hint = "please report it with the command and the input";
-    say(format, Level::Error, None, &format!("this is a bug: {message} ({place})"), Some(hint));
+    let text = format!("this is a bug: {message} ({location})");
+    write_message(format, LogLevel::Error, None, &text, Some(hint));
 }
 
 #[cfg(test)]
@@ -176,8 +186,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_names_the_input_once() {
-        let object = object(Level::Warn, Some("a.mp3"), "`a.mp3`: is \"odd\"\n", Some("look"));
+    fn message_objects_name_the_input_once() {
+        let object = message_object(LogLevel::Warn, Some("a.mp3"), "`a.mp3`: is \"odd\"\n", Some("look"));
         assert_eq!(object["message"], "is \"odd\"\n");
         assert_eq!(
             (&object["level"], &object["input"], &object["hint"]),

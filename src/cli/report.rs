@@ -1,67 +1,67 @@
-//! `transcribe report`: reports of runs read again: joined, shown, explained.
+//! `transcribe report`: merges reports of runs, shows them and prints their schema.
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::exit::ExitCode;
-use super::failed;
 use super::printer::Printer;
-use super::progress::{columns, fitted, length, shortened};
-use super::run_summary as account;
-use crate::error::{Error, Result};
+use super::progress::{clock, columns, fitted, shortened};
+use super::run_summary;
 use crate::report::{self, Failure, InputOutcome, LoadedReport, MergedReport};
 use crate::store::write_file;
 use crate::transcript::Coverage;
 
-/// Names of inputs take so many columns at most.
-const NAME: usize = 48;
+/// The maximum width of the column of input names.
+const MAX_NAME_WIDTH: usize = 48;
 
-/// Read the reports that --report has written: join those of several runs, show one to a person, print their schema
+/// Merge and show the reports that --report writes, or print their schema
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     #[command(subcommand)]
-    what: What,
+    command: ReportCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Join the reports of several runs, of shards say, into one with one summary; what one of them has done is done
+enum ReportCommand {
+    /// Merge the reports of several runs, such as shards, into one with one summary; an input done by any of them is done
     Merge {
         /// Reports, in any order
         #[arg(required = true, value_name = "REPORT")]
         reports: Vec<PathBuf>,
 
-        /// Where to write it [default: standard output]
+        /// Output file [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Show reports as a table: what became of each input, how fast and how well
+    /// Show reports as a table with the result, speed and quality of each input
     Show {
-        /// Reports; several are joined
+        /// Reports; several are merged
         #[arg(required = true, value_name = "REPORT")]
         reports: Vec<PathBuf>,
     },
-    /// Print the JSON Schema of the lines of a report
+    /// Print the JSON Schema of a report's lines
     Schema,
 }
 
-pub fn run(args: &ReportArgs, printer: Printer) -> ExitCode {
-    let done = match &args.what {
-        What::Merge { reports, output } => merge(reports, output.as_deref(), printer),
-        What::Show { reports } => show(reports, printer),
-        What::Schema => print(&format!("{:#}", report::schema()), printer),
-    };
-    done.map_or_else(|error| failed(printer, &error), |()| ExitCode::Done)
+pub fn run(args: &ReportArgs, printer: Printer) -> Result<ExitCode> {
+    match &args.command {
+        ReportCommand::Merge { reports, output } => merge(reports, output.as_deref(), printer)?,
+        ReportCommand::Show { reports } => show(reports, printer)?,
+        ReportCommand::Schema => printer.result(&format!("{:#}", report::schema()))?,
+    }
+    Ok(ExitCode::Done)
 }
 
 fn read(paths: &[PathBuf], printer: Printer) -> Result<MergedReport> {
-    let parts: Vec<LoadedReport> = paths.iter().map(|path| report::read(path)).collect::<Result<_>>()?;
+    let parts: Vec<LoadedReport> =
+        paths.iter().map(|path| report::read(path)).collect::<crate::error::Result<_>>()?;
     for part in parts.iter().filter(|part| part.is_torn) {
         let name = &part.name;
         printer.warning(&format!(
-            "`{name}`: its last line breaks off and is left out: the run was killed, or goes on"
+            "`{name}`: its last line is incomplete and was ignored: the run was killed, or is still running"
         ));
     }
     Ok(report::merge(parts))
@@ -73,7 +73,7 @@ fn merge(paths: &[PathBuf], output: Option<&Path>, printer: Printer) -> Result<(
     lines.push(merged.summary.to_string());
     match output {
         Some(path) => write_file(path, format!("{}\n", lines.join("\n")).as_bytes())?,
-        None => print(&lines.join("\n"), printer)?,
+        None => printer.result(&lines.join("\n"))?,
     }
     totals(&merged).iter().for_each(|line| printer.notice(line));
     Ok(())
@@ -81,22 +81,14 @@ fn merge(paths: &[PathBuf], output: Option<&Path>, printer: Printer) -> Result<(
 
 fn show(paths: &[PathBuf], printer: Printer) -> Result<()> {
     let merged = read(paths, printer)?;
-    let mut lines = head(&merged);
+    let mut lines = run_lines(&merged);
     lines.extend(table(&merged.files));
     lines.extend(totals(&merged));
-    print(&lines.join("\n"), printer)
+    Ok(printer.result(&lines.join("\n"))?)
 }
 
-/// A reader who has seen enough is no failure.
-fn print(text: &str, printer: Printer) -> Result<()> {
-    match printer.text(text) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.map_err(|source| Error::Output { path: "standard output".into(), source }),
-    }
-}
-
-/// Which runs they were.
-fn head(merged: &MergedReport) -> Vec<String> {
+/// Lists the merged runs.
+fn run_lines(merged: &MergedReport) -> Vec<String> {
     let started = merged.events.iter().filter(|event| event["event"] == "run_started");
     let mut lines: Vec<String> = started
         .map(|run| {
@@ -123,12 +115,12 @@ fn option(name: &str, value: &Value) -> String {
 }
 
 fn table(files: &[(String, InputOutcome)]) -> Vec<String> {
-    let head = ["input", "result", "audio", "speed", "language", "text", "sure", "subtitles"];
+    let head = ["input", "result", "audio", "speed", "language", "text", "confidence", "subtitles"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(files.iter().map(|(input, fate)| row(input, fate)));
+    rows.extend(files.iter().map(|(input, outcome)| row(input, outcome)));
     let width = |column: usize| rows.iter().map(|row| row.get(column).map_or(0, |cell| columns(cell))).max();
     let mut widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or(0)).collect();
-    // A reason may be as long as it likes: nothing stands behind it.
+    // A reason of failure may be wider than the column, since it is the last cell of its row.
     widths[1] = rows.iter().filter(|row| row.len() > 2).map(|row| columns(&row[1])).max().unwrap_or(0);
     let line = |row: &Vec<String>| {
         let cells = row
@@ -142,9 +134,9 @@ fn table(files: &[(String, InputOutcome)]) -> Vec<String> {
     lines
 }
 
-fn row(input: &str, fate: &InputOutcome) -> Vec<String> {
-    let name = shortened(input, NAME);
-    match fate {
+fn row(input: &str, outcome: &InputOutcome) -> Vec<String> {
+    let name = shortened(input, MAX_NAME_WIDTH);
+    match outcome {
         InputOutcome::Unfinished => vec![name, "not finished".into()],
         InputOutcome::Skipped => vec![name, "skipped: already done".into()],
         InputOutcome::Failed(failure) => vec![name, format!("failed: {}", failure.reason())],
@@ -156,38 +148,40 @@ fn row(input: &str, fate: &InputOutcome) -> Vec<String> {
     }
 }
 
-/// Of an input that is done: its audio, speed, language, text, confidence and subtitles.
+/// Returns the audio, speed, language, share of speech with text, confidence and subtitle score of a finished input.
 fn figures(line: &Map<String, Value>) -> [String; 6] {
     let number = |value: Option<&Value>| value.and_then(Value::as_f64);
-    let told = |number: Option<f64>, tell: fn(f64) -> String| number.map_or("-".into(), tell);
+    let cell = |number: Option<f64>, format: fn(f64) -> String| number.map_or("-".into(), format);
     let coverage = line.get("coverage");
     let part = |name: &str| number(coverage?.get(name));
     let text = part("transcribed").zip(part("duration")).filter(|(_, all)| *all > 0.0);
     [
-        told(number(line.get("audio_seconds")), length),
-        told(number(line.get("speed")), |speed| format!("{speed:.1}x")),
+        cell(number(line.get("audio_seconds")), clock),
+        cell(number(line.get("speed")), |speed| format!("{speed:.1}x")),
         line.get("language").and_then(Value::as_str).unwrap_or("-").to_owned(),
-        told(text.map(|(text, all)| text / all * 100.0), |percent| format!("{percent:.0} %")),
-        told(number(line.get("confidence")), |confidence| format!("{confidence:.2}")),
-        told(number(line.get("cue_score")), |score| format!("{score:.0}")),
+        cell(text.map(|(text, all)| text / all * 100.0), |percent| format!("{percent:.0} %")),
+        cell(number(line.get("confidence")), |confidence| format!("{confidence:.2}")),
+        cell(number(line.get("cue_score")), |score| format!("{score:.0}")),
     ]
 }
 
-/// How many came to which end and why, and how fast it was.
+/// Counts the inputs by result and reason, and summarizes the speed.
 fn totals(merged: &MergedReport) -> Vec<String> {
     let summary = &merged.summary;
     let count = |name: &str| summary["counts"][name].as_u64().unwrap_or(0);
-    let ends =
+    let results =
         [("done", "done"), ("skipped", "skipped"), ("failed", "failed"), ("unfinished", "not finished")];
-    let told =
-        ends.iter().filter(|(name, _)| count(name) > 0).map(|(name, what)| format!("{} {what}", count(name)));
-    let mut lines = vec![format!("{} inputs: {}", count("planned"), told.collect::<Vec<_>>().join(", "))];
+    let counts = results
+        .iter()
+        .filter(|(name, _)| count(name) > 0)
+        .map(|(name, what)| format!("{} {what}", count(name)));
+    let mut lines = vec![format!("{} inputs: {}", count("planned"), counts.collect::<Vec<_>>().join(", "))];
     for list in ["failures", "missed"] {
         let failures: Vec<Failure> = serde_json::from_value(summary[list].clone()).unwrap_or_default();
-        lines.extend(account::reasons(&failures));
+        lines.extend(run_summary::reasons(&failures));
     }
     let number = |name: &str| summary[name].as_f64().unwrap_or(0.0);
     let coverage: Coverage = serde_json::from_value(summary["coverage"].clone()).unwrap_or_default();
-    lines.extend(account::audio(number("audio_seconds"), number("seconds"), &coverage));
+    lines.extend(run_summary::audio(number("audio_seconds"), number("seconds"), &coverage));
     lines
 }

@@ -1,16 +1,16 @@
-//! The account of a run of several inputs, in a few lines at its end.
+//! The summary of a run of several inputs: a few lines at its end.
 
 use std::collections::BTreeMap;
 
-use super::progress::length;
+use super::progress::clock;
 use super::stats;
 use crate::report::{Failure, Tally};
 use crate::transcript::Coverage;
 
-/// Inputs that are named for each reason; the others are counted.
-const NAMED: usize = 3;
+/// The number of inputs named for each reason; the others are counted.
+const MAX_NAMED: usize = 3;
 
-/// What several inputs came to; none of a single one, whose end was told already.
+/// Returns the results of several inputs; nothing for a single input, whose end was reported already.
 pub fn lines(tally: &Tally) -> Vec<String> {
     let counts = tally.counts();
     if counts.planned < 2 || counts.planned == counts.unfinished {
@@ -22,15 +22,15 @@ pub fn lines(tally: &Tally) -> Vec<String> {
         (counts.failed, "failed"),
         (counts.unfinished, "not finished"),
     ];
-    let told = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    let mut lines = vec![format!("{} inputs: {}", counts.planned, told.collect::<Vec<_>>().join(", "))];
+    let results = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let mut lines = vec![format!("{} inputs: {}", counts.planned, results.collect::<Vec<_>>().join(", "))];
     lines.extend(reasons(&tally.failures));
     lines.extend(reasons(&tally.missed));
     lines.extend(audio(tally.audio_seconds, tally.seconds(), &tally.coverage));
     lines
 }
 
-/// A line for each reason, the most frequent first.
+/// Returns a line for each reason of failure, the most frequent first.
 pub fn reasons(failures: &[Failure]) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for failure in failures {
@@ -45,16 +45,16 @@ pub fn reasons(failures: &[Failure]) -> Vec<String> {
 }
 
 fn named(inputs: &[&str]) -> String {
-    let names: Vec<String> = inputs.iter().take(NAMED).map(|input| format!("`{input}`")).collect();
-    match inputs.len().saturating_sub(NAMED) {
+    let names: Vec<String> = inputs.iter().take(MAX_NAMED).map(|input| format!("`{input}`")).collect();
+    match inputs.len().saturating_sub(MAX_NAMED) {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),
     }
 }
 
-/// How much was done, how fast, and what of it has text.
+/// Returns how much audio was processed, how fast, and how much of it has text.
 pub fn audio(audio_seconds: f64, seconds: f64, coverage: &Coverage) -> Option<String> {
     let speed = (audio_seconds > 0.0).then(|| audio_seconds / seconds.max(1e-3))?;
-    let (audio, seconds) = (length(audio_seconds), length(seconds));
+    let (audio, seconds) = (clock(audio_seconds), clock(seconds));
     Some(format!("{audio} of audio in {seconds} ({speed:.1}x): {}", stats::coverage_parts(coverage)))
 }

@@ -1,6 +1,5 @@
-//! `transcribe score`: its options, what it does with them, and its figures for people.
+//! `transcribe score`: options, comparison of transcripts, and results as a table.
 
-use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,7 +7,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
-use super::alignment::Marks;
+use super::alignment::AlignmentRenderer;
 use super::exit::ExitCode;
 use super::printer::Printer;
 use crate::cancel::CancelToken;
@@ -26,60 +25,60 @@ const TEXT: &str = "Text";
 const LIMITS: &str = "Limits";
 const REPORT: &str = "Report";
 
-/// Compare transcripts with the truth: word and character error rate, and how far times are off
+/// Compare transcripts with references: word and character error rates, and timing errors
 ///
-/// REFERENCE is what was said, HYPOTHESIS what a program wrote: two files, or two folders whose files are paired by name.
-/// Understood are txt, srt, vtt, tsv, and the JSON of this program, openai's, faster-whisper, whisperX, whisper.cpp and
-/// transformers.
+/// REFERENCE is the correct transcript, HYPOTHESIS the one to rate: two files, or two folders whose files are paired by
+/// name. Supported formats are txt, srt, vtt, tsv, and the JSON of this program, openai's, faster-whisper, whisperX,
+/// whisper.cpp and transformers.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct ScoreArgs {
-    /// What was said: a file, or a folder
+    /// Correct transcript: a file or a folder
     reference: PathBuf,
 
-    /// What was understood: a file, or a folder
+    /// Transcript to rate: a file or a folder
     hypothesis: PathBuf,
 
-    /// How texts are made comparable, as openai's normalisers do [default: english for English, else basic]
-    #[arg(long, visible_alias = "normalizer", env = "TRANSCRIBE_NORMALISER", value_name = "WHICH", hide_env = true,
+    /// Text normaliser, as openai's [default: english for English, otherwise basic]
+    #[arg(long, visible_alias = "normalizer", env = "TRANSCRIBE_NORMALISER", value_name = "NAME", hide_env = true,
         help_heading = TEXT)]
-    normaliser: Option<Choice>,
+    normaliser: Option<NormaliserChoice>,
 
-    /// The language spoken, if no transcript says it
+    /// Spoken language, if no transcript names it
     #[arg(long, short, env = "TRANSCRIBE_LANGUAGE", hide_env = true, help_heading = TEXT)]
     language: Option<String>,
 
-    /// Let é count as e; only with basic
+    /// Remove diacritics, so that é equals e; only with basic
     #[arg(long, alias = "remove_diacritics", env = "TRANSCRIBE_REMOVE_DIACRITICS",
         value_parser = FalseyValueParser::new(), hide_env = true, help_heading = TEXT)]
     remove_diacritics: bool,
 
-    /// Let every letter be a word, for scripts without blanks; only with basic
+    /// Count every letter as a word, for scripts without spaces; only with basic
     #[arg(long, alias = "split_letters", env = "TRANSCRIBE_SPLIT_LETTERS", value_parser = FalseyValueParser::new(),
         hide_env = true, help_heading = TEXT)]
     split_letters: bool,
 
-    /// The largest word error rate: 5% or 0.05
+    /// Maximum word error rate: 5% or 0.05
     #[arg(long, alias = "max_wer", env = "TRANSCRIBE_MAX_WER", value_name = "RATE", hide_env = true,
         help_heading = LIMITS)]
-    max_wer: Option<Rate>,
+    max_wer: Option<RateArg>,
 
-    /// The largest character error rate
+    /// Maximum character error rate
     #[arg(long, alias = "max_cer", env = "TRANSCRIBE_MAX_CER", value_name = "RATE", hide_env = true,
         help_heading = LIMITS)]
-    max_cer: Option<Rate>,
+    max_cer: Option<RateArg>,
 
-    /// The largest mean error of times: of words if both sides have theirs, else of segments
+    /// Maximum mean timing error, of words if both transcripts have word times, otherwise of segments
     #[arg(long, alias = "max_timing_error", env = "TRANSCRIBE_MAX_TIMING_ERROR", value_name = "SECONDS",
         hide_env = true, help_heading = LIMITS)]
-    max_timing_error: Option<Seconds>,
+    max_timing_error: Option<SecondsArg>,
 
-    /// Let the limits hold for each pair, not only for all together
+    /// Apply the limits to each pair instead of the total
     #[arg(long, alias = "per_file", env = "TRANSCRIBE_PER_FILE", value_parser = FalseyValueParser::new(),
         hide_env = true, help_heading = LIMITS)]
     per_file: bool,
 
-    /// Show the texts word by word: what is missing, what is too much, and what should have been something else
+    /// Show the texts word by word with deletions, insertions and substitutions
     #[arg(long, env = "TRANSCRIBE_ALIGNMENT", value_parser = FalseyValueParser::new(), hide_env = true,
         conflicts_with = "json", help_heading = REPORT)]
     alignment: bool,
@@ -89,23 +88,23 @@ pub struct ScoreArgs {
         help_heading = REPORT)]
     json: bool,
 
-    /// Write a file of JUnit's XML, with a case for each pair and each limit
+    /// Write a JUnit XML file with a test case for each pair and limit
     #[arg(long, env = "TRANSCRIBE_JUNIT", value_name = "FILE", hide_env = true, help_heading = REPORT)]
     junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Choice {
+enum NormaliserChoice {
     English,
     Basic,
     None,
 }
 
-/// A part of all.
+/// An error rate such as `5%` or `0.05`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Rate(f64);
+struct RateArg(f64);
 
-impl FromStr for Rate {
+impl FromStr for RateArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -113,41 +112,40 @@ impl FromStr for Rate {
             Some(percent) => (percent.trim(), 100.0),
             None => (text.trim(), 1.0),
         };
-        let rate = number.parse::<f64>().map_err(|_| "not a rate such as 5% or 0.05".to_owned())? / whole;
+        let rate =
+            number.parse::<f64>().map_err(|_| "must be a rate such as `5%` or `0.05`".to_owned())? / whole;
         match rate {
-            // There may be more errors than words, but nobody means 500 % by a 5.
-            _ if whole == 1.0 && rate > 1.0 => {
-                Err(format!("more than everything; {text}% is written with its sign"))
-            }
-            _ if rate >= 0.0 && rate.is_finite() => Ok(Rate(rate)),
-            _ => Err("must not be below 0".into()),
+            // An error rate can exceed 1, but 5 hardly means 500 %.
+            _ if whole == 1.0 && rate > 1.0 => Err(format!("is more than 100 %; did you mean `{text}%`?")),
+            _ if rate >= 0.0 && rate.is_finite() => Ok(RateArg(rate)),
+            _ => Err("must not be negative".into()),
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Seconds(f64);
+struct SecondsArg(f64);
 
-impl FromStr for Seconds {
+impl FromStr for SecondsArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let seconds =
             text.trim().parse::<f64>().ok().filter(|seconds| *seconds >= 0.0 && seconds.is_finite());
-        seconds.map(Seconds).ok_or_else(|| "not a number of seconds".into())
+        seconds.map(SecondsArg).ok_or_else(|| "must be a number of seconds".into())
     }
 }
 
-/// One pair compared.
-struct Compared {
+/// The result of comparing a pair.
+struct ComparedPair {
     score: Score,
     aligned: WordAlignment,
     normaliser: &'static str,
 }
 
-/// What the options make of two transcripts.
+/// Compares transcripts according to the options.
 struct Scorer {
-    choice: Option<Choice>,
+    choice: Option<NormaliserChoice>,
     language: Option<Language>,
     basic: BasicNormaliser,
 }
@@ -162,52 +160,50 @@ impl ScoreArgs {
     }
 
     fn scorer(&self) -> Result<Scorer> {
-        let said = self.language.as_deref().filter(|language| !language.eq_ignore_ascii_case("auto"));
-        let language = said.map(str::parse).transpose()?;
+        let named = self.language.as_deref().filter(|language| !language.eq_ignore_ascii_case("auto"));
+        let language = named.map(str::parse).transpose()?;
         let basic =
             BasicNormaliser { remove_diacritics: self.remove_diacritics, split_letters: self.split_letters };
-        let other = self.normaliser.is_some_and(|choice| choice != Choice::Basic);
+        let other = self.normaliser.is_some_and(|choice| choice != NormaliserChoice::Basic);
         if other && basic != BasicNormaliser::default() {
             return Err(Error::usage(
                 "`--remove-diacritics` and `--split-letters`",
-                "only the basic normaliser can do that",
+                "require `--normaliser basic`",
             ));
         }
-        // Who asks for what only one can do has chosen it.
-        let choice =
-            self.normaliser.or_else(|| (basic != BasicNormaliser::default()).then_some(Choice::Basic));
+        // Options of the basic normaliser select it.
+        let choice = self
+            .normaliser
+            .or_else(|| (basic != BasicNormaliser::default()).then_some(NormaliserChoice::Basic));
         Ok(Scorer { choice, language, basic })
     }
 }
 
 impl Scorer {
-    fn compare(&self, pair: &TranscriptPair, cancel: &CancelToken) -> Result<Compared> {
+    fn compare(&self, pair: &TranscriptPair, cancel: &CancelToken) -> Result<ComparedPair> {
         cancel.check()?;
         let (reference, hypothesis) = (import::read(&pair.reference)?, import::read(&pair.hypothesis)?);
-        let told = self.language.map(Language::code);
-        let language = told.or(hypothesis.language.as_deref()).or(reference.language.as_deref());
+        let named = self.language.map(Language::code);
+        let language = named.or(hypothesis.language.as_deref()).or(reference.language.as_deref());
         let normaliser = match self.choice {
-            Some(Choice::English) => Normaliser::English,
-            Some(Choice::Basic) => Normaliser::Basic(self.basic),
-            Some(Choice::None) => Normaliser::None,
+            Some(NormaliserChoice::English) => Normaliser::English,
+            Some(NormaliserChoice::Basic) => Normaliser::Basic(self.basic),
+            Some(NormaliserChoice::None) => Normaliser::None,
             None => Normaliser::for_language(language),
         };
         let (score, aligned) = score::score(&reference, &hypothesis, &normaliser);
-        Ok(Compared { score, aligned, normaliser: normaliser.name() })
+        Ok(ComparedPair { score, aligned, normaliser: normaliser.name() })
     }
 }
 
-/// Does what was asked for and says how it ended.
-pub fn run(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let errors = compare_all(args, printer, cancel).unwrap_or_else(|error| vec![error]);
-    for error in errors.iter().filter(|error| !matches!(error, Error::Cancelled(_))) {
-        printer.error(error);
-    }
-    // The graver has the higher number.
-    errors.iter().map(ExitCode::from).max_by_key(|code| *code as u8).unwrap_or(ExitCode::Done)
+pub fn run(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> anyhow::Result<ExitCode> {
+    let errors = compare_all(args, printer, cancel)?;
+    errors.iter().for_each(|error| printer.error(error));
+    // The most severe error has the highest code.
+    Ok(errors.iter().map(ExitCode::from).max_by_key(|code| *code as u8).unwrap_or(ExitCode::Done))
 }
 
-/// All that is wrong in the end, which is no reason to stop before.
+/// Compares all pairs and returns the errors of single pairs and the gates that were not met.
 fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Result<Vec<Error>> {
     let scorer = args.scorer()?;
     let pairs = score::find_pairs(&args.reference, &args.hypothesis)?;
@@ -215,83 +211,72 @@ fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Resu
     cancel.check()?;
 
     let (mut total, mut errors) = (Score::default(), Vec::new());
-    let (mut outcomes, mut alignments, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut results, mut alignments, mut gate_results) = (Vec::new(), Vec::new(), Vec::new());
     for (pair, compared) in pairs.into_iter().zip(compared) {
         let result = match compared {
-            Ok(Compared { score, aligned, normaliser }) => {
+            Ok(ComparedPair { score, aligned, normaliser }) => {
                 total.add(&score);
                 if args.per_file {
-                    verdicts.extend(args.gates().check(Some(&pair.name), &score));
+                    gate_results.extend(args.gates().check(Some(&pair.name), &score));
                 }
                 alignments.push(aligned);
                 Ok((score, normaliser))
             }
             Err(error) => {
-                let told = error.chain();
+                let message = error.chain();
                 errors.push(error);
                 alignments.push(WordAlignment::default());
-                Err(told)
+                Err(message)
             }
         };
-        outcomes.push(PairResult { pair, result });
+        results.push(PairResult { pair, result });
     }
-    if !args.per_file && errors.len() < outcomes.len() {
-        verdicts = args.gates().check(None, &total);
+    if !args.per_file && errors.len() < results.len() {
+        gate_results = args.gates().check(None, &total);
     }
     let text = match args.json {
-        true => score::json_report(&outcomes, &total, &verdicts).to_string(),
+        true => score::json_report(&results, &total, &gate_results).to_string(),
         false => {
-            let marks = args.alignment.then(|| Marks::new(printer.shows_colours(), printer.width()));
-            table(&outcomes, &alignments, &total, marks)
+            let renderer = AlignmentRenderer::new(printer.shows_colours(), printer.width());
+            table(&results, &alignments, &total, args.alignment.then_some(renderer))
         }
     };
-    print(printer, &text)?;
-    if let Some(path) = &args.junit {
-        write_file(path, score::junit_report(&outcomes, &verdicts).as_bytes())?;
+    if !text.is_empty() {
+        printer.result(&text)?;
     }
-    let missed = verdicts.iter().filter(|verdict| !verdict.is_met());
-    errors.extend(missed.map(|verdict: &GateResult| Error::QualityGate {
-        gate: format!("`{}`", verdict.limit()),
-        why: verdict.message(),
+    if let Some(path) = &args.junit {
+        write_file(path, score::junit_report(&results, &gate_results).as_bytes())?;
+    }
+    let missed = gate_results.iter().filter(|gate| !gate.is_met());
+    errors.extend(missed.map(|gate: &GateResult| Error::QualityGate {
+        gate: format!("`{}`", gate.limit()),
+        why: gate.message(),
     }));
     Ok(errors)
 }
 
-/// A reader who has gone does not change how it ends.
-fn print(printer: Printer, text: &str) -> Result<()> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    match printer.styled(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Output { path: "standard output".into(), source: error })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The figures for people.
+/// Formats the results as a table.
 fn table(
-    outcomes: &[PairResult],
+    results: &[PairResult],
     alignments: &[WordAlignment],
     total: &Score,
-    marks: Option<Marks>,
+    renderer: Option<AlignmentRenderer>,
 ) -> String {
     let mut lines = Vec::new();
-    for (outcome, aligned) in outcomes.iter().zip(alignments) {
-        let Ok((score, _)) = &outcome.result else { continue };
-        lines.extend(figures(&outcome.pair.name, score));
-        if let Some(marks) = &marks {
-            lines.extend([String::new(), marks.show(aligned), String::new()]);
+    for (result, aligned) in results.iter().zip(alignments) {
+        let Ok((score, _)) = &result.result else { continue };
+        lines.extend(score_lines(&result.pair.name, score));
+        if let Some(renderer) = &renderer {
+            lines.extend([String::new(), renderer.render(aligned), String::new()]);
         }
     }
-    if outcomes.len() > 1 && !lines.is_empty() {
-        lines.extend(figures(&format!("all {}", outcomes.len()), total));
+    if results.len() > 1 && !lines.is_empty() {
+        lines.extend(score_lines(&format!("all {}", results.len()), total));
     }
     lines.join("\n")
 }
 
-fn figures(name: &str, score: &Score) -> Vec<String> {
+fn score_lines(name: &str, score: &Score) -> Vec<String> {
     let words = &score.words;
     let percent = |rate: f64| format!("{:.2} %", rate * 100.0);
     let mut lines = vec![
@@ -304,7 +289,7 @@ fn figures(name: &str, score: &Score) -> Vec<String> {
             percent(words.information_lost())
         ),
         format!(
-            "  {} words: {} right, {} substituted, {} deleted; {} inserted",
+            "  {} words: {} correct, {} substituted, {} deleted; {} inserted",
             words.reference(),
             words.hits,
             words.substitutions,
@@ -316,8 +301,8 @@ fn figures(name: &str, score: &Score) -> Vec<String> {
         for (edge, errors) in [("starts", starts), ("ends", ends)] {
             lines.extend(TimingStatistics::of(errors).map(|TimingStatistics { count, mean, median, p95, max, bias }| {
                 format!(
-                    "  {edge} of {count} {} off by {mean:.3} s on average ({bias:+.3}), half by up to {median:.3}, \
-                     95 % by up to {p95:.3}, all by up to {max:.3}",
+                    "  {edge} of {count} {}: mean error {mean:.3} s (bias {bias:+.3}), median {median:.3}, 95th percentile \
+                     {p95:.3}, max {max:.3}",
                     level.name()
                 )
             }));
@@ -331,14 +316,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_parts_or_percent() {
+    fn parses_rates_and_percentages() {
         for (text, rate) in
             [("0.05", 0.05), ("5%", 0.05), ("5 %", 0.05), ("0", 0.0), ("1", 1.0), ("150%", 1.5)]
         {
-            assert_eq!(text.parse(), Ok(Rate(rate)), "{text}");
+            assert_eq!(text.parse(), Ok(RateArg(rate)), "{text}");
         }
         for text in ["5", "-1%", "nan", "inf%", "%", "five"] {
-            assert!(text.parse::<Rate>().is_err(), "{text}");
+            assert!(text.parse::<RateArg>().is_err(), "{text}");
         }
     }
 }

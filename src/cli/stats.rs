@@ -1,11 +1,11 @@
-//! How fast it goes and where the time went, in words.
+//! Statistics about memory, quality and speed as text.
 
 use crate::device::memory::MemoryUsage;
 use crate::engine::Footprint;
 use crate::report::Tally;
 use crate::transcript::{Coverage, DecisionRule, Quality};
 
-/// What is held after a chunk.
+/// Describes the memory in use after a chunk.
 pub fn footprint(footprint: &Footprint) -> String {
     let usage = |usage: &MemoryUsage| {
         format!("{:.0} MB (peak {:.0})", megabytes(usage.current), megabytes(usage.peak))
@@ -15,7 +15,7 @@ pub fn footprint(footprint: &Footprint) -> String {
         text += &format!(", device {}", usage(device));
     }
     if let Some(released) = footprint.released {
-        text += &format!(", given back {:.1} MB", megabytes(released.host + released.device));
+        text += &format!(", released {:.1} MB", megabytes(released.host + released.device));
     }
     text
 }
@@ -24,23 +24,23 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// What is to be known of the quality of one transcript.
+/// Describes the quality of a transcript.
 pub fn quality(quality: &Quality) -> String {
     let mut parts = vec![coverage_parts(&quality.coverage)];
     parts.extend(quality.confidence.map(|confidence| format!("confidence {confidence:.2}")));
     let lists = [
-        (quality.low_confidence.len(), "in doubt"),
-        (quality.repetitions.len(), "repeating itself"),
-        (quality.without_voice.len(), "where no voice is heard"),
+        (quality.low_confidence.len(), "of low confidence"),
+        (quality.repetitions.len(), "with repetitions"),
+        (quality.without_voice.len(), "of text without speech"),
     ];
-    let told = lists.iter().filter(|(count, _)| *count > 0);
-    parts.extend(told.map(|(count, what)| match count {
-        1 => format!("1 stretch {what}"),
-        count => format!("{count} stretches {what}"),
+    let found = lists.iter().filter(|(count, _)| *count > 0);
+    parts.extend(found.map(|(count, what)| match count {
+        1 => format!("1 span {what}"),
+        count => format!("{count} spans {what}"),
     }));
     let failed = quality.fallbacks.iter().filter(|fallback| fallback.rule != DecisionRule::Passed).count();
     if failed > 0 {
-        parts.push(format!("{failed} half minutes that met the thresholds at no temperature"));
+        parts.push(format!("{failed} windows that failed at every temperature"));
     }
     parts.join(", ")
 }
@@ -49,21 +49,21 @@ fn coverage(coverage: &Coverage) -> String {
     format!("coverage         {}", coverage_parts(coverage))
 }
 
-/// What became of how many seconds.
+/// Lists how many seconds were transcribed, silent or skipped.
 pub fn coverage_parts(coverage: &Coverage) -> String {
     let lists = [
         (coverage.transcribed, "transcribed"),
-        (coverage.dropped, "spoken without text"),
+        (coverage.dropped, "of speech without text"),
         (coverage.silent, "silent"),
         (coverage.skipped, "skipped as silence"),
-        (coverage.not_asked_for, "not asked for"),
+        (coverage.not_asked_for, "outside the clips"),
     ];
-    let told = lists.iter().filter(|(seconds, _)| *seconds >= 0.05);
-    let parts: Vec<String> = told.map(|(seconds, what)| format!("{seconds:.1} s {what}")).collect();
+    let found = lists.iter().filter(|(seconds, _)| *seconds >= 0.05);
+    let parts: Vec<String> = found.map(|(seconds, what)| format!("{seconds:.1} s {what}")).collect();
     if parts.is_empty() { "nothing".into() } else { parts.join(", ") }
 }
 
-/// The account of a whole run, a line per figure.
+/// Returns the statistics of a whole run, one line per figure.
 pub fn table(tally: &Tally) -> Vec<String> {
     let Some(stats) = tally.stats else { return vec!["nothing was computed".into()] };
     let seconds = tally.seconds().max(1e-3);
@@ -77,19 +77,19 @@ pub fn table(tally: &Tally) -> Vec<String> {
         ),
         coverage(&tally.coverage),
         format!("tokens           {}: {:.0} per second", stats.tokens, stats.tokens as f64 / seconds),
-        format!("windows          {}, {} of them tried again", stats.windows, stats.fallbacks),
+        format!("windows          {}, {} retries", stats.windows, stats.fallbacks),
         format!("encoder          {}", share(stats.encoding)),
         format!("decoder          {}, {} steps of {rows:.1} rows", share(stats.decoding), stats.steps),
-        format!("words            {}, of {} windows", share(stats.aligning), stats.aligned),
+        format!("word timestamps  {}, {} windows", share(stats.aligning), stats.aligned),
         format!("slot occupancy   {:.1} %", stats.occupancy() * 100.0),
         format!("waited for audio {}", share(stats.starved)),
         format!(
-            "memory           {:.0} MB at most on the host, {:.0} on the device",
+            "memory           peak {:.0} MB on the host, {:.0} MB on the device",
             megabytes(tally.peak_host),
             megabytes(tally.peak_device.unwrap_or_default())
         ),
         format!(
-            "given back       {:.0} MB after {} chunks, in {}",
+            "released         {:.0} MB after {} chunks, in {}",
             megabytes(stats.released_host + stats.released_device),
             stats.chunks,
             share(stats.releasing)

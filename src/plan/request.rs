@@ -47,7 +47,7 @@ impl PlanRequest {
             discovery: InputOptions::default(),
             shard: None,
             outputs: OutputOptions::default(),
-            shape: Shape::default(),
+            export: ExportOptions::default(),
             audio: AudioOptions::default(),
             settings: Arc::new(settings),
             device: DeviceRequest::Auto,

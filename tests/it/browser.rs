@@ -1,5 +1,4 @@
-//! A real Chromium without a window, led over its own protocol: on two pipes, so that nothing is listened to on the
-//! network.
+//! A headless Chromium, controlled with its DevTools protocol over two pipes, so that no network port is opened.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -20,25 +19,21 @@ pub struct Browser {
     from: Receiver<Value>,
     session: Option<String>,
     count: u64,
-    /// What it told of without being asked.
+    /// The events received so far.
     events: Vec<Value>,
     _profile: tempfile::TempDir,
 }
 
-/// One that is installed.
-fn program() -> Option<PathBuf> {
+/// Finds an installed Chromium.
+fn find_chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let mut places = std::env::split_paths(&path);
-    places.find_map(|place| NAMES.iter().map(|name| place.join(name)).find(|program| program.is_file()))
+    let mut folders = std::env::split_paths(&path);
+    folders.find_map(|folder| NAMES.iter().map(|name| folder.join(name)).find(|program| program.is_file()))
 }
 
 impl Browser {
-    /// None, and a word about it, if there is none.
-    pub fn start() -> Option<Self> {
-        let Some(program) = program() else {
-            println!("SKIPPED: no Chromium is installed, so no page was looked at");
-            return None;
-        };
+    pub fn start() -> Self {
+        let program = find_chromium().expect("Chromium must be installed");
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1"]).arg(program);
@@ -54,7 +49,7 @@ impl Browser {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (to, out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (sender, from) = channel();
-        // Ends with the browser's end of the pipe.
+        // Ends when the browser closes its end of the pipe.
         std::thread::spawn(move || {
             for message in BufReader::new(out).split(0).map_while(Result::ok) {
                 if sender.send(serde_json::from_slice(&message).unwrap()).is_err() {
@@ -64,38 +59,39 @@ impl Browser {
         });
         let (session, events) = (None, Vec::new());
         let mut browser = Self { child, to, from, session, count: 0, events, _profile: profile };
-        let target = browser.ask("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
+        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
         let attach = json!({"targetId": target, "flatten": true});
-        let attached = browser.ask("Target.attachToTarget", attach);
+        let attached = browser.call("Target.attachToTarget", attach);
         browser.session = Some(attached["sessionId"].as_str().unwrap().into());
         for domain in ["Page", "Runtime", "Log", "Network", "DOM"] {
-            browser.ask(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), json!({}));
         }
         browser.resize(1300, 900);
         browser.prefer("light");
-        Some(browser)
+        browser
     }
 
-    /// What the protocol's method answers.
-    pub fn ask(&mut self, method: &str, params: Value) -> Value {
+    /// Calls a method of the protocol and returns its result.
+    pub fn call(&mut self, method: &str, params: Value) -> Value {
         self.count += 1;
         let id = self.count;
-        let mut message = json!({"id": id, "method": method, "params": params});
+        let mut request = json!({"id": id, "method": method, "params": params});
         if let Some(session) = &self.session {
-            message["sessionId"] = json!(session);
+            request["sessionId"] = json!(session);
         }
-        self.to.write_all(format!("{message}\0").as_bytes()).unwrap();
+        self.to.write_all(format!("{request}\0").as_bytes()).unwrap();
         loop {
-            let heard = self.from.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{method}: {error}"));
-            if heard["id"] == id {
-                assert!(heard.get("error").is_none(), "{method}: {heard}");
-                return heard["result"].clone();
+            let message =
+                self.from.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{method}: {error}"));
+            if message["id"] == id {
+                assert!(message.get("error").is_none(), "{method}: {message}");
+                return message["result"].clone();
             }
-            self.events.push(heard);
+            self.events.push(message);
         }
     }
 
-    /// Opens a file, and waits until it is there.
+    /// Opens a file and waits until it is loaded.
     pub fn open(&mut self, page: &Path, fragment: &str) {
         let encoded = |byte: &u8| match byte {
             b'/' | b'.' | b'-' | b'_' => char::from(*byte).to_string(),
@@ -103,29 +99,29 @@ impl Browser {
             byte => format!("%{byte:02X}"),
         };
         let path: String = page.to_str().unwrap().as_bytes().iter().map(encoded).collect();
-        let opened = self.ask("Page.navigate", json!({"url": format!("file://{path}{fragment}")}));
+        let opened = self.call("Page.navigate", json!({"url": format!("file://{path}{fragment}")}));
         assert!(opened.get("errorText").is_none(), "{opened}");
         self.until("location.protocol === 'file:' && document.readyState === 'complete'");
     }
 
-    /// Light or dark; and nothing moves by itself while a place for a click is looked for.
+    /// Sets the preferred colour scheme, and disables animations, which would move the targets of clicks.
     pub fn prefer(&mut self, colours: &str) {
         let features = json!([
             {"name": "prefers-color-scheme", "value": colours},
             {"name": "prefers-reduced-motion", "value": "reduce"},
         ]);
-        self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
+        self.call("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
     pub fn resize(&mut self, width: u32, height: u32) {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        self.ask("Emulation.setDeviceMetricsOverride", metrics);
+        self.call("Emulation.setDeviceMetricsOverride", metrics);
     }
 
-    /// The value of an expression.
+    /// Evaluates an expression.
     pub fn value(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let answer = self.ask("Runtime.evaluate", params);
+        let answer = self.call("Runtime.evaluate", params);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
@@ -135,28 +131,32 @@ impl Browser {
         value.as_f64().unwrap_or_else(|| panic!("{expression}: {value}"))
     }
 
-    /// Waits until it is true.
+    /// Waits until an expression is true.
     pub fn until(&mut self, expression: &str) {
         let started = Instant::now();
         while self.value(&format!("Boolean({expression})")) != true {
-            assert!(started.elapsed() < PATIENCE, "never true: {expression}; told: {:?}", self.complaints());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "never true: {expression}; complaints: {:?}",
+                self.complaints()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Presses the mouse on an element, so far from its left as a part of its width.
-    pub fn click(&mut self, element: &str, part: f64) {
-        let place = format!(
+    /// Clicks an element at a fraction of its width from its left edge.
+    pub fn click(&mut self, element: &str, fraction: f64) {
+        let position = format!(
             "(() => {{ const element = {element}; element.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
              const box = element.getClientRects()[0]; \
-             return [box.left + {part} * box.width, box.top + box.height / 2]; }})()"
+             return [box.left + {fraction} * box.width, box.top + box.height / 2]; }})()"
         );
-        let place = self.value(&place);
+        let position = self.value(&position);
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let button = if kind == "mouseMoved" { "none" } else { "left" };
             let press =
-                json!({"type": kind, "x": place[0], "y": place[1], "button": button, "clickCount": 1});
-            self.ask("Input.dispatchMouseEvent", press);
+                json!({"type": kind, "x": position[0], "y": position[1], "button": button, "clickCount": 1});
+            self.call("Input.dispatchMouseEvent", press);
         }
     }
 
@@ -170,11 +170,11 @@ impl Browser {
         for kind in ["keyDown", "keyUp"] {
             let text = if kind == "keyDown" { text } else { "" };
             let press = json!({"type": kind, "key": key, "text": text, "modifiers": modifiers});
-            self.ask("Input.dispatchKeyEvent", press);
+            self.call("Input.dispatchKeyEvent", press);
         }
     }
 
-    /// Errors, warnings and what a policy forbade, since it was started.
+    /// Returns the errors, warnings and policy violations since the start.
     pub fn complaints(&self) -> Vec<String> {
         let is_complaint = |event: &&Value| match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
@@ -185,7 +185,7 @@ impl Browser {
         self.events.iter().filter(is_complaint).map(|event| event["params"].to_string()).collect()
     }
 
-    /// What was asked of anybody since it was started.
+    /// Returns the URLs requested since the start.
     pub fn requests(&self) -> Vec<String> {
         let sent = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         sent.map(|event| event["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()
@@ -195,7 +195,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         self.session = None;
-        // It ends with its pipe, too; whatever happens, it is waited for.
+        // It also ends when the pipe closes; in any case it is waited for.
         let _ = self.to.write_all(b"{\"id\": 0, \"method\": \"Browser.close\"}\0");
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(10) {

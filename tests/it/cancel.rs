@@ -81,7 +81,7 @@ fn partial_outputs_are_written_and_resuming_is_explained() {
         running.signal(name);
         let ended = running.end();
         assert_eq!(ended.status.signal(), Some(number));
-        assert!(ended.said.ends_with("stopped; the same command goes on from here\n"), "{}", ended.said);
+        assert!(ended.said.ends_with("stopped; run the same command again to resume\n"), "{}", ended.said);
         let partial: Vec<String> =
             names(&place.out()).into_iter().filter(|name| name.starts_with("long_en.partial.")).collect();
         assert_eq!(partial.len(), 9, "{:?}", names(&place.out()));

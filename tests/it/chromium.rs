@@ -1,4 +1,6 @@
-//! Pages in a real Chromium: clicked, searched and looked at as a person does.
+//! Pages in a real Chromium: clicked, searched and rendered.
+//!
+//! The tests are ignored by default because they need Chromium; `.ci/run` includes them.
 
 use std::fs;
 use std::path::Path;
@@ -10,40 +12,40 @@ use crate::browser::Browser;
 use crate::html::{HOSTILE, hostile, page, read, recording};
 use crate::program::{fixture, run};
 
-/// A browser, and a page that was made for it.
-fn opened(folder: &Path, audio: &str) -> Option<(Browser, Value)> {
+/// Exports a page, and opens it in a browser; returns the transcript, too.
+fn opened(folder: &Path, audio: &str) -> (Browser, Value) {
     let (page, mut program) = recording(folder);
-    let mut browser = Browser::start()?;
+    let mut browser = Browser::start();
     program.args(["--html-audio", audio]);
     let ended = run(program);
     assert!(ended.status.success(), "{}", ended.said);
     browser.open(&page, "");
     let json = serde_json::from_str(&read(&page.with_extension("json"))).unwrap();
-    Some((browser, json))
+    (browser, json)
 }
 
-fn at_peace(browser: &Browser) {
+fn assert_no_complaints(browser: &Browser) {
     assert_eq!(browser.complaints(), Vec::<String>::new());
     let local = |url: &String| ["file:", "blob:", "data:"].iter().any(|scheme| url.starts_with(scheme));
     assert!(browser.requests().iter().all(local), "{:?}", browser.requests());
 }
 
-fn near(found: f64, expected: f64) {
+fn assert_near(found: f64, expected: f64) {
     assert!((found - expected).abs() < 0.02, "{found} instead of {expected}");
 }
 
 fn plays_what_is_clicked(audio: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let Some((mut browser, json)) = opened(folder.path(), audio) else { return };
+    let (mut browser, json) = opened(folder.path(), audio);
     browser.until("document.body.dataset.media === 'ready'");
-    near(browser.number("player.duration"), json["duration"].as_f64().unwrap());
+    assert_near(browser.number("player.duration"), json["duration"].as_f64().unwrap());
     browser.value("sought = []; player.onseeking = () => sought.push(player.currentTime); 0");
     // The last word of the third segment.
     let word = "text.querySelectorAll('.s')[2].querySelector('.w:last-child')";
     browser.click(word, 0.5);
     browser.until("sought.length");
     let start = json["segments"][2]["words"].as_array().unwrap().last().unwrap()["start"].as_f64().unwrap();
-    near(browser.number("sought[0]"), start);
+    assert_near(browser.number("sought[0]"), start);
     browser.until(&format!("!player.paused && player.currentTime > {start}"));
     assert_eq!(browser.value("document.body.className.includes('plays-now')"), true);
 
@@ -53,47 +55,53 @@ fn plays_what_is_clicked(audio: &str) {
     browser
         .until(&format!("!player.seeking && {word}.matches('.now') && {word}.closest('.s').matches('.now')"));
     browser.press("ArrowRight", false);
-    near(browser.number("player.currentTime"), start + 5.0);
+    assert_near(browser.number("player.currentTime"), start + 5.0);
     browser.press("ArrowLeft", false);
-    near(browser.number("player.currentTime"), start);
+    assert_near(browser.number("player.currentTime"), start);
     browser.press("ArrowDown", false);
-    near(browser.number("player.currentTime"), json["segments"][3]["start"].as_f64().unwrap());
+    assert_near(browser.number("player.currentTime"), json["segments"][3]["start"].as_f64().unwrap());
     browser.press("ArrowRight", true);
-    near(browser.number("player.currentTime"), json["segments"][3]["words"][1]["start"].as_f64().unwrap());
+    assert_near(
+        browser.number("player.currentTime"),
+        json["segments"][3]["words"][1]["start"].as_f64().unwrap(),
+    );
 
-    // What is spoken comes into sight.
+    // The spoken text is scrolled into view.
     let last = "text.querySelector('.s:last-of-type')";
-    let is_seen = format!("{last}.getBoundingClientRect().bottom < innerHeight");
-    assert_eq!(browser.value(&is_seen), false);
+    let is_visible = format!("{last}.getBoundingClientRect().bottom < innerHeight");
+    assert_eq!(browser.value(&is_visible), false);
     browser.value(&format!("player.currentTime = Number({last}.dataset.t) + 0.1; 0"));
-    browser.until(&format!("{last}.matches('.now') && {is_seen}"));
+    browser.until(&format!("{last}.matches('.now') && {is_visible}"));
     browser.click("wave", 0.75);
-    near(browser.number("player.currentTime / player.duration"), 0.75);
+    assert_near(browser.number("player.currentTime / player.duration"), 0.75);
     browser.click("document.querySelector('.list a')", 0.2);
-    let told = browser.number("Number(document.querySelector('.list a').hash.slice(3))");
-    browser.until(&format!("Math.abs(sought.at(-1) - {told}) < 0.02"));
-    at_peace(&browser);
+    let start = browser.number("Number(document.querySelector('.list a').hash.slice(3))");
+    browser.until(&format!("Math.abs(sought.at(-1) - {start}) < 0.02"));
+    assert_no_complaints(&browser);
 }
 
 #[test]
-fn a_clicked_word_is_played_from_a_linked_recording() {
+#[ignore = "needs Chromium"]
+fn plays_clicked_words_of_a_linked_recording() {
     plays_what_is_clicked("link");
 }
 
 #[test]
-fn a_clicked_word_is_played_from_an_embedded_recording() {
+#[ignore = "needs Chromium"]
+fn plays_clicked_words_of_an_embedded_recording() {
     plays_what_is_clicked("embed");
 }
 
 #[test]
-fn what_is_sought_is_found_and_what_is_doubtful_is_shaded() {
+#[ignore = "needs Chromium"]
+fn finds_searched_text_and_shades_doubtful_text() {
     let folder = tempfile::tempdir().unwrap();
-    let Some((mut browser, json)) = opened(folder.path(), "link") else { return };
+    let (mut browser, json) = opened(folder.path(), "link");
     let texts = json["segments"].as_array().unwrap().iter().map(|segment| segment["text"].as_str().unwrap());
     let count = texts.map(|text| text.to_lowercase().matches("and friday").count()).sum::<usize>();
     assert!(count > 1);
     browser.press("/", false);
-    browser.ask("Input.insertText", json!({"text": "ÂND  friday".replace("  ", " ")}));
+    browser.call("Input.insertText", json!({"text": "ÂND  friday".replace("  ", " ")}));
     browser.until(&format!("hits.textContent === '1 / {count}'"));
     assert_eq!(browser.value("CSS.highlights.get('hits').size"), count);
     assert_eq!(browser.value("[...CSS.highlights.get('hit')][0].toString()"), "and Friday");
@@ -106,7 +114,7 @@ fn what_is_sought_is_found_and_what_is_doubtful_is_shaded() {
     browser.click("search", 0.5);
     browser.press("Escape", false);
     browser.until("hits.textContent === '' && CSS.highlights.get('hits').size === 0");
-    // Typed letters are no commands.
+    // Letters typed into the search field are no shortcuts.
     assert_eq!(browser.value("shade.checked && follow.checked"), true);
 
     let colour = "getComputedStyle(document.querySelector('.w.c0')).backgroundColor";
@@ -130,15 +138,16 @@ fn what_is_sought_is_found_and_what_is_doubtful_is_shaded() {
         );
         assert_eq!(browser.value(&wide), json!([]), "{width}");
     }
-    at_peace(&browser);
+    assert_no_complaints(&browser);
 }
 
 #[test]
-fn hostile_texts_are_shown_and_do_nothing() {
+#[ignore = "needs Chromium"]
+fn hostile_text_is_shown_and_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.html");
     fs::write(&path, page(&hostile(), Media::None)).unwrap();
-    let Some(mut browser) = Browser::start() else { return };
+    let mut browser = Browser::start();
     browser.open(&path, "#t=2.6");
     assert_eq!(browser.value("typeof harm"), "undefined");
     assert_eq!(browser.value("document.scripts.length + document.images.length"), 1);
@@ -147,29 +156,30 @@ fn hostile_texts_are_shown_and_do_nothing() {
         browser.value("document.querySelector('h1').textContent"),
         hostile().source.rsplit('/').next().unwrap()
     );
-    // Without a recording the place is still shown, and one can be opened.
+    // Without a recording the position is still shown, and a recording can be opened.
     assert_eq!(browser.value("document.querySelector('.w.now').dataset.t"), "2.54");
     browser.click("text.querySelector('.w')", 0.5);
     assert_eq!(browser.value("document.querySelector('.w.now').textContent"), HOSTILE);
     let input =
-        browser.ask("Runtime.evaluate", json!({"expression": "choose"}))["result"]["objectId"].clone();
+        browser.call("Runtime.evaluate", json!({"expression": "choose"}))["result"]["objectId"].clone();
     let files = json!({"files": [fixture("long/short_en.flac")], "objectId": input});
-    browser.ask("DOM.setFileInputFiles", files);
+    browser.call("DOM.setFileInputFiles", files);
     browser.until("document.body.dataset.media === 'ready' && document.getElementById('trouble').hidden");
-    at_peace(&browser);
+    assert_no_complaints(&browser);
 }
 
 #[test]
-fn a_recording_that_is_gone_is_asked_for() {
+#[ignore = "needs Chromium"]
+fn asks_for_a_missing_recording() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.html");
-    // Half a letter is no text, but may be in a name.
+    // A file name may contain an incomplete UTF-8 sequence.
     fs::write(&path, page(&hostile(), Media::Linked("gone%C3.mp3".into()))).unwrap();
-    let Some(mut browser) = Browser::start() else { return };
+    let mut browser = Browser::start();
     browser.open(&path, "");
     browser.until("!trouble.hidden");
-    let said = browser.value("trouble.firstElementChild.textContent");
-    assert_eq!(said, "“gone%C3.mp3” is not there, or this browser cannot play it.");
+    let message = browser.value("trouble.firstElementChild.textContent");
+    assert_eq!(message, "“gone%C3.mp3” is not there, or this browser cannot play it.");
     assert_eq!(browser.value("play.disabled"), true);
     browser.click("text.querySelectorAll('.w')[1]", 0.5);
     assert_eq!(browser.value("text.querySelectorAll('.w')[1].matches('.now')"), true);

@@ -1,4 +1,4 @@
-//! The program as a person or a script meets it: what is printed where, what is written, and how it ends.
+//! The program from the outside: what it prints and writes, and its exit codes.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
 }
 
-/// Ten seconds that the demo understands.
+/// Ten seconds of speech that the demo model transcribes.
 fn speech() -> PathBuf {
     fixture("long/short_en.flac")
 }
@@ -31,7 +31,7 @@ fn demo() -> Command {
     program
 }
 
-/// A folder with a copy of the speech in it.
+/// Makes a folder with a copy of the speech.
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let talk = folder.path().join("talk.flac");
@@ -62,40 +62,40 @@ fn help_shows_usage_examples_and_exit_codes() {
 }
 
 #[test]
-fn mistakes_on_the_command_line_end_with_2() {
+fn usage_errors_exit_with_2() {
     let talk = speech();
-    let mistake = |line: &[&str], said: &str| {
+    let rejects = |line: &[&str], expected: &str| {
         let assert = demo().arg(&talk).args(line).assert();
-        assert.code(2).stdout(is_empty()).stderr(contains(said).and(starts_with("error: ")));
+        assert.code(2).stdout(is_empty()).stderr(contains(expected).and(starts_with("error: ")));
     };
     program().assert().code(2).stdout(is_empty()).stderr(contains("Usage: transcribe"));
-    mistake(&["--exprot", "srt"], "--export");
-    mistake(&["--language", "germna"], "german");
-    mistake(&["--export", "doc"], &format!("hint: use {} or all", formats().join(", ")));
-    mistake(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, cuda:all, metal");
-    mistake(&["--task", "translation"], "translate");
-    mistake(&["--output-dir", "out"], "hint: say which formats");
-    mistake(&["--subtitles", "nice"], "must be `readable` or `openai`");
-    mistake(&["--json-style", "xml"], "must be one of full, openai, whisper-cpp, whisperx, hf");
-    mistake(&["--highlight-words"], "`--highlight-words`: needs `--word-timestamps`");
-    mistake(&["--max-line-width", "30"], "`--max-line-width`: needs `--word-timestamps`");
-    mistake(&["--max-line-count", "0"], "--max-line-count");
-    mistake(&["--max-cue-duration", "0.5"], "no less than `--min-cue-duration`");
-    mistake(&["--max-reading-speed", "0"], "between 1 and 1000");
-    mistake(&["--temperature", "-1"], "temperature");
-    mistake(&["--best-of", "0"], "best of");
-    mistake(&["--chunk-length", "0.5"], "hint: 0 keeps each recording in one piece");
-    mistake(&["--batch-size", "0"], "must be `auto` or a number");
-    mistake(&["--jobs", "many"], "must be `auto` or a number");
-    mistake(&["--suppress-tokens", "x"], "not a token id");
-    mistake(&["--revision", "../x", "--model", "tiny"], "not the name of a branch, tag or commit");
-    mistake(&["--quiet", "--verbose"], "cannot be used with");
+    rejects(&["--exprot", "srt"], "--export");
+    rejects(&["--language", "germna"], "german");
+    rejects(&["--export", "doc"], &format!("hint: use {} or all", formats().join(", ")));
+    rejects(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, cuda:all, metal");
+    rejects(&["--task", "translation"], "translate");
+    rejects(&["--output-dir", "out"], "hint: choose the formats");
+    rejects(&["--subtitles", "nice"], "must be `readable` or `openai`");
+    rejects(&["--json-style", "xml"], "must be one of full, openai, whisper-cpp, whisperx, hf");
+    rejects(&["--highlight-words"], "`--highlight-words`: needs `--word-timestamps`");
+    rejects(&["--max-line-width", "30"], "`--max-line-width`: needs `--word-timestamps`");
+    rejects(&["--max-line-count", "0"], "--max-line-count");
+    rejects(&["--max-cue-duration", "0.5"], "no less than `--min-cue-duration`");
+    rejects(&["--max-reading-speed", "0"], "between 1 and 1000");
+    rejects(&["--temperature", "-1"], "temperature");
+    rejects(&["--best-of", "0"], "best of");
+    rejects(&["--chunk-length", "0.5"], "hint: 0 processes each recording as a whole");
+    rejects(&["--batch-size", "0"], "must be `auto` or a number");
+    rejects(&["--jobs", "many"], "must be `auto` or a number");
+    rejects(&["--suppress-tokens", "x"], "not a token id");
+    rejects(&["--revision", "../x", "--model", "tiny"], "not the name of a branch, tag or commit");
+    rejects(&["--quiet", "--verbose"], "cannot be used with");
 }
 
 #[test]
-fn wrong_inputs_are_found_before_the_model_is_looked_for() {
+fn invalid_inputs_are_reported_before_the_model_is_loaded() {
     let (folder, talk) = folder();
-    // A model that would end with 3.
+    // This model would exit with 3.
     let mut program = program();
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
@@ -107,7 +107,7 @@ fn wrong_inputs_are_found_before_the_model_is_looked_for() {
 }
 
 #[test]
-fn two_inputs_do_not_write_one_file() {
+fn two_inputs_must_not_write_the_same_file() {
     let (folder, talk) = folder();
     let other = folder.path().join("talk.mp3");
     std::fs::copy(&talk, &other).unwrap();
@@ -119,7 +119,7 @@ fn two_inputs_do_not_write_one_file() {
 }
 
 #[test]
-fn a_bad_file_does_not_keep_the_others_from_being_done() {
+fn a_bad_file_does_not_stop_the_others() {
     let (folder, talk) = folder();
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("empty.mp3"), b"").unwrap();
@@ -134,7 +134,7 @@ fn a_bad_file_does_not_keep_the_others_from_being_done() {
 }
 
 #[test]
-fn tracks_and_channels_that_are_not_there_are_named() {
+fn missing_tracks_and_channels_are_reported() {
     let track = contains("has no audio track 3; it has 1\nhint: `--audio-track` counts from 0");
     demo().arg(speech()).args(["--audio-track", "3"]).assert().code(1).stderr(track);
     let channel = contains("has no channel 7; it has 1\nhint: `--channel` counts from 0");
@@ -142,7 +142,7 @@ fn tracks_and_channels_that_are_not_there_are_named() {
 }
 
 #[test]
-fn models_that_are_none_end_with_3() {
+fn invalid_models_exit_with_3() {
     let (folder, talk) = folder();
     let here = folder.path().to_str().unwrap();
     let model = |name: &str| program().arg(&talk).args(["--model", name]).assert().code(3).stdout(is_empty());
@@ -162,7 +162,7 @@ fn models_that_are_none_end_with_3() {
 }
 
 #[test]
-fn the_demo_as_a_folder_does_what_the_built_in_one_does() {
+fn the_demo_folder_equals_the_built_in_demo() {
     let demo_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
     let built_in = demo().arg(speech()).assert().code(0).get_output().stdout.clone();
     let folder =
@@ -172,7 +172,7 @@ fn the_demo_as_a_folder_does_what_the_built_in_one_does() {
 }
 
 #[test]
-fn a_device_that_was_not_compiled_in_ends_with_4() {
+fn unavailable_devices_exit_with_4() {
     let metal = demo().arg(speech()).args(["--device", "metal"]).assert();
     if !cfg!(feature = "metal") {
         metal.code(4).stderr(contains("device `metal`").and(contains("--device cpu")));
@@ -182,11 +182,11 @@ fn a_device_that_was_not_compiled_in_ends_with_4() {
 }
 
 #[test]
-fn numbers_that_the_cpu_does_not_compute_in_are_refused() {
+fn the_cpu_rejects_half_precision() {
     for numbers in ["f16", "bf16"] {
         let line = ["--device", "cpu", "--dtype", numbers];
-        let refused = demo().arg(speech()).args(line).assert().code(2).stdout(is_empty());
-        refused.stderr(contains(format!("`--dtype {numbers}`: the CPU computes in f32 only")));
+        let rejected = demo().arg(speech()).args(line).assert().code(2).stdout(is_empty());
+        rejected.stderr(contains(format!("`--dtype {numbers}`: the CPU computes in f32 only")));
         demo().arg("bench").args(line).assert().code(2).stderr(contains("the CPU computes in f32 only"));
     }
     let both = ["auto", "f32"].map(|numbers| {
@@ -197,10 +197,10 @@ fn numbers_that_the_cpu_does_not_compute_in_are_refused() {
 }
 
 #[test]
-fn outputs_that_cannot_be_written_end_with_6_before_the_work() {
+fn unwritable_outputs_exit_with_6_before_the_work() {
     let (folder, talk) = folder();
     let out = folder.path().join("talk.flac/out");
-    // A model that would end with 3.
+    // This model would exit with 3.
     let mut program = program();
     program.args(["--model", "tiny", "--export", "srt"]).arg(&talk).arg("--output-dir").arg(&out);
     program.assert().code(6).stderr(contains("cannot be written").and(contains("hint: check the folder")));
@@ -208,7 +208,7 @@ fn outputs_that_cannot_be_written_end_with_6_before_the_work() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_behind_stdout_is_not_taken_for_success() {
+fn a_full_disk_behind_stdout_is_an_error() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = bare().arg(speech()).args(["--model", "demo"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(6));
@@ -216,7 +216,7 @@ fn a_full_disk_behind_stdout_is_not_taken_for_success() {
 }
 
 #[test]
-fn stdout_has_the_text_and_nothing_else() {
+fn stdout_contains_only_the_text() {
     let (folder, talk) = folder();
     let plain = demo().arg(&talk).assert().code(0).stderr(is_empty());
     let text = String::from_utf8(plain.get_output().stdout.clone()).unwrap();
@@ -225,18 +225,18 @@ fn stdout_has_the_text_and_nothing_else() {
         "{text}"
     );
 
-    // Telling more, or less, changes nothing there.
-    let loud = demo().arg(&talk).arg("--verbose").assert().code(0).stdout(text.clone());
-    loud.stderr(contains("model demo@").and(contains("language english")).and(contains("of audio in")));
+    // The log level does not change it.
+    let verbose = demo().arg(&talk).arg("--verbose").assert().code(0).stdout(text.clone());
+    verbose.stderr(contains("model demo@").and(contains("language english")).and(contains("of audio in")));
     demo().arg(&talk).arg("--quiet").assert().code(0).stdout(text.clone()).stderr(is_empty());
 
-    // With files to write there is nothing to print.
+    // With output files nothing is printed.
     demo().arg(&talk).args(["--export", "txt"]).assert().code(0).stdout(is_empty()).stderr(is_empty());
     assert_eq!(read(&folder.path().join("talk.txt")), text);
 }
 
 #[test]
-fn standard_input_is_an_input() {
+fn reads_from_standard_input() {
     let (folder, talk) = folder();
     let bytes = std::fs::read(&talk).unwrap();
     let from_file = demo().arg(&talk).assert().code(0).get_output().stdout.clone();
@@ -250,7 +250,7 @@ fn standard_input_is_an_input() {
 }
 
 #[test]
-fn what_is_done_is_not_done_again_unless_asked() {
+fn skips_finished_inputs_unless_overwriting() {
     let (folder, talk) = folder();
     let out = folder.path().join("out");
     let run = |extra: &[&str]| {
@@ -280,7 +280,7 @@ fn what_is_done_is_not_done_again_unless_asked() {
 }
 
 #[test]
-fn the_same_command_gives_the_same_bytes() {
+fn the_same_command_writes_the_same_bytes() {
     let json = |threads: &str| {
         let (folder, talk) = folder();
         let mut program = demo();
@@ -300,8 +300,8 @@ fn the_same_command_gives_the_same_bytes() {
     assert_eq!(json("1"), json("3"));
 }
 
-/// A running program whose first words on stdout were heard; it has much left to say.
-fn talking() -> (Child, BufReader<std::process::ChildStdout>) {
+/// Starts a program and waits for its first line on stdout; much more follows.
+fn start_printing() -> (Child, BufReader<std::process::ChildStdout>) {
     let mut program = bare();
     program
         .arg(fixture("long/long_en.flac"))
@@ -317,8 +317,8 @@ fn talking() -> (Child, BufReader<std::process::ChildStdout>) {
 }
 
 #[test]
-fn whoever_reads_may_stop_reading() {
-    let (child, text) = talking();
+fn a_closed_pipe_is_success() {
+    let (child, text) = start_printing();
     drop(text);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -333,23 +333,23 @@ fn signal(child: &Child, name: &str) {
 
 #[test]
 #[cfg(unix)]
-fn a_signal_ends_the_work_and_is_seen_to_have_done_so() {
+fn a_signal_stops_the_run_and_ends_the_process() {
     use std::os::unix::process::ExitStatusExt;
 
     for (name, number) in [("INT", 2), ("TERM", 15)] {
-        let (mut child, mut text) = talking();
+        let (mut child, mut text) = start_printing();
         signal(&child, name);
         let mut rest = String::new();
         text.read_to_string(&mut rest).unwrap();
         let status = child.wait().unwrap();
         assert_eq!(status.signal(), Some(number), "{name}: {status}");
         let all = read(&fixture("reference/long_en.json"));
-        assert!(rest.len() < all.len() / 20, "it went on to the end after {name}");
+        assert!(rest.len() < all.len() / 20, "{name} did not stop the run");
     }
 }
 
 #[test]
-fn bench_measures_the_same_work_in_every_window() {
+fn bench_does_the_same_work_in_every_window() {
     let line =
         ["bench", "--seconds", "70", "--tokens", "5", "--chunk-length", "30", "--batch-size", "2", "--json"];
     let bench = demo().args(line).args(["--device", "cpu"]).assert().code(0).stderr(is_empty());
@@ -368,7 +368,7 @@ fn bench_measures_the_same_work_in_every_window() {
 }
 
 #[test]
-fn stats_tell_where_the_time_went() {
-    let told = contains("times real time").and(contains("slot occupancy")).and(contains("waited for audio"));
-    demo().arg(speech()).arg("--stats").assert().code(0).stderr(told);
+fn stats_show_where_the_time_went() {
+    let stats = contains("times real time").and(contains("slot occupancy")).and(contains("waited for audio"));
+    demo().arg(speech()).arg("--stats").assert().code(0).stderr(stats);
 }

@@ -219,14 +219,14 @@ fn check_scores_subtitles() {
     let (folder, talk) = folder();
     let at = |name: &str| folder.path().join(name);
     export().arg(&talk).args(["--export", "srt"]).assert().code(0);
-    let good = "talk.srt: 100.0 of 100, 3 cues: nothing to find fault with\n";
+    let good = "talk.srt: 100.0 of 100, 3 cues: no problems\n";
     let check = |files: &[PathBuf], line: &[&str]| export().arg("--check").args(files).args(line).assert();
     check(&[at("talk.srt")], &["--min-score", "99"]).code(0).stdout(contains(good)).stderr(is_empty());
     let bad = "WEBVTT\n\n00:01.000 --> 00:01.200\nfar too much for so little time\n\n00:01.100 --> 00:09.000\nover\n\n";
     fs::write(at("bad.vtt"), bad).unwrap();
     let line = "bad.vtt: 40.0 of 100, 2 cues: 1 overlapping, 1 too fast, 1 too short, 1 too long\n";
     check(&[at("bad.vtt")], &[]).code(0).stdout(contains(line));
-    let missed = "error: `--min-score 50`: missed by 1 of 2 files";
+    let missed = "error: `--min-score 50`: not met by 1 of 2 files";
     check(&[at("bad.vtt"), at("talk.srt")], &["--min-score", "50"])
         .code(7)
         .stdout(contains(line).and(contains(good)))
@@ -292,5 +292,5 @@ fn word_times_shape_subtitles() {
     assert_eq!(subtitles[1], reference(json!({"max_line_width": 20, "max_line_count": 2})));
     assert_eq!(subtitles[2], reference(json!({"highlight_words": true})));
     let check = export().arg("--check").arg(folder.path().join("0/short_en.srt")).assert();
-    check.code(0).stdout(contains("nothing to find fault with"));
+    check.code(0).stdout(contains("no problems"));
 }

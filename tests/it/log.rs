@@ -1,4 +1,4 @@
-//! What is said on stderr: its levels, its form for programs, and progress where nobody watches.
+//! Messages on stderr: log levels, JSON, and progress without a terminal.
 
 use std::process::{Command, Output};
 
@@ -21,19 +21,20 @@ fn run(line: &str) -> Output {
     program.output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 fn objects(output: &Output) -> Vec<Value> {
-    let said = said(output);
-    said.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+    let stderr = stderr(output);
+    stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
         .collect()
 }
 
 #[test]
-fn in_json_there_is_nothing_else_on_stderr() {
+fn json_messages_are_the_only_output_on_stderr() {
     let output =
         run("talk.flac empty.mp3 --export srt --log-format json --stats --log-level trace --progress json");
     assert_eq!(output.status.code(), Some(1));
@@ -61,7 +62,7 @@ fn in_json_there_is_nothing_else_on_stderr() {
 }
 
 #[test]
-fn mistakes_and_bugs_are_json_too() {
+fn usage_errors_and_panics_are_json_too() {
     for line in ["--log-format json talk.flac --nope", "talk.flac --log-format=json --device gpu"] {
         let output = run(line);
         assert_eq!(output.status.code(), Some(2));
@@ -75,8 +76,9 @@ fn mistakes_and_bugs_are_json_too() {
 }
 
 #[test]
-fn levels_say_how_much() {
-    let lines = |line: &str| said(&run(&format!("talk.flac empty.mp3 --export srt {line}"))).lines().count();
+fn log_levels_filter_messages() {
+    let lines =
+        |line: &str| stderr(&run(&format!("talk.flac empty.mp3 --export srt {line}"))).lines().count();
     let by_level =
         ["error", "warn", "info", "debug", "trace"].map(|level| lines(&format!("--log-level {level}")));
     assert!(by_level.is_sorted(), "{by_level:?}");
@@ -85,26 +87,26 @@ fn levels_say_how_much() {
         by_level[2] > by_level[1] && by_level[3] > by_level[2] && by_level[4] > by_level[3],
         "{by_level:?}"
     );
-    // What is asked for at once counts more than what is set for long.
+    // --quiet takes precedence over the log level.
     assert_eq!(lines("--quiet --log-level debug"), by_level[1]);
 
     let with_variable = |value: &str, line: &str| {
         let (_folder, mut program) = demo(&format!("talk.flac empty.mp3 --export srt {line}"));
-        said(&program.env("RUST_LOG", value).output().unwrap()).lines().count()
+        stderr(&program.env("RUST_LOG", value).output().unwrap()).lines().count()
     };
     assert_eq!(with_variable("hyper=trace,transcribe=error", ""), by_level[0]);
     assert_eq!(with_variable("transcribe=trace", "--log-level error"), by_level[0]);
 }
 
 #[test]
-fn progress_is_told_where_it_is_asked_for() {
-    let plain = said(&run("talk.flac --export srt --progress plain"));
-    let told = plain.lines().filter(|line| line.starts_with("progress: ")).collect::<Vec<_>>();
-    assert_eq!(told.len(), 1, "{plain}");
-    assert!(told[0].contains("0:10 of 0:10 done (100 %)") && told[0].contains("1 of 1 files"), "{plain}");
+fn prints_progress_lines_on_request() {
+    let plain = stderr(&run("talk.flac --export srt --progress plain"));
+    let lines = plain.lines().filter(|line| line.starts_with("progress: ")).collect::<Vec<_>>();
+    assert_eq!(lines.len(), 1, "{plain}");
+    assert!(lines[0].contains("0:10 of 0:10 done (100 %)") && lines[0].contains("1 of 1 files"), "{plain}");
     for quiet in ["auto", "bar", "none"] {
-        assert_eq!(said(&run(&format!("talk.flac --export srt --progress {quiet}"))), "", "{quiet}");
+        assert_eq!(stderr(&run(&format!("talk.flac --export srt --progress {quiet}"))), "", "{quiet}");
     }
-    // Text on stdout is the same with it.
+    // It does not change the text on stdout.
     assert_eq!(run("talk.flac --progress json").stdout, run("talk.flac").stdout);
 }

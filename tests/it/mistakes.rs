@@ -1,4 +1,4 @@
-//! Mistakes that newcomers make: every word that the program says about them, and how it ends.
+//! Usage errors: the complete message and the exit code of each.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::program::{bare, fixture};
 
-/// A folder with a recording, a folder and a file in it.
+/// Makes a folder with a recording, a folder and a file.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(fixture("long/short_en.flac"), folder.path().join("talk.flac")).unwrap();
@@ -15,21 +15,21 @@ fn folder() -> TempDir {
     folder
 }
 
-/// Runs the program in such a folder; nothing may be printed, and nothing may be written.
+/// Runs the program in such a folder; it must print nothing to stdout and write no files.
 #[track_caller]
-fn says(line: &str, code: i32, expected: &str) {
-    says_in(&folder(), &[], line, code, expected);
+fn rejects(line: &str, code: i32, expected: &str) {
+    rejects_in(&folder(), &[], line, code, expected);
 }
 
 #[track_caller]
-fn says_in(folder: &TempDir, environment: &[(&str, &str)], line: &str, code: i32, expected: &str) {
+fn rejects_in(folder: &TempDir, environment: &[(&str, &str)], line: &str, code: i32, expected: &str) {
     let before = names(folder.path());
     let mut program = bare();
     program.current_dir(folder.path()).args(line.split_whitespace()).envs(environment.iter().copied());
     let output = program.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    let said = said.replace(&folder.path().display().to_string(), "FOLDER");
-    assert_eq!(said.trim_end(), expected, "{line}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let stderr = stderr.replace(&folder.path().display().to_string(), "FOLDER");
+    assert_eq!(stderr.trim_end(), expected, "{line}");
     assert_eq!(output.status.code(), Some(code), "{line}");
     assert!(output.stdout.is_empty(), "{line}");
     assert_eq!(names(folder.path()), before, "{line}");
@@ -40,24 +40,24 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_misspelt_option() {
-    says(
+fn unknown_options() {
+    rejects(
         "talk.flac --exprot srt",
         2,
-        "error: `--exprot`: there is no such option\n\
+        "error: `--exprot`: unknown option\n\
          hint: did you mean `--export`?",
     );
-    says(
+    rejects(
         "talk.flac --frobnicate",
         2,
-        "error: `--frobnicate`: there is no such option\n\
-         hint: `transcribe --help` lists all there are",
+        "error: `--frobnicate`: unknown option\n\
+         hint: `transcribe --help` lists all options",
     );
 }
 
 #[test]
-fn a_misspelt_model() {
-    says(
+fn unknown_models() {
+    rejects(
         "talk.flac --model larg-v3",
         3,
         "error: model `larg-v3`: not found: did you mean `large-v3` or `large-v1` or `large-v2`?\n\
@@ -67,8 +67,8 @@ fn a_misspelt_model() {
 }
 
 #[test]
-fn a_language_that_is_none() {
-    says(
+fn unknown_languages() {
+    rejects(
         "talk.flac --model demo --language germn",
         2,
         "error: language `germn`: not a language that Whisper knows\n\
@@ -77,8 +77,8 @@ fn a_language_that_is_none() {
 }
 
 #[test]
-fn a_file_that_is_not_there() {
-    says(
+fn missing_files() {
+    rejects(
         "tlak.flac --model demo",
         2,
         "error: `tlak.flac`: there is no such file\n\
@@ -87,55 +87,55 @@ fn a_file_that_is_not_there() {
 }
 
 #[test]
-fn a_command_that_is_misspelt_or_comes_too_late() {
-    says(
+fn mistyped_or_misplaced_commands() {
+    rejects(
         "modles list",
         2,
-        "error: `modles`: there is no such command, and no such file\n\
+        "error: `modles`: not a command or an existing file\n\
          hint: did you mean `transcribe models`?",
     );
-    says(
+    rejects(
         "--quiet models list",
         2,
-        "error: `models`: there is no such command, and no such file\n\
-         hint: a command comes before all options: `transcribe models`",
+        "error: `models`: not a command or an existing file\n\
+         hint: commands come before options: `transcribe models`",
     );
-    says(
+    rejects(
         "models lst",
         2,
-        "error: `lst`: there is no such command\n\
+        "error: `lst`: unknown command\n\
          hint: did you mean `transcribe models list`?",
     );
 }
 
 #[test]
-fn a_device_that_is_not_here_or_is_none() {
+fn unavailable_or_unknown_devices() {
     if !cfg!(any(feature = "cuda", feature = "metal")) {
-        says(
+        rejects(
             "talk.flac --model demo --device cuda",
             4,
             "error: device `cuda:0`: this program was compiled for cpu only\n\
              hint: `--device cpu` works everywhere; `transcribe doctor` lists the available devices",
         );
     }
-    says(
+    rejects(
         "talk.flac --model demo --device gpu",
         2,
         "error: `--device gpu`: must be one of auto, cpu, cuda, cuda:N, cuda:all, metal, or several of a kind as in cuda:0,cuda:2\n\
-         hint: `device`: Where to compute: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work",
+         hint: `device`: Device to compute on: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work",
     );
 }
 
 #[test]
-fn numbers_that_are_none_or_mean_nothing() {
-    says("talk.flac --model demo --beam-size 0", 2, "error: beam size 0: must lie between 1 and 64");
-    says(
+fn invalid_numbers() {
+    rejects("talk.flac --model demo --beam-size 0", 2, "error: beam size 0: must lie between 1 and 64");
+    rejects(
         "talk.flac --model demo --seed x",
         2,
-        "error: `--seed x`: must be a whole number, 0 or more\n\
-         hint: `seed`: Chooses the random numbers at temperatures above 0",
+        "error: `--seed x`: must be a non-negative integer\n\
+         hint: `seed`: Seed of the random numbers at temperatures above 0",
     );
-    says(
+    rejects(
         "talk.flac --model demo --offset 1:2x",
         2,
         "error: time `1:2x`: not a valid time\n\
@@ -144,14 +144,14 @@ fn numbers_that_are_none_or_mean_nothing() {
 }
 
 #[test]
-fn a_format_that_is_none() {
+fn unknown_formats() {
     let formats = formats();
-    says(
+    rejects(
         "talk.flac --model demo --export str",
         2,
         &format!("error: `--export`: unknown format `str`\nhint: did you mean `srt`? use {formats}"),
     );
-    says(
+    rejects(
         "talk.flac --model demo --export docx",
         2,
         &format!("error: `--export`: unknown format `docx`\nhint: use {formats}"),
@@ -164,16 +164,15 @@ fn formats() -> String {
 }
 
 #[test]
-fn a_value_that_is_forgotten_or_wrong() {
-    says(
+fn missing_or_invalid_values() {
+    rejects(
         "talk.flac --model",
         2,
-        "error: `--model`: needs a value\n\
-         hint: `model`: Which model: a size (tiny, base, small, medium, large-v3, large-v3-turbo, tiny.en …, \
-         distil-large-v3 …), a hub repository (owner/name), a folder with a checkpoint, or demo, which is built in. \
-         auto takes large-v3-turbo on a GPU and base on a CPU",
+        "error: `--model`: requires a value\n\
+         hint: `model`: Size (tiny, base, small, medium, large-v3, large-v3-turbo, tiny.en …, distil-large-v3 …), \
+         hub repository (owner/name), folder with a checkpoint, or demo, which is built in. auto uses large-v3-turbo on a GPU and base on a CPU",
     );
-    says(
+    rejects(
         "talk.flac --task translat",
         2,
         "error: `--task translat`: must be one of transcribe, translate\n\
@@ -182,24 +181,24 @@ fn a_value_that_is_forgotten_or_wrong() {
 }
 
 #[test]
-fn options_that_contradict_each_other() {
-    says("talk.flac --quiet --verbose", 2, "error: `--quiet`: cannot be used with `--verbose`");
-    says(
+fn conflicting_options() {
+    rejects("talk.flac --quiet --verbose", 2, "error: `--quiet`: cannot be used with `--verbose`");
+    rejects(
         "talk.flac --model tiny --model demo",
         2,
-        "error: `--model`: is said twice\nhint: leave one of them out",
+        "error: `--model`: cannot be used more than once\nhint: remove one of them",
     );
-    says(
+    rejects(
         "talk.flac --model demo --output-dir out",
         2,
-        "error: `--output-dir`: without `--export` no file is written\n\
-         hint: say which formats, for example `--export srt,txt`",
+        "error: `--output-dir`: has no effect without `--export`\n\
+         hint: choose the formats to write, for example `--export srt,txt`",
     );
 }
 
 #[test]
-fn no_model_and_no_network_to_get_it() {
-    says(
+fn uncached_models_without_network() {
+    rejects(
         "talk.flac --model tiny --offline",
         3,
         "error: model `tiny`: not in the cache, and `--offline` forbids downloading it\n\
@@ -208,31 +207,31 @@ fn no_model_and_no_network_to_get_it() {
 }
 
 #[test]
-fn a_mistake_that_is_not_on_the_command_line() {
+fn errors_in_the_environment_and_the_configuration_file() {
     let folder = folder();
-    says_in(
+    rejects_in(
         &folder,
         &[("TRANSCRIBE_DEVICE", "gpu")],
         "talk.flac",
         2,
         "error: `TRANSCRIBE_DEVICE=gpu`: must be one of auto, cpu, cuda, cuda:N, cuda:all, metal, or several of a kind as in cuda:0,cuda:2\n\
-         hint: `device`: Where to compute: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work",
+         hint: `device`: Device to compute on: auto, cpu, cuda, cuda:N or metal; cuda:all or cuda:0,cuda:1 share the work",
     );
-    says_in(
+    rejects_in(
         &folder,
         &[("TRANSCRIBE_QUIET", "1")],
         "talk.flac --verbose",
         2,
         "error: `--verbose`: cannot be used with `--quiet`\n\
-         hint: `TRANSCRIBE_QUIET` in the environment says `--quiet`",
+         hint: the environment variable `TRANSCRIBE_QUIET` sets `--quiet`",
     );
     std::fs::write(folder.path().join("transcribe.toml"), "# mine\n\nlanguag = \"de\"\n").unwrap();
-    says_in(
+    rejects_in(
         &folder,
         &[],
         "talk.flac --config transcribe.toml",
         2,
-        "error: `transcribe.toml`, line 3: `languag`: there is no such option\n\
+        "error: `transcribe.toml`, line 3: `languag`: unknown option\n\
          hint: did you mean `language`?",
     );
 }

@@ -171,7 +171,7 @@ fn a_dry_run_tells_everything_and_touches_nothing() {
         "skipped: already done",
         "new/a.txt; language de",
         "model   demo (demo@",
-        "half minutes side by side",
+        "windows at a time",
         "device  cpu",
         "total   3 to do, 0:",
         "1 skipped",

@@ -1,4 +1,4 @@
-//! The real program as tests start it, wait for it and stop it.
+//! Starts the real program, waits for it and stops it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -8,33 +8,33 @@ pub fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
 }
 
-/// The program with nothing from the tester's own environment.
+/// The program without the environment of the tests.
 pub fn bare() -> Command {
     let mut program = Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
     program.env_clear().env("HF_HOME", "/nonexistent").env("HF_ENDPOINT", "http://127.0.0.1:1");
     program.env("XDG_CONFIG_HOME", "/nonexistent");
-    // Devices have tests of their own.
+    // Other devices have tests of their own.
     if cfg!(any(feature = "cuda", feature = "metal")) {
         program.env("TRANSCRIBE_DEVICE", "cpu");
     }
     program
 }
 
-/// With the demo model; says what it does.
+/// The program with the demo model and verbose messages.
 pub fn demo() -> Command {
     let mut program = bare();
     program.env("TRANSCRIBE_MODEL", "demo").arg("--verbose");
     program
 }
 
-/// A running program that is listened to.
+/// A running program whose stderr is read.
 pub struct Running {
     pub child: Child,
     stderr: BufReader<ChildStderr>,
     said: String,
 }
 
-/// How a program ended.
+/// The result of a program.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
@@ -55,7 +55,7 @@ impl Running {
         Self::start(program)
     }
 
-    /// Waits until it says this; false if it ended before.
+    /// Waits until it prints this to stderr; returns false if it ended before.
     pub fn hear(&mut self, text: &str) -> bool {
         loop {
             let start = self.said.len();
@@ -83,10 +83,10 @@ pub fn run(program: Command) -> Ended {
     Running::start(program).end()
 }
 
-/// What each folder with outputs has, beside them.
+/// The ledger that each folder with outputs contains.
 pub const DONE: &str = ".transcribe-done";
 
-/// Names in a folder, also of hidden files; but not that which tells what is done.
+/// The names in a folder, hidden files included, except for the ledger.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =

@@ -289,7 +289,7 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
     let stopped = Place::stopped();
     let resumes = |change: &dyn Fn(&Place, &mut Command)| {
         let (place, ended) = goes_on(&stopped, change);
-        assert!(ended.said.contains("goes on where an earlier run was stopped"), "{}", ended.said);
+        assert!(ended.said.contains("resuming where an earlier run stopped"), "{}", ended.said);
         check_files(&place);
     };
     resumes(&|_, _| {});
@@ -304,7 +304,7 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
 
     let renewed = |why: &str, change: &dyn Fn(&Place, &mut Command)| {
         let (_, ended) = goes_on(&stopped, change);
-        assert!(!ended.said.contains("goes on where"), "{}", ended.said);
+        assert!(!ended.said.contains("resuming where"), "{}", ended.said);
         assert!(ended.said.contains(&format!("of use: {why}")), "{}", ended.said);
     };
     renewed("the input has changed", &|place, _| {
@@ -374,7 +374,7 @@ fn a_recording_in_one_piece_goes_on_in_the_midst_of_it() {
         running.end();
     }
     let ended = run(program(&out));
-    assert!(ended.status.success() && ended.said.contains("goes on where"), "{ended:?}");
+    assert!(ended.status.success() && ended.said.contains("resuming where"), "{ended:?}");
     assert_eq!(names(&out), ["talk.json"]);
     assert!(fs::read(out.join("talk.json")).unwrap() == fs::read(whole.join("talk.json")).unwrap());
 }
@@ -387,7 +387,7 @@ fn other_formats_of_the_same_text_are_made_of_what_is_finished() {
     program.arg(place.at("long_en.flac")).args(["--export", "srt", "--chunk-length", "6", "--output-dir"]);
     program.arg(place.out());
     let ended = run(program);
-    assert!(ended.said.contains("goes on where"), "{ended:?}");
+    assert!(ended.said.contains("resuming where"), "{ended:?}");
     assert_eq!(fs::read(place.out().join("long_en.srt")).unwrap(), undisturbed()["long_en.srt"]);
     assert!(!place.out().join("long_en.partial.srt").exists());
 }
@@ -413,7 +413,7 @@ fn a_damaged_journal_costs_its_damaged_part_only() {
             fs::write(place.out().join(".long_en.srt.aB3dE6.tmp"), "1\n").unwrap();
         });
         assert!(ended.said.contains(why), "{}", ended.said);
-        assert_eq!(ended.said.contains("goes on where"), why != "it is damaged", "{}", ended.said);
+        assert_eq!(ended.said.contains("resuming where"), why != "it is damaged", "{}", ended.said);
         check_files(&place);
     }
 }
@@ -483,7 +483,7 @@ fn no_room_for_the_outputs_keeps_what_is_finished() {
     assert!(!place.out().join("long_en.json").exists() && place.journal().is_file());
     check_files(&place);
     let ended = run(place.command());
-    assert!(ended.said.contains("goes on where"), "{}", ended.said);
+    assert!(ended.said.contains("resuming where"), "{}", ended.said);
     check_done(&place, &ended);
 }
 

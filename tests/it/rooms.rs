@@ -67,8 +67,7 @@ const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel")];
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("symphonia", &["audio/decode/", "audio/opus.rs"]),
     ("rubato", &["audio/resample.rs"]),
-    ("console", &["cli/progress/"]),
-    ("indicatif", &["cli/progress/"]),
+    ("console", &["cli/progress/", "cli/printer.rs"]),
     ("toml", &["cli/config/document.rs"]),
     ("ctrlc", &["cli/interrupt.rs"]),
     ("earshot", &["vad/detector.rs"]),
@@ -367,7 +366,11 @@ fn the_checker_finds_each_violation() {
             "use symphonia::core::X;",
             "`symphonia` belongs in audio/decode/, audio/opus.rs only",
         ),
-        ("run/mod.rs", "fn f() { console::Term::stderr() }", "`console` belongs in cli/progress/ only"),
+        (
+            "run/mod.rs",
+            "fn f() { console::Term::stderr() }",
+            "`console` belongs in cli/progress/, cli/printer.rs only",
+        ),
         ("run/mod.rs", "use anyhow::Context;", "`anyhow` belongs in cli/, main.rs only"),
         (
             "decode/rules.rs",

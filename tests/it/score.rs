@@ -121,12 +121,7 @@ fn missed_gate_exits_with_7() {
     );
     ends(&c, &["--max-timing-error", "1"], 7, "no times to compare");
     score().args([&a, &b]).env("TRANSCRIBE_MAX_WER", "1%").assert().code(7);
-    score()
-        .args([&a, &b])
-        .args(["--max-wer", "5"])
-        .assert()
-        .code(2)
-        .stderr(contains("5% is written with its sign"));
+    score().args([&a, &b]).args(["--max-wer", "5"]).assert().code(2).stderr(contains("did you mean `5%`?"));
 }
 
 #[test]
@@ -279,5 +274,5 @@ fn help_lists_the_gates() {
         program
     })
     .assert()
-    .stdout(contains("  7  a limit of quality was missed").and(contains("score")));
+    .stdout(contains("  7  a quality gate was not met").and(contains("score")));
 }

@@ -1,5 +1,7 @@
-//! The progress display in a real terminal: tmux, which remembers what stood where. Some of what was seen is kept in
-//! `screens/`, to be looked at.
+//! The progress display in a real terminal: tmux, whose screen can be captured. Some captures are kept in `screens/` for
+//! people to look at.
+//!
+//! The tests are ignored by default because they need tmux; `.ci/run` includes them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,19 +13,15 @@ use crate::program::fixture;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A terminal of its own server.
+/// A terminal of a tmux server of its own.
 struct Terminal {
     folder: tempfile::TempDir,
 }
 
 impl Terminal {
-    /// None, with a word why, where there is no tmux.
-    fn open() -> Option<Self> {
-        if Command::new("tmux").arg("-V").output().is_err() {
-            println!("skipped: tmux is not installed");
-            return None;
-        }
-        Some(Self { folder: tempfile::tempdir().unwrap() })
+    fn open() -> Self {
+        Command::new("tmux").arg("-V").output().expect("tmux must be installed");
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -39,7 +37,7 @@ impl Terminal {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs the demo on all inputs of the folder, and says `ended` behind it.
+    /// Runs the demo model on all inputs of the folder and prints `ended` at the end.
     fn start(&self, columns: usize, options: &str) {
         let program = assert_cmd::cargo::cargo_bin!("transcribe");
         let line = format!(
@@ -47,16 +45,16 @@ impl Terminal {
              *.flac *.mp3",
             program.display()
         );
-        // The shell behind it survives Ctrl+C. Where a terminal that becomes narrower has no room left, tmux puts
-        // what stands in its first rows out of reach: that should not be the display.
+        // The outer shell survives Ctrl+C. When the terminal becomes narrower and runs out of rows, tmux moves its first
+        // rows into the history: the lines of `seq` keep the display out of them.
         let line = format!("seq 12; trap : INT; sh -c '{line}'; echo ended; cat");
         let folder = self.folder.path().to_str().unwrap();
         let size = columns.to_string();
         self.tmux(&["new-session", "-d", "-c", folder, "-x", &size, "-y", "24", &line]);
     }
 
-    /// What the program has drawn a moment before is for the old width. Where that meets the new one nobody can
-    /// know what stands where, so it draws nothing meanwhile.
+    /// Resizes the terminal while the program is stopped: if it drew for the old width during the resize, the position of
+    /// its lines would be undefined.
     fn resize(&self, columns: usize) {
         let pid = std::fs::read_to_string(self.at("pid")).unwrap();
         let signal = |name: &str| Command::new("kill").args([name, pid.trim()]).status().unwrap();
@@ -67,20 +65,20 @@ impl Terminal {
         signal("-CONT");
     }
 
-    /// All lines, also those that have scrolled away.
+    /// Returns all lines, including those that have scrolled away.
     fn lines(&self) -> Vec<String> {
         self.tmux(&["capture-pane", "-p", "-S", "-"]).lines().map(str::to_owned).collect()
     }
 
-    /// Looks until it sees this.
-    fn see(&self, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
+    /// Captures the screen until a condition holds.
+    fn wait_until(&self, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
         let started = Instant::now();
         loop {
             let lines = self.lines();
             if wanted(&lines) {
                 return lines;
             }
-            assert!(started.elapsed() < PATIENCE, "never seen:\n{}", lines.join("\n"));
+            assert!(started.elapsed() < PATIENCE, "condition never held:\n{}", lines.join("\n"));
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -94,8 +92,8 @@ impl Drop for Terminal {
     }
 }
 
-/// Inputs with long, wide and odd names.
-fn fill(folder: &Path) {
+/// Creates inputs with long, wide and odd names.
+fn create_inputs(folder: &Path) {
     let names = [
         "a very long name of a very long talk, first part.flac",
         "a very long name of a very long talk, second part.flac",
@@ -114,26 +112,26 @@ fn totals(lines: &[String]) -> Vec<&String> {
     lines.iter().filter(|line| line.starts_with("total ")).collect()
 }
 
-/// Lines of inputs in flight.
+/// The lines of active inputs.
 fn bars(lines: &[String]) -> Vec<&String> {
     let is_bar = |line: &&String| line.contains(" [=") || line.contains(" [  ") || line.contains("  ]");
     lines.iter().filter(is_bar).collect()
 }
 
-/// What has to be true of a display at any time.
+/// Checks what must hold for the display at any time.
 fn check(lines: &[String], columns: usize) {
-    let seen = lines.join("\n");
-    assert_eq!(totals(lines).len(), 1, "{columns}:\n{seen}");
+    let screen = lines.join("\n");
+    assert_eq!(totals(lines).len(), 1, "{columns}:\n{screen}");
     let bars = bars(lines);
-    assert!((1..=4).contains(&bars.len()), "{columns}:\n{seen}");
+    assert!((1..=4).contains(&bars.len()), "{columns}:\n{screen}");
     for line in bars.into_iter().chain(totals(lines)) {
         assert!(line.width() < columns, "{columns}: {line}");
     }
     let last = lines.iter().rposition(|line| !line.is_empty()).unwrap();
-    assert!(lines[last].starts_with("total "), "{columns}:\n{seen}");
+    assert!(lines[last].starts_with("total "), "{columns}:\n{screen}");
 }
 
-/// Keeps what was seen, if somebody wants it anew.
+/// Stores a capture if TRANSCRIBE_KEEP_SCREENS is set.
 fn keep(name: &str, lines: &[String]) {
     if std::env::var_os("TRANSCRIBE_KEEP_SCREENS").is_some() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/screens");
@@ -142,56 +140,63 @@ fn keep(name: &str, lines: &[String]) {
     }
 }
 
-fn is_at_work(lines: &[String]) -> bool {
+fn is_transcribing(lines: &[String]) -> bool {
     totals(lines).len() == 1
         && lines.iter().any(|line| line.contains("[="))
         && lines.iter().any(|l| l.contains("eta"))
 }
 
 #[test]
-fn the_display_fits_wide_and_narrow_terminals_and_leaves_nothing_behind() {
+#[ignore = "needs tmux"]
+fn the_display_fits_the_terminal_and_is_removed_at_the_end() {
     for columns in [80, 40] {
-        let Some(terminal) = Terminal::open() else { return };
-        fill(terminal.folder.path());
+        let terminal = Terminal::open();
+        create_inputs(terminal.folder.path());
         terminal.start(columns, "");
-        let seen = terminal.see(is_at_work);
-        check(&seen, columns);
-        keep(&format!("{columns}-columns.txt"), &seen);
+        let screen = terminal.wait_until(is_transcribing);
+        check(&screen, columns);
+        keep(&format!("{columns}-columns.txt"), &screen);
         terminal.tmux(&["send-keys", "C-c"]);
-        let seen = terminal.see(|lines| lines.iter().any(|line| line == "ended"));
-        assert!(totals(&seen).is_empty() && bars(&seen).is_empty(), "{}", seen.join("\n"));
-        assert!(seen.iter().any(|line| line.starts_with("stopped; the same command")), "{}", seen.join("\n"));
-        keep(&format!("{columns}-columns-stopped.txt"), &seen);
+        let screen = terminal.wait_until(|lines| lines.iter().any(|line| line == "ended"));
+        assert!(totals(&screen).is_empty() && bars(&screen).is_empty(), "{}", screen.join("\n"));
+        assert!(
+            screen.iter().any(|line| line.starts_with("stopped; run the same command")),
+            "{}",
+            screen.join("\n")
+        );
+        keep(&format!("{columns}-columns-stopped.txt"), &screen);
     }
 }
 
 #[test]
-fn a_terminal_that_changes_its_width_keeps_one_display() {
-    let Some(terminal) = Terminal::open() else { return };
-    fill(terminal.folder.path());
+#[ignore = "needs tmux"]
+fn the_display_survives_resizing_the_terminal() {
+    let terminal = Terminal::open();
+    create_inputs(terminal.folder.path());
     terminal.start(80, "--quiet --progress bar");
-    terminal.see(is_at_work);
+    terminal.wait_until(is_transcribing);
     for columns in [40, 100, 60] {
         terminal.resize(columns);
-        // It is drawn anew in a moment, and again.
+        // Wait until it has been redrawn a few times.
         std::thread::sleep(Duration::from_millis(500));
-        let seen = terminal.lines();
-        check(&seen, columns);
-        keep(&format!("resized-to-{columns}.txt"), &seen);
+        let screen = terminal.lines();
+        check(&screen, columns);
+        keep(&format!("resized-to-{columns}.txt"), &screen);
     }
     terminal.tmux(&["send-keys", "C-c"]);
-    let seen = terminal.see(|lines| lines.iter().any(|line| line == "ended"));
-    assert!(totals(&seen).is_empty() && bars(&seen).is_empty(), "{}", seen.join("\n"));
+    let screen = terminal.wait_until(|lines| lines.iter().any(|line| line == "ended"));
+    assert!(totals(&screen).is_empty() && bars(&screen).is_empty(), "{}", screen.join("\n"));
 }
 
 #[test]
-fn at_the_end_there_is_the_account_alone() {
-    let Some(terminal) = Terminal::open() else { return };
+#[ignore = "needs tmux"]
+fn only_the_summary_remains_at_the_end() {
+    let terminal = Terminal::open();
     std::fs::copy(fixture("long/short_en.flac"), terminal.at("talk.flac")).unwrap();
     std::fs::write(terminal.at("empty.mp3"), b"").unwrap();
     terminal.start(80, "");
-    let seen = terminal.see(|lines| lines.iter().any(|line| line == "ended"));
-    assert!(totals(&seen).is_empty() && bars(&seen).is_empty(), "{}", seen.join("\n"));
-    assert!(seen.iter().any(|line| line == "2 inputs: 1 done, 1 failed"), "{}", seen.join("\n"));
-    keep("end.txt", &seen);
+    let screen = terminal.wait_until(|lines| lines.iter().any(|line| line == "ended"));
+    assert!(totals(&screen).is_empty() && bars(&screen).is_empty(), "{}", screen.join("\n"));
+    assert!(screen.iter().any(|line| line == "2 inputs: 1 done, 1 failed"), "{}", screen.join("\n"));
+    keep("end.txt", &screen);
 }

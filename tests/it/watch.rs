@@ -268,11 +268,11 @@ fn a_stop_in_the_middle_keeps_what_is_finished() {
     assert_eq!((&status["doing"], &status["model"]["leases"]), (&"working".into(), &1.into()), "{status:#}");
     assert!(status["queue"]["in_flight"][0]["audio_seconds_done"].as_f64() > Some(5.0), "{status:#}");
     let ended = watch.stop("TERM", 15);
-    assert!(ended.said.ends_with("stopped; the same command goes on from here\n"), "{}", ended.said);
+    assert!(ended.said.ends_with("stopped; run the same command again to resume\n"), "{}", ended.said);
     assert_eq!(place.outputs(), [".long.transcribe", "long.partial.srt"]);
     let ended = place.once(&options);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    assert!(ended.said.contains("goes on where an earlier run was stopped"), "{}", ended.said);
+    assert!(ended.said.contains("resuming where an earlier run stopped"), "{}", ended.said);
     assert_eq!(place.outputs(), ["long.srt"]);
 }
 

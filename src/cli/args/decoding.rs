@@ -1,4 +1,4 @@
-//! How the text is decided on: openai's options with openai's names and defaults.
+//! Options that decide how text is decoded: openai's names and defaults.
 
 use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{ArgAction, Args};
@@ -11,114 +11,113 @@ const DECODING: &str = "Decoding";
 
 #[derive(Debug, Args)]
 pub struct DecodingArgs {
-    /// Whether each half minute knows the text before it: more consistent, but errors may repeat
+    /// Prompt each window with the text before it: more consistent, but errors can repeat
     #[arg(long, alias = "condition_on_previous_text", env = "TRANSCRIBE_CONDITION_ON_PREVIOUS_TEXT",
         value_name = "BOOL", default_value = "true", action = ArgAction::Set,
         value_parser = BoolishValueParser::new(), help_heading = DECODING)]
     condition_on_previous_text: bool,
 
-    /// 0 takes the likeliest word each time; above it words are drawn at random
+    /// Sampling temperature; 0 always takes the most likely token
     #[arg(long, env = "TRANSCRIBE_TEMPERATURE", value_name = "NUMBER", default_value = "0",
         help_heading = DECODING)]
     temperature: f64,
 
-    /// A result that fails the thresholds below is tried again this much hotter, up to 1; none for never
+    /// Temperature increase for each retry of a window that fails a threshold below, up to 1; none disables retries
     #[arg(long, alias = "temperature_increment_on_fallback", env = "TRANSCRIBE_TEMPERATURE_INCREMENT_ON_FALLBACK",
         value_name = "NUMBER", default_value = "0.2", help_heading = DECODING)]
     temperature_increment_on_fallback: Threshold,
 
-    /// How many samples to draw and choose from when the temperature is above 0
+    /// Number of samples to choose from at temperatures above 0
     #[arg(long, alias = "best_of", env = "TRANSCRIBE_BEST_OF", value_name = "N", default_value_t = 5,
         help_heading = DECODING)]
     best_of: usize,
 
-    /// Beginnings of the text to follow side by side at temperature 0; 1 takes the likeliest word each time. 5 is
-    /// the default of openai's command line: slower, now and then better
+    /// Number of beams in beam search at temperature 0; 1 disables it. openai's command line defaults to 5: slower,
+    /// sometimes better
     #[arg(long, alias = "beam_size", env = "TRANSCRIBE_BEAM_SIZE", value_name = "N", default_value_t = 1,
         help_heading = DECODING)]
     beam_size: usize,
 
-    /// The search ends when this many times as many texts as beams are finished [default: 1]
+    /// Stop beam search when this many times the number of beams have finished [default: 1]
     #[arg(long, env = "TRANSCRIBE_PATIENCE", value_name = "NUMBER", help_heading = DECODING)]
     patience: Option<f64>,
 
-    /// From 0 to 1: how much a longer text is made up for its length, as in Google's translation system [default:
-    /// texts are compared by word]
+    /// Length penalty from 0 to 1, as in Google's translation system [default: divide by the number of tokens]
     #[arg(long, alias = "length_penalty", env = "TRANSCRIBE_LENGTH_PENALTY", value_name = "NUMBER",
         help_heading = DECODING)]
     length_penalty: Option<f64>,
 
-    /// Above 1, words that half a minute already has become less likely
+    /// Penalty above 1 for tokens that already occur in the window
     #[arg(long, alias = "repetition_penalty", env = "TRANSCRIBE_REPETITION_PENALTY", value_name = "NUMBER",
         default_value_t = 1.0, help_heading = DECODING)]
     repetition_penalty: f64,
 
-    /// No run of so many tokens comes twice in half a minute; 0 for no such rule
+    /// Never repeat a sequence of this many tokens within a window; 0 allows repetitions
     #[arg(long, alias = "no_repeat_ngram_size", env = "TRANSCRIBE_NO_REPEAT_NGRAM_SIZE", value_name = "N",
         default_value_t = 0, help_heading = DECODING)]
     no_repeat_ngram_size: usize,
 
-    /// Tokens for half a minute at most [default: 224 with most models]
+    /// Maximum number of tokens per window [default: 224 for most models]
     #[arg(long, alias = "max_new_tokens", env = "TRANSCRIBE_MAX_NEW_TOKENS", value_name = "N",
         help_heading = DECODING)]
     max_new_tokens: Option<usize>,
 
-    /// If no temperature meets the thresholds: best takes the likeliest text that is not repetitive, last that of the
-    /// last temperature, as openai's program does
+    /// Which attempt to keep if all fail the thresholds: best takes the most likely text that is not repetitive, last
+    /// that of the highest temperature, as openai's program does
     #[arg(long, env = "TRANSCRIBE_WHEN_ALL_FAIL", default_value = "best", value_parser = ["best", "last"],
         help_heading = DECODING)]
     when_all_fail: String,
 
-    /// A text that compresses better than this is too repetitive; none for no limit
+    /// Reject text with a compression ratio above this as repetitive; none disables the check
     #[arg(long, alias = "compression_ratio_threshold", env = "TRANSCRIBE_COMPRESSION_RATIO_THRESHOLD",
         value_name = "NUMBER", default_value = "2.4", help_heading = DECODING)]
     compression_ratio_threshold: Threshold,
 
-    /// A text less likely than this on average (log probability) is not trusted; none for no limit
+    /// Reject text with an average log probability below this; none disables the check
     #[arg(long, alias = "logprob_threshold", env = "TRANSCRIBE_LOGPROB_THRESHOLD", value_name = "NUMBER",
         default_value = "-1.0", help_heading = DECODING)]
     logprob_threshold: Threshold,
 
-    /// A text that is not trusted counts as silence above this probability of it; none for never
+    /// Treat a window as silence if its no-speech probability is above this and its text was rejected; none disables
+    /// the check
     #[arg(long, alias = "no_speech_threshold", env = "TRANSCRIBE_NO_SPEECH_THRESHOLD", value_name = "NUMBER",
         default_value = "0.6", help_heading = DECODING)]
     no_speech_threshold: Threshold,
 
-    /// Ids of tokens never to write, separated by commas; -1 stands for symbols that nobody speaks
+    /// Ids of tokens to suppress, separated by commas; -1 stands for non-speech symbols
     #[arg(long, alias = "suppress_tokens", env = "TRANSCRIBE_SUPPRESS_TOKENS", value_name = "IDS",
         default_value = "-1", allow_hyphen_values = true,
         help_heading = DECODING)]
     suppress_tokens: String,
 
-    /// Whether half a minute must not begin with a blank
+    /// Suppress a space at the start of a window
     #[arg(long, alias = "suppress_blank", env = "TRANSCRIBE_SUPPRESS_BLANK", value_name = "BOOL",
         default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(),
         help_heading = DECODING)]
     suppress_blank: bool,
 
-    /// Seconds in which the first time of half a minute must lie; none for no limit
+    /// Latest first timestamp of a window; none disables the limit
     #[arg(long, alias = "max_initial_timestamp", env = "TRANSCRIBE_MAX_INITIAL_TIMESTAMP", value_name = "SECONDS",
         default_value = "1.0", help_heading = DECODING)]
     max_initial_timestamp: Threshold,
 
-    /// A text that needed a higher temperature than this is not told to the next half minute
+    /// Do not prompt the next window with text decoded at a temperature above this
     #[arg(long, alias = "prompt_reset_on_temperature", env = "TRANSCRIBE_PROMPT_RESET_ON_TEMPERATURE",
         value_name = "NUMBER", default_value_t = 0.5, help_heading = DECODING)]
     prompt_reset_on_temperature: f64,
 
-    /// Do not let the model tell times: each segment is half a minute
+    /// Decode without timestamps: every segment spans a whole window
     #[arg(long, alias = "without_timestamps", env = "TRANSCRIBE_WITHOUT_TIMESTAMPS",
         value_parser = FalseyValueParser::new(), help_heading = DECODING)]
     without_timestamps: bool,
 
-    /// Chooses the random numbers at temperatures above 0
+    /// Seed of the random numbers at temperatures above 0
     #[arg(long, env = "TRANSCRIBE_SEED", value_name = "N", default_value_t = 0, help_heading = DECODING)]
     seed: u64,
 }
 
 impl DecodingArgs {
-    /// Puts what was asked for into the options.
-    pub fn set(&self, options: &mut DecodeOptions) -> Result<()> {
+    pub fn apply_to(&self, options: &mut DecodeOptions) -> Result<()> {
         options.temperatures = self.temperatures()?;
         options.best_of = Some(self.best_of);
         options.beam_size = Some(self.beam_size);
@@ -141,16 +140,16 @@ impl DecodingArgs {
         Ok(())
     }
 
-    /// The first temperature and those to fall back to.
+    /// Returns the first temperature and those of the retries.
     fn temperatures(&self) -> Result<Vec<f64>> {
         let first = self.temperature;
         let Some(step) = self.temperature_increment_on_fallback.0 else { return Ok(vec![first]) };
-        // Finer steps than this only waste time, and far finer ones would never end.
+        // Finer steps only waste time, and far finer ones would never end.
         if !(0.01..=1.0).contains(&step) {
             let why = "must lie between 0.01 and 1, or be `none`";
             return Err(Error::usage(format!("`--temperature-increment-on-fallback {step}`"), why));
         }
-        // Rounded, lest the third step be 0.6000000000000001.
+        // Without rounding, the third step would be 0.6000000000000001.
         let at = |i: u32| ((first + f64::from(i) * step) * 1e6).round() / 1e6;
         let hotter = (1..).map(at).take_while(|t| *t <= 1.0);
         Ok(std::iter::once(first).chain(hotter).collect())

@@ -1,4 +1,4 @@
-//! Which recordings.
+//! Options that select the recordings.
 
 use std::path::PathBuf;
 
@@ -12,40 +12,40 @@ const INPUT: &str = "Input";
 
 #[derive(Debug, Args)]
 pub struct InputArgs {
-    /// Audio or video files, folders of them, patterns, @FILE for a list of them; - reads from standard input
+    /// Audio or video files, folders, glob patterns, or @FILE for a list of them; - reads from standard input
     #[arg(required_unless_present = "manifest", value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
 
-    /// A file with a line of JSON for each recording: audio, and any of model, language, task, prompt, clip, outputs,
-    /// output_dir, id; - reads it from standard input
+    /// Read recordings from a file with one JSON object per line: audio, and optionally model, language, task, prompt,
+    /// clip, outputs, output_dir, id; - reads from standard input
     #[arg(long, env = "TRANSCRIBE_MANIFEST", value_name = "FILE", help_heading = INPUT)]
     manifest: Vec<PathBuf>,
 
-    /// Look into the folders of a folder, too
+    /// Search folders recursively
     #[arg(long, short, env = "TRANSCRIBE_RECURSIVE", value_parser = FalseyValueParser::new(), help_heading = INPUT)]
     recursive: bool,
 
-    /// Of folders and patterns take only files of such names (*.mp3), or such paths below the folder (2024/**); may
-    /// be said several times
+    /// Take only files from folders and patterns whose name (*.mp3) or path below the folder (2024/**) matches;
+    /// repeatable
     #[arg(long, env = "TRANSCRIBE_INCLUDE", value_name = "PATTERN", help_heading = INPUT)]
     include: Vec<String>,
 
-    /// Leave out files and folders of such names or paths; may be said several times
+    /// Skip files and folders whose name or path matches; repeatable
     #[arg(long, env = "TRANSCRIBE_EXCLUDE", value_name = "PATTERN", help_heading = INPUT)]
     exclude: Vec<String>,
 
-    /// Do only part K of N, balanced by length: 2/5; or auto, as Slurm arrays, indexed jobs of Kubernetes or GNU parallel
-    /// say (the last two with the number of parts in TRANSCRIBE_SHARDS)
+    /// Process only part K of N, such as 2/5, balanced by duration; auto reads K and N from a Slurm array, an indexed
+    /// Kubernetes job or GNU parallel (the last two need N in TRANSCRIBE_SHARDS)
     #[arg(long, env = "TRANSCRIBE_SHARD", value_name = "K/N", help_heading = INPUT)]
     shard: Option<ShardRequest>,
 
-    /// Tell what would be done, and do nothing: as a table, or as json
-    #[arg(long, env = "TRANSCRIBE_DRY_RUN", value_name = "HOW", num_args = 0..=1, require_equals = true,
+    /// Show what would be done without doing it: as a table or as json
+    #[arg(long, env = "TRANSCRIBE_DRY_RUN", value_name = "FORMAT", num_args = 0..=1, require_equals = true,
         default_missing_value = "table", help_heading = INPUT)]
     pub dry_run: Option<DryRunFormat>,
 }
 
-/// How to tell of it.
+/// How a dry run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DryRunFormat {
     No,
@@ -56,7 +56,7 @@ pub enum DryRunFormat {
 impl std::str::FromStr for DryRunFormat {
     type Err = String;
 
-    /// The environment says it as other switches are said there.
+    /// Also accepts the values of a switch in the environment.
     fn from_str(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "table" | "1" | "true" | "yes" | "on" => Ok(DryRunFormat::Table),
@@ -68,13 +68,13 @@ impl std::str::FromStr for DryRunFormat {
 }
 
 impl InputArgs {
-    /// Which part of the inputs is meant.
+    /// Returns the part of the inputs to process.
     pub fn shard(&self) -> Result<Option<Shard>> {
         let variable = |name: &str| std::env::var(name).ok();
         self.shard.map(|shard| shard.resolve(&variable)).transpose()
     }
 
-    pub fn finding(&self) -> InputOptions {
+    pub fn discovery(&self) -> InputOptions {
         InputOptions {
             recursive: self.recursive,
             include: self.include.clone(),

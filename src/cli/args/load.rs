@@ -1,99 +1,119 @@
-//! From words to arguments: the command line, the environment and the configuration file, and who said what.
+//! Loads the command line together with the environment and the configuration file, and keeps track of where each value
+//! came from.
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use super::{Args, Command, explicit};
-use crate::cli::config::{self, Refusal, Settings};
+use super::{CliCommand, CommandLine};
+use crate::cli::config::{self, ConfigSettings};
 use crate::cli::{doctor, usage_error};
 use crate::error::{Error, Result};
 
 /// Where the values come from.
 #[derive(Debug, Default)]
-pub struct Source {
+pub struct ArgSources {
     line: Vec<OsString>,
-    settings: Settings,
-    /// What `--print-config` tells.
-    listing: Option<String>,
-    /// What is wrong with the file, for the doctor alone.
-    faults: Vec<Error>,
+    settings: ConfigSettings,
+    /// The output of `--print-config`, if it was requested.
+    config_listing: Option<String>,
+    /// Errors in the configuration file that only `doctor` tolerates.
+    config_errors: Vec<Error>,
 }
 
-impl Args {
-    /// What was said on the command line, in the environment and in the configuration file.
-    pub fn read() -> Result<Self, Refusal> {
+/// Why there is nothing to run.
+pub enum LoadError {
+    /// A message of clap, which can also be the help.
+    Clap(clap::Error),
+    Usage(Vec<Error>),
+}
+
+impl From<clap::Error> for LoadError {
+    fn from(error: clap::Error) -> Self {
+        LoadError::Clap(error)
+    }
+}
+
+impl From<Vec<Error>> for LoadError {
+    fn from(errors: Vec<Error>) -> Self {
+        LoadError::Usage(errors)
+    }
+}
+
+impl CommandLine {
+    /// Reads the command line of the process, the environment and the configuration file.
+    pub fn load() -> Result<Self, LoadError> {
         let line: Vec<OsString> = std::env::args_os().collect();
         let command = Self::described_for(&line);
-        let said =
+        let given =
             command.clone().try_get_matches_from(&line).map_err(|error| {
                 match usage_error::explain(&error, &command, &line) {
-                    Some(error) => Refusal::Told(vec![error]),
-                    None => Refusal::CommandLine(error),
+                    Some(error) => LoadError::Usage(vec![error]),
+                    None => LoadError::Clap(error),
                 }
             })?;
-        if let Some(error) = usage_error::mistyped_command(&command, &said, &line) {
-            return Err(Refusal::Told(vec![error]));
+        if let Some(error) = usage_error::mistyped_command(&command, &given, &line) {
+            return Err(LoadError::Usage(vec![error]));
         }
-        let (settings, faults) = match Settings::load(&command, &said) {
-            Err(faults) if said.subcommand_name() == Some("doctor") => (Settings::default(), faults),
+        let (settings, errors) = match ConfigSettings::load(&command, &given) {
+            Err(errors) if given.subcommand_name() == Some("doctor") => (ConfigSettings::default(), errors),
             loaded => (loaded?, Vec::new()),
         };
-        let mut args = Self::with(line, settings)?;
-        args.source.faults = faults;
+        let mut args = Self::with_settings(line, settings)?;
+        args.sources.config_errors = errors;
         Ok(args)
     }
 
-    /// What the words mean if nothing else was said, in the environment or in a file.
-    pub fn plain(line: Vec<OsString>) -> Result<Self> {
+    /// Parses a command line without the environment and the configuration file.
+    pub fn parse_isolated(line: Vec<OsString>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| arg.env(None));
-        let matches = command.try_get_matches_from(line);
-        let args = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        args.map_err(|error| Error::compute("reading options", error))
+        Self::from_arg_matches(&command.try_get_matches_from(line)?)
     }
 
-    fn with(line: Vec<OsString>, settings: Settings) -> Result<Self, clap::Error> {
+    fn with_settings(line: Vec<OsString>, settings: ConfigSettings) -> Result<Self, clap::Error> {
         let command = Self::described_for(&line);
-        let said = command.clone().try_get_matches_from(&line)?;
-        let command = settings.apply(command, &said);
+        let given = command.clone().try_get_matches_from(&line)?;
+        let command = settings.apply(command, &given);
         let matches = command.clone().try_get_matches_from(&line)?;
         let mut args = Self::from_arg_matches(&matches)?;
-        let listing = args.config.print_config.then(|| config::listing(&command, &matches, &settings));
-        args.said = match (&args.command, matches.subcommand()) {
-            (Some(Command::Watch(_)), Some((name, inner))) => {
-                command.find_subcommand(name).map(|command| explicit::options(command, inner, &settings))
+        let config_listing = args.config.print_config.then(|| config::listing(&command, &matches, &settings));
+        args.explicit_options = match (&args.command, matches.subcommand()) {
+            (Some(CliCommand::Watch(_)), Some((name, inner))) => {
+                command.find_subcommand(name).map(|command| explicit_options(command, inner, &settings))
             }
-            _ => Some(explicit::options(&command, &matches, &settings)),
+            _ => Some(explicit_options(&command, &matches, &settings)),
         }
         .unwrap_or_default();
-        args.source = Source { line, settings, listing, faults: Vec::new() };
+        args.sources = ArgSources { line, settings, config_listing, config_errors: Vec::new() };
         Ok(args)
     }
 
-    /// Of the configuration file, for the doctor.
-    pub fn config_report(&self) -> doctor::Config {
-        let Source { settings, faults, .. } = &self.source;
-        doctor::Config {
-            path: settings.path.clone().or_else(config::usual_place),
+    /// Describes the configuration file for `doctor`.
+    pub fn config_report(&self) -> doctor::ConfigReport {
+        let ArgSources { settings, config_errors, .. } = &self.sources;
+        doctor::ConfigReport {
+            path: settings.path.clone().or_else(config::default_path),
             is_used: settings.path.is_some(),
-            faults: faults.iter().map(ToString::to_string).collect(),
+            faults: config_errors.iter().map(ToString::to_string).collect(),
         }
     }
 
-    /// What is to be printed instead of doing anything.
-    pub fn listing(&self) -> Option<&str> {
-        self.source.listing.as_deref()
+    /// Returns the output of `--print-config`, if it was requested.
+    pub fn config_listing(&self) -> Option<&str> {
+        self.sources.config_listing.as_deref()
     }
 
-    /// Tells of an error by which setting of the file it came, if by one; `made` makes the same of other arguments.
-    pub fn blame<T>(&self, error: Error, made: impl Fn(&Self) -> Result<T>) -> Error {
-        config::blame(error, &self.source.settings, |settings| {
-            let other = Self::with(self.source.line.clone(), settings.clone()).ok()?;
-            made(&other).err()
+    /// Names the setting of the configuration file that caused an error, if one did. `build` repeats what failed with
+    /// other arguments.
+    pub fn locate<T>(&self, error: Error, build: impl Fn(&Self) -> Result<T>) -> Error {
+        config::locate_error(error, &self.sources.settings, |settings| {
+            let other = Self::with_settings(self.sources.line.clone(), settings.clone()).ok()?;
+            build(&other).err()
         })
     }
 
-    /// Who only wants to see the settings need not name an input.
+    /// Makes inputs optional for `--print-config`.
     fn described_for(line: &[OsString]) -> clap::Command {
         let command = Self::described();
         match line.iter().any(|word| word == "--print-config") {
@@ -104,4 +124,24 @@ impl Args {
             false => command,
         }
     }
+}
+
+/// Returns the options that the command line, the environment or the configuration file set, by name, with their values
+/// as they were given.
+fn explicit_options(
+    command: &clap::Command,
+    matches: &ArgMatches,
+    settings: &ConfigSettings,
+) -> Vec<(String, Vec<String>)> {
+    let explicit = |arg: &clap::Arg| {
+        let (id, name) = (arg.get_id().as_str(), arg.get_long()?);
+        matches.try_contains_id(id).ok().filter(|is_present| *is_present)?;
+        // Values of the configuration file are defaults to clap.
+        if matches.value_source(id)? == ValueSource::DefaultValue && !settings.contains(id) {
+            return None;
+        }
+        let values = matches.get_raw(id)?.map(|value| value.to_string_lossy().into_owned());
+        Some((name.to_owned(), values.collect()))
+    };
+    command.get_arguments().filter_map(explicit).collect()
 }

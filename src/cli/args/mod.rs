@@ -1,8 +1,6 @@
-//! The command line: what can be said, how it is explained, and what the library is to be told.
+//! The command line: options and commands, their help, and the requests that they are turned into.
 
-mod config;
 mod decoding;
-mod explicit;
 mod inputs;
 mod load;
 mod memory;
@@ -15,19 +13,22 @@ mod subtitles;
 mod transcription;
 mod words;
 
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use self::inputs::DryRunFormat;
-pub use self::memory::Time;
-pub use self::model::Release;
+pub use self::load::LoadError;
+pub use self::memory::DurationArg;
+pub use self::model::ReleaseArg;
 pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
-pub use self::transcription::WorkArgs;
+pub use self::transcription::TranscribeArgs;
 
-use self::config::ConfigArgs;
 use self::inputs::InputArgs;
-use self::load::Source;
+use self::load::ArgSources;
 use crate::cli::bench::BenchArgs;
 use crate::cli::completions::{CompletionsArgs, ManArgs};
 use crate::cli::doctor::DoctorArgs;
@@ -38,34 +39,35 @@ use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
 use crate::cli::watch::WatchArgs;
 use crate::error::Result;
+use crate::export::Format;
 use crate::report::RunInfo;
 use crate::run::RunRequest;
 
 const GENERAL: &str = "General";
 
-const ABOUT: &str = "Writes down what is said in recordings: text, or subtitles with times.
+const ABOUT: &str = "Transcribe recordings to text or subtitles.
 
-Takes audio and video files of any common kind and any length, and runs OpenAI's Whisper models on this machine.";
+Reads audio and video files of any common format and any length, and runs OpenAI's Whisper models locally.";
 
 const EXAMPLES: &str = "Examples:
-  transcribe talk.mp3                                 the text, as it is understood
-  transcribe talk.mp3 --export srt                    subtitles into talk.srt
-  transcribe *.m4a --export srt,txt --output-dir out  many files, two formats each
-  transcribe talk.mp3 --model demo                    try it with no download
-  transcribe vortrag.ogg --language de                German, without guessing
-  transcribe vortrag.ogg --task translate             German speech, English text
-  transcribe export talk.json --export srt            from a transcript, with no model
-  transcribe score truth.txt talk.srt                 how many words are wrong
-  transcribe watch inbox --export srt                 what comes into a folder, as it comes
-  transcribe models pull large-v3                     fetch a model before it is needed
-  transcribe doctor                                   whether all is well on this machine
-  curl -sL https://host/talk.mp3 | transcribe -       from another program
+  transcribe talk.mp3                                 print the text as it is decoded
+  transcribe talk.mp3 --export srt                    write subtitles to talk.srt
+  transcribe *.m4a --export srt,txt --output-dir out  transcribe many files to two formats each
+  transcribe talk.mp3 --model demo                    try it without a download
+  transcribe vortrag.ogg --language de                set the language instead of detecting it
+  transcribe vortrag.ogg --task translate             translate German speech to English text
+  transcribe export talk.json --export srt            convert a transcript, without a model
+  transcribe score truth.txt talk.srt                 compute the word error rate
+  transcribe watch inbox --export srt                 transcribe files as they arrive in a folder
+  transcribe models pull large-v3                     download a model in advance
+  transcribe doctor                                   check this machine
+  curl -sL https://host/talk.mp3 | transcribe -       transcribe the output of another program
 
-Every option can be set in the environment, too: --output-dir as TRANSCRIBE_OUTPUT_DIR, and so on; or in a file
-transcribe.toml, as output-dir = \"out\". --print-config tells what holds and why.
-HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected when models are fetched.";
+Every option can also be set in the environment (--output-dir as TRANSCRIBE_OUTPUT_DIR) or in transcribe.toml
+(output-dir = \"out\"). --print-config shows all settings and where they come from.
+HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected when models are downloaded.";
 
-/// A value that can be switched off by `none`.
+/// A number, or `none` to disable what it limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Threshold(Option<f64>);
 
@@ -76,14 +78,14 @@ impl std::str::FromStr for Threshold {
         if text.eq_ignore_ascii_case("none") {
             return Ok(Threshold(None));
         }
-        let number: f64 = text.parse().map_err(|_| "not a number, nor `none`".to_owned())?;
-        if number.is_nan() { Err("not a number".into()) } else { Ok(Threshold(Some(number))) }
+        let number: f64 = text.parse().map_err(|_| "must be a number or `none`".to_owned())?;
+        if number.is_nan() { Err("must be a number or `none`".into()) } else { Ok(Threshold(Some(number))) }
     }
 }
 
-/// What else the program does.
+/// The commands other than transcribing.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     Bench(BenchArgs),
     Completions(CompletionsArgs),
     Doctor(DoctorArgs),
@@ -98,91 +100,114 @@ pub enum Command {
 #[derive(Debug, Parser)]
 #[command(name = "transcribe", about = ABOUT, max_term_width = 100, allow_negative_numbers = true,
     args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
-pub struct Args {
+pub struct CommandLine {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
 
     #[command(flatten)]
     input: InputArgs,
 
     #[command(flatten)]
-    pub work: WorkArgs,
+    pub transcribe: TranscribeArgs,
 
-    /// Options that were set, with their values.
+    /// The options that were set, with their values.
     #[arg(skip)]
-    said: Vec<(String, Vec<String>)>,
+    explicit_options: Vec<(String, Vec<String>)>,
 
     #[command(flatten)]
     config: ConfigArgs,
 
     #[arg(skip)]
-    source: Source,
+    sources: ArgSources,
 }
 
-impl Args {
+/// Options that select the configuration file.
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// Configuration file with long option names as keys, as in `model = "small"` [default:
+    /// transcribe/transcribe.toml in the user's configuration folder, if it exists]
+    #[arg(long, env = "TRANSCRIBE_CONFIG", value_name = "FILE", global = true, help_heading = GENERAL)]
+    config: Option<PathBuf>,
+
+    /// Do not read a configuration file
+    #[arg(long, env = "TRANSCRIBE_NO_CONFIG", value_parser = FalseyValueParser::new(), global = true,
+        help_heading = GENERAL)]
+    no_config: bool,
+
+    /// Print all settings and where they come from as a configuration file, and exit
+    #[arg(long, help_heading = GENERAL)]
+    print_config: bool,
+}
+
+impl CommandLine {
+    /// Returns the command with its help.
     pub fn described() -> clap::Command {
-        let version =
-            format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled_backends().join(", "));
-        let after = format!("{EXAMPLES}\n\n{}", exit::table());
-        // One sentence at the end tells about the environment; said at every option it hides the options.
-        let silent = |command: clap::Command| command.mut_args(|arg| arg.hide_env(true));
-        let command = silent(Self::command()).mut_subcommands(silent);
+        let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled_backends().join(", "));
+        let after = format!("{EXAMPLES}\n\n{}\n\n{}", format_table(), exit::table());
+        // A sentence at the end explains the environment variables; naming them at every option would hide the options.
+        let without_env = |command: clap::Command| command.mut_args(|arg| arg.hide_env(true));
+        let command = without_env(Self::command()).mut_subcommands(without_env);
         command.version(version).disable_help_flag(true).disable_version_flag(true).after_help(after).args([
             clap::Arg::new("help")
                 .long("help")
                 .short('h')
                 .action(ArgAction::HelpShort)
                 .global(true)
-                .help("Tell all this")
+                .help("Print help")
                 .help_heading(GENERAL),
             clap::Arg::new("version")
                 .long("version")
                 .short('V')
                 .action(ArgAction::Version)
-                .help("Tell the version and what it can compute on")
+                .help("Print the version and the compiled-in devices")
                 .help_heading(GENERAL),
         ])
     }
 
-    /// What a report says of the run.
-    pub fn info(&self) -> RunInfo {
+    /// Returns what a report says about the run.
+    pub fn run_info(&self) -> RunInfo {
         RunInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             compiled: crate::device::compiled_backends().iter().map(ToString::to_string).collect(),
-            options: self.said.clone(),
+            options: self.explicit_options.clone(),
             shard: None,
         }
     }
 
-    /// How to tell what would be done, if nothing is to be done.
+    /// Returns how to show what would be done, if this is a dry run.
     pub fn dry_run(&self) -> Option<DryRunFormat> {
         self.input.dry_run.filter(|how| *how != DryRunFormat::No)
     }
 
-    /// What the library is to do.
+    /// Builds the request to transcribe; an error names the setting that caused it.
     pub fn request(&self) -> Result<RunRequest> {
-        self.as_said().map_err(|error| self.blame(error, Self::as_said))
+        self.build_request().map_err(|error| self.locate(error, Self::build_request))
     }
 
-    fn as_said(&self) -> Result<RunRequest> {
-        let mut request = self.work.request(self.input.inputs.clone(), self.input.finding())?;
+    fn build_request(&self) -> Result<RunRequest> {
+        let mut request = self.transcribe.request(self.input.inputs.clone(), self.input.discovery())?;
         request.plan.shard = self.input.shard()?;
         Ok(request)
     }
+}
+
+/// Lists the export formats for `--help`.
+fn format_table() -> String {
+    let lines = Format::ALL.map(|format| format!("  {:4}  {}", format.name(), format.description()));
+    format!("Export formats:\n{}", lines.join("\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::{DecodeOptions, SuppressTokens};
-    use crate::export::Format;
 
-    fn args(line: &[&str]) -> Args {
-        Args::try_parse_from([&["transcribe", "talk.mp3"], line].concat()).unwrap()
+    fn args(line: &[&str]) -> CommandLine {
+        CommandLine::try_parse_from([&["transcribe", "talk.mp3"], line].concat()).unwrap()
     }
 
     #[test]
-    fn the_defaults_are_openais() {
+    fn defaults_are_those_of_openai() {
         let request = args(&[]).request().unwrap();
         assert_eq!(
             request.plan.settings.decode,
@@ -192,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn every_option_has_its_variable_and_a_group() {
-        let command = Args::described();
+    fn every_option_has_a_variable_and_a_heading() {
+        let command = CommandLine::described();
         command.clone().debug_assert();
         let options: Vec<_> =
             command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()).collect();
@@ -209,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn temperatures_fall_back_in_steps() {
+    fn temperatures_increase_in_steps() {
         let temperatures = |line: &[&str]| {
             args(line).request().map(|request| request.plan.settings.decode.temperatures.clone())
         };
@@ -224,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_asked_for_in_either_spelling() {
+    fn accepts_both_spellings_of_word_timestamps() {
         let words = |line: &[&str]| args(line).request().unwrap().plan.settings.decode.word_timestamps;
         assert!(!words(&[]));
         assert!(words(&["--word-timestamps", "other.mp3"]));
@@ -245,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn openais_spelling_is_understood() {
+    fn accepts_the_spelling_of_openai() {
         let request = args(&[
             "--condition_on_previous_text",
             "False",

@@ -1,4 +1,4 @@
-//! What is written, and where.
+//! Options that select the output files.
 
 use std::path::PathBuf;
 
@@ -16,34 +16,34 @@ pub struct OutputArgs {
     #[command(flatten)]
     files: FileArgs,
 
-    /// Begin anew what an earlier run was stopped in the midst of; else its finished parts are taken over
+    /// Start over instead of resuming what an earlier run left unfinished
     #[arg(long, env = "TRANSCRIBE_NO_RESUME", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     pub no_resume: bool,
 }
 
-/// Which files are written, wherever their text is from.
+/// The options of every command that writes output files.
 #[derive(Debug, Args)]
 pub struct FileArgs {
     #[arg(long, short, alias = "output_format", env = "TRANSCRIBE_EXPORT", value_name = "FORMATS",
         help = export_help(), help_heading = OUTPUT)]
     export: Option<String>,
 
-    /// Folder for the files, made if it is missing [default: beside each input]
+    /// Folder for output files, created if missing [default: next to each input]
     #[arg(long, short, alias = "output_dir", env = "TRANSCRIBE_OUTPUT_DIR", value_name = "FOLDER",
         help_heading = OUTPUT)]
     output_dir: Option<PathBuf>,
 
-    /// Names of the files, below that folder or beside the input: {stem} {name} {parent} {dir} {ext} {language} {model}
+    /// File names, relative to the output folder or the input's: {stem} {name} {parent} {dir} {ext} {language} {model}
     /// {date} {task} {id} {index}; {{ for a brace [default: {dir}/{stem}.{ext}]
     #[arg(long, env = "TRANSCRIBE_OUTPUT_TEMPLATE", value_name = "TEMPLATE", conflicts_with = "flat",
         help_heading = OUTPUT)]
     output_template: Option<String>,
 
-    /// Put all files into that folder itself; else those of a folder go into the same folders there
+    /// Write all files directly into the output folder instead of recreating the input's folders there
     #[arg(long, env = "TRANSCRIBE_FLAT", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     flat: bool,
 
-    /// Do again what is already there; else an input whose files exist is skipped
+    /// Process inputs again whose output files exist; otherwise they are skipped
     #[arg(long, env = "TRANSCRIBE_OVERWRITE", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     overwrite: bool,
 }
@@ -54,26 +54,27 @@ fn export_help() -> String {
 }
 
 impl OutputArgs {
-    /// Inputs with formats of their own need none for all.
-    pub fn plan(&self, needs_formats: bool) -> Result<OutputOptions> {
-        self.files.plan(needs_formats)
+    /// See [`FileArgs::output_options`].
+    pub fn output_options(&self, needs_formats: bool) -> Result<OutputOptions> {
+        self.files.output_options(needs_formats)
     }
 }
 
 impl FileArgs {
-    pub fn plan(&self, needs_formats: bool) -> Result<OutputOptions> {
+    /// Returns the options; `needs_formats` says whether inputs cannot bring formats of their own.
+    pub fn output_options(&self, needs_formats: bool) -> Result<OutputOptions> {
         let formats = self.export.as_deref().map(Format::parse_list).transpose()?.unwrap_or_default();
-        let idle = [
+        let needing_formats = [
             (self.output_dir.is_some(), "`--output-dir`"),
             (self.output_template.is_some(), "`--output-template`"),
             (self.flat, "`--flat`"),
         ];
-        let idle = idle.into_iter().find(|(given, _)| *given && needs_formats && formats.is_empty());
-        if let Some((_, option)) = idle {
+        let needing_formats = needing_formats.into_iter().find(|(given, _)| *given);
+        if let Some((_, option)) = needing_formats.filter(|_| needs_formats && formats.is_empty()) {
             return Err(Error::Usage {
                 what: option.into(),
-                why: "without `--export` no file is written".into(),
-                hint: Some("say which formats, for example `--export srt,txt`".into()),
+                why: "has no effect without `--export`".into(),
+                hint: Some("choose the formats to write, for example `--export srt,txt`".into()),
             });
         }
         let template = self.output_template.as_deref().map(str::parse::<Template>).transpose()?;

@@ -1,4 +1,4 @@
-//! Which part of a recording is heard: clips, and where somebody speaks.
+//! Options that select parts of a recording: clips and voice activity detection.
 
 use std::path::PathBuf;
 
@@ -12,61 +12,60 @@ use crate::vad::VoiceOptions;
 const PARTS: &str = "Parts of a recording";
 
 #[derive(Debug, Args)]
-pub struct VoiceArgs {
-    /// Only these parts: begin,end,begin,end … as seconds or as 0:01:30.5; without a last end, to the end
+pub struct PartArgs {
+    /// Process only these clips: start,end,start,end … in seconds or as 0:01:30.5; the last end may be omitted
     #[arg(long, alias = "clip_timestamps", env = "TRANSCRIBE_CLIP_TIMESTAMPS", value_name = "TIMES",
         default_value = "0", conflicts_with_all = ["offset", "duration"], help_heading = PARTS)]
     clip_timestamps: String,
 
-    /// Begin here: 90, 1:30 or 0:01:30.5. Times stay those of the whole recording
+    /// Start at this time: 90, 1:30 or 0:01:30.5. Timestamps stay those of the whole recording
     #[arg(long, env = "TRANSCRIBE_OFFSET", value_name = "TIME", help_heading = PARTS)]
     offset: Option<String>,
 
-    /// No more than this from there on
+    /// Process only this much from there on
     #[arg(long, env = "TRANSCRIBE_DURATION", value_name = "TIME", help_heading = PARTS)]
     duration: Option<String>,
 
-    /// Leave out silence: only where somebody speaks is the model asked
+    /// Skip silence: transcribe only where voice activity is detected
     #[arg(long, env = "TRANSCRIBE_VAD", value_parser = FalseyValueParser::new(), help_heading = PARTS)]
     vad: bool,
 
-    /// The same in faster-whisper's words
+    /// The spelling of faster-whisper
     #[arg(long, alias = "vad_filter", env = "TRANSCRIBE_VAD_FILTER", value_name = "BOOL", hide = true,
         num_args = 0..=1, default_missing_value = "true", value_parser = BoolishValueParser::new(),
         help_heading = PARTS)]
     vad_filter: Option<bool>,
 
-    /// From this probability on, 0 to 1, somebody speaks
+    /// Speech probability above which audio counts as speech
     #[arg(long, alias = "vad_threshold", env = "TRANSCRIBE_VAD_THRESHOLD", value_name = "NUMBER",
         default_value_t = 0.5, help_heading = PARTS)]
     vad_threshold: f32,
 
-    /// Shorter speech counts as silence, in milliseconds
+    /// Minimum duration of speech; shorter speech counts as silence
     #[arg(long, alias = "vad_min_speech_duration_ms", env = "TRANSCRIBE_VAD_MIN_SPEECH_DURATION_MS",
         value_name = "MS", default_value_t = 250, help_heading = PARTS)]
     vad_min_speech_duration_ms: u32,
 
-    /// Shorter silence is kept, in milliseconds; where little is said, up to five times as long
+    /// Minimum duration of silence that is skipped; up to five times as long where there is little speech
     #[arg(long, alias = "vad_min_silence_duration_ms", env = "TRANSCRIBE_VAD_MIN_SILENCE_DURATION_MS",
         value_name = "MS", default_value_t = 2000, help_heading = PARTS)]
     vad_min_silence_duration_ms: u32,
 
-    /// Silence kept on either side of speech, in milliseconds
+    /// Silence kept on both sides of speech
     #[arg(long, alias = "vad_speech_pad_ms", env = "TRANSCRIBE_VAD_SPEECH_PAD_MS", value_name = "MS",
         default_value_t = 400, help_heading = PARTS)]
     vad_speech_pad_ms: u32,
 
-    /// End with exit code 7 if of the speech of any input less than this has text, in percent; its files are written
-    /// all the same
+    /// Exit with code 7 if less than this percentage of an input's speech has text; its files are written anyway
     #[arg(long, env = "TRANSCRIBE_FAIL_UNDER_COVERAGE", value_name = "PERCENT", help_heading = PARTS)]
     fail_under_coverage: Option<f64>,
 
-    /// Tell in this file where somebody speaks and what was left out, a line of JSON per input
+    /// Write the speech regions and what was skipped to this file, one line of JSON per input
     #[arg(long, alias = "vad_report", env = "TRANSCRIBE_VAD_REPORT", value_name = "FILE", help_heading = PARTS)]
     vad_report: Option<PathBuf>,
 }
 
-impl VoiceArgs {
+impl PartArgs {
     pub fn selection(&self) -> Result<Selection> {
         Ok(Selection {
             clips: self.clips()?,
@@ -75,8 +74,8 @@ impl VoiceArgs {
         })
     }
 
-    /// From 0 to 1.
-    pub fn least_coverage(&self) -> Result<Option<f64>> {
+    /// Returns the share of speech that must have text, from 0 to 1.
+    pub fn min_coverage(&self) -> Result<Option<f64>> {
         match self.fail_under_coverage {
             Some(percent) if !(0.0..=100.0).contains(&percent) => {
                 let what = format!("`--fail-under-coverage {percent}`");
@@ -86,7 +85,7 @@ impl VoiceArgs {
         }
     }
 
-    pub fn report(&self) -> Option<PathBuf> {
+    pub fn vad_report(&self) -> Option<PathBuf> {
         self.vad_report.clone()
     }
 

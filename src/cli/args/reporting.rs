@@ -1,49 +1,49 @@
-//! What is told of a run: to the person, to programs, to monitors.
+//! Options for messages, progress, reports and metrics.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::log::{Level, LogFormat};
-use crate::cli::progress::Mode;
+use crate::cli::log::{LogFormat, LogLevel};
+use crate::cli::progress::ProgressMode;
 
 const REPORTS: &str = "Reports";
 
 #[derive(Debug, Args)]
-pub struct TalkArgs {
-    /// Write what happens into this file, a line of JSON per event; see `transcribe report`
+pub struct ReportingArgs {
+    /// Write a report of the run to this file, one line of JSON per event; see `transcribe report`
     #[arg(long, env = "TRANSCRIBE_REPORT", value_name = "FILE", help_heading = REPORTS)]
     pub report: Option<PathBuf>,
 
-    /// Write figures of the run into this file, for Prometheus
+    /// Write metrics of the run to this file, in Prometheus' text format
     #[arg(long, env = "TRANSCRIBE_METRICS_FILE", value_name = "FILE", help_heading = REPORTS)]
     pub metrics_file: Option<PathBuf>,
 
-    /// How messages look: text, or json, an object per line and nothing else
+    /// Format of messages on stderr: text, or json with one object per line
     #[arg(long, env = "TRANSCRIBE_LOG_FORMAT", value_name = "FORMAT", default_value = "text",
         hide_possible_values = true, help_heading = REPORTS)]
     pub log_format: LogFormat,
 
-    /// How much to tell: error, warn, info, debug or trace; --quiet is warn, --verbose is debug. RUST_LOG, too
+    /// Log level: error, warn, info, debug or trace; --quiet is warn, --verbose is debug. RUST_LOG is respected
     #[arg(long, env = "TRANSCRIBE_LOG_LEVEL", value_name = "LEVEL", hide_possible_values = true,
         help_heading = REPORTS)]
-    pub log_level: Option<Level>,
+    pub log_level: Option<LogLevel>,
 
-    /// How to show progress: auto, bar, plain (a line now and then), json (an object now and then) or none
-    #[arg(long, env = "TRANSCRIBE_PROGRESS", value_name = "HOW", default_value = "auto",
+    /// Progress display: auto, bar, plain (a line from time to time), json (an object from time to time) or none
+    #[arg(long, env = "TRANSCRIBE_PROGRESS", value_name = "MODE", default_value = "auto",
         hide_possible_values = true, help_heading = REPORTS)]
-    pub progress: Mode,
+    pub progress: ProgressMode,
 }
 
-impl TalkArgs {
-    /// How much to tell, and whether somebody said so.
-    pub fn level(&self, quiet: bool, verbose: bool) -> (Level, bool) {
-        let variable = || Level::from_rust_log(&std::env::var("RUST_LOG").ok()?);
+impl ReportingArgs {
+    /// Returns the log level, and whether it was requested.
+    pub fn level(&self, quiet: bool, verbose: bool) -> (LogLevel, bool) {
+        let variable = || LogLevel::from_rust_log(&std::env::var("RUST_LOG").ok()?);
         match (quiet, verbose, self.log_level.or_else(variable)) {
-            (true, _, _) => (Level::Warn, false),
-            (_, true, _) => (Level::Debug, true),
+            (true, _, _) => (LogLevel::Warn, false),
+            (_, true, _) => (LogLevel::Debug, true),
             (_, _, Some(level)) => (level, true),
-            _ => (Level::Info, false),
+            _ => (LogLevel::Info, false),
         }
     }
 }

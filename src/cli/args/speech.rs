@@ -1,4 +1,4 @@
-//! What is heard: the language, the task, what to expect, and which part of the audio.
+//! Options about the speech and the audio: language, task, prompts, track, channel and chunk length.
 
 use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{ArgAction, Args};
@@ -13,66 +13,65 @@ const AUDIO: &str = "Audio";
 
 #[derive(Debug, Args)]
 pub struct SpeechArgs {
-    /// The language spoken, by code or name (de, german); auto finds it out
+    /// Spoken language, by code or name (de, german); auto detects it
     #[arg(long, short, env = "TRANSCRIBE_LANGUAGE", default_value = "auto", help_heading = SPEECH)]
     language: String,
 
-    /// How many half minutes in which somebody speaks have a vote on the language
+    /// Number of windows with speech that vote on the language
     #[arg(long, alias = "language_detection_segments", env = "TRANSCRIBE_LANGUAGE_DETECTION_SEGMENTS",
         value_name = "N", default_value_t = 3, help_heading = SPEECH)]
     language_detection_segments: usize,
 
-    /// One that is surer of a language than this decides alone
+    /// Probability above which a single window decides the language
     #[arg(long, alias = "language_detection_threshold", env = "TRANSCRIBE_LANGUAGE_DETECTION_THRESHOLD",
         value_name = "NUMBER", default_value_t = 0.5, help_heading = SPEECH)]
     language_detection_threshold: f32,
 
-    /// Find out the language of each half minute anew: for recordings that change between languages
+    /// Detect the language of each window, for recordings in several languages
     #[arg(long, env = "TRANSCRIBE_MULTILINGUAL", value_parser = FalseyValueParser::new(), help_heading = SPEECH)]
     multilingual: bool,
 
-    /// Write what was said, or its English translation
+    /// Transcribe, or translate to English
     #[arg(long, env = "TRANSCRIBE_TASK", default_value = "transcribe", value_parser = ["transcribe", "translate"],
         help_heading = SPEECH)]
     task: String,
 
-    /// Names and terms to expect, as text that might have been said before
+    /// Text to prompt the first window with, such as names and terms to expect
     #[arg(long, alias = "initial_prompt", env = "TRANSCRIBE_INITIAL_PROMPT", value_name = "TEXT",
         help_heading = SPEECH)]
     initial_prompt: Option<String>,
 
-    /// Whether those are told before each half minute instead of the first only
+    /// Prompt every window with the initial prompt instead of the first only
     #[arg(long, alias = "carry_initial_prompt", env = "TRANSCRIBE_CARRY_INITIAL_PROMPT", value_name = "BOOL",
         default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new(),
         help_heading = SPEECH)]
     carry_initial_prompt: bool,
 
-    /// Words to expect, told before each half minute
+    /// Words to expect, prompted before each window
     #[arg(long, env = "TRANSCRIBE_HOTWORDS", value_name = "TEXT", help_heading = SPEECH)]
     hotwords: Option<String>,
 
-    /// The words that the recording begins with, if they are known
+    /// Known words at the start of the recording
     #[arg(long, env = "TRANSCRIBE_PREFIX", value_name = "TEXT", help_heading = SPEECH)]
     prefix: Option<String>,
 
-    /// Which audio track, from 0 [default: the first]
+    /// Audio track, counted from 0 [default: the first]
     #[arg(long, env = "TRANSCRIBE_AUDIO_TRACK", value_name = "N", help_heading = AUDIO)]
     audio_track: Option<usize>,
 
-    /// Which channel, from 0 [default: all of them mixed]
+    /// Channel, counted from 0 [default: a mix of all]
     #[arg(long, env = "TRANSCRIBE_CHANNEL", value_name = "N", help_heading = AUDIO)]
     channel: Option<usize>,
 
-    /// Seconds from one pause at which a recording is cut to the next: what lies between is understood side by side.
-    /// 0 keeps each recording in one piece, as openai's program hears it
+    /// Target length of the chunks that a recording is cut into at pauses, to be processed in parallel. 0 processes
+    /// each recording as a whole, as openai's program does
     #[arg(long, alias = "chunk_length", env = "TRANSCRIBE_CHUNK_LENGTH", value_name = "SECONDS",
         default_value_t = PlanRequest::CHUNK_LENGTH, help_heading = AUDIO)]
     chunk_length: f64,
 }
 
 impl SpeechArgs {
-    /// Puts what was asked for into the options.
-    pub fn set(&self, options: &mut DecodeOptions) -> Result<()> {
+    pub fn apply_to(&self, options: &mut DecodeOptions) -> Result<()> {
         options.task = self.task.parse::<Task>()?;
         options.language = match self.language.trim() {
             auto if auto.eq_ignore_ascii_case("auto") => None,
@@ -97,15 +96,15 @@ impl SpeechArgs {
     }
 }
 
-/// Refuses lengths that cannot be meant.
+/// Checks a chunk length in seconds.
 pub fn chunk_length(seconds: f64) -> Result<f64> {
-    // Much less than a second leaves no pause to cut at, and nobody has a year of audio.
+    // Much less than a second leaves no pause to cut at, and no recording lasts a year.
     if seconds == 0.0 || (1.0..=1e7).contains(&seconds) {
         return Ok(seconds);
     }
     Err(Error::Usage {
         what: format!("`--chunk-length {seconds}`"),
-        why: "neither 0 nor a number of seconds from 1 on".into(),
-        hint: Some("0 keeps each recording in one piece; 120 is the default".into()),
+        why: "must be 0 or a number of seconds from 1 on".into(),
+        hint: Some("0 processes each recording as a whole; the default is 120".into()),
     })
 }

@@ -1,84 +1,92 @@
-//! How subtitles and other files look.
+//! Options that decide how subtitles and other files look.
 
 use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{Args, value_parser};
 
 use crate::error::{Error, Result};
-use crate::export::{CueLimits, ExportOptions, HtmlAudio, JsonStyle, Preset};
+use crate::export::{CueLimits, ExportOptions, Format, HtmlAudio, JsonStyle, Preset};
 
 const SUBTITLES: &str = "Subtitles";
 const OUTPUT: &str = "Output";
 
-/// Seconds that a cue, or the silence before it, may be told to last.
-const LONGEST: f64 = 3_600.0;
+/// The largest duration of a cue or gap in seconds.
+const MAX_SECONDS: f64 = 3_600.0;
 
 #[derive(Debug, Args)]
 pub struct SubtitleArgs {
-    /// How srt, vtt and ass are cut: `readable` into short even lines that stay long enough to be read, `openai` as
-    /// openai's program does. Without word times `readable` guesses them from the letters of each segment
-    /// [default: readable with word times, openai without]
-    #[arg(long, env = "TRANSCRIBE_SUBTITLES", value_name = "PRESET", help_heading = SUBTITLES)]
+    #[arg(long, env = "TRANSCRIBE_SUBTITLES", value_name = "PRESET", help = preset_help(),
+        help_heading = SUBTITLES)]
     subtitles: Option<Preset>,
 
-    /// Columns of a line; Chinese and the like take two each [default: 42 if readable, no limit with openai]
+    /// Maximum columns per line; wide characters count as two [default: 42 if readable, unlimited if openai]
     #[arg(long, alias = "max_line_width", env = "TRANSCRIBE_MAX_LINE_WIDTH", value_name = "N",
         value_parser = value_parser!(u16).range(1..), help_heading = SUBTITLES)]
     max_line_width: Option<u16>,
 
-    /// Lines of a cue [default: 2 if readable, no limit with openai]
+    /// Maximum lines per cue [default: 2 if readable, unlimited if openai]
     #[arg(long, alias = "max_line_count", env = "TRANSCRIBE_MAX_LINE_COUNT", value_name = "N",
         value_parser = value_parser!(u16).range(1..), help_heading = SUBTITLES)]
     max_line_count: Option<u16>,
 
-    /// Words of a line [default: no limit]
+    /// Maximum words per line [default: unlimited]
     #[arg(long, alias = "max_words_per_line", env = "TRANSCRIBE_MAX_WORDS_PER_LINE", value_name = "N",
         value_parser = value_parser!(u16).range(1..), help_heading = SUBTITLES)]
     max_words_per_line: Option<u16>,
 
-    /// Show which word is spoken: underlined in srt and vtt, as karaoke in ass, with its time in lrc
+    /// Highlight the spoken word: underlined in srt and vtt, as karaoke in ass, with its time in lrc
     #[arg(long, env = "TRANSCRIBE_HIGHLIGHT_WORDS",
         value_parser = FalseyValueParser::new(), conflicts_with = "vtt_words", help_heading = SUBTITLES)]
     highlight_words: bool,
 
-    /// As openai's program spells it, with a value.
-    #[arg(id = "highlight_words_value", long = "highlight_words", value_name = "BOOL", hide = true,
+    /// The spelling of openai's program, with a value.
+    #[arg(long = "highlight_words", value_name = "BOOL", hide = true,
         conflicts_with_all = ["highlight_words", "vtt_words"], value_parser = BoolishValueParser::new())]
-    highlight_by_openai: Option<bool>,
+    highlight_words_value: Option<bool>,
 
-    /// Write the time of each word into the cues of vtt, for players that show them one by one
+    /// Write word timestamps into the cues of vtt
     #[arg(long, env = "TRANSCRIBE_VTT_WORDS", value_parser = FalseyValueParser::new(),
         help_heading = SUBTITLES)]
     vtt_words: bool,
 
-    /// Seconds that a readable cue stays at least, if the next one leaves the time
+    /// Minimum duration of a readable cue, if the next one leaves the time
     #[arg(long, env = "TRANSCRIBE_MIN_CUE_DURATION", value_name = "SECONDS", default_value_t = 0.833,
         help_heading = SUBTITLES)]
     min_cue_duration: f64,
 
-    /// Seconds that a readable cue stays at most
+    /// Maximum duration of a readable cue
     #[arg(long, env = "TRANSCRIBE_MAX_CUE_DURATION", value_name = "SECONDS", default_value_t = 7.0,
         help_heading = SUBTITLES)]
     max_cue_duration: f64,
 
-    /// Seconds from a readable cue to the next
+    /// Minimum gap between readable cues
     #[arg(long, env = "TRANSCRIBE_MIN_CUE_GAP", value_name = "SECONDS", default_value_t = 0.083,
         help_heading = SUBTITLES)]
     min_cue_gap: f64,
 
-    /// Columns that are read in a second: a readable cue stays longer for it if the next one leaves the time
+    /// Reading speed in columns per second: readable cues stay long enough for it if the next one leaves the time
     #[arg(long, env = "TRANSCRIBE_MAX_READING_SPEED", value_name = "N", default_value_t = 17.0,
         help_heading = SUBTITLES)]
     max_reading_speed: f64,
 
-    /// Whose JSON to write: full is openai's with more keys; openai, whisper-cpp, whisperx, hf
+    /// Style of json: full (openai's with more keys), openai, whisper-cpp, whisperx or hf
     #[arg(long, env = "TRANSCRIBE_JSON_STYLE", value_name = "STYLE", default_value = "full",
         help_heading = OUTPUT)]
     json_style: JsonStyle,
 
-    /// Where a page has its audio from: link to the file, embed it (up to 128 MiB), none
-    #[arg(long, env = "TRANSCRIBE_HTML_AUDIO", value_name = "WHERE", default_value = "link",
+    /// Audio of html pages: link to the file, embed it (up to 128 MiB) or none
+    #[arg(long, env = "TRANSCRIBE_HTML_AUDIO", value_name = "HOW", default_value = "link",
         help_heading = OUTPUT)]
     html_audio: HtmlAudio,
+}
+
+fn preset_help() -> String {
+    let formats = Format::ALL.into_iter().filter(|format| format.is_subtitles()).map(Format::name);
+    let formats = formats.collect::<Vec<_>>().join(", ");
+    format!(
+        "Layout of cues ({formats}): readable breaks them into short, even lines that stay long enough to be read; openai \
+         writes them as openai's program does. Without word timestamps, readable estimates them from the text \
+         [default: readable with word timestamps, openai without]"
+    )
 }
 
 impl SubtitleArgs {
@@ -88,7 +96,7 @@ impl SubtitleArgs {
             max_line_width: self.max_line_width.map(usize::from),
             max_line_count: self.max_line_count.map(usize::from),
             max_words_per_line: self.max_words_per_line.map(usize::from),
-            highlight_words: self.highlight_by_openai.unwrap_or(self.highlight_words),
+            highlight_words: self.highlight_words_value.unwrap_or(self.highlight_words),
             vtt_words: self.vtt_words,
             limits: self.limits()?,
             json_style: self.json_style,
@@ -97,7 +105,7 @@ impl SubtitleArgs {
     }
 
     fn limits(&self) -> Result<CueLimits> {
-        let refused = |option: &str, value: f64, why: &str| {
+        let rejected = |option: &str, value: f64, why: &str| {
             Err(Error::usage(format!("`--{option} {value}`"), why.to_owned()))
         };
         for (option, value) in [
@@ -105,16 +113,16 @@ impl SubtitleArgs {
             ("max-cue-duration", self.max_cue_duration),
             ("min-cue-gap", self.min_cue_gap),
         ] {
-            if !(0.0..=LONGEST).contains(&value) {
-                return refused(option, value, "must lie between 0 and 3600 seconds");
+            if !(0.0..=MAX_SECONDS).contains(&value) {
+                return rejected(option, value, "must lie between 0 and 3600 seconds");
             }
         }
         if self.max_cue_duration < self.min_cue_duration.max(0.1) {
             let why = "must be at least 0.1, and no less than `--min-cue-duration`";
-            return refused("max-cue-duration", self.max_cue_duration, why);
+            return rejected("max-cue-duration", self.max_cue_duration, why);
         }
         if !(1.0..=1_000.0).contains(&self.max_reading_speed) {
-            return refused("max-reading-speed", self.max_reading_speed, "must lie between 1 and 1000");
+            return rejected("max-reading-speed", self.max_reading_speed, "must lie between 1 and 1000");
         }
         let ms = |seconds: f64| (seconds * 1000.0).round() as i64;
         Ok(CueLimits {
@@ -126,16 +134,14 @@ impl SubtitleArgs {
     }
 }
 
-/// What must be known before the work: without word times some options mean nothing.
+/// Rejects options that have no effect without word timestamps, before any work starts.
 pub fn check_words(options: &ExportOptions, word_times: bool) -> Result<()> {
     match options.needs_words().filter(|_| !word_times) {
         None => Ok(()),
         Some(option) => Err(Error::Usage {
             what: format!("`{option}`"),
             why: "needs `--word-timestamps`".into(),
-            hint: Some(
-                "add that, or take `--subtitles readable`, which guesses when each word is said".into(),
-            ),
+            hint: Some("add it, or use `--subtitles readable`, which estimates word times".into()),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! What every command that transcribes understands: outputs, the model, how it is used, and what is told.
+//! The options of every command that transcribes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::decoding::DecodingArgs;
 use super::memory::MemoryArgs;
 use super::model::ModelArgs;
 use super::output::OutputArgs;
-use super::parts::VoiceArgs;
-use super::reporting::TalkArgs;
+use super::parts::PartArgs;
+use super::reporting::ReportingArgs;
 use super::speech::SpeechArgs;
 use super::subtitles::{self, SubtitleArgs};
 use super::words::WordArgs;
@@ -23,7 +23,7 @@ use crate::plan::{InputOptions, PlanRequest, Settings};
 use crate::run::RunRequest;
 
 #[derive(Debug, Args)]
-pub struct WorkArgs {
+pub struct TranscribeArgs {
     #[command(flatten)]
     output: OutputArgs,
 
@@ -40,7 +40,7 @@ pub struct WorkArgs {
     speech: SpeechArgs,
 
     #[command(flatten)]
-    voice: VoiceArgs,
+    parts: PartArgs,
 
     #[command(flatten)]
     decoding: DecodingArgs,
@@ -49,35 +49,35 @@ pub struct WorkArgs {
     words: WordArgs,
 
     #[command(flatten)]
-    pub talk: TalkArgs,
+    pub reporting: ReportingArgs,
 
-    /// Tell in the end how fast it was and where the time went
+    /// Print speed and timing statistics at the end
     #[arg(long, env = "TRANSCRIBE_STATS", value_parser = FalseyValueParser::new(), help_heading = GENERAL)]
     pub stats: bool,
 
-    /// No progress and no notes; errors are still told
+    /// Print only warnings and errors
     #[arg(long, short, env = "TRANSCRIBE_QUIET", value_parser = FalseyValueParser::new(),
         conflicts_with = "verbose", help_heading = GENERAL)]
     pub quiet: bool,
 
-    /// Tell more: the device, the model, the language found, second attempts, speed
+    /// Print details: device, model, detected language, retries and speed
     #[arg(long, short, env = "TRANSCRIBE_VERBOSE", value_parser = FalseyValueParser::new(),
         help_heading = GENERAL)]
     pub verbose: bool,
 }
 
-impl WorkArgs {
+impl TranscribeArgs {
     pub fn threads(&self) -> Option<usize> {
         self.model.threads.map(usize::from)
     }
 
-    /// What the library is to do with these inputs.
+    /// Builds the request to transcribe these inputs.
     pub fn request(&self, inputs: Vec<PathBuf>, discovery: InputOptions) -> Result<RunRequest> {
-        let outputs = self.output.plan(discovery.manifests.is_empty())?;
+        let outputs = self.output.output_options(discovery.manifests.is_empty())?;
         let mut decode = DecodeOptions::default();
-        self.speech.set(&mut decode)?;
-        self.decoding.set(&mut decode)?;
-        self.words.set(&mut decode);
+        self.speech.apply_to(&mut decode)?;
+        self.decoding.apply_to(&mut decode)?;
+        self.words.apply_to(&mut decode);
         decode.check()?;
         let export = self.subtitles.export_options()?;
         subtitles::check_words(&export, decode.word_timestamps)?;
@@ -91,7 +91,7 @@ impl WorkArgs {
             settings: Arc::new(Settings {
                 model: self.model.request(),
                 decode,
-                selection: self.voice.selection()?,
+                selection: self.parts.selection()?,
             }),
             device: self.model.device.first,
             beside: self.model.device.additional.clone(),
@@ -101,7 +101,7 @@ impl WorkArgs {
                 batch_size: self.model.batch_size.0,
                 release: self.model.release.0,
                 precision: self.model.dtype,
-                max_memory: self.memory.most(),
+                max_memory: self.memory.max_memory(),
             },
             resume: !self.output.no_resume,
         };
@@ -109,8 +109,8 @@ impl WorkArgs {
             plan,
             guard: self.memory.guard(),
             jobs: self.model.jobs.0,
-            vad_report: self.voice.report(),
-            min_coverage: self.voice.least_coverage()?,
+            vad_report: self.parts.vad_report(),
+            min_coverage: self.parts.min_coverage()?,
         })
     }
 }

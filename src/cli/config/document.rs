@@ -1,4 +1,4 @@
-//! The file itself: TOML, with the line of every key. The only user of toml.
+//! The configuration file: TOML with the line of every key. This is the only module that uses the toml crate.
 
 use std::io;
 use std::ops::Range;
@@ -7,45 +7,45 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::at;
+use super::position;
 use crate::error::Error;
 
 #[derive(Debug)]
-pub struct File {
+pub struct ConfigFile {
     pub path: PathBuf,
-    /// In the order of the lines.
-    pub entries: Vec<Entry>,
+    /// The entries in the order of their lines.
+    pub entries: Vec<ConfigEntry>,
 }
 
-/// One key with its value.
+/// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct ConfigEntry {
     /// The tables around it, outermost first.
     pub tables: Vec<String>,
-    /// Where the innermost of them begins.
+    /// The line where the innermost table starts.
     pub table_line: usize,
     pub key: String,
     pub line: usize,
-    /// As the file has it, for messages.
+    /// The value as written in the file, for messages.
     pub written: String,
-    pub value: Value,
+    pub value: ConfigValue,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum ConfigValue {
     Bool(bool),
-    /// As the command line would have it.
+    /// A string or number as it would be given on the command line.
     Text(String),
-    List(Vec<Value>),
-    /// A table within a list.
+    List(Vec<ConfigValue>),
+    /// A table inside a list.
     Table,
 }
 
-/// More than this of a value does not help a message.
-const LONGEST: usize = 60;
+/// The maximum length of a value in a message.
+const MAX_WRITTEN: usize = 60;
 
-impl File {
-    /// None if the file is not there, and nobody asked for it by name.
+impl ConfigFile {
+    /// Reads the file; returns none if it does not exist and was not `named` explicitly.
     pub fn read(path: &Path, named: bool) -> Result<Option<Self>, Error> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -57,12 +57,12 @@ impl File {
 
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let root = DeTable::parse(text).map_err(|error| Error::Usage {
-            what: at(path, line_of(text, &error.span().unwrap_or_default())),
+            what: position(path, line_of(text, &error.span().unwrap_or_default())),
             why: error.message().lines().collect::<Vec<_>>().join(", "),
-            hint: Some("it is read as TOML: `key = value`, with texts in quotes".into()),
+            hint: Some("the file must be TOML: `key = value`, with strings in quotes".into()),
         })?;
         let mut entries = Vec::new();
-        gather(text, root.get_ref(), (&[], 0), &mut entries);
+        collect_entries(text, root.get_ref(), (&[], 0), &mut entries);
         entries.sort_by_key(|entry| entry.line);
         Ok(Self { path: path.to_owned(), entries })
     }
@@ -72,20 +72,26 @@ fn unreadable(path: &Path, error: &io::Error, named: bool) -> Error {
     let (why, hint) = match error.kind() {
         io::ErrorKind::NotFound => ("there is no such file".to_owned(), "check the path of `--config`"),
         _ if named => (format!("cannot be read: {error}"), "check the path of `--config`"),
-        _ => (format!("cannot be read: {error}"), "`--no-config` does without it"),
+        _ => (format!("cannot be read: {error}"), "`--no-config` runs without it"),
     };
     Error::Usage { what: format!("`{}`", path.display()), why, hint: Some(hint.into()) }
 }
 
-fn gather(text: &str, table: &DeTable<'_>, (tables, line): (&[String], usize), entries: &mut Vec<Entry>) {
+/// Adds the entries of a table and its inner tables.
+fn collect_entries(
+    text: &str,
+    table: &DeTable<'_>,
+    (tables, line): (&[String], usize),
+    entries: &mut Vec<ConfigEntry>,
+) {
     for (key, value) in table {
         let name = key.get_ref().to_string();
         match value.get_ref() {
             DeValue::Table(inner) if !inner.is_empty() => {
                 let inside = [tables, &[name]].concat();
-                gather(text, inner, (&inside, line_of(text, &key.span())), entries);
+                collect_entries(text, inner, (&inside, line_of(text, &key.span())), entries);
             }
-            // Nothing stands in it.
+            // An empty table has no entries.
             DeValue::Table(_) => {}
             _ => entries.push(entry(text, key, value, (tables, line))),
         }
@@ -97,8 +103,8 @@ fn entry(
     key: &Spanned<DeString<'_>>,
     value: &Spanned<DeValue<'_>>,
     (tables, table_line): (&[String], usize),
-) -> Entry {
-    Entry {
+) -> ConfigEntry {
+    ConfigEntry {
         tables: tables.to_vec(),
         table_line,
         key: key.get_ref().to_string(),
@@ -108,20 +114,22 @@ fn entry(
     }
 }
 
-fn plain(value: &DeValue<'_>) -> Value {
+fn plain(value: &DeValue<'_>) -> ConfigValue {
     match value {
-        DeValue::Boolean(value) => Value::Bool(*value),
-        DeValue::String(text) => Value::Text(text.to_string()),
-        // `1_000` and `0xff` are TOML's, and clap knows neither.
+        DeValue::Boolean(value) => ConfigValue::Bool(*value),
+        DeValue::String(text) => ConfigValue::Text(text.to_string()),
+        // clap does not parse TOML's `1_000` and `0xff`.
         DeValue::Integer(number) => {
             let read = i128::from_str_radix(number.as_str(), number.radix());
-            Value::Text(read.map_or_else(|_| number.to_string(), |number| number.to_string()))
+            ConfigValue::Text(read.map_or_else(|_| number.to_string(), |number| number.to_string()))
         }
-        DeValue::Float(number) => Value::Text(number.as_str().to_owned()),
-        // A length of time, such as `offset = 00:01:30`.
-        DeValue::Datetime(time) => Value::Text(time.to_string()),
-        DeValue::Array(values) => Value::List(values.iter().map(|value| plain(value.get_ref())).collect()),
-        DeValue::Table(_) => Value::Table,
+        DeValue::Float(number) => ConfigValue::Text(number.as_str().to_owned()),
+        // A local time stands for a duration, as in `offset = 00:01:30`.
+        DeValue::Datetime(time) => ConfigValue::Text(time.to_string()),
+        DeValue::Array(values) => {
+            ConfigValue::List(values.iter().map(|value| plain(value.get_ref())).collect())
+        }
+        DeValue::Table(_) => ConfigValue::Table,
     }
 }
 
@@ -131,8 +139,8 @@ fn line_of(text: &str, span: &Range<usize>) -> usize {
 
 fn shortened(written: &str) -> String {
     let mut text: String = written.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() > LONGEST {
-        text = text.chars().take(LONGEST).chain(['…']).collect();
+    if text.chars().count() > MAX_WRITTEN {
+        text = text.chars().take(MAX_WRITTEN).chain(['…']).collect();
     }
     text
 }
@@ -141,40 +149,40 @@ fn shortened(written: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Vec<Entry>, String> {
-        let parsed = File::parse(Path::new("t.toml"), text);
+    fn parse(text: &str) -> Result<Vec<ConfigEntry>, String> {
+        let parsed = ConfigFile::parse(Path::new("t.toml"), text);
         parsed.map(|file| file.entries).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn values_are_as_the_command_line_would_have_them() {
+    fn values_are_converted_to_command_line_values() {
         let text =
             "b = true\n\n# no\na = \"x y\"\nn = 1_000\nh = 0xff\nf = -0.50\nt = 00:01:30\nl = [\"a\",\n 2]\n";
-        let values: Vec<(String, usize, Value)> =
+        let values: Vec<(String, usize, ConfigValue)> =
             parse(text).unwrap().into_iter().map(|entry| (entry.key, entry.line, entry.value)).collect();
-        let text = |text: &str| Value::Text(text.into());
+        let text = |text: &str| ConfigValue::Text(text.into());
         let expected = [
-            ("b", 1, Value::Bool(true)),
+            ("b", 1, ConfigValue::Bool(true)),
             ("a", 4, text("x y")),
             ("n", 5, text("1000")),
             ("h", 6, text("255")),
             ("f", 7, text("-0.50")),
             ("t", 8, text("00:01:30")),
-            ("l", 9, Value::List(vec![text("a"), text("2")])),
+            ("l", 9, ConfigValue::List(vec![text("a"), text("2")])),
         ];
         assert_eq!(values, expected.map(|(key, line, value)| (key.to_owned(), line, value)));
     }
 
     #[test]
-    fn tables_are_told_apart() {
+    fn entries_know_their_tables() {
         let entries = parse("a = 1\n[export]\na = 2\nb.c = 3\n[empty]\n").unwrap();
-        let told: Vec<String> =
+        let found: Vec<String> =
             entries.iter().map(|e| format!("{}:{}.{}", e.line, e.tables.join("."), e.key)).collect();
-        assert_eq!(told, ["1:.a", "3:export.a", "4:export.b.c"]);
+        assert_eq!(found, ["1:.a", "3:export.a", "4:export.b.c"]);
     }
 
     #[test]
-    fn what_is_no_toml_is_told_with_its_line() {
+    fn invalid_toml_is_reported_with_its_line() {
         for (text, line) in [("a = 1\nb = \n", 2), ("a = 1\na = 2\n", 2), ("\n\nx\n", 3), ("m = small", 1)] {
             let error = parse(text).unwrap_err();
             assert!(error.starts_with(&format!("`t.toml`, line {line}: ")), "{error}");

@@ -1,25 +1,25 @@
-//! `--print-config`: every option with its value and where that is from, as a file that sets the same.
+//! `--print-config`: every option with its value and the value's source, as a file with the same settings.
 
 use std::fmt::Write;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{Settings, resolve::Setting, usual_place};
+use super::{ConfigSettings, default_path, resolve::ConfigSetting};
 
-/// Columns before the comments.
+/// The column of the comments.
 const WIDTH: usize = 44;
 
-/// `matches` is of the command to which the settings were applied.
-pub fn listing(command: &Command, matches: &ArgMatches, settings: &Settings) -> String {
+/// Returns the listing; `matches` are those of the command that the settings were applied to.
+pub fn listing(command: &Command, matches: &ArgMatches, settings: &ConfigSettings) -> String {
     let mut text =
-        format!("# The settings of transcribe {}, and where each is from.\n", env!("CARGO_PKG_VERSION"));
-    let place = match (&settings.path, usual_place()) {
+        format!("# Settings of transcribe {} and where they come from.\n", env!("CARGO_PKG_VERSION"));
+    let path = match (&settings.path, default_path()) {
         (Some(path), _) => path.display().to_string(),
-        (None, Some(path)) => format!("none; the usual place is {}", path.display()),
+        (None, Some(path)) => format!("none; the default path is {}", path.display()),
         (None, None) => "none".into(),
     };
-    let _ = writeln!(text, "# Configuration file: {}", place.escape_debug());
+    let _ = writeln!(text, "# Configuration file: {}", path.escape_debug());
     let options: Vec<&Arg> = command.get_arguments().filter(|arg| is_setting(arg)).collect();
     let mut headings: Vec<&str> = Vec::new();
     for heading in options.iter().filter_map(|arg| arg.get_help_heading()) {
@@ -36,17 +36,17 @@ pub fn listing(command: &Command, matches: &ArgMatches, settings: &Settings) -> 
     text
 }
 
-/// Whether it may stand in a file; what is hidden is another spelling of what is not.
+/// Returns whether an option can be set in a file; hidden options are other spellings of visible ones.
 fn is_setting(arg: &Arg) -> bool {
     let flag_or_value = !matches!(
         arg.get_action(),
         ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
     );
-    let own = !["config", "no_config", "print_config"].contains(&arg.get_id().as_str());
-    flag_or_value && own && !arg.is_positional() && !arg.is_hide_set()
+    let is_configurable = !["config", "no_config", "print_config"].contains(&arg.get_id().as_str());
+    flag_or_value && is_configurable && !arg.is_positional() && !arg.is_hide_set()
 }
 
-fn line(arg: &Arg, matches: &ArgMatches, settings: &Settings) -> String {
+fn line(arg: &Arg, matches: &ArgMatches, settings: &ConfigSettings) -> String {
     let key = arg.get_long().unwrap_or_default();
     let id = arg.get_id().as_str();
     let raw: Option<Vec<String>> =
@@ -62,19 +62,19 @@ fn line(arg: &Arg, matches: &ArgMatches, settings: &Settings) -> String {
         },
         None => "not set".to_owned(),
     };
-    let told = match (arg.get_action(), raw) {
-        // Of a flag, clap keeps what it means and not what was said.
+    let setting = match (arg.get_action(), raw) {
+        // For a flag, clap keeps its value and not what was given.
         (ArgAction::SetTrue | ArgAction::SetFalse, _) => format!("{key} = {}", matches.get_flag(id)),
         (_, Some(values)) => format!("{key} = {}", written(arg, &values)),
         (_, None) => format!("# {key} ="),
     };
-    format!("{told:WIDTH$} # {source}")
+    format!("{setting:WIDTH$} # {source}")
 }
 
-fn from_file(arg: &Arg, values: &[String], settings: &Settings) -> Option<String> {
-    let is_it = |setting: &&Setting| setting.tables.is_empty() && setting.id == *arg.get_id();
-    let setting = settings.settings.iter().find(is_it)?;
-    // One that contradicts the command line was left out.
+fn from_file(arg: &Arg, values: &[String], settings: &ConfigSettings) -> Option<String> {
+    let is_option = |setting: &&ConfigSetting| setting.tables.is_empty() && setting.id == *arg.get_id();
+    let setting = settings.settings.iter().find(is_option)?;
+    // A setting that conflicts with the command line was not applied.
     let path = settings.path.as_ref().filter(|_| setting.values == values)?;
     Some(format!("{}, line {}", path.display().to_string().escape_debug(), setting.line))
 }
@@ -85,7 +85,7 @@ fn written(arg: &Arg, values: &[String]) -> String {
     if several { format!("[{}]", words.join(", ")) } else { words.concat() }
 }
 
-/// A value of TOML: as it is where it is a number or a truth, else between quotes.
+/// Formats a TOML value: numbers and booleans as they are, everything else in quotes.
 fn word(value: &str) -> String {
     let is_whole = value.parse::<i64>().is_ok_and(|number| number.to_string() == value);
     let is_real =
@@ -93,7 +93,7 @@ fn word(value: &str) -> String {
     match value {
         "true" | "false" => value.to_owned(),
         _ if is_whole || is_real => value.to_owned(),
-        // JSON's texts are TOML's, but for one sign.
+        // JSON strings are TOML strings except for one character.
         _ => serde_json::Value::from(value).to_string().replace('\u{7f}', "\\u007f"),
     }
 }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_written_so_that_they_are_read_alike() {
+    fn quotes_values_that_are_not_numbers_or_booleans() {
         for (value, expected) in [
             ("true", "true"),
             ("5", "5"),

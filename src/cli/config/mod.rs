@@ -1,8 +1,7 @@
-//! Settings from `transcribe.toml`: below the command line and the environment, above the defaults.
+//! Settings from `transcribe.toml`, which override defaults and are overridden by the environment and the command line.
 //!
-//! A value of the file becomes the default of its option, so clap reads it as it reads one from the command line.
+//! A setting becomes the default value of its option, so that clap parses it like a value from the command line.
 
-mod blame;
 mod document;
 mod listing;
 mod resolve;
@@ -13,95 +12,95 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use etcetera::BaseStrategy;
 
-use self::document::File;
-use self::resolve::Setting;
+use self::document::ConfigFile;
+use self::resolve::ConfigSetting;
 use crate::error::Error;
 
-pub use self::blame::blame;
 pub use self::listing::listing;
 
-/// Why there is nothing to do: told by clap, which is also help, or in our own words.
-pub enum Refusal {
-    CommandLine(clap::Error),
-    Told(Vec<Error>),
-}
-
-impl From<clap::Error> for Refusal {
-    fn from(error: clap::Error) -> Self {
-        Refusal::CommandLine(error)
-    }
-}
-
-impl From<Vec<Error>> for Refusal {
-    fn from(errors: Vec<Error>) -> Self {
-        Refusal::Told(errors)
-    }
-}
-
-/// Commands that work without settings, also where the file is wrong.
+/// The commands that do not read the file, so that they work even if it is wrong.
 const WITHOUT_FILE: [&str; 2] = ["completions", "man"];
 
-/// What the file says, once it is known to be right.
+/// The settings of a valid configuration file.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// The file, if there is one.
+pub struct ConfigSettings {
+    /// The path of the file, if there is one.
     pub path: Option<PathBuf>,
-    settings: Vec<Setting>,
+    settings: Vec<ConfigSetting>,
 }
 
-impl Settings {
-    /// Reads the file that the command line, the environment or the system names. All that is wrong is told at once.
-    pub fn load(command: &Command, said: &ArgMatches) -> Result<Self, Vec<Error>> {
-        if said.subcommand_name().is_some_and(|name| WITHOUT_FILE.contains(&name)) {
+impl ConfigSettings {
+    /// Reads the file that the command line, the environment or the system names; returns all errors at once.
+    pub fn load(command: &Command, given: &ArgMatches) -> Result<Self, Vec<Error>> {
+        if given.subcommand_name().is_some_and(|name| WITHOUT_FILE.contains(&name)) {
             return Ok(Self::default());
         }
-        let one = |error| vec![error];
-        let Some((path, named)) = place(said).map_err(one)? else { return Ok(Self::default()) };
-        let Some(file) = File::read(&path, named).map_err(one)? else { return Ok(Self::default()) };
+        let single = |error| vec![error];
+        let Some((path, named)) = find(given).map_err(single)? else { return Ok(Self::default()) };
+        let Some(file) = ConfigFile::read(&path, named).map_err(single)? else { return Ok(Self::default()) };
         let settings = resolve::resolve(command, &file)?;
-        resolve::check_pairs(command, &file, &settings)?;
+        resolve::check_conflicts(command, &file, &settings)?;
         Ok(Self { path: Some(path), settings })
     }
 
-    /// The command with the file's values as defaults, but for those that contradict what was said.
-    pub fn apply(&self, command: Command, said: &ArgMatches) -> Command {
-        resolve::apply(command, said, &[], &self.settings)
+    /// Makes the settings the defaults of the command, except for those that conflict with explicit options.
+    pub fn apply(&self, command: Command, given: &ArgMatches) -> Command {
+        resolve::apply(command, given, &[], &self.settings)
     }
 
-    /// Whether an option has its value from here, if nobody else gave it one.
-    pub fn says(&self, id: &str) -> bool {
+    /// Returns whether the file sets this option.
+    pub fn contains(&self, id: &str) -> bool {
         self.settings.iter().any(|setting| setting.id == id)
     }
 
-    /// All of them but one.
-    fn without(&self, left_out: usize) -> Self {
+    /// Returns all settings but one.
+    fn without(&self, index: usize) -> Self {
         let mut other = self.clone();
-        other.settings.remove(left_out);
+        other.settings.remove(index);
         other
     }
 }
 
-/// The file, and whether somebody asked for it by name. What was said beats what the environment says.
-fn place(said: &ArgMatches) -> Result<Option<(PathBuf, bool)>, Error> {
-    let line = |id: &str| said.value_source(id) == Some(ValueSource::CommandLine);
-    let (named, none) = (said.get_one::<PathBuf>("config"), said.get_flag("no_config"));
+/// Returns the path of the file, and whether it was named explicitly. The command line overrides the environment.
+fn find(given: &ArgMatches) -> Result<Option<(PathBuf, bool)>, Error> {
+    let on_line = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
+    let (named, none) = (given.get_one::<PathBuf>("config"), given.get_flag("no_config"));
     match named {
-        Some(_) if none && line("config") && line("no_config") => {
+        Some(_) if none && on_line("config") && on_line("no_config") => {
             Err(Error::usage("`--config`", "cannot be used with `--no-config`"))
         }
-        Some(path) if !none || (line("config") && !line("no_config")) => Ok(Some((path.clone(), true))),
+        Some(path) if !none || (on_line("config") && !on_line("no_config")) => Ok(Some((path.clone(), true))),
         _ if none => Ok(None),
-        _ => Ok(usual_place().map(|path| (path, false))),
+        _ => Ok(default_path().map(|path| (path, false))),
     }
 }
 
-/// In the user's configuration folder.
-pub fn usual_place() -> Option<PathBuf> {
+/// Returns the path in the user's configuration folder.
+pub fn default_path() -> Option<PathBuf> {
     let base = etcetera::choose_base_strategy().ok()?;
     Some(base.config_dir().join("transcribe").join("transcribe.toml"))
 }
 
-/// `path`, line n
-fn at(path: &Path, line: usize) -> String {
+/// Formats a position in the file for messages.
+fn position(path: &Path, line: usize) -> String {
     format!("`{}`, line {line}", path.display())
+}
+
+/// Names the setting without which an error would not occur, if there is one. `fails` returns the error that other
+/// settings lead to.
+pub fn locate_error(
+    error: Error,
+    settings: &ConfigSettings,
+    fails: impl Fn(&ConfigSettings) -> Option<Error>,
+) -> Error {
+    let (Error::Usage { why, hint, .. }, Some(path)) = (&error, &settings.path) else { return error };
+    let is_cause = |index: &usize| {
+        fails(&settings.without(*index)).is_none_or(|other| other.to_string() != error.to_string())
+    };
+    let Some(cause) = (0..settings.settings.len()).find(is_cause) else { return error };
+    let setting = &settings.settings[cause];
+    let table =
+        if setting.tables.is_empty() { String::new() } else { format!("[{}] ", setting.tables.join(".")) };
+    let what = format!("{}: `{table}{} = {}`", position(path, setting.line), setting.key, setting.written);
+    Error::Usage { what, why: why.clone(), hint: hint.clone() }
 }

@@ -1,30 +1,33 @@
-//! `transcribe doctor`: what this machine and this program are, and whether they work together.
+//! `transcribe doctor`: describes the machine and the program, and tests whether they work together.
 
-mod report;
+mod machine;
 mod selftest;
 
+use anyhow::Result;
 use clap::Args;
 
-use self::report::Report;
+pub use self::machine::ConfigReport;
+
+use self::machine::MachineReport;
 use super::exit::ExitCode;
 use super::printer::Printer;
 use crate::cancel::CancelToken;
 use crate::device::{self, DeviceRequest};
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 const EXAMPLES: &str = "Examples:
-  transcribe doctor                   everything, for a look or for a report of a bug
-  transcribe doctor --device cuda     whether the GPU does what it should
-  transcribe doctor --json            for a monitor; the exit code tells how it is
+  transcribe doctor                   describe and test everything, for example for a bug report
+  transcribe doctor --device cuda     test the GPU
+  transcribe doctor --json            report to a monitor; the exit code says whether all is well
 
-It ends with 0 if all is well, 1 if the self-test fails on a device, 2 if the configuration file is wrong, and 4 if the
-device that was asked for is absent.";
+The exit code is 0 if all is well, 1 if the self-test fails on a device, 2 if the configuration file is invalid, and 4 if
+the requested device is unavailable.";
 
-/// Look at this machine: devices, memory, models, settings; and transcribe a short recording on every device, as a test
+/// Describe this machine (devices, memory, models, settings) and test every device with a short recording
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DoctorArgs {
-    /// Test only this device: cpu, cuda, cuda:N or metal [default: all that are there]
+    /// Test only this device: cpu, cuda, cuda:N or metal [default: all available devices]
     #[arg(long)]
     device: Option<DeviceRequest>,
 
@@ -33,39 +36,35 @@ pub struct DoctorArgs {
     json: bool,
 }
 
-/// `config` is what is wrong with the configuration file, and where it is.
-pub fn run(args: &DoctorArgs, config: report::Config, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let asked = args.device.filter(|device| *device != DeviceRequest::Auto);
-    let mut report = match Report::of_machine(config) {
-        Ok(report) => report,
-        Err(error) => return super::failed(printer, &error),
-    };
-    let absent = match test_all(&mut report, asked, cancel) {
-        Ok(absent) => absent,
-        Err(error) => return ExitCode::from(&error),
-    };
+pub fn run(
+    args: &DoctorArgs,
+    config: ConfigReport,
+    printer: Printer,
+    cancel: &CancelToken,
+) -> Result<ExitCode> {
+    let requested = args.device.filter(|device| *device != DeviceRequest::Auto);
+    let mut report = MachineReport::collect(config)?;
+    let unavailable = test_devices(&mut report, requested, cancel)?;
     let text = if args.json { report.json() } else { report.text() };
-    if let ended @ ExitCode::Output = super::told(printer, &text) {
-        return ended;
-    }
-    match absent {
-        Some(error) => super::failed(printer, &error),
-        None if report.tests.iter().any(|test| !test.passed) => ExitCode::SomeFailed,
-        None if !report.config.faults.is_empty() => ExitCode::Usage,
-        None => ExitCode::Done,
+    printer.result(&text)?;
+    match unavailable {
+        Some(error) => Err(error.into()),
+        None if report.tests.iter().any(|test| !test.passed) => Ok(ExitCode::SomeFailed),
+        None if !report.config.faults.is_empty() => Ok(ExitCode::Usage),
+        None => Ok(ExitCode::Done),
     }
 }
 
-/// Tests the device that was asked for, or all; the error of the one that is absent. Fails only if cancelled.
-fn test_all(
-    report: &mut Report,
-    asked: Option<DeviceRequest>,
+/// Tests the requested device, or all. Returns the error if the requested device is unavailable; fails only if cancelled.
+fn test_devices(
+    report: &mut MachineReport,
+    requested: Option<DeviceRequest>,
     cancel: &CancelToken,
 ) -> Result<Option<Error>> {
-    if let Some(error) = asked.and_then(|device| device::select(device).err()) {
+    if let Some(error) = requested.and_then(|device| device::select(device).err()) {
         return Ok(Some(error));
     }
-    let devices: Vec<String> = match asked {
+    let devices: Vec<String> = match requested {
         Some(device) => vec![device.to_string()],
         None => {
             let usable = report.accelerators.iter().filter(|found| found.unavailable.is_none());
@@ -79,5 +78,3 @@ fn test_all(
     }
     Ok(None)
 }
-
-pub use self::report::Config;

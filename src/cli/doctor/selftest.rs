@@ -1,4 +1,4 @@
-//! A recording whose text is known, through the whole program.
+//! The self-test: transcribes a recording with known text with the whole program.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
@@ -7,35 +7,35 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::cancel::CancelToken;
-use crate::cli::args::Args;
+use crate::cli::args::CommandLine;
 use crate::error::{Error, Result};
 use crate::models::DEMO;
 use crate::run::{self, RunContext, RunEvent};
 
-/// Ten seconds of a computer's voice.
+/// Ten seconds of synthetic speech.
 const CLIP: &[u8] = include_bytes!("../../../fixtures/long/short_en.flac");
 const CLIP_SECONDS: f64 = 10.0;
 
-/// What the demo model hears in it, with the seconds of begin and end; as openai's program does.
+/// The segments that the demo model finds in it, with start and end in seconds, which equal those of openai's program.
 const EXPECTED: [(f64, f64, &str); 3] = [
     (0.66, 1.38, "One three."),
     (2.44, 3.6, "The door is blue."),
     (5.86, 8.42, "Close Friday two eight Monday six door."),
 ];
 
-/// A tick of the model's clock; devices that round otherwise may choose a neighbour.
+/// One timestamp tick: devices that round differently may choose a neighbouring timestamp.
 const TOLERANCE: f64 = 0.0201;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct SelfTest {
     pub device: String,
     pub passed: bool,
-    /// What was wrong.
+    /// What differed or failed.
     pub faults: Vec<String>,
     pub audio_seconds: f64,
-    /// Of the work itself.
+    /// The seconds of transcribing.
     pub seconds: f64,
-    /// Of finding and loading the model.
+    /// The seconds of finding and loading the model.
     pub load_seconds: f64,
 }
 
@@ -78,19 +78,20 @@ fn transcribe(device: &str, cancel: &CancelToken, on_event: &dyn Fn(RunEvent)) -
     written.map_err(|source| Error::Output { path: clip.clone(), source })?;
     let line = ["transcribe", "--model", DEMO, "--language", "en", "--device", device];
     let line: Vec<OsString> = line.map(OsString::from).into_iter().chain([clip.into()]).collect();
-    let request = Args::plain(line)?.request()?;
+    let args = CommandLine::parse_isolated(line).map_err(|error| Error::compute("reading options", error))?;
+    let request = args.request()?;
     let first = |errors: Vec<Error>| errors.into_iter().next();
     run::run(&request, RunContext::new(cancel, on_event))
-        .map_err(|errors| first(errors).unwrap_or_else(|| Error::usage("the self-test", "did not begin")))
+        .map_err(|errors| first(errors).unwrap_or_else(|| Error::usage("the self-test", "did not start")))
 }
 
-fn compare(heard: &[(f64, f64, String)]) -> Vec<String> {
-    let texts: Vec<&str> = heard.iter().map(|(_, _, text)| text.as_str()).collect();
+fn compare(found: &[(f64, f64, String)]) -> Vec<String> {
+    let texts: Vec<&str> = found.iter().map(|(_, _, text)| text.as_str()).collect();
     let expected = EXPECTED.map(|(_, _, text)| text);
     if texts != expected {
-        return vec![format!("heard `{}` instead of `{}`", texts.join(" "), expected.join(" "))];
+        return vec![format!("found `{}` instead of `{}`", texts.join(" "), expected.join(" "))];
     }
-    let pairs = heard.iter().zip(EXPECTED);
+    let pairs = found.iter().zip(EXPECTED);
     let off = |a: f64, b: f64| (a - b).abs() > TOLERANCE;
     pairs
         .filter(|((start, end, _), (from, to, _))| off(*start, *from) || off(*end, *to))
@@ -105,19 +106,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_words_and_wrong_times_are_found() {
-        let heard = |shift: f64| EXPECTED.map(|(from, to, text)| (from + shift, to, text.to_owned()));
-        assert!(compare(&heard(0.0)).is_empty() && compare(&heard(0.02)).is_empty());
-        assert_eq!(compare(&heard(0.04)).len(), 3);
-        assert!(compare(&heard(0.0)[..2])[0].contains("instead of `One three. The door"));
-        let mut other = heard(0.0);
+    fn detects_wrong_words_and_times() {
+        let shifted = |shift: f64| EXPECTED.map(|(from, to, text)| (from + shift, to, text.to_owned()));
+        assert!(compare(&shifted(0.0)).is_empty() && compare(&shifted(0.02)).is_empty());
+        assert_eq!(compare(&shifted(0.04)).len(), 3);
+        assert!(compare(&shifted(0.0)[..2])[0].contains("instead of `One three. The door"));
+        let mut other = shifted(0.0);
         other[1].2 = "The floor is blue.".into();
         assert_eq!(compare(&other).len(), 1);
     }
 
-    /// The clip and what is expected of it are those of the fixtures.
+    /// The clip and the expected segments are those of the fixtures.
     #[test]
-    fn expected_is_what_openais_program_hears() {
+    fn expected_segments_are_those_of_openai() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/reference/short_en.json");
         let reference: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let segments = reference["variants"]["defaults"]["segments"].as_array().unwrap();

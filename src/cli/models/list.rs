@@ -1,65 +1,68 @@
 //! `transcribe models list`
 
+use std::time::SystemTime;
+
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{Stage, called, json, say, short};
+use super::{ModelsOutput, abbreviated, display_name, json};
 use crate::cancel::CancelToken;
-use crate::cli::human::{ago, bytes, table, timestamp};
-use crate::error::Result;
+use crate::cli::human::{age, size, table, timestamp};
 use crate::models::hub::Hub;
 use crate::models::hub::store::{self, CachedFile, Repository, Revision};
 use crate::models::{DEMO, describe, source};
 
-/// Tell which models are on this machine, how large they are, and when they were last used
+/// List the models on this machine with their sizes and when they were last used
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Also what other programs keep in the cache of the hub
+    /// Include what other programs keep in the hub cache
     #[arg(long)]
     all: bool,
 
-    /// Print JSON, with every file and its checksum
+    /// Print JSON with every file and its checksum
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(args: &ListArgs, stage: &mut Stage<'_>) -> Result<()> {
+pub fn run(args: &ListArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     let hub = Hub::from_env(true);
     let mut found = store::repositories(&hub.cache)?;
     found.retain(|repository| args.all || repository.is_whisper());
     if args.json {
         let models: Vec<_> =
             found.iter().flat_map(|r| r.revisions.iter().map(|revision| record(r, revision))).collect();
-        return say(stage, &json(&json!({ "cache": hub.cache, "models": models })));
+        output.print(&json(&json!({ "cache": hub.cache, "models": models })))?;
+        return Ok(());
     }
     let head = ["NAME", "REVISION", "SIZE", "LAST USED", "STATE"].map(String::from).to_vec();
     let demo = source::find(DEMO, None, &hub, &CancelToken::new(), &mut |_| {})?;
     let demo = describe::describe(&demo)?;
-    let built_in = [DEMO.to_owned(), "-".into(), bytes(demo.bytes), "-".into(), "built in".into()].to_vec();
+    let built_in = [DEMO.to_owned(), "-".into(), size(demo.bytes), "-".into(), "built in".into()].to_vec();
     let mut rows = vec![head, built_in];
     for repository in &found {
         rows.extend(repository.revisions.iter().map(|revision| row(repository, revision)));
     }
-    say(stage, &table(&rows))?;
+    output.print(&table(&rows))?;
     let all: u64 = found.iter().map(Repository::bytes).sum();
-    let place = hub.cache.display();
+    let folder = hub.cache.display();
     let last = match found.len() {
-        0 => format!("nothing in `{place}`; `transcribe models pull NAME` fetches a model"),
-        1 => format!("1 model, {} in `{place}`", bytes(all)),
-        count => format!("{count} models, {} in `{place}`", bytes(all)),
+        0 => format!("no model in `{folder}`; `transcribe models pull NAME` downloads one"),
+        1 => format!("1 model, {} in `{folder}`", size(all)),
+        count => format!("{count} models, {} in `{folder}`", size(all)),
     };
-    stage.notice(&last);
+    output.notice(&last);
     Ok(())
 }
 
 fn row(repository: &Repository, revision: &Revision) -> Vec<String> {
     let references = revision.references.iter().map(String::as_str);
-    let names: Vec<&str> = [short(&revision.commit)].into_iter().chain(references).collect();
-    let used = revision.used().map_or_else(|| "-".to_owned(), ago);
+    let names: Vec<&str> = [abbreviated(&revision.commit)].into_iter().chain(references).collect();
+    let used = revision.used().map_or_else(|| "-".to_owned(), |used| age(used, SystemTime::now()));
     vec![
-        called(repository).to_owned(),
+        display_name(repository).to_owned(),
         names.join(" "),
-        bytes(revision.bytes()),
+        size(revision.bytes()),
         used,
         state(revision).into(),
     ]
@@ -68,8 +71,8 @@ fn row(repository: &Repository, revision: &Revision) -> Vec<String> {
 fn state(revision: &Revision) -> &'static str {
     match (revision.is_whisper(), revision.is_complete()) {
         (true, true) => "ready",
-        (true, false) => "unfinished",
-        (false, _) => "of other programs",
+        (true, false) => "incomplete",
+        (false, _) => "other program",
     }
 }
 
@@ -79,7 +82,7 @@ fn record(repository: &Repository, revision: &Revision) -> serde_json::Value {
         json!({ "name": file.name, "bytes": file.bytes, "checksum": checksum, "checksum_kind": kind })
     };
     json!({
-        "name": called(repository),
+        "name": display_name(repository),
         "repository": repository.name,
         "revision": revision.commit,
         "references": revision.references,

@@ -1,4 +1,4 @@
-//! `transcribe models`: what is cached, fetched, shown, proved and removed.
+//! `transcribe models`: lists, downloads, describes, verifies and removes models.
 
 mod list;
 mod pull;
@@ -8,14 +8,15 @@ mod verify;
 
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::exit::ExitCode;
 use super::printer::Printer;
-use super::progress::Mode;
-use super::screen::Screen;
+use super::progress::ProgressMode;
+use super::run_output::RunOutput;
 use crate::cancel::CancelToken;
-use crate::error::{Error, ModelProblem, Result};
+use crate::error::{Error, ModelProblem};
 use crate::models::DEMO;
 use crate::models::hub::store::{self, Repository};
 use crate::models::hub::{Download, Hub};
@@ -24,16 +25,16 @@ use crate::report::Tally;
 use crate::run::RunEvent;
 
 const EXAMPLES: &str = "Examples:
-  transcribe models list                     what is on this machine, and how large
-  transcribe models pull large-v3-turbo      fetch it now, to work without a network later
-  transcribe models show small               its layers, languages, and the memory it needs
-  transcribe models verify                   read every byte and compare the checksums
-  transcribe models remove tiny base         make room";
+  transcribe models list                     list models on this machine with their sizes
+  transcribe models pull large-v3-turbo      download a model, to work offline later
+  transcribe models show small               show layers, languages and required memory
+  transcribe models verify                   compare all files with their checksums
+  transcribe models remove tiny base         delete models";
 
-/// How often the display is drawn.
-const OFTEN: Duration = Duration::from_millis(100);
+/// How often the progress display is redrawn.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Models on this machine: list, fetch, explain, check and remove them
+/// List, download, describe, verify and remove models on this machine
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct ModelsArgs {
@@ -50,51 +51,52 @@ enum ModelsCommand {
     Remove(remove::RemoveArgs),
 }
 
-pub fn run(args: &ModelsArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let mut stage = Stage::new(printer, cancel);
-    let done = match &args.command {
-        ModelsCommand::List(list) => list::run(list, &mut stage),
-        ModelsCommand::Pull(pull) => pull::run(pull, &mut stage),
-        ModelsCommand::Show(show) => show::run(show, &mut stage),
-        ModelsCommand::Verify(verify) => verify::run(verify, &mut stage),
-        ModelsCommand::Remove(remove) => remove::run(remove, &mut stage),
+pub fn run(args: &ModelsArgs, printer: Printer, cancel: &CancelToken) -> Result<ExitCode> {
+    let mut output = ModelsOutput::new(printer, cancel);
+    let outcome = match &args.command {
+        ModelsCommand::List(list) => list::run(list, &mut output),
+        ModelsCommand::Pull(pull) => pull::run(pull, &mut output),
+        ModelsCommand::Show(show) => show::run(show, &mut output),
+        ModelsCommand::Verify(verify) => verify::run(verify, &mut output),
+        ModelsCommand::Remove(remove) => remove::run(remove, &mut output),
     };
-    stage.clear();
-    match done {
-        Ok(()) => ExitCode::Done,
-        // The signal says enough.
-        Err(error @ Error::Cancelled(_)) => ExitCode::from(&error),
-        Err(error) => super::failed(printer, &error),
-    }
+    output.clear();
+    outcome.map(|()| ExitCode::Done)
 }
 
-/// Where these commands show what they do.
-struct Stage<'a> {
+/// The output of these commands, with a progress display.
+struct ModelsOutput<'a> {
     printer: Printer,
     cancel: &'a CancelToken,
-    screen: Screen<'a>,
+    display: RunOutput<'a>,
     tally: Tally,
     drawn: Option<Instant>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> ModelsOutput<'a> {
     fn new(printer: Printer, cancel: &'a CancelToken) -> Self {
-        let screen = Screen::new(printer, Mode::Auto, false, cancel);
-        Self { printer, cancel, screen, tally: Tally::new(|error| ExitCode::from(error) as u8), drawn: None }
+        let display = RunOutput::new(printer, ProgressMode::Auto, false, cancel);
+        Self { printer, cancel, display, tally: Tally::new(|error| ExitCode::from(error) as u8), drawn: None }
     }
 
-    /// So much of a file is done.
+    /// Shows the progress of a file.
     fn download(&mut self, Download { file, done, total }: Download<'_>) {
         let event = RunEvent::Downloading { file: file.to_owned(), done, total };
-        self.screen.show(&event, &self.tally);
-        if self.drawn.is_none_or(|drawn| drawn.elapsed() > OFTEN) {
+        self.display.show(&event, &self.tally);
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() > REDRAW_INTERVAL) {
             self.drawn = Some(Instant::now());
-            self.screen.tick(&self.tally);
+            self.display.tick(&self.tally);
         }
     }
 
     fn clear(&mut self) {
-        self.screen.clear();
+        self.display.clear();
+    }
+
+    /// Prints a result to stdout.
+    fn print(&mut self, text: &str) -> crate::error::Result<()> {
+        self.clear();
+        self.printer.result(text)
     }
 
     fn notice(&mut self, text: &str) {
@@ -103,28 +105,17 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// One line or more on stdout; whoever reads no further has what they wanted.
-fn say(stage: &mut Stage<'_>, text: &str) -> Result<()> {
-    stage.clear();
-    match stage.printer.text(text) {
-        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::Output { path: "standard output".into(), source })
-        }
-        _ => Ok(()),
-    }
-}
-
 fn json(value: &serde_json::Value) -> String {
-    // Plain data cannot fail to be written.
+    // Serializing plain data cannot fail.
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-/// What the cache holds under this name.
-fn cached(hub: &Hub, model: &str) -> Result<Repository> {
+/// Returns a cached model by its name.
+fn cached(hub: &Hub, model: &str) -> crate::error::Result<Repository> {
     if model == DEMO {
         return Err(Error::Usage {
             what: format!("model `{DEMO}`"),
-            why: "is built into the program, and not in the cache".into(),
+            why: "is built into the program, not cached".into(),
             hint: None,
         });
     }
@@ -133,12 +124,12 @@ fn cached(hub: &Hub, model: &str) -> Result<Repository> {
     found.ok_or_else(|| Error::model(model, ModelProblem::NotCached))
 }
 
-/// The name that people use, else that of the repository.
-pub fn called(repository: &Repository) -> &str {
+/// Returns the usual name of a model, or the name of its repository.
+pub fn display_name(repository: &Repository) -> &str {
     source::name_of(&repository.name).unwrap_or(&repository.name)
 }
 
-/// As git shortens it.
-fn short(commit: &str) -> &str {
+/// Abbreviates a commit as git does.
+fn abbreviated(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
 }

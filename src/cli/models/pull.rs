@@ -1,15 +1,16 @@
 //! `transcribe models pull`
 
+use anyhow::Result;
 use clap::Args;
 
-use super::{Stage, say};
-use crate::cli::human::bytes;
-use crate::error::{Error, Result};
+use super::ModelsOutput;
+use crate::cli::human::size;
+use crate::error::Error;
 use crate::models::checkpoint::{Checkpoint, Files};
 use crate::models::hub::Hub;
 use crate::models::source;
 
-/// Fetch models, or go on where that was stopped; what is there already is left as it is
+/// Download models, or resume downloads; what is already cached is kept
 #[derive(Debug, Args)]
 pub struct PullArgs {
     /// Sizes (large-v3-turbo) or hub repositories (owner/name)
@@ -21,40 +22,45 @@ pub struct PullArgs {
     revision: Option<String>,
 }
 
-/// One that cannot be had does not keep the others from being fetched.
-pub fn run(args: &PullArgs, stage: &mut Stage<'_>) -> Result<()> {
+/// Downloads all models, even if one of them fails.
+pub fn run(args: &PullArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     let hub = Hub::from_env(false);
     let mut failure = None;
     for name in &args.names {
-        match pull(name, args.revision.as_deref(), &hub, stage) {
-            Ok(line) => say(stage, &line)?,
-            Err(error @ Error::Cancelled(_)) => return Err(error),
+        match pull(name, args.revision.as_deref(), &hub, output) {
+            Ok(line) => output.print(&line)?,
+            Err(error @ Error::Cancelled(_)) => return Err(error.into()),
             Err(error) => {
-                stage.clear();
+                output.clear();
                 if let Some(before) = failure.replace(error) {
-                    stage.printer.error(&before);
+                    output.printer.error(&before);
                 }
             }
         }
     }
-    failure.map_or(Ok(()), Err)
+    failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-fn pull(name: &str, revision: Option<&str>, hub: &Hub, stage: &mut Stage<'_>) -> Result<String> {
-    let cancel = stage.cancel;
-    let mut fetched = false;
+fn pull(
+    name: &str,
+    revision: Option<&str>,
+    hub: &Hub,
+    output: &mut ModelsOutput<'_>,
+) -> crate::error::Result<String> {
+    let cancel = output.cancel;
+    let mut downloaded = false;
     let found = source::find(name, revision, hub, cancel, &mut |step| {
-        fetched |= step.done > 0;
-        stage.download(step);
+        downloaded |= step.done > 0;
+        output.download(step);
     })?;
-    stage.clear();
-    let what = if fetched { "fetched" } else { "is there" };
-    Ok(format!("{name}: {what}: {}", place(&found)))
+    output.clear();
+    let what = if downloaded { "downloaded" } else { "already cached" };
+    Ok(format!("{name}: {what}: {}", location(&found)))
 }
 
-fn place(checkpoint: &Checkpoint) -> String {
+fn location(checkpoint: &Checkpoint) -> String {
     let Files::Folder { weights, .. } = &checkpoint.files else { return "built into the program".into() };
-    let size = weights.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
+    let bytes = weights.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
     let folder = weights.first().and_then(|path| path.parent()).unwrap_or_else(|| "".as_ref());
-    format!("{}, {} in `{}`", checkpoint.identity, bytes(size), folder.display())
+    format!("{}, {} in `{}`", checkpoint.identity, size(bytes), folder.display())
 }

@@ -1,18 +1,19 @@
 //! `transcribe models show`
 
+use anyhow::Result;
 use clap::Args;
 
-use super::{Stage, json, say};
-use crate::cli::human::{bytes, table};
-use crate::error::{Error, ModelProblem, Result};
+use super::{ModelsOutput, json};
+use crate::cli::human::{size, table};
+use crate::error::{Error, ModelProblem};
 use crate::models::describe::{Description, Needed, describe};
 use crate::models::hub::Hub;
 use crate::models::source;
 
-/// Tell what a model is: its layers, languages, kinds of numbers, and the memory it needs
+/// Show the layers, languages, data types and required memory of a model
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// A size, a hub repository, a folder with a checkpoint, or demo
+    /// Size, hub repository, folder with a checkpoint, or demo
     name: String,
 
     /// Branch, tag or commit [default: main]
@@ -24,23 +25,24 @@ pub struct ShowArgs {
     json: bool,
 }
 
-pub fn run(args: &ShowArgs, stage: &mut Stage<'_>) -> Result<()> {
-    // Looking must not fetch gigabytes.
+pub fn run(args: &ShowArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
+    // Showing a model must not download it.
     let hub = Hub::from_env(true);
-    let found = source::find(&args.name, args.revision.as_deref(), &hub, stage.cancel, &mut |_| {});
+    let found = source::find(&args.name, args.revision.as_deref(), &hub, output.cancel, &mut |_| {});
     let found = found.map_err(|error| match error {
         Error::Model { model, why: ModelProblem::Offline } => Error::model(model, ModelProblem::NotCached),
         error => error,
     })?;
     let description = describe(&found)?;
     match args.json {
-        true => say(stage, &json(&serde_json::to_value(&description).unwrap_or_default())),
-        false => say(stage, &text(&description)),
+        true => output.print(&json(&serde_json::to_value(&description).unwrap_or_default()))?,
+        false => output.print(&text(&description))?,
     }
+    Ok(())
 }
 
 fn text(model: &Description) -> String {
-    let place =
+    let location =
         model.folder.as_ref().map_or_else(|| "built in".into(), |folder| folder.display().to_string());
     let kinds = match model.types.len() {
         1 => format!("in {}", model.types.keys().map(String::as_str).collect::<String>()),
@@ -54,27 +56,27 @@ fn text(model: &Description) -> String {
         false => "English only".into(),
     };
     let stack = |stack: &crate::models::describe::Stack| {
-        format!("{} layers, {} heads, {} wide between", stack.layers, stack.heads, stack.feed_forward)
+        format!("{} layers, {} heads, feed-forward width {}", stack.layers, stack.heads, stack.feed_forward)
     };
     let Needed { windows, weights, caches, work } = model.memory;
     let memory = format!(
-        "about {}: {} of weights, {} for {windows} half minutes side by side",
-        bytes(weights + caches + work),
-        bytes(weights),
-        bytes(caches + work),
+        "about {}: {} for weights, {} for {windows} windows at a time",
+        size(weights + caches + work),
+        size(weights),
+        size(caches + work),
     );
     let words = match model.alignment_heads {
-        0 => "no head is known to tell them".to_owned(),
-        heads => format!("by {heads} heads of the decoder"),
+        0 => "no known alignment heads".to_owned(),
+        heads => format!("{heads} alignment heads"),
     };
     let rows = [
         ("name", model.name.clone()),
         ("identity", model.identity.clone()),
-        ("place", place),
-        ("size", format!("{}, {} parameters {kinds}", bytes(model.bytes), count_of(model.parameters))),
+        ("location", location),
+        ("size", format!("{}, {} parameters {kinds}", size(model.bytes), count_of(model.parameters))),
         ("encoder", stack(&model.encoder)),
         ("decoder", stack(&model.decoder)),
-        ("width", format!("{}, {} bands of mel", model.width, model.mels)),
+        ("width", format!("{}, {} mel bands", model.width, model.mels)),
         ("vocabulary", format!("{} tokens", model.vocabulary)),
         ("languages", languages),
         ("word times", words),
@@ -83,7 +85,7 @@ fn text(model: &Description) -> String {
     table(&rows.map(|(name, value)| vec![name.to_owned(), value]))
 }
 
-/// `1.5 billion`, as models are spoken of.
+/// Formats a number of parameters, such as `1.5 billion`.
 fn count_of(count: u64) -> String {
     match count {
         0..1_000_000 => format!("{} thousand", count / 1000),

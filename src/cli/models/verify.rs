@@ -1,18 +1,19 @@
 //! `transcribe models verify`
 
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{Stage, cached, called, json, say, short};
-use crate::error::{Error, ModelProblem, Result};
+use super::{ModelsOutput, abbreviated, cached, display_name, json};
+use crate::error::{Error, ModelProblem};
 use crate::models::hub::Download;
 use crate::models::hub::Hub;
 use crate::models::hub::store::{self, Repository, Verdict};
 
-/// Read every byte of cached models and compare the checksums that the hub has told
+/// Compare the files of cached models with their checksums from the hub
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Sizes or hub repositories [default: all Whisper models of the cache]
+    /// Sizes or hub repositories [default: all cached Whisper models]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -21,8 +22,8 @@ pub struct VerifyArgs {
     json: bool,
 }
 
-/// What was found of one file.
-struct Checked {
+/// The result for a file.
+struct VerifiedFile {
     model: String,
     commit: String,
     file: String,
@@ -30,23 +31,23 @@ struct Checked {
     verdict: Verdict,
 }
 
-pub fn run(args: &VerifyArgs, stage: &mut Stage<'_>) -> Result<()> {
+pub fn run(args: &VerifyArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     let hub = Hub::from_env(true);
     let models: Vec<Repository> = match args.names.is_empty() {
         true => store::repositories(&hub.cache)?.into_iter().filter(Repository::is_whisper).collect(),
-        false => args.names.iter().map(|name| cached(&hub, name)).collect::<Result<_>>()?,
+        false => args.names.iter().map(|name| cached(&hub, name)).collect::<crate::error::Result<_>>()?,
     };
     let mut all = Vec::new();
     for model in &models {
-        check(model, stage, &mut all)?;
+        check(model, output, &mut all)?;
     }
-    stage.clear();
+    output.clear();
     let text = if args.json { json(&report(&all)) } else { lines(&all) };
     if !text.is_empty() {
-        say(stage, &text)?;
+        output.print(&text)?;
     }
     if all.is_empty() && !args.json {
-        stage.notice(&format!("no model in `{}`", hub.cache.display()));
+        output.notice(&format!("no model in `{}`", hub.cache.display()));
     }
     let wrong = all.iter().find_map(|checked| match &checked.verdict {
         Verdict::Wrong(why) => Some((checked, why)),
@@ -56,22 +57,22 @@ pub fn run(args: &VerifyArgs, stage: &mut Stage<'_>) -> Result<()> {
         None => Ok(()),
         Some((checked, why)) => {
             let fault = ModelProblem::Damaged { file: checked.file.clone(), why: why.clone() };
-            Err(Error::model(&checked.model, fault))
+            Err(Error::model(&checked.model, fault).into())
         }
     }
 }
 
-fn check(model: &Repository, stage: &mut Stage<'_>, all: &mut Vec<Checked>) -> Result<()> {
-    let cancel = stage.cancel;
+fn check(model: &Repository, output: &mut ModelsOutput<'_>, all: &mut Vec<VerifiedFile>) -> Result<()> {
+    let cancel = output.cancel;
     for revision in &model.revisions {
         for file in &revision.files {
-            let label = format!("{}: {}", called(model), file.name);
+            let label = format!("{}: {}", display_name(model), file.name);
             let total = file.bytes;
-            let verdict = file.verify(called(model), cancel, &mut |done| {
-                stage.download(Download { file: &label, done, total });
+            let verdict = file.verify(display_name(model), cancel, &mut |done| {
+                output.download(Download { file: &label, done, total });
             })?;
-            all.push(Checked {
-                model: called(model).to_owned(),
+            all.push(VerifiedFile {
+                model: display_name(model).to_owned(),
                 commit: revision.commit.clone(),
                 file: file.name.clone(),
                 bytes: file.bytes,
@@ -82,20 +83,20 @@ fn check(model: &Repository, stage: &mut Stage<'_>, all: &mut Vec<Checked>) -> R
     Ok(())
 }
 
-fn lines(all: &[Checked]) -> String {
-    let line = |checked: &Checked| {
-        let told = match &checked.verdict {
-            Verdict::Right(kind) => format!("right, by its {kind} checksum"),
+fn lines(all: &[VerifiedFile]) -> String {
+    let line = |checked: &VerifiedFile| {
+        let result = match &checked.verdict {
+            Verdict::Right(kind) => format!("ok ({kind} checksum)"),
             Verdict::Wrong(why) => format!("DAMAGED: {why}"),
-            Verdict::Unknown => "not known: the cache has no checksum of it".into(),
+            Verdict::Unknown => "unknown: the cache has no checksum for it".into(),
         };
-        format!("{} {} {}: {told}", checked.model, short(&checked.commit), checked.file)
+        format!("{} {} {}: {result}", checked.model, abbreviated(&checked.commit), checked.file)
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn report(all: &[Checked]) -> serde_json::Value {
-    let file = |checked: &Checked| {
+fn report(all: &[VerifiedFile]) -> serde_json::Value {
+    let file = |checked: &VerifiedFile| {
         let (verdict, kind, why) = match &checked.verdict {
             Verdict::Right(kind) => ("right", Some(*kind), None),
             Verdict::Wrong(why) => ("wrong", None, Some(why)),

@@ -1,31 +1,31 @@
-//! How far the work is: lines that are drawn anew in a terminal, or lines for a log or a program now and then.
+//! Progress of a run: a display that is redrawn in a terminal, or lines from time to time for a log or a program.
 
-mod board;
-mod pace;
-mod painter;
+mod model;
+mod rate;
+mod renderer;
 mod text;
 
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use self::board::Board;
-use self::painter::Painter;
+use self::model::ProgressModel;
+use self::renderer::TerminalRenderer;
 use super::printer::Printer;
 use crate::report::Tally;
 use crate::run::RunEvent;
 
-pub use self::text::{columns, fitted, length, shortened};
+pub use self::text::{clock, columns, fitted, shortened};
 
-/// How often a terminal is drawn anew.
+/// How often the display is redrawn.
 pub const TICK: Duration = Duration::from_millis(200);
-/// How long people wait for a line, and programs for an object.
+/// The time between lines for people, and between objects for programs.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 const JSON_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// A display where somebody watches, else nothing.
+pub enum ProgressMode {
+    /// A display if stderr is a terminal, otherwise nothing.
     #[default]
     Auto,
     Bar,
@@ -34,82 +34,85 @@ pub enum Mode {
     None,
 }
 
-/// See the module.
+/// Shows the progress of a run.
 pub struct Progress {
     printer: Printer,
-    board: Board,
-    shown: Shown,
+    model: ProgressModel,
+    view: ProgressView,
 }
 
-enum Shown {
-    Nothing,
-    Painted(Painter),
-    Told { as_json: bool, last: Instant },
+/// How progress is shown.
+enum ProgressView {
+    None,
+    Display(TerminalRenderer),
+    Lines { as_json: bool, last: Instant },
 }
 
 impl Progress {
-    pub fn new(mode: Mode, printer: Printer) -> Self {
+    pub fn new(mode: ProgressMode, printer: Printer) -> Self {
         let is_drawn = match mode {
-            Mode::Auto => printer.shows_progress(),
-            Mode::Bar => printer.is_watched(),
-            Mode::Plain | Mode::Json | Mode::None => false,
+            ProgressMode::Auto => printer.shows_progress(),
+            ProgressMode::Bar => printer.can_show_progress(),
+            ProgressMode::Plain | ProgressMode::Json | ProgressMode::None => false,
         };
-        let shown = match mode {
-            Mode::Plain | Mode::Json => Shown::Told { as_json: mode == Mode::Json, last: Instant::now() },
-            _ if is_drawn => Painter::new().map_or(Shown::Nothing, Shown::Painted),
-            _ => Shown::Nothing,
+        let view = match mode {
+            ProgressMode::Plain | ProgressMode::Json => {
+                ProgressView::Lines { as_json: mode == ProgressMode::Json, last: Instant::now() }
+            }
+            _ if is_drawn => TerminalRenderer::new().map_or(ProgressView::None, ProgressView::Display),
+            _ => ProgressView::None,
         };
-        Self { printer, board: Board::default(), shown }
+        Self { printer, model: ProgressModel::default(), view }
     }
 
-    /// Takes in what is new; the tally has heard of it.
+    /// Updates the model with an event that the tally has already recorded.
     pub fn record(&mut self, event: &RunEvent, tally: &Tally) {
-        self.board.record(event, tally);
+        self.model.record(event, tally, Instant::now());
         if matches!(event, RunEvent::Finished { .. } | RunEvent::Failed { .. }) {
-            self.tell(tally);
+            self.print_line(tally);
         }
     }
 
-    /// Time has passed.
+    /// Refreshes the display, or prints a line if it is time for one.
     pub fn tick(&mut self, tally: &Tally) {
-        match &mut self.shown {
-            Shown::Nothing => {}
-            Shown::Painted(painter) => {
-                let (rows, columns) = painter.size();
-                let lines = self.board.lines(rows, columns, tally);
-                painter.draw(&lines);
+        match &mut self.view {
+            ProgressView::None => {}
+            ProgressView::Display(renderer) => {
+                let (rows, columns) = renderer.size();
+                let lines = self.model.lines((rows, columns), tally, Instant::now());
+                renderer.draw(&lines);
             }
-            Shown::Told { as_json, last } => {
+            ProgressView::Lines { as_json, last } => {
                 let every = if *as_json { JSON_EVERY } else { PLAIN_EVERY };
-                if last.elapsed() >= every && self.board.is_at_work() {
-                    self.tell(tally);
+                if last.elapsed() >= every && self.model.is_active() {
+                    self.print_line(tally);
                 }
             }
         }
     }
 
-    /// Prints with the display out of the way.
-    pub fn aside<T>(&mut self, print: impl FnOnce() -> T) -> T {
-        let Shown::Painted(painter) = &mut self.shown else { return print() };
-        let lines = painter.erase();
-        let told = print();
-        painter.draw(&lines);
-        told
+    /// Prints while the display is erased.
+    pub fn suspended<T>(&mut self, print: impl FnOnce() -> T) -> T {
+        let ProgressView::Display(renderer) = &mut self.view else { return print() };
+        let lines = renderer.erase();
+        let printed = print();
+        renderer.draw(&lines);
+        printed
     }
 
     /// Removes the display.
     pub fn clear(&mut self) {
-        if let Shown::Painted(painter) = &mut self.shown {
-            painter.erase();
+        if let ProgressView::Display(renderer) = &mut self.view {
+            renderer.erase();
         }
     }
 
-    fn tell(&mut self, tally: &Tally) {
-        let Shown::Told { as_json, last } = &mut self.shown else { return };
+    fn print_line(&mut self, tally: &Tally) {
+        let ProgressView::Lines { as_json, last } = &mut self.view else { return };
         *last = Instant::now();
         match as_json {
-            true => self.printer.object(&self.board.object(tally)),
-            false => self.printer.always(&self.board.sentence(tally)),
+            true => self.printer.object(&self.model.object(tally, Instant::now())),
+            false => self.printer.always(&self.model.sentence(tally, Instant::now())),
         }
     }
 }

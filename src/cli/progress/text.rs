@@ -1,10 +1,10 @@
-//! Times, sizes and names in few columns.
+//! Times, sizes, names and bars in a limited number of columns.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-/// `m:ss` or `h:mm:ss`.
-pub fn length(seconds: f64) -> String {
+/// Formats seconds as `m:ss` or `h:mm:ss`.
+pub fn clock(seconds: f64) -> String {
     let seconds = seconds.max(0.0).round() as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
@@ -13,52 +13,43 @@ pub fn length(seconds: f64) -> String {
     }
 }
 
-/// Of decimal units, as disks and networks are sold.
-pub fn size(bytes: u64) -> String {
-    let bytes = bytes as f64;
-    match bytes {
-        _ if bytes < 1e6 => format!("{:.0} kB", bytes / 1e3),
-        _ if bytes < 1e9 => format!("{:.0} MB", bytes / 1e6),
-        _ => format!("{:.1} GB", bytes / 1e9),
-    }
-}
-
+/// Returns the width of a text in columns.
 pub fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// In exactly so many columns: without its middle if it is too long, with blanks behind it if it is too short.
+/// Fits a name to exactly `width` columns: shortened if it is too long, padded with spaces if it is too short.
 pub fn fitted(name: &str, width: usize) -> String {
     let text = shortened(name, width);
     let blanks = width.saturating_sub(columns(&text));
     text + &" ".repeat(blanks)
 }
 
-/// In at most so many columns; of a long one the middle is left out: beginning and end tell most.
+/// Shortens a name to at most `width` columns by leaving out its middle: start and end are the most telling parts.
 pub fn shortened(name: &str, width: usize) -> String {
-    // What moves the cursor must not reach the terminal.
+    // Control characters must not reach the terminal.
     let name: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if columns(&name) <= width {
         return name;
     }
-    let Some(room) = width.checked_sub(1) else { return String::new() };
-    let tail: Vec<&str> = within(name.graphemes(true).rev(), room / 2);
+    let Some(available) = width.checked_sub(1) else { return String::new() };
+    let tail: Vec<&str> = within(name.graphemes(true).rev(), available / 2);
     let tail: String = tail.into_iter().rev().collect();
-    let head: String = within(name.graphemes(true), room - columns(&tail)).concat();
+    let head: String = within(name.graphemes(true), available - columns(&tail)).concat();
     format!("{head}…{tail}")
 }
 
-/// As many of the first as fit.
-fn within<'a>(graphemes: impl Iterator<Item = &'a str>, room: usize) -> Vec<&'a str> {
+/// Returns as many graphemes as fit.
+fn within<'a>(graphemes: impl Iterator<Item = &'a str>, width: usize) -> Vec<&'a str> {
     let mut used = 0;
     let fits = |grapheme: &&str| {
         used += columns(grapheme);
-        used <= room
+        used <= width
     };
     graphemes.take_while(fits).collect()
 }
 
-/// As many of the parts, from the first on, as fit into the width, and at least a piece of the first.
+/// Joins as many parts as fit into the width, but at least a piece of the first.
 pub fn joined(parts: &[String], width: usize) -> String {
     let mut text = shortened(parts.first().map_or("", String::as_str), width);
     for part in parts.iter().skip(1) {
@@ -70,11 +61,11 @@ pub fn joined(parts: &[String], width: usize) -> String {
     text
 }
 
-/// So much of a bar, 0 to 1.
-pub fn bar(part: f64, width: usize) -> String {
-    let room = width.saturating_sub(2);
-    let full = (part.clamp(0.0, 1.0) * room as f64).floor() as usize;
-    format!("[{}{}]", "=".repeat(full), " ".repeat(room - full))
+/// Draws a bar that is filled by a share from 0 to 1.
+pub fn bar(share: f64, width: usize) -> String {
+    let inner = width.saturating_sub(2);
+    let full = (share.clamp(0.0, 1.0) * inner as f64).floor() as usize;
+    format!("[{}{}]", "=".repeat(full), " ".repeat(inner - full))
 }
 
 #[cfg(test)]
@@ -82,14 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clocks_are_short() {
-        assert_eq!(length(0.0), "0:00");
-        assert_eq!(length(59.9999), "1:00");
-        assert_eq!(length(36_000.0 + 61.0), "10:01:01");
+    fn clocks_omit_hours_if_there_are_none() {
+        assert_eq!(clock(0.0), "0:00");
+        assert_eq!(clock(59.9999), "1:00");
+        assert_eq!(clock(36_000.0 + 61.0), "10:01:01");
     }
 
     #[test]
-    fn long_names_lose_their_middle() {
+    fn shortens_long_names_in_the_middle() {
         assert_eq!(fitted("talk.mp3", 10), "talk.mp3  ");
         assert_eq!(fitted("a very long talk.mp3", 12), "a very…k.mp3");
         assert_eq!(fitted("会議の録音その一.mp3", 12), "会議の….mp3 ");
@@ -103,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_left_out_from_the_end() {
+    fn leaves_out_parts_from_the_end() {
         let parts = ["total".to_owned(), "1:00/2:00".into(), "3.0x".into()];
         assert_eq!(joined(&parts, 80), "total  1:00/2:00  3.0x");
         assert_eq!(joined(&parts, 17), "total  1:00/2:00");
@@ -111,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_fill() {
+    fn fills_bars() {
         assert_eq!(bar(0.0, 6), "[    ]");
         assert_eq!(bar(0.5, 6), "[==  ]");
         assert_eq!(bar(7.0, 6), "[====]");

@@ -1,99 +1,99 @@
-//! `transcribe watch`: its options, and what it tells.
+//! `transcribe watch`: options, and the status file.
 
 mod status;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Result;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use self::status::StatusFile;
-use super::args::{Args as AllArgs, Command, Time, WorkArgs};
+use super::args::{CliCommand, CommandLine, DurationArg, TranscribeArgs};
 use super::exit::ExitCode;
-use super::listen::{Listeners, Wanted};
+use super::observers::{Observers, ReportFiles};
 use super::printer::Printer;
-use super::screen::Screen;
-use super::{failed, use_threads};
+use super::run_output::RunOutput;
+use super::use_threads;
 use crate::cancel::CancelToken;
-use crate::error::Result;
 use crate::plan::InputOptions;
 use crate::run::{RunRequest, Session};
 use crate::watch::{WatchOptions, watch};
 
 const WATCH: &str = "Watch";
 
-/// How long a model stays loaded with nothing to do, if nobody says otherwise.
-const IDLE: Duration = Duration::from_secs(300);
+/// The default of `--idle-timeout`.
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 const EXAMPLES: &str = "Examples:
-  transcribe watch inbox --export srt                           subtitles beside what comes in
-  transcribe watch inbox -r --export json --output-dir out      folders too, with the same folders in out
+  transcribe watch inbox --export srt                           write subtitles next to the recordings
+  transcribe watch inbox -r --export json --output-dir out      watch subfolders and recreate them in out
   transcribe watch inbox --export srt --done-dir done --failed-dir failed
   transcribe watch inbox --export srt --status-file /run/transcribe/status.json
-  transcribe watch inbox --export srt --once                    what is there now, then end: for cron
+  transcribe watch inbox --export srt --once                    process what is there now and exit, for cron
 
-A file is begun when its size and times stay as they are for --settle, nobody has it open for writing, and neither its
-name nor one beside it says that it is not whole (talk.wav.part, talk.wav.lock …). Finished inputs are known by their
-outputs, as always. A model that has had nothing to do for --idle-timeout (here 5m) is unloaded, and comes back.
-The watch ends by SIGINT or SIGTERM; what is finished of an input is kept, and the next watch goes on from there.";
+A file is processed once its size and times have not changed for --settle, no process has it open for writing, and neither
+its name nor a file next to it marks it as incomplete (talk.wav.part, talk.wav.lock …). Inputs whose outputs exist are
+skipped. The model is unloaded after --idle-timeout (default here: 5m) without work and loaded again when needed.
+SIGINT and SIGTERM stop the watch; finished chunks are kept, and the next watch resumes from there.";
 
-/// Transcribe what comes into a folder, as soon as it is complete
+/// Transcribe recordings as they arrive in a folder
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true, after_help = EXAMPLES)]
 pub struct WatchArgs {
-    /// Folder that recordings come into
+    /// Folder to watch
     #[arg(value_name = "INBOX")]
     inbox: PathBuf,
 
-    /// Watch the folders below it, too
+    /// Watch subfolders
     #[arg(long, short, env = "TRANSCRIBE_RECURSIVE", value_parser = FalseyValueParser::new(), help_heading = WATCH)]
     recursive: bool,
 
-    /// Take only files of such names (*.mp3), or such paths below the inbox (2024/**); may be said several times
+    /// Take only files whose name (*.mp3) or path below the inbox (2024/**) matches; repeatable
     #[arg(long, env = "TRANSCRIBE_INCLUDE", value_name = "PATTERN", help_heading = WATCH)]
     include: Vec<String>,
 
-    /// Leave out files and folders of such names or paths; may be said several times
+    /// Skip files and folders whose name or path matches; repeatable
     #[arg(long, env = "TRANSCRIBE_EXCLUDE", value_name = "PATTERN", help_heading = WATCH)]
     exclude: Vec<String>,
 
-    /// A file is complete when it has not changed for so long
+    /// Time without changes after which a file is complete
     #[arg(long, env = "TRANSCRIBE_SETTLE", value_name = "TIME", default_value = "5s", help_heading = WATCH)]
-    settle: Time,
+    settle: DurationArg,
 
-    /// How often to look into the inbox, and to write the status file
+    /// Interval between scans of the inbox and writes of the status file
     #[arg(long, env = "TRANSCRIBE_POLL", value_name = "TIME", default_value = "2s", help_heading = WATCH)]
-    poll: Time,
+    poll: DurationArg,
 
-    /// Move inputs that are done there, below the folders that they lie in; their outputs stay where they are
+    /// Move finished inputs to this folder, keeping their subfolders; outputs stay where they are
     #[arg(long, env = "TRANSCRIBE_DONE_DIR", value_name = "FOLDER", help_heading = WATCH)]
     done_dir: Option<PathBuf>,
 
-    /// The same of inputs that failed
+    /// Move failed inputs to this folder
     #[arg(long, env = "TRANSCRIBE_FAILED_DIR", value_name = "FOLDER", conflicts_with = "retry", help_heading = WATCH)]
     failed_dir: Option<PathBuf>,
 
-    /// Try inputs that failed again after so long, such as 1h [default: only when they change]
+    /// Retry failed inputs after this time, such as 1h [default: only when they change]
     #[arg(long, env = "TRANSCRIBE_RETRY", value_name = "TIME", help_heading = WATCH)]
-    retry: Option<Time>,
+    retry: Option<DurationArg>,
 
-    /// Keep an account here for monitors, as JSON that is always whole: health, queue, model, memory, heartbeat
+    /// Write a status file for monitors, as JSON that is replaced atomically: health, queue, model, memory, heartbeat
     #[arg(long, env = "TRANSCRIBE_STATUS_FILE", value_name = "FILE", help_heading = WATCH)]
     status_file: Option<PathBuf>,
 
-    /// Do what is there and complete, then end as the command without watch does
+    /// Process the complete files that are there and exit, as the command without watch does
     #[arg(long, env = "TRANSCRIBE_ONCE", value_parser = FalseyValueParser::new(), help_heading = WATCH)]
     once: bool,
 
     #[command(flatten)]
-    pub work: WorkArgs,
+    pub transcribe: TranscribeArgs,
 }
 
 impl WatchArgs {
-    fn request(&self) -> Result<RunRequest> {
-        let mut request = self.work.request(Vec::new(), InputOptions::default())?;
-        request.plan.models.policy.idle_timeout.get_or_insert(IDLE);
+    fn request(&self) -> crate::error::Result<RunRequest> {
+        let mut request = self.transcribe.request(Vec::new(), InputOptions::default())?;
+        request.plan.models.policy.idle_timeout.get_or_insert(DEFAULT_IDLE_TIMEOUT);
         Ok(request)
     }
 
@@ -105,7 +105,7 @@ impl WatchArgs {
             exclude: self.exclude.clone(),
             settle: self.settle.0,
             poll: self.poll.0.max(Duration::from_millis(10)),
-            retry: self.retry.map(|time| time.0),
+            retry: self.retry.map(|duration| duration.0),
             done_dir: self.done_dir.clone(),
             failed_dir: self.failed_dir.clone(),
             once: self.once,
@@ -113,40 +113,34 @@ impl WatchArgs {
     }
 }
 
-pub fn run(all: &AllArgs, args: &WatchArgs, printer: Printer, cancel: &CancelToken) -> ExitCode {
-    let request = match args.request() {
-        Ok(request) => request,
-        Err(error) => {
-            let again = |other: &AllArgs| match &other.command {
-                Some(Command::Watch(watch)) => watch.request().map(drop),
-                _ => Ok(()),
-            };
-            return failed(printer, &all.blame(error, again));
-        }
+pub fn run(all: &CommandLine, args: &WatchArgs, printer: Printer, cancel: &CancelToken) -> Result<ExitCode> {
+    let rebuild = |other: &CommandLine| match &other.command {
+        Some(CliCommand::Watch(watch)) => watch.request().map(drop),
+        _ => Ok(()),
     };
-    let talk = &args.work.talk;
-    let wanted = Wanted { report: talk.report.clone(), metrics: talk.metrics_file.clone(), info: all.info() };
-    let began = use_threads(args.work.threads()).and_then(|()| {
-        let session = Session::new(&request)?;
-        let options = args.options();
-        let file = |path: &Path| StatusFile::create(path, session.device(), options.poll);
-        let status = args.status_file.as_deref().map(file).transpose()?;
-        let screen = Screen::new(printer, talk.progress, false, cancel);
-        Ok((session, options, status, Listeners::new(screen, &wanted, cancel)?))
-    });
-    let (session, options, status, mut listeners) = match began {
-        Ok(began) => began,
-        Err(error) => return failed(printer, &error),
+    let request = args.request().map_err(|error| all.locate(error, rebuild))?;
+    use_threads(args.transcribe.threads())?;
+    let session = Session::new(&request)?;
+    let options = args.options();
+    let create = |path: &Path| StatusFile::create(path, session.device(), options.poll);
+    let status = args.status_file.as_deref().map(create).transpose()?;
+    let reporting = &args.transcribe.reporting;
+    let files = ReportFiles {
+        report: reporting.report.clone(),
+        metrics: reporting.metrics_file.clone(),
+        info: all.run_info(),
     };
-    let outcome = status::kept(status.as_ref(), printer, |show| {
-        listeners.attend(|context| watch(session, &request, &options, context, show))
+    let output = RunOutput::new(printer, reporting.progress, false, cancel);
+    let mut observers = Observers::new(output, &files, cancel)?;
+    let outcome = status::keep_updated(status.as_ref(), printer, |show| {
+        observers.observe(|context| watch(session, &request, &options, context, show))
     });
-    if outcome.is_ok() && args.work.stats {
-        listeners.print_stats(printer);
+    if outcome.is_ok() && args.transcribe.stats {
+        observers.print_stats(printer);
     }
-    let code = listeners.end(&outcome);
-    if let Some(Err(error)) = status.map(|status| status.end(code)) {
+    let code = observers.finish(&outcome);
+    if let Some(Err(error)) = status.map(|status| status.finish(code)) {
         printer.warning(&error.chain());
     }
-    code
+    Ok(code)
 }

@@ -1,15 +1,15 @@
-//! The status file of a watch: what a monitor needs to know, as JSON that is always whole.
+//! The status file of a watch for monitors: JSON that is replaced atomically.
 //!
-//! | field | what it says |
+//! | field | meaning |
 //! |---|---|
-//! | `schema_version` | changes when a field changes its meaning or goes; new ones may come at any time |
-//! | `program`, `version`, `pid` | who writes this |
-//! | `health`, `reasons` | `ok`; `degraded`, and why, while something is wrong that may pass; `failed` after an end by an error |
+//! | `schema_version` | changes when a field changes its meaning or is removed; fields may be added at any time |
+//! | `program`, `version`, `pid` | the process that writes the file |
+//! | `health`, `reasons` | `ok`; `degraded`, with reasons, during problems that may pass; `failed` if the watch ended with an error |
 //! | `doing` | `starting`, `waiting`, `working`, `stopping`, `stopped` |
-//! | `started`, `uptime_seconds` | of this process |
-//! | `heartbeat`, `heartbeat_seconds` | when this was written, and how often it is: one that is several times older tells of a watch that is gone or stuck |
+//! | `started`, `uptime_seconds` | when this process started, and how long ago |
+//! | `heartbeat`, `heartbeat_seconds` | when the file was written, and how often that happens: a heartbeat that is several times older means that the watch is gone or stuck |
 //! | `inbox` | `path`, `reachable`, `problem`, `last_looked` |
-//! | `queue` | inputs now in the inbox: `settling`, `waiting`, `in_flight` (each with `input`, `since`, `audio_seconds_done`, `audio_seconds_known`), `troubled` (tried again later), `elsewhere` (another process does them), `failed_now`; since the start: `done`, `skipped`, `failed`, `audio_seconds`, `last_done`, `last_done_time`, `last_errors` (the last ten: `time`, `input`, `kind`, `message`, `will_retry`) |
+//! | `queue` | inputs now in the inbox: `settling`, `waiting`, `in_flight` (each with `input`, `since`, `audio_seconds_done`, `audio_seconds_known`), `troubled` (tried again later), `elsewhere` (processed by another process), `failed_now`; since the start: `done`, `skipped`, `failed`, `audio_seconds`, `last_done`, `last_done_time`, `last_errors` (the last ten: `time`, `input`, `kind`, `message`, `will_retry`) |
 //! | `model` | `state` (`unloaded`, `loading`, `ready`), `name`, `revision`, `device`, `leases`, `loads`, `load_seconds`, `idle_since`, `idle_timeout_seconds` |
 //! | `memory` | bytes of `host`, and of `device` where that has its own: `now` and `peak` of this process, `free`, `total` |
 //! | `exit_code` | null until the end |
@@ -35,40 +35,40 @@ use crate::watch::{Doing, ModelStage, Snapshot};
 const VERSION: u64 = 1;
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// Changes that come faster are told together.
-const BREATH: Duration = Duration::from_millis(20);
+/// Changes within this time are written together.
+const DEBOUNCE: Duration = Duration::from_millis(20);
 
-/// A watch that has not looked around for so long, or for so many polls, is stuck.
-const STUCK: (Duration, u32) = (Duration::from_secs(60), 10);
+/// A watch that has not scanned the inbox for this time, or this many polls if that is longer, is stuck.
+const STUCK_AFTER: (Duration, u32) = (Duration::from_secs(60), 10);
 
-/// See the module.
+/// The status file and what it is written from.
 pub struct StatusFile {
     path: PathBuf,
     device: SelectedDevice,
-    every: Duration,
-    began: Instant,
+    interval: Duration,
+    start: Instant,
     started: String,
-    latest: Mutex<Latest>,
-    news: (Sender<()>, Receiver<()>),
+    latest: Mutex<LatestSnapshot>,
+    changes: (Sender<()>, Receiver<()>),
 }
 
 #[derive(Default)]
-struct Latest {
+struct LatestSnapshot {
     snapshot: Snapshot,
-    told: Option<Instant>,
+    received: Option<Instant>,
 }
 
 impl StatusFile {
-    /// Writes the first one. What is there and is none is left alone.
-    pub fn create(path: &Path, device: &SelectedDevice, every: Duration) -> Result<Self> {
-        let is_ours = |text: String| {
+    /// Writes the first status. An existing file that is not a status file is not replaced.
+    pub fn create(path: &Path, device: &SelectedDevice, interval: Duration) -> Result<Self> {
+        let is_status_file = |text: String| {
             let value: Option<Value> = serde_json::from_str(&text).ok();
             value.is_some_and(|value| value["program"] == PROGRAM && value["heartbeat"].is_string())
         };
-        if path.is_file() && !std::fs::read_to_string(path).is_ok_and(is_ours) {
+        if path.is_file() && !std::fs::read_to_string(path).is_ok_and(is_status_file) {
             return Err(Error::Usage {
                 what: format!("`--status-file {}`", path.display()),
-                why: "is there and is no such file".into(),
+                why: "exists and is not a status file".into(),
                 hint: Some("choose another name".into()),
             });
         }
@@ -76,28 +76,28 @@ impl StatusFile {
         let status = Self {
             path: path.to_owned(),
             device: device.clone(),
-            every,
-            began: Instant::now(),
+            interval,
+            start: Instant::now(),
             started: now(),
             latest: Mutex::default(),
-            news: bounded(1),
+            changes: bounded(1),
         };
         status.write(None)?;
         Ok(status)
     }
 
     fn show(&self, snapshot: &Snapshot) {
-        *self.lock() = Latest { snapshot: snapshot.clone(), told: Some(Instant::now()) };
-        // If there is something to tell already, this goes with it.
-        let _ = self.news.0.try_send(());
+        *self.lock() = LatestSnapshot { snapshot: snapshot.clone(), received: Some(Instant::now()) };
+        // If a change is pending already, this one is written with it.
+        let _ = self.changes.0.try_send(());
     }
 
-    /// The last one.
-    pub fn end(&self, code: ExitCode) -> Result<()> {
+    /// Writes the last status.
+    pub fn finish(&self, code: ExitCode) -> Result<()> {
         self.write(Some(code))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Latest> {
+    fn lock(&self) -> MutexGuard<'_, LatestSnapshot> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,12 +107,12 @@ impl StatusFile {
     }
 
     fn object(&self, ended: Option<ExitCode>) -> Value {
-        let (snapshot, told) = {
+        let (snapshot, received) = {
             let latest = self.lock();
-            (latest.snapshot.clone(), latest.told)
+            (latest.snapshot.clone(), latest.received)
         };
         let mut reasons = snapshot.reasons.clone();
-        reasons.extend(self.stuck(&snapshot, told).filter(|_| ended.is_none()));
+        reasons.extend(self.stuck(&snapshot, received).filter(|_| ended.is_none()));
         let is_failure = |code: ExitCode| {
             !matches!(
                 code,
@@ -134,9 +134,9 @@ impl StatusFile {
             "reasons": reasons,
             "doing": if ended.is_some() { Doing::Stopped } else { snapshot.doing },
             "started": self.started,
-            "uptime_seconds": (self.began.elapsed().as_secs_f64() * 1e3).round() / 1e3,
+            "uptime_seconds": (self.start.elapsed().as_secs_f64() * 1e3).round() / 1e3,
             "heartbeat": now(),
-            "heartbeat_seconds": self.every.as_secs_f64(),
+            "heartbeat_seconds": self.interval.as_secs_f64(),
             "inbox": snapshot.inbox,
             "queue": snapshot.queue,
             "model": snapshot.model,
@@ -148,18 +148,18 @@ impl StatusFile {
         })
     }
 
-    /// Loading a model, and looking for one, may take long.
-    fn stuck(&self, snapshot: &Snapshot, told: Option<Instant>) -> Option<String> {
+    /// Returns why the watch seems stuck. Finding and loading a model may take long.
+    fn stuck(&self, snapshot: &Snapshot, received: Option<Instant>) -> Option<String> {
         let is_busy = matches!(snapshot.doing, Doing::Starting | Doing::Stopping | Doing::Stopped)
             || snapshot.model.state == ModelStage::Loading;
-        let silent = told.filter(|_| !is_busy)?.elapsed();
-        let limit = STUCK.0.max(self.every * STUCK.1);
-        (silent > limit).then(|| format!("the inbox was not looked into for {} s", silent.as_secs()))
+        let silence = received.filter(|_| !is_busy)?.elapsed();
+        let limit = STUCK_AFTER.0.max(self.interval * STUCK_AFTER.1);
+        (silence > limit).then(|| format!("the inbox has not been scanned for {} s", silence.as_secs()))
     }
 }
 
-/// Works while the file, if there is one, is kept up to date by a thread of its own.
-pub fn kept<T>(
+/// Runs `work` while a thread keeps the file up to date, if there is one.
+pub fn keep_updated<T>(
     status: Option<&StatusFile>,
     printer: Printer,
     work: impl FnOnce(&dyn Fn(&Snapshot)) -> T,
@@ -167,29 +167,29 @@ pub fn kept<T>(
     let Some(status) = status else { return work(&|_| ()) };
     thread::scope(|scope| {
         let (stop, stopped) = bounded::<()>(0);
-        // Let go of at the end, also in a panic: the thread ends by it.
+        // Dropped at the end, also in a panic, which stops the thread.
         let _stop = stop;
-        let keep = move || {
+        let update = move || {
             let mut has_warned = false;
-            while !matches!(stopped.recv_timeout(BREATH), Err(RecvTimeoutError::Disconnected)) {
+            while !matches!(stopped.recv_timeout(DEBOUNCE), Err(RecvTimeoutError::Disconnected)) {
                 crossbeam_channel::select! {
-                    recv(status.news.1) -> _ => {}
+                    recv(status.changes.1) -> _ => {}
                     recv(stopped) -> _ => return,
-                    default(status.every) => {}
+                    default(status.interval) => {}
                 }
                 match status.write(None) {
                     Err(error) if !std::mem::replace(&mut has_warned, true) => {
-                        printer.warning(&format!("{}; the watch goes on without it", error.chain()));
+                        printer.warning(&format!("{}; the watch continues without it", error.chain()));
                     }
                     _ => {}
                 }
             }
         };
-        match thread::Builder::new().name("status".into()).spawn_scoped(scope, keep) {
+        match thread::Builder::new().name("status".into()).spawn_scoped(scope, update) {
             Ok(_) => work(&|snapshot| status.show(snapshot)),
             Err(_) => work(&|snapshot| {
                 status.show(snapshot);
-                // There is nobody else to do it.
+                // Without the thread, each change is written here.
                 let _ = status.write(None);
             }),
         }

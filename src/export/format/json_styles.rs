@@ -15,56 +15,61 @@ fn unclosed<T: Serialize>(object: &T) -> String {
 /// The style of transformers' pipelines: pieces of text with their times.
 pub fn hf(transcript: &Transcript) -> String {
     #[derive(Serialize)]
-    struct HfResult<'t> {
+    struct HfJson<'t> {
         text: &'t str,
-        chunks: Vec<HfChunk<'t>>,
+        chunks: Vec<HfJsonChunk<'t>>,
     }
     #[derive(Serialize)]
-    struct HfChunk<'t> {
+    struct HfJsonChunk<'t> {
         timestamp: [f64; 2],
         text: &'t str,
     }
-    fn chunk(Segment { start, end, text, .. }: &Segment) -> HfChunk<'_> {
-        HfChunk { timestamp: [*start, *end], text }
+    fn chunk(Segment { start, end, text, .. }: &Segment) -> HfJsonChunk<'_> {
+        HfJsonChunk { timestamp: [*start, *end], text }
     }
     let chunks = transcript.segments.iter().map(chunk);
-    unclosed(&HfResult { text: &transcript.text, chunks: chunks.collect() })
+    unclosed(&HfJson { text: &transcript.text, chunks: chunks.collect() })
 }
 
 /// The style of whisperX: segments with scored words, and a list of all words.
 pub fn whisperx(transcript: &Transcript) -> String {
     #[derive(Serialize)]
-    struct WhisperXResult<'t> {
-        segments: Vec<WhisperXSegment<'t>>,
-        word_segments: Vec<WhisperXWord<'t>>,
+    struct WhisperXJson<'t> {
+        segments: Vec<WhisperXJsonSegment<'t>>,
+        word_segments: Vec<WhisperXJsonWord<'t>>,
         language: &'t str,
     }
     #[derive(Serialize)]
-    struct WhisperXSegment<'t> {
+    struct WhisperXJsonSegment<'t> {
         start: f64,
         end: f64,
         text: &'t str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        words: Option<Vec<WhisperXWord<'t>>>,
+        words: Option<Vec<WhisperXJsonWord<'t>>>,
     }
     #[derive(Serialize)]
-    struct WhisperXWord<'t> {
+    struct WhisperXJsonWord<'t> {
         word: &'t str,
         start: f64,
         end: f64,
         score: f64,
     }
-    fn scored(word: &Word) -> WhisperXWord<'_> {
-        WhisperXWord { word: strip(&word.word), start: word.start, end: word.end, score: word.probability }
+    fn scored(word: &Word) -> WhisperXJsonWord<'_> {
+        WhisperXJsonWord {
+            word: strip(&word.word),
+            start: word.start,
+            end: word.end,
+            score: word.probability,
+        }
     }
-    let segments = transcript.segments.iter().map(|segment| WhisperXSegment {
+    let segments = transcript.segments.iter().map(|segment| WhisperXJsonSegment {
         start: segment.start,
         end: segment.end,
         text: &segment.text,
         words: segment.words.as_ref().map(|words| words.iter().map(scored).collect()),
     });
     let words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
-    unclosed(&WhisperXResult {
+    unclosed(&WhisperXJson {
         segments: segments.collect(),
         word_segments: words.map(scored).collect(),
         language: &transcript.language,
@@ -74,12 +79,12 @@ pub fn whisperx(transcript: &Transcript) -> String {
 /// The style of whisper.cpp: times as timestamps and as milliseconds, with words in place of tokens.
 pub fn whisper_cpp(transcript: &Transcript) -> String {
     #[derive(Serialize)]
-    struct WhisperCppResult<'t> {
+    struct WhisperCppJson<'t> {
         systeminfo: String,
         model: WhisperCppModel<'t>,
         params: WhisperCppParams<'t>,
         result: WhisperCppLanguage<'t>,
-        transcription: Vec<WhisperCppSegment<'t>>,
+        transcription: Vec<WhisperCppJsonSegment<'t>>,
     }
     #[derive(Serialize)]
     struct WhisperCppModel<'t> {
@@ -95,35 +100,41 @@ pub fn whisper_cpp(transcript: &Transcript) -> String {
         language: &'t str,
     }
     #[derive(Serialize)]
-    struct WhisperCppSegment<'t> {
+    struct WhisperCppJsonSegment<'t> {
         timestamps: WhisperCppTimes<String>,
         offsets: WhisperCppTimes<i64>,
         text: &'t str,
         #[serde(skip_serializing_if = "Option::is_none")]
         p: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        tokens: Option<Vec<WhisperCppSegment<'t>>>,
+        tokens: Option<Vec<WhisperCppJsonSegment<'t>>>,
     }
     #[derive(Serialize)]
     struct WhisperCppTimes<T> {
         from: T,
         to: T,
     }
-    fn timed(text: &str, start: f64, end: f64) -> WhisperCppSegment<'_> {
+    fn timed(text: &str, start: f64, end: f64) -> WhisperCppJsonSegment<'_> {
         const STYLE: TimestampStyle = TimestampStyle { always_hours: true, separator: ',' };
         let (from, to) = (milliseconds(start), milliseconds(end));
         let timestamps = WhisperCppTimes { from: STYLE.time(from), to: STYLE.time(to) };
-        WhisperCppSegment { timestamps, offsets: WhisperCppTimes { from, to }, text, p: None, tokens: None }
+        WhisperCppJsonSegment {
+            timestamps,
+            offsets: WhisperCppTimes { from, to },
+            text,
+            p: None,
+            tokens: None,
+        }
     }
-    fn token(Word { word, start, end, probability }: &Word) -> WhisperCppSegment<'_> {
-        WhisperCppSegment { p: Some(*probability), ..timed(word, *start, *end) }
+    fn token(Word { word, start, end, probability }: &Word) -> WhisperCppJsonSegment<'_> {
+        WhisperCppJsonSegment { p: Some(*probability), ..timed(word, *start, *end) }
     }
-    fn segment(Segment { text, start, end, words, .. }: &Segment) -> WhisperCppSegment<'_> {
+    fn segment(Segment { text, start, end, words, .. }: &Segment) -> WhisperCppJsonSegment<'_> {
         let tokens = words.as_ref().map(|words| words.iter().map(token).collect());
-        WhisperCppSegment { tokens, ..timed(text, *start, *end) }
+        WhisperCppJsonSegment { tokens, ..timed(text, *start, *end) }
     }
     let Transcript { language, model, .. } = transcript;
-    unclosed(&WhisperCppResult {
+    unclosed(&WhisperCppJson {
         systeminfo: format!("transcribe {}", env!("CARGO_PKG_VERSION")),
         model: WhisperCppModel { r#type: &model.name },
         params: WhisperCppParams { model: &model.name, language },

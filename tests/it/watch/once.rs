@@ -49,7 +49,7 @@ fn what_is_wrong_is_told_at_once() {
         (vec![&file, "--export", "srt"], 2, "is no folder"),
         (vec![&gone, "--export", "srt"], 2, "cannot be watched"),
         (vec![inbox, "--export", "nope"], 2, "nope"),
-        (vec![inbox, "--export", "srt", "--status-file", other], 2, "is there and is no such file"),
+        (vec![inbox, "--export", "srt", "--status-file", other], 2, "exists and is not a status file"),
         (vec![inbox, "--export", "srt", "--model", "/nonexistent/model"], 3, "/nonexistent/model"),
         (vec![inbox, "--export", "srt", "--include", "[a"], 2, "not a pattern"),
         (vec![inbox, "--export", "srt", "--output-template", "{index}.{ext}"], 2, "a watch has no first one"),

@@ -1,57 +1,39 @@
 //! `--dry-run`: what would be done, as a table or as JSON.
 
-use std::io;
-
+use anyhow::Result;
 use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
 
 use super::args::DryRunFormat;
 use super::exit::ExitCode;
 use super::printer::Printer;
-use super::progress::length;
+use super::progress::clock;
 use crate::chunking::Clips;
-use crate::error::{Error, Result};
 use crate::plan::{DryRun, PlanRequest, PlannedInput, PlannedModel, Settings, rehearse};
 
-/// Columns of the widest name that the others are lined up with.
-const WIDEST: usize = 48;
+/// The maximum width of the column of names.
+const MAX_NAME_WIDTH: usize = 48;
 
-/// Tells it on stdout, and what is wrong on stderr.
-pub fn run(request: &PlanRequest, how: DryRunFormat, printer: Printer) -> ExitCode {
-    let rehearsal = match rehearse(request) {
-        Ok(rehearsal) => rehearsal,
+/// Prints the plan to stdout and its errors to stderr.
+pub fn run(request: &PlanRequest, format: DryRunFormat, printer: Printer) -> Result<ExitCode> {
+    let dry_run = match rehearse(request) {
+        Ok(dry_run) => dry_run,
         Err(errors) => {
             errors.iter().for_each(|error| printer.error(error));
-            return errors.last().map_or(ExitCode::Usage, ExitCode::from);
+            return Ok(errors.last().map_or(ExitCode::Usage, ExitCode::from));
         }
     };
-    rehearsal.plan.failures.iter().for_each(|error| printer.error(error));
-    let text = match how {
-        DryRunFormat::Json => as_json(&rehearsal, request).to_string(),
-        DryRunFormat::Table | DryRunFormat::No => table(&rehearsal, request),
+    dry_run.plan.failures.iter().for_each(|error| printer.error(error));
+    let text = match format {
+        DryRunFormat::Json => as_json(&dry_run, request).to_string(),
+        DryRunFormat::Table | DryRunFormat::No => table(&dry_run, request),
     };
-    match told(printer.text(&text)) {
-        Err(error) => {
-            printer.error(&error);
-            ExitCode::from(&error)
-        }
-        Ok(()) if rehearsal.plan.failures.is_empty() => ExitCode::Done,
-        Ok(()) => ExitCode::SomeFailed,
-    }
+    printer.result(&text)?;
+    Ok(if dry_run.plan.failures.is_empty() { ExitCode::Done } else { ExitCode::SomeFailed })
 }
 
-/// Whoever reads no further has what they wanted.
-fn told(printed: io::Result<()>) -> Result<()> {
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Output { path: "standard output".into(), source: error })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Seconds of those that would be done, and of how many the length is not known.
-fn audio(items: &[PlannedInput]) -> (f64, usize) {
+/// Returns the seconds of audio to process, and the number of inputs of unknown duration.
+fn audio_seconds(items: &[PlannedInput]) -> (f64, usize) {
     let todo = items.iter().filter(|item| !item.is_done);
     todo.fold((0.0, 0), |(sum, unknown), item| match item.length {
         Some(length) => (sum + length, unknown),
@@ -59,51 +41,51 @@ fn audio(items: &[PlannedInput]) -> (f64, usize) {
     })
 }
 
-fn table(rehearsal: &DryRun, request: &PlanRequest) -> String {
-    let items = &rehearsal.plan.items;
-    let name = |item: &PlannedInput| shown(&item.name());
-    let width = items.iter().map(|item| name(item).width()).max().unwrap_or(0).min(WIDEST);
+fn table(dry_run: &DryRun, request: &PlanRequest) -> String {
+    let items = &dry_run.plan.items;
+    let name = |item: &PlannedInput| printable(&item.name());
+    let width = items.iter().map(|item| name(item).width()).max().unwrap_or(0).min(MAX_NAME_WIDTH);
     let mut lines = Vec::new();
     for item in items {
-        let (name, long) = (name(item), item.length.map_or_else(|| "?".into(), length));
-        let blanks = " ".repeat(width.saturating_sub(name.width()));
-        lines.push(format!("{name}{blanks}  {long:>8}  {}", what(item, request)));
+        let (name, duration) = (name(item), item.length.map_or_else(|| "?".into(), clock));
+        let padding = " ".repeat(width.saturating_sub(name.width()));
+        lines.push(format!("{name}{padding}  {duration:>8}  {}", outcome(item, request)));
     }
-    for (input, text) in &rehearsal.plan.notes {
-        lines.push(format!("note    {}: {text}", shown(input)));
+    for (input, text) in &dry_run.plan.notes {
+        lines.push(format!("note    {}: {text}", printable(input)));
     }
-    for model in &rehearsal.models {
+    for model in &dry_run.models {
         lines.push(format!("model   {}", describe(model)));
     }
-    lines.push(format!("device  {}", rehearsal.device));
-    let (seconds, unknown) = audio(items);
+    lines.push(format!("device  {}", dry_run.device));
+    let (seconds, unknown) = audio_seconds(items);
     let done = items.iter().filter(|item| item.is_done).count();
     let unknown = if unknown > 0 { format!(" and {unknown} of unknown length") } else { String::new() };
     let todo = items.len() - done;
-    lines.push(format!("total   {todo} to do, {} of audio{unknown}; {done} skipped", length(seconds)));
+    lines.push(format!("total   {todo} to do, {} of audio{unknown}; {done} skipped", clock(seconds)));
     lines.join("\n")
 }
 
-/// A name that cannot disturb the screen.
-fn shown(name: &str) -> String {
+/// Replaces control characters, which must not reach the terminal.
+fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// What becomes of the input.
-fn what(item: &PlannedInput, request: &PlanRequest) -> String {
+/// Describes what would happen to an input.
+fn outcome(item: &PlannedInput, request: &PlanRequest) -> String {
     if item.is_done {
         return format!("skipped: {}", item.why_done);
     }
     let paths: Vec<String> =
-        item.outputs.iter().map(|(_, path)| shown(&path.display().to_string())).collect();
-    let mut what = if paths.is_empty() { "text on standard output".into() } else { paths.join(", ") };
+        item.outputs.iter().map(|(_, path)| printable(&path.display().to_string())).collect();
+    let mut text = if paths.is_empty() { "text on standard output".into() } else { paths.join(", ") };
     if let Some(settings) = &item.settings {
         for (key, value) in differences(settings, &request.settings) {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            what.push_str(&format!("; {key} {}", shown(&value)));
+            text.push_str(&format!("; {key} {}", printable(&value)));
         }
     }
-    what
+    text
 }
 
 fn describe(model: &PlannedModel) -> String {
@@ -115,14 +97,14 @@ fn describe(model: &PlannedModel) -> String {
     };
     let memory = match (estimate.memory, estimate.windows) {
         (Some(bytes), Some(windows)) => {
-            format!(", about {:.0} MB with {windows} half minutes side by side", bytes as f64 / 1e6)
+            format!(", about {:.0} MB for {windows} windows at a time", bytes as f64 / 1e6)
         }
         _ => String::new(),
     };
     format!("{}{identity}{memory}", model.name)
 }
 
-/// What one input has otherwise than the request, in the words of a manifest.
+/// Returns the settings of an input that differ from the request's, with the keys of a manifest.
 fn differences(own: &Settings, all: &Settings) -> Map<String, Value> {
     let mut found = Map::new();
     let mut note = |key: &str, differs: bool, value: Value| {
@@ -144,9 +126,9 @@ fn clips(clips: &Clips) -> String {
     clips.iter().map(|clip| clip.to_string()).collect::<Vec<_>>().join(",")
 }
 
-fn as_json(rehearsal: &DryRun, request: &PlanRequest) -> Value {
-    let (seconds, unknown) = audio(&rehearsal.plan.items);
-    let inputs: Vec<Value> = rehearsal.plan.items.iter().map(|item| input(item, request)).collect();
+fn as_json(dry_run: &DryRun, request: &PlanRequest) -> Value {
+    let (seconds, unknown) = audio_seconds(&dry_run.plan.items);
+    let inputs: Vec<Value> = dry_run.plan.items.iter().map(|item| input(item, request)).collect();
     let model = |model: &PlannedModel| {
         let estimate = &model.estimate;
         json!({
@@ -160,10 +142,10 @@ fn as_json(rehearsal: &DryRun, request: &PlanRequest) -> Value {
     let note = |(input, text): &(String, String)| json!({"input": input, "text": text});
     json!({
         "inputs": inputs,
-        "notes": rehearsal.plan.notes.iter().map(note).collect::<Vec<_>>(),
-        "failures": rehearsal.plan.failures.iter().map(crate::error::Error::chain).collect::<Vec<_>>(),
-        "models": rehearsal.models.iter().map(model).collect::<Vec<_>>(),
-        "device": rehearsal.device,
+        "notes": dry_run.plan.notes.iter().map(note).collect::<Vec<_>>(),
+        "failures": dry_run.plan.failures.iter().map(crate::error::Error::chain).collect::<Vec<_>>(),
+        "models": dry_run.models.iter().map(model).collect::<Vec<_>>(),
+        "device": dry_run.device,
         "audio_seconds": seconds,
         "inputs_of_unknown_length": unknown,
     })
