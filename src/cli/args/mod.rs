@@ -142,7 +142,8 @@ struct ConfigArgs {
 impl CommandLine {
     /// Returns the command with its help.
     pub fn described() -> clap::Command {
-        let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled_backends().join(", "));
+        let version =
+            format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::device::compiled_backends().join(", "));
         let after = format!("{EXAMPLES}\n\n{}\n\n{}", format_table(), exit::table());
         // A sentence at the end explains the environment variables; naming them at every option would hide the options.
         let without_env = |command: clap::Command| command.mut_args(|arg| arg.hide_env(true));

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::selftest::SelfTest;
 use crate::cli::human::{size, table};
-use crate::device::memory::{self, MemoryStats};
 use crate::device::inventory::{self, Accelerator, Processor};
+use crate::device::memory::{self, MemoryStats};
 use crate::device::{SelectedDevice, compiled_backends};
 use crate::error::Result;
 use crate::models::hub::Hub;
