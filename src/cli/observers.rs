@@ -37,7 +37,8 @@ impl<'a> Observers<'a> {
     /// Creates the files; a file that cannot be written is an error here, before the work starts.
     pub fn new(output: RunOutput<'a>, files: &ReportFiles, cancel: &'a CancelToken) -> Result<Self> {
         let tally = Tally::new(|error| ExitCode::from(error) as u8);
-        let report = files.report.as_deref().map(|path| ReportWriter::create(path, &files.info)).transpose()?;
+        let report =
+            files.report.as_deref().map(|path| ReportWriter::create(path, &files.info)).transpose()?;
         let version = &files.info.version;
         let metrics =
             files.metrics.as_deref().map(|path| MetricsWriter::create(path, version, &tally)).transpose()?;
