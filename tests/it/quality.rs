@@ -57,9 +57,5 @@ fn windows_that_failed_at_every_temperature_are_counted() {
         &["--logprob-threshold", "-0.0001", "--no-speech-threshold", "none"],
     );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(
-        stderr(&output).contains("windows that failed at every temperature"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("windows that failed at every temperature"), "{}", stderr(&output));
 }
