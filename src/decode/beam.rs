@@ -49,9 +49,8 @@ impl Beam {
         rules: Arc<LogitRules>,
         limits: TokenLimits,
         width: BeamWidth,
-        begun: (&[u32], usize),
+        (initial_tokens, sample_begin): (&[u32], usize),
     ) -> Self {
-        let (initial_tokens, sample_begin) = begun;
         let root = LiveBeam { tokens: initial_tokens.to_vec(), sum_logprob: 0.0, parent: 0 };
         Beam { rules, limits, width, sample_begin, live: vec![root], finished: Vec::new() }
     }
@@ -99,7 +98,7 @@ impl Beam {
                 break;
             }
             let before = &self.live[parent].tokens;
-            if token != self.rules.eot {
+            if token != self.rules.eot() {
                 let tokens = before.iter().copied().chain([token]).collect();
                 live.push(LiveBeam { tokens, sum_logprob, parent });
             } else if self.finished.len() < self.width.enough {

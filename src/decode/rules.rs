@@ -18,7 +18,7 @@ pub struct LogitRules {
     blank: Vec<u32>,
     timestamps: Option<TimestampRules>,
     repetitions: RepetitionRules,
-    pub(super) eot: u32,
+    eot: u32,
     /// One past the last timestamp: outputs of the network from there on have no meaning.
     end: usize,
 }
@@ -157,8 +157,8 @@ impl RepetitionRules {
             }
         }
         if self.ngram > 0 && sampled.len() >= self.ngram {
-            let begun = &sampled[sampled.len() + 1 - self.ngram..];
-            let again = sampled.windows(self.ngram).filter(|run| run.starts_with(begun));
+            let start = &sampled[sampled.len() + 1 - self.ngram..];
+            let again = sampled.windows(self.ngram).filter(|run| run.starts_with(start));
             forbid(logits, &again.map(|run| run[self.ngram - 1]).collect::<Vec<_>>());
         }
     }

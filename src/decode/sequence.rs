@@ -112,7 +112,7 @@ impl Sequence {
             return SequenceStatus::Broken;
         }
         self.sum_logprob += log_prob;
-        if token == self.rules.eot {
+        if token == self.rules.eot() {
             return SequenceStatus::Finished;
         }
         self.tokens.push(token);

@@ -32,7 +32,7 @@ pub struct ActiveChunk {
     /// What the window slot holds.
     encoded: Option<WindowRange>,
     phase: ChunkPhase,
-    /// The start token alone: the logits after it tell the language.
+    /// The start token alone: the logits after it give the language.
     start: [u32; 1],
     started: Instant,
 }
