@@ -117,14 +117,14 @@ fn forty_mixed_files_end_with_the_right_outputs_and_reasons() {
     unseal(&batch);
     // The reasons differ, so the exit code is the general one.
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    let errors: Vec<&str> = ended.said.lines().filter(|line| line.starts_with("error: ")).collect();
+    let errors: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), batch.failures.len(), "{errors:#?}");
     for (name, why) in &batch.failures {
         let stem = name.split('.').next().unwrap();
         let is_reported = errors.iter().any(|line| line.contains(stem) && line.contains(why));
         assert!(is_reported, "{name}: {why}: {errors:#?}");
     }
-    assert_eq!(ended.said.matches("it is done once").count(), 2, "{}", ended.said);
+    assert_eq!(ended.stderr.matches("it is done once").count(), 2, "{}", ended.stderr);
     for input in &batch.inputs {
         let name = input.strip_prefix(batch.folder.path()).unwrap().to_str().unwrap();
         if batch.failures.contains_key(name) {
@@ -157,8 +157,8 @@ fn a_second_run_retries_only_failed_inputs() {
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     assert!(batch.at("empty.txt").is_file());
     let done = batch.inputs.len() - batch.failures.len();
-    assert_eq!(second.said.matches("already done").count(), done, "{}", second.said);
-    assert_eq!(second.said.matches("error: ").count(), batch.failures.len() - 1);
+    assert_eq!(second.stderr.matches("already done").count(), done, "{}", second.stderr);
+    assert_eq!(second.stderr.matches("error: ").count(), batch.failures.len() - 1);
 }
 
 /// Makes the folder read-only; returns false if this user may write all the same.

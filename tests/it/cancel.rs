@@ -21,16 +21,16 @@ fn stop_at(point: &str, options: &[&str], name: &str, number: i32) -> String {
     let mut program = place.command();
     program.args(options);
     let mut running = Running::start_until(program, &format!("stop {point}"));
-    assert!(running.hear("test hook: "), "{point} was not reached");
+    assert!(running.wait_for("test hook: "), "{point} was not reached");
     running.signal(name);
     let ended = running.end();
     assert_eq!(ended.status.signal(), Some(number), "{point}: {ended:?}");
-    assert!(!ended.said.contains("error") && !ended.said.contains("bug"), "{point}: {}", ended.said);
+    assert!(!ended.stderr.contains("error") && !ended.stderr.contains("bug"), "{point}: {}", ended.stderr);
     if options.is_empty() {
         check_files(&place);
         check_done(&place, &run(place.command()));
     }
-    ended.said
+    ended.stderr
 }
 
 #[test]
@@ -77,11 +77,15 @@ fn partial_outputs_are_written_and_resuming_is_explained() {
         let mut program = place.command();
         program.args(["--batch-size", "1"]);
         let mut running = Running::start_until(program, "stop encode 7");
-        assert!(running.hear("test hook: "));
+        assert!(running.wait_for("test hook: "));
         running.signal(name);
         let ended = running.end();
         assert_eq!(ended.status.signal(), Some(number));
-        assert!(ended.said.ends_with("stopped; run the same command again to resume\n"), "{}", ended.said);
+        assert!(
+            ended.stderr.ends_with("stopped; run the same command again to resume\n"),
+            "{}",
+            ended.stderr
+        );
         let partial: Vec<String> =
             names(&place.out()).into_iter().filter(|name| name.starts_with("long_en.partial.")).collect();
         assert_eq!(partial.len(), 9, "{:?}", names(&place.out()));
@@ -102,7 +106,7 @@ fn stops_while_waiting_for_stdin() {
         running.signal(name);
         let ended = running.end();
         assert_eq!(ended.status.signal(), Some(number), "{ended:?}");
-        assert!(!ended.said.contains("error"), "{}", ended.said);
+        assert!(!ended.stderr.contains("error"), "{}", ended.stderr);
         drop(stdin);
     }
 }
@@ -125,7 +129,7 @@ fn stops_while_waiting_for_a_named_pipe() {
         let mut running = Running::start(program);
         // Blocks until the program has opened the pipe.
         let writer = has_writer.then(|| File::options().write(true).open(&pipe).unwrap());
-        assert!(running.hear("(2 of 2)"));
+        assert!(running.wait_for("(2 of 2)"));
         running.signal(name);
         let ended = running.end();
         assert_eq!(ended.status.signal(), Some(number), "{ended:?}");
@@ -149,7 +153,7 @@ fn stops_while_the_hub_does_not_answer() {
         running.signal(name);
         let ended = running.end();
         assert_eq!(ended.status.signal(), Some(number), "{ended:?}");
-        assert_eq!(ended.said, "");
+        assert_eq!(ended.stderr, "");
         drop(connection);
     }
 }
@@ -171,7 +175,7 @@ fn stops_a_stalled_download_and_resumes_it() {
     running.signal("INT");
     let ended = running.end();
     assert_eq!(ended.status.signal(), Some(2), "{ended:?}");
-    assert_eq!(ended.said, "");
+    assert_eq!(ended.stderr, "");
     // The server stalls only once.
     assert_eq!(run(program()).status.code(), Some(0));
     assert!(server.transfers().last().unwrap().range.is_some());
@@ -182,7 +186,7 @@ fn second_signal_exits_at_once() {
     for (name, number) in SIGNALS {
         let place = Place::new();
         let mut running = Running::start_until(place.command(), "hang write 1");
-        assert!(running.hear("test hook: "));
+        assert!(running.wait_for("test hook: "));
         // Signals sent in quick succession may be merged.
         while running.child.try_wait().unwrap().is_none() {
             running.signal(name);
@@ -200,7 +204,7 @@ fn panic_fails_one_input() {
     program.args(["--jobs", "1"]);
     let ended = Running::start_until(program, "panic read 3").end();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    assert!(ended.said.contains("this is a bug"), "{}", ended.said);
+    assert!(ended.stderr.contains("this is a bug"), "{}", ended.stderr);
     assert!(!place.out().join("long_en.srt").exists());
     assert_eq!(fs::read(place.out().join("short_es.srt")).unwrap(), undisturbed()["short_es.srt"]);
     check_done(&place, &run(place.command()));
@@ -211,7 +215,7 @@ fn engine_panic_is_retried() {
     for point in ["panic encode 4", "panic step 50"] {
         let place = Place::new();
         let ended = Running::start_until(place.command(), point).end();
-        assert!(ended.said.contains("this is a bug"), "{}", ended.said);
+        assert!(ended.stderr.contains("this is a bug"), "{}", ended.stderr);
         check_done(&place, &ended);
     }
 }
@@ -223,8 +227,8 @@ fn dead_engine_thread_is_detected() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     // It is noticed either when a chunk is submitted or later.
     let is_noticed =
-        ["its thread has ended", "the engine has ended"].iter().any(|text| ended.said.contains(text));
-    assert!(is_noticed, "{}", ended.said);
+        ["its thread has ended", "the engine has ended"].iter().any(|text| ended.stderr.contains(text));
+    assert!(is_noticed, "{}", ended.stderr);
     check_files(&place);
     check_done(&place, &run(place.command()));
 }

@@ -18,7 +18,7 @@ fn opened(folder: &Path, audio: &str) -> (Browser, Value) {
     let mut browser = Browser::start();
     program.args(["--html-audio", audio]);
     let ended = run(program);
-    assert!(ended.status.success(), "{}", ended.said);
+    assert!(ended.status.success(), "{}", ended.stderr);
     browser.open(&page, "");
     let json = serde_json::from_str(&read(&page.with_extension("json"))).unwrap();
     (browser, json)

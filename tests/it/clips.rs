@@ -10,7 +10,7 @@ use crate::program::{demo, fixture};
 
 /// What a run made of one recording.
 pub struct Done {
-    pub said: String,
+    pub stderr: String,
     pub json: Value,
 }
 
@@ -33,7 +33,7 @@ impl Done {
 
     /// A figure of `--stats`.
     pub fn windows(&self) -> u64 {
-        let line = self.said.lines().find(|line| line.starts_with("windows ")).unwrap();
+        let line = self.stderr.lines().find(|line| line.starts_with("windows ")).unwrap();
         line.split_whitespace().nth(1).unwrap().trim_end_matches(',').parse().unwrap()
     }
 }
@@ -43,10 +43,10 @@ pub fn transcribed(audio: &Path, args: &[&str]) -> Done {
     let folder = tempfile::tempdir().unwrap();
     let mut program = demo();
     program.arg(audio).args(["--stats", "--export", "json", "--output-dir"]).arg(folder.path()).args(args);
-    let said = succeeded(program);
+    let stderr = succeeded(program);
     let name = audio.file_stem().unwrap().to_str().unwrap();
     let json = fs::read(folder.path().join(format!("{name}.json"))).unwrap();
-    Done { said, json: serde_json::from_slice(&json).unwrap() }
+    Done { stderr, json: serde_json::from_slice(&json).unwrap() }
 }
 
 fn succeeded(mut program: Command) -> String {
@@ -120,11 +120,11 @@ fn what_lies_behind_the_last_clip_is_not_read() {
     fs::write(&audio, &whole[..whole.len() / 2]).unwrap();
     let args = ["--language", "en", "--duration", "15"];
     let done = transcribed(&audio, &args);
-    assert!(!done.said.contains("less is there"), "{}", done.said);
+    assert!(!done.stderr.contains("less is there"), "{}", done.stderr);
     let (mut half, mut whole) = (done.json, transcribed(&fixture("long/long_en.flac"), &args).json);
     assert_eq!((half["source"].take(), whole["source"].take()), (json!("cut.flac"), json!("long_en.flac")));
     assert_eq!(half, whole);
-    assert!(transcribed(&audio, &["--language", "en"]).said.contains("less is there"));
+    assert!(transcribed(&audio, &["--language", "en"]).stderr.contains("less is there"));
 }
 
 #[test]
@@ -133,13 +133,13 @@ fn clips_behind_the_end_are_told() {
     for chunk_length in ["0", "120"] {
         let done =
             transcribed(&audio, &["--clip-timestamps", "2,4,20,30,40", "--chunk-length", chunk_length]);
-        assert!(done.said.contains("clip 20-30 lies behind its end at 10.00 s"), "{}", done.said);
-        assert!(done.said.contains("clip 40- lies behind"), "{}", done.said);
+        assert!(done.stderr.contains("clip 20-30 lies behind its end at 10.00 s"), "{}", done.stderr);
+        assert!(done.stderr.contains("clip 40- lies behind"), "{}", done.stderr);
         assert!(done.segments().iter().all(|segment| segment.2 <= 4.1 || chunk_length == "0"));
     }
     let done = transcribed(&audio, &["--offset", "1:00", "--language", "en"]);
     assert_eq!((done.segments().len(), done.text()), (0, ""));
-    assert!(done.said.contains("clip 60- lies behind"));
+    assert!(done.stderr.contains("clip 60- lies behind"));
 }
 
 #[test]

@@ -303,7 +303,7 @@ fn run(inputs: &[&str], line: &[&str]) -> HashMap<String, Vec<u8>> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     files
-        .filter(|path| !path.ends_with(crate::program::DONE))
+        .filter(|path| !path.ends_with(crate::program::LEDGER))
         .map(|path| (path.file_name().unwrap().to_str().unwrap().into(), std::fs::read(path).unwrap()))
         .collect()
 }

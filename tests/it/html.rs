@@ -198,7 +198,7 @@ fn warns_about_recordings_that_cannot_be_embedded() {
     let ended = run(program);
     assert!(ended.status.success());
     let expected = "talk.wav` has 132 MiB, and a page takes up to 128; it is linked\n";
-    assert!(ended.said.starts_with("warning: `") && ended.said.ends_with(expected), "{}", ended.said);
+    assert!(ended.stderr.starts_with("warning: `") && ended.stderr.ends_with(expected), "{}", ended.stderr);
     assert!(read(&folder.path().join("a.html")).contains("src=\"talk.wav\""));
 
     let mut program = demo();
@@ -206,9 +206,9 @@ fn warns_about_recordings_that_cannot_be_embedded() {
     program.stdin(fs::File::open(fixture("long/short_en.flac")).unwrap());
     let ended = run(program);
     assert!(
-        ended.said.contains("does not hold its audio: there is no file to take it from"),
+        ended.stderr.contains("does not hold its audio: there is no file to take it from"),
         "{}",
-        ended.said
+        ended.stderr
     );
     let page = read(&folder.path().join("stdin.html"));
     assert!(page.contains("class=\"all\"") && page.contains("preload=\"metadata\"></audio>"));
@@ -218,9 +218,9 @@ fn warns_about_recordings_that_cannot_be_embedded() {
     let ended = run(program);
     assert_eq!(ended.status.code(), Some(2));
     assert!(
-        ended.said.contains("`--html-audio inline`: must be `link`, `embed` or `none`"),
+        ended.stderr.contains("`--html-audio inline`: must be `link`, `embed` or `none`"),
         "{}",
-        ended.said
+        ended.stderr
     );
 }
 

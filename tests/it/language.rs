@@ -13,7 +13,7 @@ use crate::vad::{hush, samples, wav};
 fn detect(audio: &Path, args: &[&str]) -> (String, u32) {
     let mut program = demo();
     program.arg(audio).args(["--duration", "60", "--chunk-length", "30"]).args(args);
-    let said = run(program).said;
+    let said = run(program).stderr;
     let line = said.lines().find(|line| line.contains(": language ")).unwrap_or_else(|| panic!("{said}"));
     let (_, found) = line.split_once(": language ").unwrap();
     let (name, percent) = found.split_once(" (").unwrap();
@@ -29,7 +29,7 @@ fn detected_languages_equal_openai() {
         let (code, theirs) = case["probabilities"].as_object().unwrap().iter().next().unwrap();
         let mut program = demo();
         program.arg(audio).args(["--chunk-length", "0", "--temperature-increment-on-fallback", "none"]);
-        let said = run(program).said;
+        let said = run(program).stderr;
         let name = match code.as_str() {
             "en" => "english",
             "de" => "german",
@@ -58,7 +58,7 @@ fn windows_before_the_first_words_do_not_vote() {
             let mut program = demo();
             program.arg(&audio).args(["--temperature-increment-on-fallback", "none"]);
             program.args(["--chunk-length", chunk_length]);
-            let said = run(program).said;
+            let said = run(program).stderr;
             assert!(said.contains(": language german"), "{name}, {chunk_length}: {said}");
         }
     }
@@ -70,7 +70,7 @@ fn auto_detects_and_a_requested_language_is_not_detected() {
     assert_eq!(detect(&audio, &["--language", "Auto"]).0, "spanish");
     let mut program = demo();
     program.arg(&audio).args(["--language", "Castilian"]);
-    assert!(!run(program).said.contains(": language "));
+    assert!(!run(program).stderr.contains(": language "));
     let output = demo().arg(&audio).args(["--language", "spannish"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("`es` (spanish)") && output.status.code() == Some(2), "{said}");

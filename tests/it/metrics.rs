@@ -69,7 +69,7 @@ fn the_file_is_whole_at_any_time_and_its_figures_are_those_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let mut killed = Running::start_until(program(here), "hang chunk 2");
-    assert!(killed.hear("test hook: chunk"));
+    assert!(killed.wait_for("test hook: chunk"));
     let early = read(here);
     assert_eq!((early["transcribe_running"], early.get("transcribe_last_run_exit_code")), (1.0, None));
     killed.signal("KILL");
@@ -110,14 +110,14 @@ fn a_request_to_stop_is_counted_and_the_end_before_stays_known() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let mut stopped = Running::start_until(program(here), "stop chunk 2");
-    assert!(stopped.hear("test hook: chunk"));
+    assert!(stopped.wait_for("test hook: chunk"));
     stopped.signal("TERM");
     stopped.end();
     let figures = read(here);
     assert_eq!(figures["transcribe_cancellations_total{reason=\"terminate\"}"], 1.0);
     assert_eq!(figures["transcribe_last_run_exit_code"], 143.0);
     let mut next = Running::start_until(program(here), "hang load 1");
-    assert!(next.hear("test hook: load"));
+    assert!(next.wait_for("test hook: load"));
     let during = read(here);
     assert_eq!((during["transcribe_running"], during["transcribe_last_run_exit_code"]), (1.0, 143.0));
     next.signal("KILL");

@@ -234,7 +234,7 @@ fn a_stopped_download_goes_on() {
     stalled.recv().unwrap();
     running.signal("INT");
     let ended = running.end();
-    assert_eq!((ended.status.signal(), ended.said.as_str()), (Some(2), ""));
+    assert_eq!((ended.status.signal(), ended.stderr.as_str()), (Some(2), ""));
     person.models(&["list"]).code(0).stdout(contains("incomplete"));
     person.models(&["pull", "tiny"]).code(0).stdout(contains("downloaded"));
     assert!(server.transfers().last().unwrap().range.is_some());

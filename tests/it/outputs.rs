@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::inputs::Tree;
-use crate::program::{DONE, Running, names};
+use crate::program::{LEDGER, Running, names};
 
 /// What it says on stderr, having done its work.
 fn said(tree: &Tree, line: &[&str]) -> String {
@@ -129,7 +129,7 @@ fn a_kill_between_two_outputs_leaves_no_stranger() {
     let mut program = tree.program(&["a.wav", "--export", "txt,srt"]);
     program.env("TRANSCRIBE_MODEL", "demo");
     let mut running = Running::start_until(program, "stop write 2");
-    assert!(running.hear("test hook: write"));
+    assert!(running.wait_for("test hook: write"));
     running.signal("KILL");
     running.end();
     assert!(tree.at("a.txt").is_file() && !tree.at("a.srt").exists());
@@ -246,5 +246,5 @@ fn parts_of_a_batch_are_disjoint_and_complete() {
     // A part may be empty.
     let empty = ["f.wav", "--export", "txt", "--shard", "2/2"];
     assert_eq!(tree.run(&empty).status.code(), Some(0));
-    assert!(!tree.at("f.txt").exists() && !tree.at(DONE).exists());
+    assert!(!tree.at("f.txt").exists() && !tree.at(LEDGER).exists());
 }

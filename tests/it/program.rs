@@ -31,7 +31,8 @@ pub fn demo() -> Command {
 pub struct Running {
     pub child: Child,
     stderr: BufReader<ChildStderr>,
-    said: String,
+    /// What was read from stderr so far.
+    read: String,
 }
 
 /// The result of a program.
@@ -39,14 +40,14 @@ pub struct Running {
 pub struct Ended {
     pub status: ExitStatus,
     /// All of stderr.
-    pub said: String,
+    pub stderr: String,
 }
 
 impl Running {
     pub fn start(mut program: Command) -> Self {
         let mut child = program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self { child, stderr, said: String::new() }
+        Self { child, stderr, read: String::new() }
     }
 
     /// Starts it so that it stops at a chosen point; see `src/test_hooks.rs`.
@@ -56,13 +57,13 @@ impl Running {
     }
 
     /// Waits until it prints this to stderr; returns false if it ended before.
-    pub fn hear(&mut self, text: &str) -> bool {
+    pub fn wait_for(&mut self, text: &str) -> bool {
         loop {
-            let start = self.said.len();
-            if self.stderr.read_line(&mut self.said).unwrap() == 0 {
+            let start = self.read.len();
+            if self.stderr.read_line(&mut self.read).unwrap() == 0 {
                 return false;
             }
-            if self.said[start..].contains(text) {
+            if self.read[start..].contains(text) {
                 return true;
             }
         }
@@ -74,8 +75,8 @@ impl Running {
     }
 
     pub fn end(mut self) -> Ended {
-        self.stderr.read_to_string(&mut self.said).unwrap();
-        Ended { status: self.child.wait().unwrap(), said: self.said }
+        self.stderr.read_to_string(&mut self.read).unwrap();
+        Ended { status: self.child.wait().unwrap(), stderr: self.read }
     }
 }
 
@@ -84,14 +85,14 @@ pub fn run(program: Command) -> Ended {
 }
 
 /// The ledger that each folder with outputs contains.
-pub const DONE: &str = ".transcribe-done";
+pub const LEDGER: &str = ".transcribe-done";
 
 /// The names in a folder, hidden files included, except for the ledger.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.retain(|name| name != DONE);
+    names.retain(|name| name != LEDGER);
     names.sort();
     names
 }

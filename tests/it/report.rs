@@ -191,7 +191,7 @@ fn two_runs_cannot_share_a_report() {
     let here = folder.path();
     let mut first =
         Running::start_until(demo(here, "talk.flac --export srt --report run.jsonl"), "stop load 1");
-    assert!(first.hear("test hook: load"));
+    assert!(first.wait_for("test hook: load"));
     let second = output(here, "録音.wav --export srt --report run.jsonl");
     assert_eq!(second.status.code(), Some(2));
     assert!(
@@ -232,7 +232,7 @@ fn a_stopped_run_reports_it_and_the_next_run_completes_it() {
     };
 
     let mut stopped = Running::start_until(demo(here, &line("a.jsonl")), "stop chunk 2");
-    assert!(stopped.hear("test hook: chunk"));
+    assert!(stopped.wait_for("test hook: chunk"));
     stopped.signal("INT");
     stopped.end();
     let lines_a = read(here, "a.jsonl");
@@ -243,7 +243,7 @@ fn a_stopped_run_reports_it_and_the_next_run_completes_it() {
     assert!(end["unfinished"].as_array().unwrap().contains(&"long.flac".into()), "{end}");
 
     let mut killed = Running::start_until(demo(here, &line("b.jsonl")), "hang chunk 1");
-    assert!(killed.hear("test hook: chunk"));
+    assert!(killed.wait_for("test hook: chunk"));
     killed.signal("KILL");
     killed.end();
     let lines_b = read(here, "b.jsonl");
@@ -333,7 +333,7 @@ fn a_panic_still_ends_the_report() {
     let mut program = program;
     program.env("TRANSCRIBE_TEST_AT", "panic chunk 1");
     let ended = run(program);
-    assert_eq!(ended.status.code(), Some(101), "{}", ended.said);
+    assert_eq!(ended.status.code(), Some(101), "{}", ended.stderr);
     let lines = read(folder.path(), "run.jsonl");
     check_schema(&lines);
     assert_eq!((&summary(&lines)["exit_code"], &summary(&lines)["counts"]), (&101.into(), &counted(&lines)));

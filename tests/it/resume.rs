@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use transcribe::audio::{AudioInput, AudioOptions};
 
-use crate::program::{DONE, Ended, Running, bare, demo, fixture, names, run};
+use crate::program::{Ended, LEDGER, Running, bare, demo, fixture, names, run};
 
 const FORMATS: [&str; 9] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv", "html"];
 
@@ -58,7 +58,7 @@ impl Place {
     /// Another place in the state of this one.
     fn copy(&self) -> Self {
         let copy = Self::new();
-        let done = self.out().join(DONE).is_file().then(|| DONE.to_owned());
+        let done = self.out().join(LEDGER).is_file().then(|| LEDGER.to_owned());
         for name in names(&self.out()).into_iter().chain(done) {
             fs::copy(self.out().join(&name), copy.out().join(&name)).unwrap();
         }
@@ -72,7 +72,7 @@ impl Place {
         let mut program = place.only_long();
         program.args(["--batch-size", "1"]);
         let mut running = Running::start_until(program, "stop encode 7");
-        assert!(running.hear("test hook: "));
+        assert!(running.wait_for("test hook: "));
         running.signal("TERM");
         assert_eq!(running.end().status.signal(), Some(15));
         assert!(place.journal().is_file());
@@ -195,7 +195,7 @@ fn stopped_again_and_again(signal: &str, number: i32) {
         program.args(["--batch-size", ["1", "2", "4", "auto"][nth % 4]]);
         program.args(["--threads", ["1", "2"][nth % 2], "--jobs", ["2", "1", "auto"][nth % 3]]);
         let mut running = Running::start_until(program, &format!("stop {moment}"));
-        if !running.hear("test hook: ") {
+        if !running.wait_for("test hook: ") {
             // There was not so much left to do.
             assert_eq!(running.end().status.code(), Some(0));
             break;
@@ -257,7 +257,7 @@ fn windows(mut program: Command) -> usize {
     program.arg("--stats");
     let ended = run(program);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    let line = ended.said.lines().find_map(|line| line.strip_prefix("windows ")).unwrap().trim();
+    let line = ended.stderr.lines().find_map(|line| line.strip_prefix("windows ")).unwrap().trim();
     line.split(',').next().unwrap().parse().unwrap()
 }
 
@@ -289,7 +289,7 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
     let stopped = Place::stopped();
     let resumes = |change: &dyn Fn(&Place, &mut Command)| {
         let (place, ended) = goes_on(&stopped, change);
-        assert!(ended.said.contains("resuming where an earlier run stopped"), "{}", ended.said);
+        assert!(ended.stderr.contains("resuming where an earlier run stopped"), "{}", ended.stderr);
         check_files(&place);
     };
     resumes(&|_, _| {});
@@ -304,8 +304,8 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
 
     let renewed = |why: &str, change: &dyn Fn(&Place, &mut Command)| {
         let (_, ended) = goes_on(&stopped, change);
-        assert!(!ended.said.contains("resuming where"), "{}", ended.said);
-        assert!(ended.said.contains(&format!("of use: {why}")), "{}", ended.said);
+        assert!(!ended.stderr.contains("resuming where"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&format!("of use: {why}")), "{}", ended.stderr);
     };
     renewed("the input has changed", &|place, _| {
         let mut content = fs::read(place.at("long_en.flac")).unwrap();
@@ -369,12 +369,12 @@ fn a_recording_in_one_piece_goes_on_in_the_midst_of_it() {
     assert_eq!(run(program(&whole)).status.code(), Some(0));
     for _ in 0..2 {
         let mut running = Running::start_until(program(&out), "stop chunk 1");
-        assert!(running.hear("test hook: "));
+        assert!(running.wait_for("test hook: "));
         running.signal("KILL");
         running.end();
     }
     let ended = run(program(&out));
-    assert!(ended.status.success() && ended.said.contains("resuming where"), "{ended:?}");
+    assert!(ended.status.success() && ended.stderr.contains("resuming where"), "{ended:?}");
     assert_eq!(names(&out), ["talk.json"]);
     assert!(fs::read(out.join("talk.json")).unwrap() == fs::read(whole.join("talk.json")).unwrap());
 }
@@ -387,7 +387,7 @@ fn other_formats_of_the_same_text_are_made_of_what_is_finished() {
     program.arg(place.at("long_en.flac")).args(["--export", "srt", "--chunk-length", "6", "--output-dir"]);
     program.arg(place.out());
     let ended = run(program);
-    assert!(ended.said.contains("resuming where"), "{ended:?}");
+    assert!(ended.stderr.contains("resuming where"), "{ended:?}");
     assert_eq!(fs::read(place.out().join("long_en.srt")).unwrap(), undisturbed()["long_en.srt"]);
     assert!(!place.out().join("long_en.partial.srt").exists());
 }
@@ -412,8 +412,8 @@ fn a_damaged_journal_costs_its_damaged_part_only() {
             // As a writer leaves it that is killed.
             fs::write(place.out().join(".long_en.srt.aB3dE6.tmp"), "1\n").unwrap();
         });
-        assert!(ended.said.contains(why), "{}", ended.said);
-        assert_eq!(ended.said.contains("resuming where"), why != "it is damaged", "{}", ended.said);
+        assert!(ended.stderr.contains(why), "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("resuming where"), why != "it is damaged", "{}", ended.stderr);
         check_files(&place);
     }
 }
@@ -422,11 +422,11 @@ fn a_damaged_journal_costs_its_damaged_part_only() {
 fn two_processes_do_not_make_the_same_outputs() {
     let place = Place::new();
     let mut first = Running::start_until(place.only_long(), "stop encode 2");
-    assert!(first.hear("test hook: encode"));
+    assert!(first.wait_for("test hook: encode"));
     let ended = run(place.command());
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    assert!(ended.said.contains("long_en.flac`: another process is transcribing it"), "{}", ended.said);
-    assert!(ended.said.contains("hint: wait for it to finish"), "{}", ended.said);
+    assert!(ended.stderr.contains("long_en.flac`: another process is transcribing it"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("hint: wait for it to finish"), "{}", ended.stderr);
     // The other one is done all the same, and nothing of the first was touched.
     assert!(place.out().join("short_es.srt").is_file());
     assert!(!place.out().join("long_en.srt").exists() && place.journal().is_file());
@@ -443,7 +443,7 @@ fn without_a_journal_the_work_goes_on() {
     }
     let ended = run(place.command());
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    let warnings: Vec<&str> = ended.said.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("cannot be kept"), "{warnings:?}");
     for (name, whole) in undisturbed() {
@@ -469,7 +469,11 @@ fn no_room_for_the_journal_costs_only_the_journal() {
     program.arg(place.out());
     let ended = run(limited(&program, 6));
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    assert!(ended.said.contains("warning: ") && ended.said.contains("cannot be kept"), "{}", ended.said);
+    assert!(
+        ended.stderr.contains("warning: ") && ended.stderr.contains("cannot be kept"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(names(&place.out()), ["long_en.srt"]);
     check_files(&place);
 }
@@ -479,11 +483,11 @@ fn no_room_for_the_outputs_keeps_what_is_finished() {
     let place = Place::new();
     let ended = run(limited(&place.command(), 10));
     assert_eq!(ended.status.code(), Some(6), "{ended:?}");
-    assert!(ended.said.contains("long_en.json` cannot be written"), "{}", ended.said);
+    assert!(ended.stderr.contains("long_en.json` cannot be written"), "{}", ended.stderr);
     assert!(!place.out().join("long_en.json").exists() && place.journal().is_file());
     check_files(&place);
     let ended = run(place.command());
-    assert!(ended.said.contains("resuming where"), "{}", ended.said);
+    assert!(ended.stderr.contains("resuming where"), "{}", ended.stderr);
     check_done(&place, &ended);
 }
 
@@ -504,8 +508,8 @@ fn a_folder_that_goes_away_ends_with_6_and_nothing_is_half_written() {
     drop(audio);
     let ended = running.end();
     assert_eq!(ended.status.code(), Some(6), "{ended:?}");
-    assert!(ended.said.contains("pipe.srt` cannot be written"), "{}", ended.said);
-    assert!(ended.said.contains("long_en.srt` cannot be written"), "{}", ended.said);
+    assert!(ended.stderr.contains("pipe.srt` cannot be written"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("long_en.srt` cannot be written"), "{}", ended.stderr);
     assert_eq!(names(&place.at("gone")), ["short_es.srt"]);
     assert_eq!(fs::read(place.at("gone/short_es.srt")).unwrap(), undisturbed()["short_es.srt"]);
     assert_eq!(fs::read(place.out()).unwrap(), b"in the way");

@@ -153,7 +153,7 @@ fn silence_is_skipped_and_nothing_else() {
         let total: f64 = skipped.iter().map(|(start, end)| end - start).sum();
         assert!((line["seconds_of_silence_skipped"].as_f64().unwrap() - total).abs() < 1e-6);
         assert!((line["duration"].as_f64().unwrap() - gappy.seconds).abs() < 0.01);
-        assert!(with.said.contains("s skipped as silence"), "{}", with.said);
+        assert!(with.stderr.contains("s skipped as silence"), "{}", with.stderr);
 
         // No segment lies over what was left out.
         for (_, start, end, text) in with.segments() {
@@ -206,7 +206,7 @@ fn stopped_in_between_it_gives_the_same_bytes() {
     let mut stops = 0;
     for moment in ["encode 3", "chunk 2", "encode 2", "chunk 3"] {
         let mut running = Running::start_until(command(), &format!("stop {moment}"));
-        if !running.hear("test hook: ") {
+        if !running.wait_for("test hook: ") {
             break;
         }
         running.signal("KILL");
@@ -215,7 +215,7 @@ fn stopped_in_between_it_gives_the_same_bytes() {
     }
     assert!(stops >= 3);
     let ended = run(command());
-    assert!(ended.status.success() && ended.said.contains("goes on where"), "{}", ended.said);
+    assert!(ended.status.success() && ended.stderr.contains("goes on where"), "{}", ended.stderr);
     assert!([read("gappy.json"), read("gappy.srt")] == undisturbed);
 }
 
@@ -232,18 +232,18 @@ fn other_options_do_not_take_over_what_is_finished() {
         program
     };
     let mut running = Running::start_until(command(&["--vad"]), "stop chunk 2");
-    assert!(running.hear("test hook: "));
+    assert!(running.wait_for("test hook: "));
     running.signal("KILL");
     running.end();
     for other in [&["--vad", "--vad-speech-pad-ms", "100"][..], &[], &["--vad", "--offset", "1"]] {
         let mut running = Running::start_until(command(other), "stop encode 1");
-        running.hear("test hook: ");
+        running.wait_for("test hook: ");
         running.signal("KILL");
-        let said = running.end().said;
+        let said = running.end().stderr;
         assert!(said.contains("options that change the text are others"), "{other:?}: {said}");
         // What it was stopped in is that of another command now.
         let mut running = Running::start_until(command(&["--vad"]), "stop chunk 2");
-        running.hear("test hook: ");
+        running.wait_for("test hook: ");
         running.signal("KILL");
         running.end();
     }

@@ -212,8 +212,8 @@ fn a_broken_file_costs_only_itself_until_it_changes() {
     let status = watch.done(2);
     assert_eq!((&status["queue"]["failed"], &status["queue"]["failed_now"]), (&1.into(), &0.into()));
     let ended = watch.stop("TERM", 15);
-    assert_eq!(ended.said.matches("not an audio or video file").count(), 2, "{}", ended.said);
-    assert!(ended.said.contains("3 inputs: 2 done, 1 failed"), "{}", ended.said);
+    assert_eq!(ended.stderr.matches("not an audio or video file").count(), 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("3 inputs: 2 done, 1 failed"), "{}", ended.stderr);
 }
 
 #[test]
@@ -262,17 +262,17 @@ fn a_stop_in_the_middle_keeps_what_is_finished() {
     let mut program = place.command("status.json");
     program.args(options);
     let mut running = Running::start_until(program, "stop encode 7");
-    assert!(running.hear("test hook: "));
+    assert!(running.wait_for("test hook: "));
     let watch = Watch { status: place.at("status.json"), running };
     let status = watch.status();
     assert_eq!((&status["doing"], &status["model"]["leases"]), (&"working".into(), &1.into()), "{status:#}");
     assert!(status["queue"]["in_flight"][0]["audio_seconds_done"].as_f64() > Some(5.0), "{status:#}");
     let ended = watch.stop("TERM", 15);
-    assert!(ended.said.ends_with("stopped; run the same command again to resume\n"), "{}", ended.said);
+    assert!(ended.stderr.ends_with("stopped; run the same command again to resume\n"), "{}", ended.stderr);
     assert_eq!(place.outputs(), [".long.transcribe", "long.partial.srt"]);
     let ended = place.once(&options);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    assert!(ended.said.contains("resuming where an earlier run stopped"), "{}", ended.said);
+    assert!(ended.stderr.contains("resuming where an earlier run stopped"), "{}", ended.stderr);
     assert_eq!(place.outputs(), ["long.srt"]);
 }
 
@@ -347,7 +347,7 @@ fn two_watches_share_an_inbox() {
     assert!(ends.iter().all(|status| status["health"] == "ok"));
     for watch in watches {
         let ended = watch.stop("TERM", 15);
-        assert!(!ended.said.contains("error"), "{}", ended.said);
+        assert!(!ended.stderr.contains("error"), "{}", ended.stderr);
     }
     assert_eq!(place.outputs().len() as u64, FILES);
 }

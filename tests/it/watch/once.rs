@@ -24,10 +24,10 @@ fn once_does_what_is_there_and_moves_it() {
         "out/a/talk.srt",
         "out/b/talk.srt",
     ] {
-        assert!(place.at(there).is_file(), "{there}: {}", ended.said);
+        assert!(place.at(there).is_file(), "{there}: {}", ended.stderr);
     }
     // Of two that would make one file only one is done.
-    assert!(ended.said.contains("is already made of"), "{}", ended.said);
+    assert!(ended.stderr.contains("is already made of"), "{}", ended.stderr);
     let status = read(&place.at("status.json"));
     assert_eq!((&status["queue"]["done"], &status["exit_code"]), (&2.into(), &1.into()), "{status:#}");
     // What was done is not looked at again where it lies now.
@@ -59,7 +59,7 @@ fn what_is_wrong_is_told_at_once() {
         program.env("TRANSCRIBE_MODEL", "demo").arg("watch").args(&line);
         let ended = run(program);
         assert_eq!(ended.status.code(), Some(code), "{line:?}: {ended:?}");
-        assert!(ended.said.contains(says), "{line:?}: {}", ended.said);
+        assert!(ended.stderr.contains(says), "{line:?}: {}", ended.stderr);
     }
     assert_eq!(fs::read_to_string(other).unwrap(), "{}");
 }
