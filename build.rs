@@ -1,5 +1,5 @@
-//! Packs the demo checkpoint for the binary: writes `demo.rs` with its compressed files and their digest. With the
-//! feature `cuda`, also compiles our kernels.
+//! Embeds the demo checkpoint: writes `demo.rs` with its compressed files and their digest. With the feature `cuda`, also
+//! compiles the CUDA kernels.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 #[path = "build/cuda.rs"]
 mod cuda;
 
-type Failure = Box<dyn Error>;
+type BuildError = Box<dyn Error>;
 
 const FILES: [(&str, &str); 4] = [
     ("CONFIG", "config.json"),
@@ -22,14 +22,14 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 fn main() -> ExitCode {
-    let Err(failure) = run() else { return ExitCode::SUCCESS };
-    for line in failure.to_string().lines() {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    for line in error.to_string().lines() {
         println!("cargo::error={line}");
     }
     ExitCode::FAILURE
 }
 
-fn run() -> Result<(), Failure> {
+fn run() -> Result<(), BuildError> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=build.rs");
@@ -41,7 +41,7 @@ fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-fn pack_demo(demo: &Path, out: &Path) -> Result<(), Failure> {
+fn pack_demo(demo: &Path, out: &Path) -> Result<(), BuildError> {
     let mut digest = Sha256::new();
     let mut source = String::new();
     for (name, file) in FILES {
@@ -50,9 +50,9 @@ fn pack_demo(demo: &Path, out: &Path) -> Result<(), Failure> {
         let bytes = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         digest.update((bytes.len() as u64).to_le_bytes());
         digest.update(&bytes);
-        let packed = out.join(format!("{file}.zst"));
-        fs::write(&packed, zstd::encode_all(bytes.as_slice(), 19)?)?;
-        writeln!(source, "const {name}: &[u8] = include_bytes!({:?});", packed.display().to_string())?;
+        let compressed = out.join(format!("{file}.zst"));
+        fs::write(&compressed, zstd::encode_all(bytes.as_slice(), 19)?)?;
+        writeln!(source, "const {name}: &[u8] = include_bytes!({:?});", compressed.display().to_string())?;
     }
     let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     writeln!(source, "const DIGEST: &str = {digest:?};")?;

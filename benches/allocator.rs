@@ -1,10 +1,10 @@
-//! Which allocator gives memory back: the C library's with `malloc_trim`, or mimalloc with `mi_collect`.
+//! Compares how allocators return memory: glibc's with `malloc_trim`, and mimalloc with `mi_collect`.
 //!
-//! Calls each allocator by hand, every one in a process of its own, so that neither need be the program's.
-//! Three threads that stay alive allocate 500 MB of mixed sizes, pass every other block to a neighbour, and free
-//! all but one block in a thousand; then memory is purged, first by the main thread alone, then by every thread.
+//! Calls each allocator directly, in a process of its own, so that neither needs to be the global allocator. Three threads
+//! that stay alive allocate 500 MB of mixed sizes, pass every other block to a neighbour, and free all but one block in a
+//! thousand. Then memory is purged, first by the main thread alone, then by every thread.
 
-#![expect(unsafe_code, reason = "allocators are unsafe to call by hand")]
+#![expect(unsafe_code, reason = "allocators are unsafe to call directly")]
 #![allow(clippy::print_stdout, reason = "a bench reports on standard output")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -42,7 +42,7 @@ fn trim() {
     }
 }
 
-/// A block that is freed by whoever holds it last.
+/// A block that is freed on drop, by any thread.
 struct Block {
     at: *mut u8,
     layout: Layout,
@@ -56,7 +56,7 @@ impl Block {
         let layout = Layout::from_size_align(bytes, 16).expect("a small layout");
         let at = unsafe { heap.alloc(layout) };
         assert!(!at.is_null());
-        // As a program would: every page is written.
+        // Every page is written, as a program would.
         (0..bytes).step_by(1024).for_each(|i| unsafe { at.add(i).write_volatile(1) });
         Self { at, layout, heap }
     }
@@ -68,20 +68,20 @@ impl Drop for Block {
     }
 }
 
-struct Dice(u64);
+struct XorShift(u64);
 
-impl Dice {
-    fn roll(&mut self) -> u64 {
+impl XorShift {
+    fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    /// 32 B to 4 MB, every order of magnitude as likely in number.
+    /// Returns 32 B to 4 MB, each power of 2 with the same probability.
     fn size(&mut self) -> usize {
-        let order = 5 + self.roll() % 17;
-        (1 << order) + self.roll() as usize % (1 << order)
+        let order = 5 + self.draw() % 17;
+        (1 << order) + self.draw() as usize % (1 << order)
     }
 }
 
@@ -92,40 +92,40 @@ fn resident() -> f64 {
     kb / 1024.0
 }
 
-/// What a thread is told; it answers when it is done.
-enum Order {
+/// A task for a worker thread, which signals when it is done.
+enum WorkerTask {
     Fill(mpsc::Sender<Block>),
     Free,
     Purge,
 }
 
-struct Hand {
-    orders: mpsc::Sender<Order>,
+struct Worker {
+    tasks: mpsc::Sender<WorkerTask>,
     done: mpsc::Receiver<()>,
-    gifts: mpsc::Sender<Block>,
+    passed: mpsc::Sender<Block>,
 }
 
-fn hand(allocator: Allocator, seed: u64) -> Hand {
-    let (orders, todo) = mpsc::channel();
-    let (say_done, done) = mpsc::channel();
-    let (gifts, given) = mpsc::channel::<Block>();
+fn start_worker(allocator: Allocator, seed: u64) -> Worker {
+    let (tasks, queue) = mpsc::channel();
+    let (signal, done) = mpsc::channel();
+    let (passed, received) = mpsc::channel::<Block>();
     std::thread::spawn(move || {
-        let (mut dice, mut own, mut kept) = (Dice(seed), Vec::new(), Vec::new());
-        for order in todo {
-            match order {
-                Order::Fill(neighbour) => {
+        let (mut random, mut own, mut kept) = (XorShift(seed), Vec::new(), Vec::new());
+        for task in queue {
+            match task {
+                WorkerTask::Fill(neighbour) => {
                     let (mut bytes, mut count) = (0, 0);
                     while bytes < BYTES / THREADS {
-                        let block = Block::new(allocator.heap, dice.size());
+                        let block = Block::new(allocator.heap, random.size());
                         bytes += block.layout.size();
                         count += 1;
                         if count % 2 == 0 { drop(neighbour.send(block)) } else { own.push(block) }
                     }
                 }
-                Order::Free => {
-                    own.extend(given.try_iter());
+                WorkerTask::Free => {
+                    own.extend(received.try_iter());
                     for i in (1..own.len()).rev() {
-                        own.swap(i, dice.roll() as usize % (i + 1));
+                        own.swap(i, random.draw() as usize % (i + 1));
                     }
                     let small = own.iter().position(|block| block.layout.size() < 4096);
                     let few = own.len() / 1000;
@@ -134,58 +134,59 @@ fn hand(allocator: Allocator, seed: u64) -> Hand {
                     kept.extend(own.drain(..few).filter(|block| block.layout.size() < 4096));
                     own = Vec::new();
                 }
-                Order::Purge => (allocator.purge)(),
+                WorkerTask::Purge => (allocator.purge)(),
             }
-            if say_done.send(()).is_err() {
+            if signal.send(()).is_err() {
                 return;
             }
         }
     });
-    Hand { orders, done, gifts }
+    Worker { tasks, done, passed }
 }
 
-fn all(hands: &[Hand], order: impl Fn(usize) -> Order) {
-    for (i, hand) in hands.iter().enumerate() {
-        hand.orders.send(order(i)).expect("a thread");
+fn run_on_all(workers: &[Worker], task: impl Fn(usize) -> WorkerTask) {
+    for (i, worker) in workers.iter().enumerate() {
+        worker.tasks.send(task(i)).expect("a thread");
     }
-    hands.iter().for_each(|hand| hand.done.recv().expect("a thread"));
+    workers.iter().for_each(|worker| worker.done.recv().expect("a thread"));
 }
 
 fn memory(allocator: Allocator) {
-    let hands: Vec<Hand> = (0..THREADS).map(|i| hand(allocator, 88172645463325252 + i as u64)).collect();
+    let workers: Vec<Worker> =
+        (0..THREADS).map(|i| start_worker(allocator, 88172645463325252 + i as u64)).collect();
     let base = resident();
     for round in 1..=ROUNDS {
-        all(&hands, |i| Order::Fill(hands[(i + 1) % THREADS].gifts.clone()));
+        run_on_all(&workers, |i| WorkerTask::Fill(workers[(i + 1) % THREADS].passed.clone()));
         let full = resident() - base;
-        all(&hands, |_| Order::Free);
+        run_on_all(&workers, |_| WorkerTask::Free);
         let freed = resident() - base;
         let start = Instant::now();
         (allocator.purge)();
         let (main, main_ms) = (resident() - base, start.elapsed().as_secs_f64() * 1e3);
         let start = Instant::now();
-        all(&hands, |_| Order::Purge);
+        run_on_all(&workers, |_| WorkerTask::Purge);
         let (every, every_ms) = (resident() - base, start.elapsed().as_secs_f64() * 1e3);
         println!(
-            "{:8}  round {round}: MB over the start: full {full:5.0}, freed {freed:5.0}, purged by main {main:5.1} \
+            "{:8}  round {round}: MB above the start: full {full:5.0}, freed {freed:5.0}, purged by main {main:5.1} \
              ({main_ms:.1} ms), by every thread {every:5.1} ({every_ms:.1} ms)",
             allocator.name
         );
     }
 }
 
-/// Small blocks come and go in a set of ten thousand, in three threads.
+/// Replaces small blocks in a set of ten thousand, in three threads.
 fn churn(allocator: Allocator) {
     const STEPS: usize = 3_000_000;
     let start = Instant::now();
     std::thread::scope(|scope| {
         for i in 0..THREADS {
             scope.spawn(move || {
-                let mut dice = Dice(88172645463325252 + i as u64);
+                let mut random = XorShift(88172645463325252 + i as u64);
                 let mut set: Vec<Option<Block>> = (0..10_000).map(|_| None).collect();
                 for _ in 0..STEPS {
-                    let at = dice.roll() as usize % set.len();
+                    let at = random.draw() as usize % set.len();
                     set[at] = None;
-                    set[at] = Some(Block::new(allocator.heap, 16 + dice.roll() as usize % 2000));
+                    set[at] = Some(Block::new(allocator.heap, 16 + random.draw() as usize % 2000));
                 }
             });
         }
@@ -194,7 +195,8 @@ fn churn(allocator: Allocator) {
     println!("{:8}  churn: {ns:.0} ns per block", allocator.name);
 }
 
-/// As the operations of the network do: a large block for every result, written once, gone after the next one.
+/// Allocates a large block for every result, writes it once and frees it after the next one, as the network's operations
+/// do.
 fn tensors(allocator: Allocator) {
     for mb in [1usize, 6, 30] {
         let count = 1500 / mb;

@@ -1,6 +1,6 @@
-"""What the machine can do at most: matrix products at the encoder's sizes, and reading memory as the decoder does.
+"""The limits of the machine: matrix products at the encoder's sizes, and memory reads as in the decoder.
 
-Measured with torch, whose products on a CPU are those of the maker's library (MKL, oneDNN), in f32, best of many.
+Measured with torch, whose products on a CPU are those of the vendor's library (MKL, oneDNN), in f32, best of many runs.
 """
 
 import time
@@ -23,7 +23,7 @@ def best_seconds(call, at_least=0.3):
 
 
 def encoder(size):
-    """Operations of a window, and the seconds that they take at the speed of bare products of the same sizes."""
+    """Returns the operations of a window, and their seconds at the speed of bare products of the same sizes."""
     import torch
 
     operations, seconds = 0, 0.0
@@ -39,7 +39,7 @@ def step_bytes(size, rows, tokens):
 
 
 def bandwidth(count):
-    """Bytes per second of reading so many: a matrix times a vector, or a sum, whichever is faster."""
+    """Returns the read bandwidth for this many bytes: of a matrix-vector product or a sum, whichever is faster."""
     import torch
 
     width = 4096
@@ -50,7 +50,7 @@ def bandwidth(count):
 
 
 def peak():
-    """Operations per second of a large square product."""
+    """Returns operations per second of a large square product."""
     import torch
 
     n = 3072
@@ -63,7 +63,7 @@ def of_machine():
 
 
 def row(size, figures):
-    """How near one of our own runs comes to the limits."""
+    """Relates one of our runs to the limits."""
     operations, ideal = encoder(size)
     window = figures["encoder_seconds"] / figures["windows"]
     count = step_bytes(size, figures["rows_per_step"], figures["tokens_per_window"])

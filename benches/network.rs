@@ -1,5 +1,5 @@
-//! The network alone, with random weights at the true shapes: one encoder pass of a window, and one decoder
-//! step of 1 and of 8 sequences that hear as many windows.
+//! The network alone, with random weights in the published shapes: one encoder pass of a window, and one decoder step of 1
+//! and of 8 sequences, each with a window of its own.
 //!
 //! `cargo bench --bench network -- base`
 
@@ -12,19 +12,19 @@ use transcribe::whisper::{WhisperConfig, random};
 
 const SIZES: [&str; 3] = ["tiny", "base", "small"];
 const ROWS: [usize; 2] = [1, 8];
-/// Where in the text the measured step stands: the middle of a usual window.
+/// The position of the measured step: the middle of a typical window's text.
 const POSITION: usize = 64;
 
 fn network(c: &mut Criterion) {
     for size in SIZES {
-        // Making weights takes longer than using them: only for what was asked for.
-        let asked = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect::<Vec<_>>();
-        if !asked.is_empty() && !asked.iter().any(|a| a.contains(size)) {
+        // Generating weights takes longer than using them, so only the selected sizes are made.
+        let filters = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect::<Vec<_>>();
+        if !filters.is_empty() && !filters.iter().any(|a| a.contains(size)) {
             continue;
         }
         let config = WhisperConfig::published(size).expect("a published size");
-        let most = ROWS[ROWS.len() - 1];
-        let capacity = Capacity { windows: most, sequences: most };
+        let largest = ROWS[ROWS.len() - 1];
+        let capacity = Capacity { windows: largest, sequences: largest };
         let weights = random::weights(DType::F32);
         let mut backend = CandleBackend::new(
             config.clone(),

@@ -1,9 +1,9 @@
-"""Whisper's published shapes, and the least that a window and a step of the decoder cost: operations and bytes."""
+"""Whisper's published shapes, and the minimum operations and bytes of a window and of a decoder step."""
 
 from dataclasses import dataclass
 
 AUDIO_LENGTH, TEXT_LENGTH = 1500, 448
-# Tokens before the text: begin, language, task, no times.
+# Tokens before the text: start of transcript, language, task, no timestamps.
 PROMPT = 4
 WINDOW_SECONDS = 30
 
@@ -29,8 +29,8 @@ SHAPES = {
 
 
 def encoder_products(shape):
-    """How often, how many side by side, and rows, inner length and columns: one window through the encoder, and
-    the keys and values that the decoder makes of what it heard."""
+    """Returns the matrix products of one window: count, batch, rows, inner length and columns. Covers the encoder and the
+    cross-attention's keys and values."""
     width, layers, frames, head = shape.width, shape.encoder_layers, AUDIO_LENGTH, shape.width // shape.heads
     return [
         (1, 1, 2 * frames, 3 * shape.mels, width),
@@ -44,19 +44,19 @@ def encoder_products(shape):
 
 
 def encoder_operations(shape):
-    """Of one window: two for every multiplication that is added up."""
+    """Returns the operations of one window: two for every multiply-add."""
     return sum(count * batch * 2 * m * k * n for count, batch, m, k, n in encoder_products(shape))
 
 
 def decoder_weights(shape):
-    """How many numbers of the decoder's weights a step needs: in each layer the attention to the text (4), to what was
-    heard (2, its keys and values being there already) and the feed-forward (8), and the vocabulary."""
+    """Returns the number of decoder weights that a step reads: in each layer the self-attention (4), the cross-attention (2,
+    because its keys and values are cached) and the feed-forward (8), and the vocabulary."""
     return shape.decoder_layers * (4 + 2 + 8) * shape.width**2 + shape.vocabulary * shape.width
 
 
 def step_bytes(shape, rows, tokens, number):
-    """What a step of the decoder reads, with numbers of so many bytes: all weights once, and for each row the keys and
-    values of what it heard and of what it has written, half of its text on average."""
+    """Returns the bytes that a decoder step reads, with numbers of `number` bytes: all weights once, and for each row the keys
+    and values of its audio and of its text so far, half of the text on average."""
     caches = shape.decoder_layers * 2 * (AUDIO_LENGTH + PROMPT + tokens / 2) * shape.width
     return number * (decoder_weights(shape) + rows * caches)
 
@@ -67,8 +67,8 @@ def step_operations(shape, rows, tokens):
 
 
 def floor_seconds(shape, windows, rows, tokens, number, operations_per_second, bytes_per_second):
-    """The least time for so many windows: the encoder at the speed of large products, and the steps of full batches at
-    the speed of memory, one after the other."""
+    """Returns the minimum time for these windows: the encoder at the speed of large products, then the steps of full batches
+    at the speed of memory."""
     encoding = windows * encoder_operations(shape) / operations_per_second
     step = max(
         step_bytes(shape, rows, tokens, number) / bytes_per_second,

@@ -1,4 +1,4 @@
-"""Random weights at Whisper's true shapes, the same numbers as in src/whisper/random.rs, in the form of each peer."""
+"""Random weights in Whisper's published shapes, with the values of src/whisper/random.rs, in the format of each peer."""
 
 import json
 import math
@@ -13,7 +13,7 @@ VOCABULARY, MELS, EOT = 51865, 80, 50257
 # Width, layers, heads.
 SHAPES = {size: (shape.width, shape.encoder_layers, shape.heads)
           for size, shape in shapes.SHAPES.items() if size in ("tiny", "base", "small")}  # fmt: skip
-# What openai calls the parts that transformers has other names for; longer names first.
+# openai's names for the parts that transformers names differently; longer names first.
 OPENAI_NAMES = [
     ("model.", ""), ("layers.", "blocks."), ("self_attn_layer_norm", "attn_ln"), ("encoder_attn_layer_norm", "cross_attn_ln"),
     ("self_attn", "attn"), ("encoder_attn", "cross_attn"), ("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value"),
@@ -47,7 +47,7 @@ def random_tensor(name, shape):
 
 
 def hugging_face(size, folder):
-    """A checkpoint for the peers to load or convert; gives its tensors by openai's names."""
+    """Writes a checkpoint for the peers to load or convert, and returns its tensors by openai's names."""
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
@@ -87,9 +87,9 @@ def openai(size, state):
 
 
 def ggml(size, state, tokens, half, path):
-    """The file that whisper.cpp reads, made so that every window gets the same number of tokens: the embedding of
-    the end of text is zero, so that it is never the likeliest, and the text is so short that the program's own
-    limit (half of it, less 4) is the wanted number. Neither changes the work of a step."""
+    """Writes the file that whisper.cpp reads, so that every window gets the same number of tokens: the embedding of the end of
+    text is zero, so that it is never the most likely token, and the text context is so short that the program's own limit
+    (half of it, less 4) is the requested number. Neither changes the work of a step."""
     import numpy as np
     import whisper
 
@@ -124,7 +124,7 @@ def ggml(size, state, tokens, half, path):
 
 
 def byte_letters():
-    """The letters that byte-level vocabularies write for bytes: printable ones stand for themselves."""
+    """Returns the letters that byte-level vocabularies use for bytes: printable ones represent themselves."""
     plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in plain]
     return {chr(b): b for b in plain} | {chr(256 + n): b for n, b in enumerate(others)}

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Checks the program on a GPU in under nine minutes, and writes a report.
 
-    .gpu/run [FOLDER]                                  as `just gpu-check` packs it; FOLDER is ./gpu-report if not given
-    python3 benches/gpu/check.py --device cpu --quick  the check itself, tried on the CPU
+    .gpu/run [FOLDER]                                  as packed by `just gpu-check`; FOLDER defaults to ./gpu-report
+    python3 benches/gpu/check.py --device cpu --quick  runs the check itself on the CPU
 
-Needs nothing but Python; for the comparison with transformers, PyTorch and transformers. Every part has its seconds,
-and what one leaves over the next ones may use; a part that fails or runs out of time is told as such, and the others
-go on. The report is written anew after every part. Exit code 0: all parts passed or had nothing to check with; 1: one
-did not; 2: there is nothing to check.
+Needs only Python; the comparison with transformers needs PyTorch and transformers. Every part has a time budget, and
+later parts may use what earlier ones leave over. A part that fails or runs out of time is reported as such, and the
+others continue. The report is rewritten after every part. Exit code 0: all parts passed or had nothing to check with;
+1: at least one did not; 2: there is nothing to check.
 """
 
 import argparse
@@ -42,22 +42,22 @@ class Part:
     title: str
     seconds: int
     run: callable
-    # Also on the CPU, where it makes sense and is quick.
+    # Whether the part also runs on the CPU, where it is meaningful and quick.
     is_quick: bool = True
 
 
 PARTS = [
-    Part("limits", "What the device can do", 25, speed.limits, False),
-    Part("parity", "The demo model beside the CPU", 45, parity.demo),
-    Part("network", "The network's numbers beside the CPU", 50, parity.network),
-    Part("memory", "Memory, chunk by chunk", 45, memory.chunks),
+    Part("limits", "Limits of the device", 25, speed.limits, False),
+    Part("parity", "The demo model compared with the CPU", 45, parity.demo),
+    Part("network", "The network compared with the CPU", 50, parity.network),
+    Part("memory", "Memory after each chunk", 45, memory.chunks),
     Part("speed", "Speed", 135, speed.ours),
-    Part("peer", "Beside transformers", 95, speed.peer, False),
-    Part("ends", "Memory after every kind of end", 35, memory.ends),
+    Part("peer", "Compared with transformers", 95, speed.peer, False),
+    Part("ends", "Memory after each kind of exit", 35, memory.ends),
     Part("shortage", "Too little memory", 50, shortage.ladder),
-    Part("sanitizer", "Kernels, and compute-sanitizer over them", 40, shortage.sanitizer, False),
+    Part("sanitizer", "Kernels, also under compute-sanitizer", 40, shortage.sanitizer, False),
 ]
-# All of them; the pack is unpacked before, and nine minutes are 540.
+# The sum leaves time to unpack the archive within nine minutes (540 s).
 SECONDS = sum(part.seconds for part in PARTS)
 
 GOALS = {
@@ -70,14 +70,14 @@ GOALS = {
 
 
 def run(check, part, later, scale):
-    """One part, within what those after it leave; `scale` is how much longer or shorter than usual everything may take."""
+    """Runs a part within its budget, which excludes those of later parts; `scale` stretches all budgets."""
     result = Result(part.name, part.title)
     started = time.monotonic()
     check.part_end = check.deadline - scale * sum(one.seconds for one in later)
     check.note(f"== {part.title}: {check.left():.0f} s")
     try:
         if check.left() < 1:
-            raise OutOfTime("nothing was left of the time")
+            raise OutOfTime("no time was left")
         part.run(check, result)
     except Skip as why:
         result.status = "skipped"
@@ -85,7 +85,7 @@ def run(check, part, later, scale):
     except OutOfTime as why:
         result.status = "OUT OF TIME"
         result.say(f"Out of time: {why}.")
-    except Exception as error:  # whatever it is, the other parts go on
+    except Exception as error:  # the other parts continue after any error
         check.note(traceback.format_exc())
         result.status = "FAILED"
         result.say(f"Failed: {error}.")
@@ -96,7 +96,7 @@ def run(check, part, later, scale):
     return result
 
 
-def said_by(command):
+def output_of(command):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
@@ -105,17 +105,17 @@ def said_by(command):
 
 
 def about(check, args):
-    """Where and what this is."""
+    """Describes the machine and the program."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    device = said_by([*query, "-i", check.ordinal]) if check.is_gpu else ""
+    device = output_of([*query, "-i", check.ordinal]) if check.is_gpu else ""
     packed = harness.TREE / "pack.json"
-    program = json.loads(packed.read_text()) if packed.exists() else {"version": said_by([str(args.program), "--version"])}
+    program = json.loads(packed.read_text()) if packed.exists() else {"version": output_of([str(args.program), "--version"])}
     return {
         "date": datetime.date.today().isoformat(),
         "device": device or check.device,
         "machine": f"{os.cpu_count()} cores, {platform.system()} on {platform.machine()}, Python {platform.python_version()}",
         "program": ", ".join(f"{name} {value}" for name, value in program.items()),
-        "note": "Quick: this tries the check itself, its figures mean nothing." if args.quick else "",
+        "note": "Quick run: it tests the check itself, and its figures are meaningless." if args.quick else "",
     }
 
 
@@ -123,18 +123,18 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("gpu-report"), metavar="FOLDER")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
-    parser.add_argument("--quick", action="store_true", help="small work, to try the check itself")
+    parser.add_argument("--quick", action="store_true", help="small workloads, to test the check itself")
     parser.add_argument("--program", type=Path, default=harness.TREE / "bin/transcribe", metavar="PATH")
     parser.add_argument("--gpu", type=Path, default=harness.TREE / "bin/gpu", metavar="PATH", help="the benchmark `gpu`")
     parser.add_argument("--only", nargs="+", metavar="PART", choices=[part.name for part in PARTS])
-    parser.add_argument("--seconds", type=int, default=SECONDS, help="for all parts together")
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="time budget of all parts")
     return parser.parse_args()
 
 
 def usable(check):
-    """Why there is nothing to check, or None."""
+    """Returns why there is nothing to check, or None."""
     if "transcribe" not in check.programs:
-        return "the program `transcribe` is not at hand; `--program` says where it is"
+        return "the program `transcribe` was not found; set `--program`"
     if not check.is_gpu:
         return None
     done = check.gpu("memory", at_most=60)
@@ -149,22 +149,22 @@ def main():
     scratch = Path(tempfile.mkdtemp(prefix="gpu-check-"))
     check = Check(programs, args.device, args.quick, args.out, scratch, args.seconds)
     check.goals |= {name: Goal(what) for name, what in GOALS.items()}
-    # As an exception, so that everything that was started is ended.
+    # Raises an exception, so that every process that was started is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = []
     try:
         why_not = usable(check)
         if why_not:
             print(f"error: {why_not}", file=sys.stderr)
-            report.write(check, {**about(check, args), "note": f"There was nothing to check: {why_not}"}, [])
+            report.write(check, {**about(check, args), "note": f"Nothing was checked: {why_not}"}, [])
             return 2
         chosen = [part for part in PARTS if part.name in args.only] if args.only else PARTS
         if not check.is_gpu and not args.only:
             chosen = [part for part in chosen if part.is_quick]
-        told, scale = about(check, args), args.seconds / sum(part.seconds for part in chosen)
+        description, scale = about(check, args), args.seconds / sum(part.seconds for part in chosen)
         for nth, part in enumerate(chosen):
             results.append(run(check, part, chosen[nth + 1 :], scale))
-            report.write(check, told, results)
+            report.write(check, description, results)
             print(f"{results[-1].seconds:6.1f} s  {results[-1].status:12} {part.title}", flush=True)
     finally:
         check.stop_all()

@@ -1,5 +1,5 @@
-"""What every part of the check stands on: programs with a time limit, the device's memory as others see it, and what a
-part has found so far."""
+"""Common code of the check's parts: running programs with a time limit, the device's memory as other processes see it, and
+the results of a part."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from common import markdown  # noqa: E402
 
 MEGABYTE = 1e6
 MIB = 1 << 20
-# What a program is given to end by itself when its part has no time left.
+# The minimum time limit of a program, in seconds.
 LEAST = 0.5
 
 
@@ -101,7 +101,7 @@ class Check:
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("TRANSCRIBE_", "RUST_"))}
         nowhere = {"HF_HOME": str(scratch / "nowhere"), "XDG_CONFIG_HOME": str(scratch / "nowhere"), "HF_HUB_OFFLINE": "1"}
         self.env = {**keep, **nowhere, "RUST_BACKTRACE": "0"}
-        # NVIDIA's libraries may be packages of the Python that runs this.
+        # NVIDIA's libraries may be packages of the current Python.
         self.env["PATH"] = os.pathsep.join([self.env.get("PATH", ""), str(Path(sys.executable).parent)])
 
     @property
@@ -113,7 +113,7 @@ class Check:
         return self.device.partition(":")[2] or "0"
 
     def left(self):
-        """Seconds that the part may still take."""
+        """Returns the seconds that are left for the part."""
         return self.part_end - time.monotonic()
 
     def note(self, text):
@@ -129,7 +129,7 @@ class Check:
     def program(self, name):
         path = self.programs.get(name)
         if path is None:
-            raise Skip(f"the program `{name}` is not at hand")
+            raise Skip(f"the program `{name}` was not found")
         return path
 
     def start(self, command, env=None, **pipes):
@@ -142,7 +142,7 @@ class Check:
         return process
 
     def stop(self, process):
-        """Ends a program of ours and what it started, whatever state it is in."""
+        """Kills a program that the check started, and its children."""
         if process.poll() is None:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -155,7 +155,7 @@ class Check:
             self.stop(process)
 
     def call(self, command, at_most=600.0, env=None, must=False):
-        """Runs a program to its end, and no longer than the part may take."""
+        """Runs a program to its end, within the time that is left for the part."""
         seconds = min(at_most, self.left())
         if seconds < LEAST:
             raise OutOfTime("no time is left to start " + Path(str(command[0])).name)
@@ -184,14 +184,14 @@ class Check:
         return self.call([self.program("gpu"), *line, "--device", device or self.device], **how)
 
     def has(self, option, command=None):
-        """Whether the program knows an option."""
+        """Returns whether the program has an option."""
         if command not in self._helps:
             line = [self.program("transcribe"), *([command] if command else []), "--help"]
             self._helps[command] = subprocess.run([str(part) for part in line], capture_output=True, text=True, env=self.env, timeout=20).stdout
         return option in self._helps[command]
 
     def dtypes(self, command=None):
-        """Types of numbers to ask the program for; None where it has but one."""
+        """Returns the number formats to request; None where the program has only one."""
         if not self.is_gpu or not self.has("--dtype", command):
             return [None]
         return ["f32", "f16", "bf16"]
@@ -199,7 +199,7 @@ class Check:
     # Memory
 
     def memory(self):
-        """Bytes used on the device by everybody, seen from another process; on the CPU, of the host."""
+        """Returns the bytes used on the device by all processes; on the CPU, those of the host."""
         if self.is_gpu and shutil.which("nvidia-smi"):
             done = self.call(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", self.ordinal], 10)
             if done.code == 0:
@@ -211,7 +211,7 @@ class Check:
         return figures["MemTotal"] - figures["MemAvailable"]
 
     def memory_of(self, process):
-        """Bytes that one process holds on the device, or None where that is not told."""
+        """Returns the bytes that one process holds on the device, or None if that is not reported."""
         if not self.is_gpu:
             try:
                 text = Path(f"/proc/{process.pid}/status").read_text()
@@ -234,7 +234,7 @@ def megabytes(count):
 
 
 def copies(folder, files, count):
-    """The same recordings again and again, each an input of its own."""
+    """Copies recordings repeatedly, so that each copy is an input of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for nth in range(count):
@@ -246,14 +246,14 @@ def copies(folder, files, count):
 
 
 def events(path, kind):
-    """Those of a report, as far as it is written."""
+    """Returns the events of a kind in a report, which may still be growing."""
     found = []
     if path.exists():
         for line in path.read_text().splitlines():
             try:
                 event = json.loads(line)
             except ValueError:
-                continue  # being written
+                continue  # an incomplete line
             if event.get("event") == kind:
                 found.append(event)
     return found

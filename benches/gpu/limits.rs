@@ -1,5 +1,5 @@
-//! What the device can do at most, through the same libraries that the network uses: large matrix products, and
-//! moving memory. Shares of these limits are what the report of the check tells.
+//! The limits of the device with the libraries that the network uses: large matrix products, and memory bandwidth. The
+//! report of the check gives shares of these limits.
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
@@ -9,11 +9,11 @@ use transcribe::device::SelectedDevice;
 use crate::{best_seconds, noise};
 
 const SECONDS: f64 = 0.25;
-/// Products in a row, so that starting one does not count.
-const ROW: usize = 8;
-/// Windows that are encoded together in the products at the encoder's sizes.
+/// Products per measurement, so that launches do not count.
+const REPEATS: usize = 8;
+/// Windows of a batch in the products at the encoder's sizes.
 const WINDOWS: usize = 16;
-/// Large-v3's: rows of a window, its width, and the width inside a feed-forward.
+/// The inner lengths and columns of large-v3's products: projections, and the two layers of a feed-forward.
 const ENCODER: [(usize, usize); 3] = [(1280, 3840), (1280, 5120), (5120, 1280)];
 const FRAMES: usize = 1500;
 
@@ -42,20 +42,20 @@ pub fn measure(device: &SelectedDevice) -> Result<Value> {
     }))
 }
 
-/// Operations per second.
+/// Returns operations per second.
 fn product(device: &SelectedDevice, dtype: DType, (m, k, n): (usize, usize, usize)) -> Result<f64> {
     let a = noise("left", &[m, k], dtype, &device.device)?;
     let b = noise("right", &[k, n], dtype, &device.device)?;
     let seconds = best_seconds(device, SECONDS, || {
-        for _ in 0..ROW {
+        for _ in 0..REPEATS {
             a.matmul(&b)?;
         }
         Ok(())
     })?;
-    Ok((2 * m * k * n * ROW) as f64 / seconds)
+    Ok((2 * m * k * n * REPEATS) as f64 / seconds)
 }
 
-/// Bytes read and written per second, while one half of so many bytes is copied to the other.
+/// Returns bytes read and written per second while copying one half of the memory to the other.
 fn copy(device: &SelectedDevice, bytes: usize) -> Result<f64> {
     let half = bytes / 2;
     let seconds = match &device.device {
@@ -63,7 +63,7 @@ fn copy(device: &SelectedDevice, bytes: usize) -> Result<f64> {
             let stream = cuda.cuda_stream();
             let (from, mut to) = (stream.alloc_zeros::<u8>(half)?, stream.alloc_zeros::<u8>(half)?);
             best_seconds(device, SECONDS, || {
-                for _ in 0..ROW {
+                for _ in 0..REPEATS {
                     stream.memcpy_dtod(&from, &mut to)?;
                 }
                 Ok(())
@@ -73,17 +73,17 @@ fn copy(device: &SelectedDevice, bytes: usize) -> Result<f64> {
             let [from, to] = [0u8, 1].map(|value| Tensor::full(value, half, other));
             let (from, to) = (from?, to?);
             best_seconds(device, SECONDS, || {
-                for _ in 0..ROW {
+                for _ in 0..REPEATS {
                     to.slice_set(&from, 0, 0)?;
                 }
                 Ok(())
             })?
         }
     };
-    Ok((2 * half * ROW) as f64 / seconds)
+    Ok((2 * half * REPEATS) as f64 / seconds)
 }
 
-/// Bytes read per second by a product of a few rows with a matrix of so many bytes: what a step of the decoder does.
+/// Returns bytes read per second by a product of a few rows with a matrix of this size, as in a decoder step.
 fn read(device: &SelectedDevice, bytes: usize, rows: usize) -> Result<f64> {
     let width = 8192;
     let dtype = if device.is_accelerator() { DType::BF16 } else { DType::F32 };

@@ -1,7 +1,7 @@
-//! What the check of a GPU needs beside the program itself: the limits of the device, memory taken away from others,
-//! and the network and its kernels on the device beside the same on the CPU. Every answer is one line of JSON.
+//! The part of the GPU check that is not in the program itself: measures the limits of the device, occupies memory, and
+//! compares the network and its kernels with the CPU. Prints one line of JSON.
 //!
-//! `benches/gpu/check.py` calls it; by hand, `cargo bench --features cuda --bench gpu -- limits`.
+//! `benches/gpu/check.py` calls it; to run it by hand, `cargo bench --features cuda --bench gpu -- limits`.
 
 mod kernels;
 mod limits;
@@ -25,41 +25,41 @@ struct Args {
     #[arg(long, default_value = "cuda", global = true)]
     device: DeviceRequest,
 
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true, global = true)]
     bench: bool,
 
     #[command(subcommand)]
-    what: What,
+    command: CheckCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// The fastest matrix products, and the fastest copying and reading of memory
+enum CheckCommand {
+    /// Measure the fastest matrix products, and the fastest copying and reading of memory
     Limits,
-    /// Take memory, say `ready`, and hold it until standard input ends
+    /// Allocate memory, print `ready`, and hold it until standard input ends
     Ballast {
-        /// Bytes; or a part of what is free, such as 0.9; or leave=BYTES
+        /// Bytes; or a fraction of the free memory, such as 0.9; or leave=BYTES
         amount: Amount,
     },
-    /// Compare every kernel with candle's own operations on the CPU
+    /// Compare every kernel with the reference on the CPU
     Kernels {
         /// Only the smallest shapes, for tools that slow everything down
         #[arg(long)]
         few: bool,
     },
-    /// How much memory is used and left
+    /// Print how much memory is used and free
     Memory,
-    /// Compare the network on the device, in each type of number, with the same on the CPU in f32
+    /// Compare the network on the device, in each number format, with the CPU in f32
     Parity(network::Parity),
-    /// Time the encoder and steps of the decoder without the engine around them
+    /// Time the encoder and decoder steps without the engine
     Speed(network::Speed),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Amount {
     Bytes(u64),
-    Part(f64),
+    Fraction(f64),
     Leave(u64),
 }
 
@@ -69,10 +69,10 @@ impl std::str::FromStr for Amount {
     fn from_str(text: &str) -> Result<Self, String> {
         let amount = match text.strip_prefix("leave=") {
             Some(bytes) => bytes.parse().ok().map(Amount::Leave),
-            None if text.contains('.') => text.parse().ok().map(Amount::Part),
+            None if text.contains('.') => text.parse().ok().map(Amount::Fraction),
             None => text.parse().ok().map(Amount::Bytes),
         };
-        amount.ok_or_else(|| "must be a number of bytes, a part such as 0.9, or leave=BYTES".to_owned())
+        amount.ok_or_else(|| "must be a number of bytes, a fraction such as 0.9, or leave=BYTES".to_owned())
     }
 }
 
@@ -80,7 +80,7 @@ impl Amount {
     fn bytes(self, free: u64) -> u64 {
         match self {
             Amount::Bytes(bytes) => bytes,
-            Amount::Part(part) => (free as f64 * part) as u64,
+            Amount::Fraction(fraction) => (free as f64 * fraction) as u64,
             Amount::Leave(bytes) => free.saturating_sub(bytes),
         }
     }
@@ -89,7 +89,7 @@ impl Amount {
 fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,
-        // So that a tool that only looks at the exit code knows.
+        // For tools that check only the exit code.
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             let text = format!("{error:#}");
@@ -99,27 +99,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// candle's own text may carry a backtrace behind it.
+/// Cuts off the backtrace that candle may append to its messages.
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Whether all that was compared is alike.
+/// Returns false if a comparison failed.
 fn run(args: Args) -> Result<bool> {
     let device = select(args.device)?;
-    let answer = match args.what {
-        What::Limits => limits::measure(&device)?,
-        What::Ballast { amount } => return ballast(&device, amount).map(|()| true),
-        What::Kernels { few } => kernels::compare(&device, few)?,
-        What::Memory => memory(&device)?,
-        What::Parity(parity) => parity.run(&device)?,
-        What::Speed(speed) => speed.run(&device)?,
+    let answer = match args.command {
+        CheckCommand::Limits => limits::measure(&device)?,
+        CheckCommand::Ballast { amount } => return ballast(&device, amount).map(|()| true),
+        CheckCommand::Kernels { few } => kernels::compare(&device, few)?,
+        CheckCommand::Memory => memory(&device)?,
+        CheckCommand::Parity(parity) => parity.run(&device)?,
+        CheckCommand::Speed(speed) => speed.run(&device)?,
     };
     writeln!(stdout(), "{answer}")?;
     Ok(answer["passed"] != json!(false))
 }
 
-/// As this process sees it: what it holds itself, and what all together hold.
+/// Reports the memory that this process holds, and that all processes hold.
 fn memory(device: &SelectedDevice) -> Result<Value> {
     let memory = MemoryStats::measure(&device.device)?;
     let usage = memory.device.unwrap_or(memory.host);
@@ -127,14 +127,14 @@ fn memory(device: &SelectedDevice) -> Result<Value> {
         "used": usage.total.saturating_sub(usage.free)}))
 }
 
-/// The largest piece to ask for at a time.
-const PIECE: u64 = 1 << 30;
-const LEAST_PIECE: u64 = 1 << 20;
+/// The largest and the smallest piece to allocate.
+const MAX_PIECE: u64 = 1 << 30;
+const MIN_PIECE: u64 = 1 << 20;
 
 fn ballast(device: &SelectedDevice, amount: Amount) -> Result<()> {
     let usage = MemoryStats::measure(&device.device)?;
     let wanted = amount.bytes(usage.device.unwrap_or(usage.host).free);
-    let (mut pieces, mut held, mut piece) = (Vec::new(), 0, PIECE);
+    let (mut pieces, mut held, mut piece) = (Vec::new(), 0, MAX_PIECE);
     while held < wanted {
         let bytes = piece.min(wanted - held);
         match Tensor::zeros(bytes as usize, DType::U8, &device.device) {
@@ -142,12 +142,12 @@ fn ballast(device: &SelectedDevice, amount: Amount) -> Result<()> {
                 pieces.push(tensor);
                 held += bytes;
             }
-            Err(_) if piece > LEAST_PIECE => piece /= 2,
+            Err(_) if piece > MIN_PIECE => piece /= 2,
             Err(_) => break,
         }
     }
     if pieces.is_empty() {
-        bail!("no memory to take");
+        bail!("cannot allocate any memory");
     }
     device.device.synchronize()?;
     writeln!(stdout(), "ready {held}")?;
@@ -156,31 +156,31 @@ fn ballast(device: &SelectedDevice, amount: Amount) -> Result<()> {
     Ok(())
 }
 
-/// The fewest seconds that `work` took in several turns, the device having finished.
+/// Returns the shortest time of `work` over several runs, including the device's work.
 fn best_seconds(device: &SelectedDevice, at_least: f64, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     work()?;
     device.device.synchronize()?;
-    let (mut best, mut spent, mut turns) = (f64::INFINITY, 0.0, 0);
-    while spent < at_least || turns < 3 {
+    let (mut best, mut spent, mut runs) = (f64::INFINITY, 0.0, 0);
+    while spent < at_least || runs < 3 {
         let started = Instant::now();
         work()?;
         device.device.synchronize()?;
         let seconds = started.elapsed().as_secs_f64();
-        (best, spent, turns) = (best.min(seconds), spent + seconds, turns + 1);
+        (best, spent, runs) = (best.min(seconds), spent + seconds, runs + 1);
     }
     Ok(best)
 }
 
-/// Numbers from -1 to 1, always the same for a name.
+/// Returns values from -1 to 1 that depend only on the name.
 fn noise(name: &str, shape: &[usize], dtype: DType, device: &candle_core::Device) -> Result<Tensor> {
-    let numbers = transcribe::whisper::random::HashedValues::of(name);
-    let values: Vec<f32> = (0..shape.iter().product()).map(|i| 2.0 * numbers.uniform(i)).collect();
-    // Rounded on the host, so that every device gets the same.
+    let hashed = transcribe::whisper::random::HashedValues::of(name);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|i| 2.0 * hashed.uniform(i)).collect();
+    // Rounded on the host, so that every device gets the same values.
     let values = Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?.to_dtype(dtype)?;
     Ok(values.to_device(device)?)
 }
 
-/// A type of number by its usual name.
+/// Parses the name of a number format.
 fn dtype(name: &str) -> Result<DType, String> {
     match name {
         "f32" => Ok(DType::F32),

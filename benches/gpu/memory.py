@@ -1,5 +1,5 @@
-"""Memory: a figure for every chunk, and what a second process sees before, during and after a run that ends, that is
-stopped by Ctrl+C, and by a second Ctrl+C."""
+"""Memory: after every chunk, and as seen by another process before, during and after runs that finish, that are stopped by
+Ctrl+C, and that need a second Ctrl+C."""
 
 import json
 import signal
@@ -9,15 +9,15 @@ import time
 from harness import MEGABYTE, MIB, OutOfTime, copies, events, megabytes
 
 CHUNKS = 120
-# Chunks of the first input, while buffers are made for the first time.
+# Chunks of the first input, during which buffers are allocated.
 WARM = 5
-# Of the device: flat to the megabyte. The host's memory is the whole system's, and breathes.
+# Tolerated change: one megabyte on the device; more on the host, whose memory fluctuates with the whole system.
 FLAT = {True: 1 * MEGABYTE, False: 50 * MEGABYTE}
-# Of what another process sees of the device: drivers count in pieces.
+# Tolerated change as seen by another process: drivers count in pages.
 SAME = 2 * MIB
-# Policies, and how much of the time that is left each may take.
+# Policies, and the share of the remaining time that each may take.
 SHARES = {"every-chunk": 0.4, "never": 0.55}
-# The longest that Ctrl+C may take.
+# The longest time that Ctrl+C may take, in seconds.
 STOPS = 1.0
 
 
@@ -31,18 +31,18 @@ def recording(check):
 
 
 def chunks(check, result):
-    """The demo model over many recordings in one process, one after the other."""
+    """Runs the demo model over many recordings in one process, one after the other."""
     count = 8 if check.quick else CHUNKS
     rows, table = [], []
     for policy in SHARES:
         report = check.scratch / f"{policy}.jsonl"
-        # Five chunks of half a minute each; or one.
+        # Each has five chunks of half a minute; or one.
         files = copies(check.scratch / "many", [recording(check)], count if check.quick else count // 5 + 1)
         line = [*files, "--model", "demo", "--release", policy, "--chunk-length", "30", "--jobs", "1", "--report", report]
         line += ["--export", "json", "--output-dir", check.scratch / f"out-{policy}", "--overwrite", "--no-resume", "--quiet"]
         started, ended = time.monotonic(), ""
         try:
-            # They share what time there is, and leave some.
+            # The policies share the time, and leave some for what follows.
             done = check.transcribe(*line, at_most=check.left() * SHARES[policy])
             ended = f", ended with {done.code}: {done.error}" if done.code else ""
         except OutOfTime as why:
@@ -67,7 +67,7 @@ def verdict(check, result, policy, looks, seconds):
     now = [look["now"] for look in looks]
     later, start = now[WARM - 1 :], now[WARM - 1]
     spread = max(abs(one - start) for one in later)
-    # Without a release what was freed is kept, and may be more for a while; it must not be more and more.
+    # Without releases, the memory held may rise for a while, but must not keep growing.
     is_flat = spread <= FLAT[check.is_gpu] if policy == "every-chunk" else now[-1] <= max(now[: len(now) // 2]) + FLAT[check.is_gpu]
     what = f"flat to {FLAT[check.is_gpu] / MEGABYTE:.0f} MB after chunk {WARM}" if policy == "every-chunk" else "does not grow in the second half"
     result.require(is_flat, f"`--release {policy}`: {what}")
@@ -80,11 +80,11 @@ def verdict(check, result, policy, looks, seconds):
             "yes" if is_flat else "NO", f"{seconds:.1f}"]  # fmt: skip
 
 
-# As a second process sees it
+# As seen by another process
 
 
 def outside(check, result):
-    """As many chunks through a large network, whose memory the driver tells while it works, as long as there is time."""
+    """Runs chunks through a large network as long as there is time, and samples its memory from outside."""
     command = [check.program("transcribe"), "bench", "--random", "large-v3-turbo", "--seconds", str(30 * CHUNKS), "--chunk-length", "30",
                "--tokens", "32", "--batch-size", "16", "--device", check.device]  # fmt: skip
     process, looks, began = begin(check, command), [], time.monotonic()
@@ -95,24 +95,24 @@ def outside(check, result):
     if not is_whole:
         process.send_signal(signal.SIGINT)
     by, _ = finished(check, process, time.monotonic())
-    # Of the process alone, where the driver tells that.
+    # The memory of the process alone, if the driver reports it.
     held = [own if own is not None else total for _, (total, own) in looks]
     loaded = next((nth for nth, one in enumerate(held) if one >= 0.9 * max(held)), 0)
     steady = held[loaded:-1] if is_whole else held[loaded:]
     result.figures["outside"] = {"seconds": [round(at, 2) for at, _ in looks], "held": held, "by": by, "whole": is_whole}
     if len(steady) < 6:
-        result.say(f"large-v3-turbo's shapes, seen from outside: ended with {by} before there was enough to see.")
+        result.say(f"large-v3-turbo's shapes, seen from outside: ended with {by} before there were enough samples.")
         return
     third = len(steady) // 3
     first, last = max(steady[:third]), max(steady[-third:])
     what = f"{CHUNKS} chunks" if is_whole else f"the {looks[-1][0]:.0f} s that there was time for"
     result.say(f"large-v3-turbo's shapes, seen from outside over {what}: {megabytes(first)} MB at most in the first third once it was "
                f"loaded, {megabytes(last)} MB in the last ({len(steady)} looks).")  # fmt: skip
-    result.require(last <= first + SAME, "a large network's memory, seen from outside, does not grow")
+    result.require(last <= first + SAME, "the memory of a large network, seen from outside, does not grow")
 
 
 def ends(check, result):
-    """Every way in which a run can end, and the device's memory around it."""
+    """Checks the device's memory around each way that a run can end."""
     rows = []
     before = check.memory()
     try:
@@ -120,9 +120,9 @@ def ends(check, result):
             if check.quick and way is stopped_large:
                 continue
             rows.append(one_end(check, result, way, before))
-        goes_on(check, result)
+        resumes(check, result)
     finally:
-        result.say("Bytes used on the device by all processes, before, while it worked, and after it had ended.")
+        result.say("Memory used on the device by all processes before, during and after the run.")
         head = ["end", "ended by", "s to the end", "before, MB", "during, MB", "after, MB", "this process, MB", "left behind, MB"]
         result.table(head, rows)
 
@@ -133,14 +133,14 @@ def one_end(check, result, way, before):
     left = after - before
     name = ended["name"]
     result.figures[way.__name__] = {**ended, "before": before, "after": after}
-    # The host's memory is everybody's.
+    # Other processes use the host's memory, too.
     if check.is_gpu:
-        result.require(left <= SAME, f"{name}: the memory is back to its start")
+        result.require(left <= SAME, f"{name}: the memory returns to its start")
     return [name, ended["by"], f"{ended['seconds']:.2f}", *(megabytes(one) for one in (before, ended["during"], after, ended["own"], left))]
 
 
 def settled(check, before):
-    """After a process is gone its driver may need a moment."""
+    """Waits for the driver to free the memory of a process that ended."""
     for _ in range(10):
         now = check.memory()
         if now - before <= SAME or not check.is_gpu:
@@ -151,7 +151,7 @@ def settled(check, before):
 
 def line(check, name, count, *more):
     files = copies(check.scratch / "ends", [recording(check)], count)
-    # Quick: few at a time, so that there is something to stop.
+    # In a quick run few at a time, so that there is something to stop.
     more = (*more, "--batch-size", "2") if check.quick else more
     return [check.program("transcribe"), *files, "--model", "demo", "--device", check.device, "--chunk-length", "30",
             "--export", "json", "--output-dir", check.scratch / name, "--report", check.scratch / f"{name}.jsonl",
@@ -163,16 +163,16 @@ def begin(check, command, env=None):
 
 
 def waited(check, process, text):
-    """Until it says this on stderr; false if it ended before."""
-    for said in process.stderr:
-        check.note("  " + said.rstrip())
-        if text in said:
+    """Waits until stderr contains a text; returns False if the process ended before."""
+    for line in process.stderr:
+        check.note("  " + line.rstrip())
+        if text in line:
             return True
     return False
 
 
 def finished(check, process, started):
-    """How it ended, as a person would say it, and after how long."""
+    """Returns how the process ended, and after how many seconds."""
     try:
         _, err = process.communicate(timeout=max(check.left(), 0.5))
     except subprocess.TimeoutExpired:
@@ -206,8 +206,8 @@ def normal(check, result):
 
 
 def stopped(check, result):
-    """Ctrl+C while chunks are in work."""
-    # More of them, if all were done before they were looked at.
+    """Ctrl+C while chunks are being processed."""
+    # Again with more inputs, if the run finished before it could be stopped.
     for count in (6, 18) if check.quick else (16, 64):
         process = begin(check, line(check, "stopped", count, "--overwrite"))
         is_working = chunk_finished(check, process, check.scratch / "stopped.jsonl", 2)
@@ -222,24 +222,24 @@ def stopped(check, result):
     process.send_signal(signal.SIGINT)
     by, seconds = finished(check, process, started)
     result.require(is_working and by == "SIGINT", f"Ctrl+C in the middle: {by}")
-    result.require(seconds <= STOPS, f"Ctrl+C is obeyed within {STOPS:.0f} s: {seconds:.2f} s")
+    result.require(seconds <= STOPS, f"Ctrl+C takes effect within {STOPS:.0f} s: {seconds:.2f} s")
     check.stopped = count
     return {"name": "Ctrl+C", "by": by, "seconds": seconds, "during": during, "own": own}
 
 
-def goes_on(check, result):
-    """What was stopped goes on, to the same texts as a run that nobody disturbed."""
+def resumes(check, result):
+    """Resumes the stopped run, and compares its texts with those of an uninterrupted run."""
     count = check.stopped
     again = check.call(line(check, "stopped", count), 60)
     written = sorted((check.scratch / "stopped").glob("*.json")) if again.code == 0 else []
     segments = lambda path: json.loads(path.read_text())["segments"]
-    undisturbed = segments(check.scratch / "normal/ends000.json")
-    is_same = len(written) == count and all(segments(path) == undisturbed for path in written)
-    result.require(is_same, "the same command goes on after Ctrl+C, to the same transcripts")
+    uninterrupted = segments(check.scratch / "normal/ends000.json")
+    is_same = len(written) == count and all(segments(path) == uninterrupted for path in written)
+    result.require(is_same, "the same command resumes after Ctrl+C, with the same transcripts")
 
 
 def stopped_large(check, result):
-    """A large network, at a step of the decoder."""
+    """Ctrl+C at a decoder step of a large network."""
     command = [check.program("transcribe"), "bench", "--random", "large-v3-turbo", "--seconds", "300", "--tokens", "128",
                "--batch-size", "8", "--device", check.device]  # fmt: skip
     process = begin(check, command, {"TRANSCRIBE_TEST_AT": "stop step 20"})
@@ -249,12 +249,12 @@ def stopped_large(check, result):
     process.send_signal(signal.SIGINT)
     by, seconds = finished(check, process, started)
     result.require(is_there and by == "SIGINT", f"Ctrl+C with large-v3-turbo's shapes: {by}")
-    result.require(seconds <= 2 * STOPS, f"and that within {2 * STOPS:.0f} s: {seconds:.2f} s")
+    result.require(seconds <= 2 * STOPS, f"Ctrl+C takes effect within {2 * STOPS:.0f} s: {seconds:.2f} s")
     return {"name": "Ctrl+C, large", "by": by, "seconds": seconds, "during": during, "own": own}
 
 
 def stopped_twice(check, result):
-    """Where the first Ctrl+C cannot be obeyed, the second one ends it."""
+    """A second Ctrl+C, where the first one cannot take effect."""
     process = begin(check, line(check, "twice", 2, "--overwrite"), {"TRANSCRIBE_TEST_AT": "hang step 20"})
     is_there = waited(check, process, "test hook:")
     during, own = look(check, process)
@@ -265,5 +265,5 @@ def stopped_twice(check, result):
     process.send_signal(signal.SIGINT)
     by, seconds = finished(check, process, started)
     result.require(is_there and still and by == "SIGINT", f"a second Ctrl+C: {by}")
-    result.require(seconds <= STOPS, f"a second Ctrl+C is obeyed within {STOPS:.0f} s: {seconds:.2f} s")
+    result.require(seconds <= STOPS, f"a second Ctrl+C takes effect within {STOPS:.0f} s: {seconds:.2f} s")
     return {"name": "second Ctrl+C", "by": by, "seconds": seconds, "during": during, "own": own}

@@ -1,5 +1,4 @@
-//! The network with random weights at the true shapes: the same on the device as on the CPU, and how long its parts
-//! take.
+//! The network with random weights in the published shapes: compares the device with the CPU, and times its parts.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,8 +10,8 @@ use serde_json::{Value, json};
 use transcribe::cancel::CancelToken;
 use transcribe::decode::rules::LogitRules;
 use transcribe::decode::{DecodeOptions, SuppressTokens, Tokenizer};
-use transcribe::device::SelectedDevice;
 use transcribe::device::memory::MemoryStats;
+use transcribe::device::{NumberFormats, SelectedDevice};
 use transcribe::models::candle::CandleBackend;
 use transcribe::models::checkpoint::{Checkpoint, Files};
 use transcribe::models::device_sampling::sample_on_host;
@@ -23,15 +22,16 @@ use transcribe::whisper::{WhisperConfig, random};
 
 use crate::{best_seconds, dtype, first_line};
 
-/// Tokens of a prompt: begin, language, task, no times.
+/// The prompt: start of transcript, language, task, no timestamps.
 const PROMPT: [u32; 4] = [50258, 50259, 50360, 50364];
-/// The token that sequences go on from, and how many they then write.
+/// The token that sampling continues from.
 const FIRST: u32 = 2500;
-const WRITTEN: usize = 24;
-/// Where the timed steps stand: the middle of a window's text.
+/// The number of tokens to sample.
+const SAMPLED: usize = 24;
+/// The position of the timed steps: the middle of a window's text.
 const POSITION: usize = 64;
 
-/// As in `transcribe bench`: no times, and no end.
+/// Returns the rules of `transcribe bench`: without timestamps and end of text.
 fn rules() -> Result<Arc<LogitRules>> {
     let demo = demo()?;
     let config = WhisperConfig::from_json(&demo.config()?).map_err(anyhow::Error::msg)?;
@@ -45,11 +45,11 @@ fn demo() -> Result<Checkpoint> {
     Ok(source::find(DEMO, None, &Hub::from_env(true), &CancelToken::new(), &mut |_| ())?)
 }
 
-/// Lets sequences choose so many tokens by themselves, each from its position on.
-fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Result<Vec<Vec<u32>>> {
+/// Samples `count` tokens of each sequence, from its position on.
+fn sample_tokens(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Result<Vec<Vec<u32>>> {
     let rules = rules()?;
     let mut sampled = vec![vec![FIRST]; positions.len()];
-    let mut chosen = Vec::new();
+    let mut outputs = Vec::new();
     while sampled[0].len() <= count {
         let inputs =
             positions.iter().zip(&sampled).enumerate().map(|(sequence, (position, sampled))| SamplingInput {
@@ -65,11 +65,11 @@ fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Re
             });
         let inputs: Vec<_> = inputs.collect();
         match backend.sampling_steps() {
-            0 => sample_on_host(&inputs, 8, &mut |rows, logits| backend.decode(rows, logits), &mut chosen)?,
-            _ => backend.sample(&inputs, &mut chosen)?,
+            0 => sample_on_host(&inputs, 8, &mut |rows, logits| backend.decode(rows, logits), &mut outputs)?,
+            _ => backend.sample(&inputs, &mut outputs)?,
         }
-        for (sampled, chosen) in sampled.iter_mut().zip(&chosen) {
-            sampled.extend(chosen.iter().map(|(token, _)| token));
+        for (sampled, outputs) in sampled.iter_mut().zip(&outputs) {
+            sampled.extend(outputs.iter().map(|(token, _)| token));
         }
         let len = sampled[0].len();
         ensure!(sampled.iter().all(|one| one.len() == len), "sequences ended though none may");
@@ -77,14 +77,14 @@ fn written(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Re
     Ok(sampled)
 }
 
-/// What a network is made of.
-struct Source {
+/// The configuration and the weights of a network.
+struct NetworkSource {
     config: WhisperConfig,
-    /// Those of the demo checkpoint; random ones for a published size.
+    /// The demo checkpoint's weights, or `None` for random ones.
     weights: Option<Vec<u8>>,
 }
 
-impl Source {
+impl NetworkSource {
     fn new(size: &str, encoder_layers: Option<usize>, decoder_layers: Option<usize>) -> Result<Self> {
         if size == DEMO {
             let found = demo()?;
@@ -101,7 +101,6 @@ impl Source {
         Ok(Self { config, weights: None })
     }
 
-    /// The only place where a network is made.
     fn backend(&self, dtype: DType, device: &Device, capacity: Capacity) -> Result<CandleBackend> {
         let weights = match &self.weights {
             Some(bytes) => WeightSource::Bytes(bytes).open(dtype)?,
@@ -113,9 +112,9 @@ impl Source {
 
 #[derive(Debug, Args)]
 pub struct Parity {
-    /// tiny to large-v3-turbo, with random weights; or demo, with its own
+    /// tiny to large-v3-turbo, with random weights; or demo, with its own weights
     size: String,
-    /// At most so many, to spare the CPU
+    /// The largest number of layers, to save time on the CPU
     #[arg(long)]
     encoder_layers: Option<usize>,
     #[arg(long)]
@@ -124,23 +123,23 @@ pub struct Parity {
     dtypes: Vec<DType>,
     #[arg(long, default_value_t = 3)]
     windows: usize,
-    /// One token at a time behind the prompts, the same for all
+    /// Steps of one token after the prompts, the same for all sequences
     #[arg(long, default_value_t = 12)]
     steps: usize,
 }
 
-/// What a network says to the same input.
-struct Answer {
+/// The outputs of a network for the same input.
+struct NetworkOutput {
     encoded: Vec<f32>,
-    /// A row for each window after each step.
+    /// One row for each window after each step.
     logits: Vec<f32>,
-    /// What each sequence then writes by itself.
+    /// The tokens that each sequence then samples.
     written: Vec<Vec<u32>>,
 }
 
 impl Parity {
     pub fn run(&self, device: &SelectedDevice) -> Result<Value> {
-        let source = Source::new(&self.size, self.encoder_layers, self.decoder_layers)?;
+        let source = NetworkSource::new(&self.size, self.encoder_layers, self.decoder_layers)?;
         let config = &source.config;
         let reference = self.answer(&source, DType::F32, &Device::Cpu)?;
         let mut compared = serde_json::Map::new();
@@ -162,7 +161,7 @@ impl Parity {
         )
     }
 
-    fn answer(&self, source: &Source, dtype: DType, device: &Device) -> Result<Answer> {
+    fn answer(&self, source: &NetworkSource, dtype: DType, device: &Device) -> Result<NetworkOutput> {
         let capacity = Capacity { windows: self.windows, sequences: self.windows };
         let mut backend = source.backend(dtype, device, capacity)?;
         let mels: Vec<Vec<f32>> =
@@ -172,7 +171,7 @@ impl Parity {
         let inputs: Vec<WindowInput<'_>> =
             windows.iter().enumerate().map(|(slot, mel)| WindowInput { slot, mel }).collect();
         backend.encode(&inputs)?;
-        // Texts of different lengths, as the engine has them.
+        // Prompts of different lengths, as in the engine.
         let prompts: Vec<Vec<u32>> = (0..self.windows)
             .map(|n| PROMPT.into_iter().chain(1000..1000 + 7 * n as u32).collect())
             .collect();
@@ -196,24 +195,24 @@ impl Parity {
             logits.extend_from_slice(&row_logits);
         }
         let positions: Vec<usize> = prompts.iter().map(|prompt| prompt.len() + self.steps).collect();
-        let written = written(&mut backend, &positions, WRITTEN)?;
-        Ok(Answer { encoded, logits, written })
+        let written = sample_tokens(&mut backend, &positions, SAMPLED)?;
+        Ok(NetworkOutput { encoded, logits, written })
     }
 }
 
-/// How far apart, in units of the reference's own size (the root of its mean square).
+/// Returns the differences, in units of the root mean square of the reference.
 fn difference(reference: &[f32], other: &[f32]) -> Value {
     let count = reference.len().max(1) as f64;
     let size = (reference.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / count).sqrt();
     let apart = || reference.iter().zip(other).map(|(a, b)| f64::from((a - b).abs()));
-    // A number that is none is as far away as can be.
+    // NaN counts as an infinite difference.
     let worst = apart().fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) });
     let mean = apart().sum::<f64>() / count;
     let is_whole = reference.len() == other.len() && worst.is_finite();
     json!({"worst": worst / size, "mean": mean / size, "size": size, "count": reference.len(), "whole": is_whole})
 }
 
-/// How often both choose the same token, and how much less likely the other's choice was at worst.
+/// Returns how often both select the same token, and the largest score difference where they do not.
 fn choice(reference: &[f32], other: &[f32], vocabulary: usize) -> Value {
     let size =
         (reference.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / reference.len().max(1) as f64).sqrt();
@@ -228,11 +227,11 @@ fn choice(reference: &[f32], other: &[f32], vocabulary: usize) -> Value {
     json!({"rows": rows, "same": same, "regret": regret / size})
 }
 
-/// How many tokens were written in all, and how many before the first that differs.
+/// Returns the number of sampled tokens, and the number of them before the first difference.
 fn written_alike(reference: &[Vec<u32>], other: &[Vec<u32>]) -> Value {
     let alike = |(a, b): (&Vec<u32>, &Vec<u32>)| a.iter().zip(b).take_while(|(a, b)| a == b).count() - 1;
     let same: usize = reference.iter().zip(other).map(alike).sum();
-    json!({"tokens": reference.len() * WRITTEN, "same": same})
+    json!({"tokens": reference.len() * SAMPLED, "same": same})
 }
 
 #[derive(Debug, Args)]
@@ -249,7 +248,7 @@ pub struct Speed {
 
 impl Speed {
     pub fn run(&self, device: &SelectedDevice) -> Result<Value> {
-        let source = Source::new(&self.size, None, None)?;
+        let source = NetworkSource::new(&self.size, None, None)?;
         let started = Instant::now();
         let capacity = Capacity { windows: self.batch, sequences: self.batch };
         let mut backend = source.backend(self.dtype, &device.device, capacity)?;
@@ -276,7 +275,7 @@ impl Speed {
         }))
     }
 
-    /// Seconds of a step of all rows.
+    /// Returns the seconds of a step of all rows.
     fn step(
         &self,
         backend: &mut CandleBackend,
@@ -294,7 +293,7 @@ impl Speed {
         best_seconds(device, self.seconds, || Ok(backend.decode(&step, &mut logits)?))
     }
 
-    /// Seconds of a step of all rows, their tokens being chosen on the device; none where that is not done.
+    /// Returns the seconds of a step of all rows with sampling on the device, or `None` if the device has no sampler.
     fn ahead(&self, backend: &mut CandleBackend, device: &SelectedDevice) -> Result<Option<f64>> {
         let steps = backend.sampling_steps();
         if steps == 0 {
@@ -302,7 +301,7 @@ impl Speed {
         }
         let positions = vec![POSITION; self.batch];
         let seconds = best_seconds(device, self.seconds, || {
-            written(backend, &positions, steps)?;
+            sample_tokens(backend, &positions, steps)?;
             Ok(())
         })?;
         Ok(Some(seconds / steps as f64))

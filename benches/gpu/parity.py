@@ -1,18 +1,18 @@
-"""Parity with the CPU: texts and times of the demo model, and the network's numbers at the true shapes."""
+"""Parity with the CPU: texts and times of the demo model, and the network's outputs in the published shapes."""
 
 import json
 
-# What CUDA may add to or take from a time, in seconds: one step of the timestamps.
+# Tolerated difference of times in seconds: one timestamp step.
 TIMES = 0.02
-# Of the network's numbers, in units of their own size (the root of their mean square): how far off the worst may be,
-# and the mean. Twice what PyTorch's own f16 and bf16 are off on a CPU, with the demo and with all layers of large-v3-turbo.
+# Tolerated differences of the network's outputs, worst and mean, in units of their root mean square. Twice the differences
+# of PyTorch's own f16 and bf16 on a CPU, with the demo and with all layers of large-v3-turbo.
 TOLERANCES = {"f32": (2e-3, 1e-4), "f16": (0.06, 0.003), "bf16": (0.7, 0.025)}
 DIFFERENCES = 12
 RECORDINGS = ["short_en", "short_es", "long_en"]
 
 
 def written(check, name, device, dtype, options):
-    """The transcripts of all recordings by their names."""
+    """Returns the transcripts of all recordings by name."""
     folder = check.scratch / name
     recordings = RECORDINGS[:1] if check.quick else RECORDINGS
     files = [check.fixture(f"long/{recording}.flac") for recording in recordings]
@@ -22,11 +22,11 @@ def written(check, name, device, dtype, options):
 
 
 def spans(transcript):
-    """Segments, and their words where there are any, as name, text, start and end."""
+    """Yields segments and their words, if any, as name, text, start and end."""
     for nth, segment in enumerate(transcript["segments"]):
         yield f"segment {nth}", segment["text"], segment["start"], segment["end"]
-        for place, word in enumerate(segment.get("words", [])):
-            yield f"segment {nth}, word {place}", word["word"], word["start"], word["end"]
+        for index, word in enumerate(segment.get("words", [])):
+            yield f"segment {nth}, word {index}", word["word"], word["start"], word["end"]
 
 
 def differences(reference, other):
@@ -46,7 +46,7 @@ def differences(reference, other):
 
 
 def words(check, reference, folder, recording):
-    """The word error rate, the CPU's text being the truth."""
+    """Returns the word error rate relative to the CPU's text."""
     pair = [reference / f"{recording}.json", folder / f"{recording}.json"]
     done = check.call([check.program("transcribe"), "score", *pair, "--json"], 20, must=True)
     return done.json()["total"]["wer"]
@@ -56,7 +56,7 @@ def demo(check, result):
     rows = []
     for what, options in {"segments": [], "words": ["--word-timestamps"]}.items():
         reference, truth = written(check, f"{what}-cpu", "cpu", "f32", options)
-        # On the CPU there is nothing else to compare with than windows one by one.
+        # On the CPU, compares with decoding windows one by one.
         runs = [(dtype, options) for dtype in check.dtypes()] if check.is_gpu else [(None, [*options, "--batch-size", "1"])]
         for dtype, own in runs:
             name = dtype or "default"
@@ -77,7 +77,7 @@ def demo(check, result):
 
 
 def network(check, result):
-    """The demo's weights; then random ones: all of tiny, a few layers of the widest, and all of its layers."""
+    """Compares the demo's weights, then random ones: all of tiny, a few layers of the widest, and all of its layers."""
     few = ["--encoder-layers", "2", "--decoder-layers", "2", "--windows", "2", "--steps", "8"]
     sizes = [("demo", []), ("tiny", []), ("large-v3-turbo", few), ("large-v3-turbo", ["--windows", "1", "--steps", "4"])]
     if check.quick:
@@ -93,8 +93,8 @@ def network(check, result):
     finally:
         head = ["shape", "numbers", "encoder: worst", "mean", "logits: worst", "mean", "allowed: worst", "mean", "same choice",
                 "worst choice", "alike until", "of tokens"]  # fmt: skip
-        result.say("In units of the numbers' own size; a choice is as bad as it is less likely than the CPU's own. In the end each "
-                   "sequence goes on by itself; with random weights the smallest difference leads elsewhere.")  # fmt: skip
+        result.say("Differences are in units of the outputs' root mean square; `worst choice` is the score difference to the CPU's token. At the "
+                   "end, each sequence samples on its own; with random weights, the smallest difference leads to other tokens.")  # fmt: skip
         result.table(head, rows)
 
 
@@ -105,7 +105,7 @@ def compared(result, shape, dtype, found):
         return [shape, dtype, found["error"], *[""] * 9]
     encoder, logits, choice, alike = (found[what] for what in ("encoder", "logits", "choice", "written"))
     if dtype == "f32":
-        result.require(alike["same"] == alike["tokens"], f"{shape}, {dtype}: what is written by itself is the same")
+        result.require(alike["same"] == alike["tokens"], f"{shape}, {dtype}: the sampled tokens are the same")
     is_near = all(one["whole"] and one["worst"] <= worst and one["mean"] <= mean for one in (encoder, logits))
     result.require(is_near and choice["regret"] <= worst, f"{shape}, {dtype}: within {worst:g} at worst and {mean:g} on average")
     figure = lambda value: "not a number" if value is None else f"{value:.2g}"

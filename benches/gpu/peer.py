@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The same work as `transcribe bench --random`, done by transformers on the same device: random weights at the true
-shapes, greedy, exactly so many tokens for every window, in batches of 24.
+"""The workload of `transcribe bench --random` in transformers on the same device: random weights in the published shapes,
+greedy decoding, a fixed number of tokens for every window, in batches of 24.
 
     python3 benches/gpu/peer.py [--device cpu --size tiny --windows 2 --tokens 8]
 
-A line of JSON for every measurement, as soon as it is made; `{"skipped": …}` where torch or transformers is missing.
+Prints a line of JSON after every measurement; `{"skipped": …}` if torch or transformers is missing.
 """
 
 import argparse
@@ -23,7 +23,7 @@ RATE = 16000
 PROMPT = [50258, 50259, 50360, 50364]
 END = 50257
 FEATURES, END_TO_END, STATIC = "features", "end to end", "features, static cache, compiled"
-# Variant, shape, numbers, and batches of windows, in the order of what is most worth knowing.
+# Variant, shape, number format, and number of batches, the most important first.
 PLAN = [
     (END_TO_END, "large-v3-turbo", "bf16", 5),
     (FEATURES, "large-v3-turbo", "bf16", 5),
@@ -36,12 +36,12 @@ PLAN = [
 ]  # fmt: skip
 
 
-def tell(**figures):
+def emit(**figures):
     print(json.dumps(figures), flush=True)
 
 
 def network(size, dtype, device):
-    """The library's own network and initialisation, which is quick on the device."""
+    """Returns the library's own network with its own initialization, which is quick on the device."""
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
@@ -79,7 +79,7 @@ class Peer:
                 decoder_input_ids=self.prompt[: features.shape[0]], min_new_tokens=self.tokens, max_new_tokens=self.tokens,
                 do_sample=False, num_beams=1, return_timestamps=False, **how,
             )  # fmt: skip
-        # Whether the prompt is told again differs from version to version.
+        # Whether the output includes the prompt depends on the version.
         if out.shape[1] not in (self.tokens, self.tokens + len(PROMPT)):
             raise RuntimeError(f"{out.shape[1]} tokens instead of {self.tokens}")
         return out
@@ -89,8 +89,8 @@ class Peer:
 
         return torch.rand(count, SHAPES[self.size].mels, 2 * AUDIO_LENGTH, device=self.device, dtype=self.dtype) * 2 - 1
 
-    def heard(self, samples):
-        """Samples to spectrograms, on the device as well."""
+    def features(self, samples):
+        """Computes spectrograms from samples, on the device."""
         found = self.extractor(samples, sampling_rate=RATE, return_tensors="pt", device=self.device)
         return found.input_features.to(self.device, self.dtype)
 
@@ -100,11 +100,11 @@ class Peer:
         sizes = [min(self.batch, windows - first) for first in range(0, windows, self.batch)]
         if variant == END_TO_END:
             noise = torch.rand(self.batch, WINDOW_SECONDS * RATE).numpy() * 0.2 - 0.1
-            work = lambda count: self.generate(self.heard(list(noise[:count]))).cpu()
+            work = lambda count: self.generate(self.features(list(noise[:count]))).cpu()
         else:
             mel, how = self.mel(self.batch), {}
             if variant == STATIC:
-                how = {"cache_implementation": "static", "disable_compile": True}  # compiled here, with a mode of our choice
+                how = {"cache_implementation": "static", "disable_compile": True}  # compiled below, with the mode of our choice
                 self.model.forward = torch.compile(self.model.forward, mode="reduce-overhead", fullgraph=True)
             work = lambda count: self.generate(mel[:count], **how).cpu()
         started = time.perf_counter()
@@ -112,19 +112,19 @@ class Peer:
             work(count)
             if variant == STATIC:
                 work(count)  # the first records, the second compiles what was recorded
-        self.wait()
+        self.synchronize()
         prepared = time.perf_counter() - started
         started = time.perf_counter()
         for count in sizes:
             work(count)
-        self.wait()
+        self.synchronize()
         seconds = time.perf_counter() - started
-        told = f"transformers, sdpa, {variant}"
-        tell(variant=told, size=self.size, dtype=self.name, batch=self.batch, windows=windows, tokens_per_window=self.tokens,
+        name = f"transformers, sdpa, {variant}"
+        emit(variant=name, size=self.size, dtype=self.name, batch=self.batch, windows=windows, tokens_per_window=self.tokens,
              seconds=seconds, prepare_seconds=prepared, tokens_per_second=windows * self.tokens / seconds,
              times_real_time=windows * WINDOW_SECONDS / seconds)  # fmt: skip
 
-    def wait(self):
+    def synchronize(self):
         import torch
 
         if self.device != "cpu":
@@ -146,7 +146,7 @@ def main():
     parser.add_argument("--windows", type=int, default=120)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--quick", action="store_true", help="small work on a small shape")
+    parser.add_argument("--quick", action="store_true", help="small workload on a small shape")
     args = parser.parse_args()
     if args.quick:
         args.size, args.dtypes, args.windows, args.batch, args.tokens = "tiny", ["f32"], 3, 2, 4
@@ -155,19 +155,19 @@ def main():
         import torch
         import transformers
     except ImportError as missing:
-        return tell(skipped=f"no transformers: {missing}")
+        return emit(skipped=f"no transformers: {missing}")
     transformers.logging.set_verbosity_error()
-    tell(versions={"torch": torch.__version__, "transformers": transformers.__version__})
+    emit(versions={"torch": torch.__version__, "transformers": transformers.__version__})
     peer = None
     for variant, size, dtype, windows in plan(args):
         try:
             if peer is None or (peer.size, peer.name) != (size, dtype) or STATIC in (variant,):
-                peer = None  # the old one goes first
+                peer = None  # frees the old one first
                 peer = Peer(size, dtype, args.device, args.batch, args.tokens)
             peer.measure(variant, windows)
         except Exception as error:  # the next one may work
             text = str(error).strip() or type(error).__name__
-            tell(variant=f"transformers, sdpa, {variant}", size=size, dtype=dtype, error=text.splitlines()[0][:300])
+            emit(variant=f"transformers, sdpa, {variant}", size=size, dtype=dtype, error=text.splitlines()[0][:300])
             peer = None
     return None
 

@@ -1,4 +1,4 @@
-"""What the check has found, as files: a report to read, figures for programs, tables and curves."""
+"""Writes the results of the check: a report to read, figures for programs, tables and curves."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ MET = {True: "met", False: "NOT met", None: "not measured"}
 
 
 def write(check, about, results):
-    """Everything anew; after every part, so that a run that is killed leaves what it had."""
+    """Rewrites all files. Called after every part, so that a killed run leaves its results so far."""
     (check.out / "report.md").write_text("\n".join(page(check, about, results)) + "\n")
     (check.out / "figures.json").write_text(json.dumps(figures(check, about, results), indent=1) + "\n")
     if "memory" in check.tables:
@@ -34,7 +34,7 @@ def table(path, head, rows):
 
 
 def speeds(results):
-    """A line for each run of ours and of transformers."""
+    """Returns a row for each run of the program and of transformers."""
     head = ["size", "numbers", "batch", "audio_seconds", "seconds", "times_real_time", "encoder_ms", "encoder_of_peak", "step_ms",
             "rows_per_step", "tokens_per_second", "step_bytes", "of_bandwidth", "floor_times_real_time", "load_seconds"]  # fmt: skip
     found = {result.name: result.figures for result in results}

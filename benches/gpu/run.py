@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Unpacks the check that lies beside this file, runs it, and leaves nothing but the report: run [FOLDER]"""
+"""Unpacks the archive beside this file, runs the check, and leaves only the report: run [FOLDER]"""
 
 import runpy
 import shutil

@@ -1,5 +1,5 @@
-"""Too little memory: most of the card is taken by another process, and the work must shrink to what is left, or say in
-one line that it cannot. On the CPU a limit takes the place of the other process."""
+"""Too little memory: another process occupies most of the GPU, and the program must reduce its slots to what is left, or
+report in one line that it cannot. On the CPU, a limit replaces the other process."""
 
 import json
 import subprocess
@@ -7,17 +7,17 @@ import threading
 
 from harness import MEGABYTE, OutOfTime, Skip, copies, events
 
-# Bytes that the other process leaves: enough for some of the windows that are asked for; for none; and for a part of
-# what large-v3 needs for 64 windows.
+# Bytes that the other process leaves free: enough for some of the requested windows; for none; and for a part of what
+# large-v3 needs for 64 windows.
 SOME, NONE, LARGE = 3_000_000_000, 150_000_000, 12_000_000_000
 WINDOWS = {True: 1024, False: 64}
 LIMIT = ["--max-memory", "100MB"]
-# Exit codes: memory is exhausted, the device cannot be used.
+# Exit codes: memory exhausted, device unavailable.
 MEMORY, DEVICE = 5, 4
 
 
 class Ballast:
-    """A process that takes memory as long as the block lasts."""
+    """A process that occupies memory during the `with` block."""
 
     def __init__(self, check, leave):
         self.check, self.leave = check, leave
@@ -27,12 +27,12 @@ class Ballast:
         self.process = self.check.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         watch = threading.Timer(min(30, max(self.check.left(), 0.5)), self.check.stop, [self.process])
         watch.start()
-        said = self.process.stdout.readline()
+        answer = self.process.stdout.readline()
         watch.cancel()
-        if not said.startswith("ready"):
+        if not answer.startswith("ready"):
             self.check.stop(self.process)
-            raise OutOfTime(f"the ballast took no memory: {self.process.stderr.read().strip()[:300]}")
-        self.held = int(said.split()[1])
+            raise OutOfTime(f"the ballast process allocated no memory: {self.process.stderr.read().strip()[:300]}")
+        self.held = int(answer.split()[1])
         self.check.note(f"  ballast of {self.held / MEGABYTE:.0f} MB")
         return self
 
@@ -46,13 +46,13 @@ class Ballast:
 def line(check, name, *more, few=False):
     files = copies(check.scratch / "short", [check.fixture(f"long/{one}.flac") for one in ("short_en", "short_es")], 2)
     files += [] if check.quick or few else copies(check.scratch / "longer", [check.fixture("long/long_en.flac")], 24)
-    # Not waiting for memory that nobody will give back.
+    # A short guard timeout, because the ballast never frees its memory.
     return [*files, "--model", "demo", "--chunk-length", "30", "--export", "json", "--output-dir", check.scratch / name,
             "--report", check.scratch / f"{name}.jsonl", "--overwrite", "--no-resume", "--verbose", "--guard-timeout", "3s", *more]  # fmt: skip
 
 
 def texts(check, name):
-    """What was written, without the settings that tell how."""
+    """Returns the segments of all outputs, without their settings."""
     return {path.name: json.loads(path.read_text())["segments"] for path in sorted((check.scratch / name).glob("*.json"))}
 
 
@@ -73,29 +73,29 @@ def ladder(check, result):
         else:
             rows.append(fewer(check, result, expected, None, dtype))
     finally:
-        head = ["what", "left by the ballast, MB", "exit code", "steps", "what was said", "texts", "seconds"]
+        head = ["what", "left by the ballast, MB", "exit code", "steps", "messages", "texts", "seconds"]
         result.table(head, rows)
     left = check.memory() - before
     if check.is_gpu:
-        result.require(left <= 2 << 20, f"the memory is back afterwards: {left / MEGABYTE:.1f} MB more")
+        result.require(left <= 2 << 20, f"memory is freed afterwards: {left / MEGABYTE:.1f} MB more")
 
 
-def told(done):
-    """The lines about memory, in short."""
+def memory_messages(done):
+    """Returns the messages about memory, shortened."""
     lines = [text.strip() for text in done.err.splitlines() if "memory" in text.lower() and "released" not in text]
     return "; ".join(dict.fromkeys(lines))[:300].replace("|", "/") or done.error[:200] * (done.code != 0)
 
 
 def fewer(check, result, expected, ballast, dtype):
-    """Many more windows than there is room for: fewer and fewer are tried, until they fit."""
+    """Requests many more windows than fit; the program must try fewer until they do."""
     limit = [] if ballast else LIMIT
     windows = WINDOWS[check.is_gpu]
     done = check.transcribe(*line(check, "fewer", "--batch-size", windows, *limit), dtype=dtype, at_most=60)
     steps = [event["slots"] for event in events(check.scratch / "fewer.jsonl", "out_of_memory")]
     is_same = texts(check, "fewer") == expected if done.code == 0 else False
-    result.require(done.code == 0, f"{windows} windows in too little memory end with {done.code}")
-    result.require(steps, "and every step to fewer windows is reported")
-    result.require(is_same, "and the texts and times are those of enough memory")
+    result.require(done.code == 0, f"{windows} windows in too little memory: exit code {done.code}")
+    result.require(steps, "every reduction of windows is reported")
+    result.require(is_same, "texts and times equal those with enough memory")
     result.figures["fewer"] = {"code": done.code, "steps": steps, "same": is_same}
     return row(f"{windows} windows", ballast, done, " → ".join(map(str, [windows, *steps])), is_same)
 
@@ -103,25 +103,25 @@ def fewer(check, result, expected, ballast, dtype):
 def refused(check, result, ballast):
     done = check.transcribe(*line(check, "refused", few=True), at_most=40)
     is_clear = done.code in (MEMORY, DEVICE) and "error" in done.err and "panicked" not in done.err
-    result.require(is_clear, f"no room at all: ends with {done.code}, and says why")
+    result.require(is_clear, f"not enough memory for one window: exit code {done.code} with a reason")
     result.figures["refused"] = {"code": done.code}
-    return row(f"no room, `--device {check.device}`", ballast, done, "", None)
+    return row(f"too little memory, `--device {check.device}`", ballast, done, "", None)
 
 
 def without_device(check, result, ballast, expected):
     done = check.transcribe(*line(check, "elsewhere", few=True), device="auto", at_most=40)
     found = texts(check, "elsewhere") if done.code == 0 else {}
-    said = lambda segments: [segment["text"] for segment in segments]
-    is_same = found and all(said(segments) == said(expected[name]) for name, segments in found.items())
-    result.require(done.code == 0 and is_same, f"no room and `--device auto`: the CPU does it, and ends with {done.code}")
+    text_of = lambda segments: [segment["text"] for segment in segments]
+    is_same = found and all(text_of(segments) == text_of(expected[name]) for name, segments in found.items())
+    result.require(done.code == 0 and is_same, f"too little memory with `--device auto`: falls back to the CPU, exit code {done.code}")
     result.figures["elsewhere"] = {"code": done.code, "same": bool(is_same)}
-    return row("no room, `--device auto`", ballast, done, "", bool(is_same))
+    return row("too little memory, `--device auto`", ballast, done, "", bool(is_same))
 
 
 def large(check, result, ballast):
     command = ["bench", "--random", "large-v3", "--batch-size", "64", "--seconds", "600", "--tokens", "16", "--json"]
     done = check.transcribe(*command, at_most=60)
-    result.require(done.code in (0, MEMORY) and "panicked" not in done.err, f"large-v3 for 64 windows: ends with {done.code}")
+    result.require(done.code in (0, MEMORY) and "panicked" not in done.err, f"large-v3 with 64 windows: exit code {done.code}")
     slots = done.json()["batch_size"] if done.code == 0 else None
     result.figures["large"] = {"code": done.code, "slots": slots}
     return row("large-v3's shapes, 64 windows", ballast, done, f"64 → {slots}" if slots else "", None)
@@ -130,18 +130,18 @@ def large(check, result, ballast):
 def row(what, ballast, done, steps, is_same):
     left = f"{ballast.leave / MEGABYTE:.0f}" if ballast else "limit"
     same = {None: "", True: "the same", False: "NOT the same"}[is_same]
-    return [what, left, done.code, steps, told(done), same, f"{done.seconds:.1f}"]
+    return [what, left, done.code, steps, memory_messages(done), same, f"{done.seconds:.1f}"]
 
 
 def sanitizer(check, result):
-    """compute-sanitizer over the comparisons of all kernels; they are small there, since it slows everything down."""
+    """Runs the kernel comparisons, and a small subset of them under compute-sanitizer, which slows everything down."""
     import shutil
 
     tool = shutil.which("compute-sanitizer")
     if not check.is_gpu:
-        raise Skip("on the CPU there is nothing to look at")
+        raise Skip("compute-sanitizer checks GPU kernels only")
     if tool is None:
-        raise Skip("there is no `compute-sanitizer` on this machine")
+        raise Skip("`compute-sanitizer` is not installed")
     rows = []
     kernels = check.gpu("kernels", must=False)
     cases(result, kernels)
@@ -151,19 +151,19 @@ def sanitizer(check, result):
             done = check.call(command)
             summary = next((text for text in done.out.splitlines() + done.err.splitlines() if "SUMMARY" in text), "")
             if "not supported" in done.out + done.err and not summary:
-                rows.append([name, "cannot look at this device", done.code])
+                rows.append([name, "does not support this device", done.code])
                 continue
             result.require(done.code == 0, f"{name}: {summary.strip('= ') or done.error}")
             rows.append([name, summary.strip("= "), done.code])
     finally:
-        result.table(["tool", "what it says", "exit code"], rows)
+        result.table(["tool", "result", "exit code"], rows)
 
 
 def cases(result, done):
-    """The comparisons themselves, at their full sizes."""
+    """Reports the comparisons at their full sizes."""
     found = done.json()["cases"] if done.out.strip() else []
     wrong = [one for one in found if not one["passed"]]
-    result.require(found and not wrong, f"{len(found)} comparisons of kernels, {len(wrong)} of them differ by more than they may")
+    result.require(found and not wrong, f"{len(found)} kernel comparisons, {len(wrong)} of them beyond the tolerance")
     result.figures["kernels"] = found
     for one in wrong[:12]:
         result.say(f"- {one['name']}, {one['dtype']}: {one.get('error') or one['worst']}")

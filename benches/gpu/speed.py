@@ -1,4 +1,4 @@
-"""Speed: what the device can do at most, what the program makes of it, and what transformers makes of it."""
+"""Speed: the limits of the device, and how much of them the program and transformers reach."""
 
 import array
 import json
@@ -16,7 +16,7 @@ HOUR, FEW = 3600, 300
 RATE = 16000
 TOKENS = 128
 NUMBER = {"f32": 4, "f16": 2, "bf16": 2}
-# In the order of what is most worth knowing, should time run out.
+# The most important runs first, in case time runs out.
 RUNS = [("large-v3-turbo", "bf16", 32), ("large-v3", "bf16", 32), ("large-v3-turbo", "bf16", 64), ("large-v3", "bf16", 64),
         ("large-v3-turbo", "f16", 64), ("large-v3-turbo", "bf16", 16), ("large-v3-turbo", "bf16", 8), ("large-v3", "bf16", 16),
         ("large-v3", "bf16", 8), ("large-v3", "f16", 64)]  # fmt: skip
@@ -39,11 +39,11 @@ def limits(check, result):
                "what it reads and what it writes.")  # fmt: skip
     result.require(min(found["flops"].values()) > 0, "the limits are measured")
     doctor = check.call([check.program("transcribe"), "doctor"], 20)
-    result.say("What `transcribe doctor` says here:", "", "```", *doctor.out.splitlines(), "```")
+    result.say("Output of `transcribe doctor`:", "", "```", *doctor.out.splitlines(), "```")
 
 
 def recording(check, seconds):
-    """Tones that rise and fall like syllables, with pauses between phrases: a minute, again and again."""
+    """Writes tones that rise and fall like syllables, with pauses between phrases: one minute, repeated."""
     path = check.scratch / f"speech-{seconds}.wav"
     if path.exists():
         return path
@@ -79,24 +79,24 @@ def ours(check, result):
                 continue
             runs[size] = figures
             measured.append(shares(check, size, dtype, batch, figures))
-            rows.append(told(measured[-1]))
+            rows.append(row_of(measured[-1]))
     finally:
         result.figures["runs"] = measured
         check.ours = measured
         result.table(HEAD, rows)
         if left_out:
             result.say("Left out:", "", *left_out)
-        result.say("The encoder's and the decoder's time are the engine's own account: where the device works on while the host "
-                   "has gone on, the one's time is told as the other's. The table above has waited for the device.")
+        result.say("The times of the encoder and the decoder are measured by the engine on the host: where the device works asynchronously, "
+                   "time of one may count as the other's. The table above waits for the device.")
         result.say("`floor`: the least time from operations and bytes (benches/shapes.py), the encoder at the measured matrix peak, "
-                   "then the steps of full batches at the measured bandwidth or peak, whichever is slower; nothing overlapping.")  # fmt: skip
+                   "then the steps of full batches at the measured bandwidth or peak, whichever is slower, without overlap.")  # fmt: skip
         goals(check, measured)
         points = {}
         for one in measured:
             points.setdefault(f"{one['size']} {one['numbers']}", []).append((one["batch"], one["times_real_time"]))
         check.curves.setdefault("speed", {}).update({name: sorted(line) for name, line in points.items()})
     if is_late and not measured:
-        raise OutOfTime("no run came to its end")
+        raise OutOfTime("no run finished")
     failed = [why for why in left_out if "error" in why]
     result.require(measured and not failed, f"{len(measured)} runs of the benchmark, {len(failed)} failed")
 
@@ -106,7 +106,7 @@ HEAD = ["shape", "numbers", "batch", "audio, s", "times real time", "floor", "of
 
 
 def parts(check, result):
-    """The encoder and steps of full batches alone, the device having finished each time."""
+    """Times the encoder and steps of full batches alone, including the device's work."""
     sizes = [("tiny", 2, "f32")] if check.quick else [("large-v3-turbo", 64, "bf16"), ("large-v3", 64, "bf16")]
     rows = []
     for size, batch, dtype in sizes:
@@ -114,12 +114,12 @@ def parts(check, result):
             line = ["speed", size, "--dtype", dtype, "--batch", str(batch), "--seconds", "0.1" if check.quick else "0.7"]
             found = check.gpu(*line, at_most=40, must=True).json()
         except (RuntimeError, OutOfTime, Skip) as why:
-            result.say(f"The parts of {size} alone were not measured: {why}")
+            result.say(f"The parts of {size} were not measured: {why}")
             continue
         shape, number = shapes.SHAPES[size], NUMBER[dtype]
         bytes_read = shapes.step_bytes(shape, batch, 2 * found["position"], number)
         found["flops"] = shapes.encoder_operations(shape) / found["encoder_seconds_per_window"]
-        # Where tokens are chosen on the device, that is how the engine goes on.
+        # The engine samples on the device where it can.
         ahead = found.get("step_seconds_ahead")
         found["bytes_per_second"] = bytes_read / (ahead or found["step_seconds"])
         peak, most = check.limits["flops"][dtype] if check.limits else None, check.limits and check.limits["bytes"]
@@ -135,7 +135,7 @@ def parts(check, result):
             goal.figure = f"{goal.figure}, " if goal.is_met is not None else ""
             goal.figure += f"{size} {percent(found['of_peak'])} of {peak / 1e12:.0f} TFLOP/s"
             goal.is_met = goal.is_met is not False and found["of_peak"] >= SHARE
-    head = ["shape", "numbers", "windows", "encoder, ms a window", "TFLOP/s", "of peak", "step, ms: chosen on the device",
+    head = ["shape", "numbers", "windows", "encoder, ms a window", "TFLOP/s", "of peak", "step, ms: sampled on the device",
             "logits to the host", "no logits", "MB a step", "of bandwidth"]  # fmt: skip
     result.say("The network alone, without the engine, in full batches.")
     result.table(head, rows)
@@ -146,14 +146,14 @@ def percent(share):
 
 
 def length(check, size, batch, runs):
-    """Seconds of audio for the next run: an hour; or, where that takes too long, what half of the time is enough for."""
+    """Returns the seconds of audio for the next run: an hour, or what fits in half of the time left."""
     if check.quick:
         return 30
     if size not in runs:
-        # A first look at a few minutes.
+        # A first estimate from a few minutes of audio.
         runs[size] = bench(check, size, "bf16", batch, FEW)
     last = runs[size]
-    # Loading, and reading the recording once on its own.
+    # Minus the time to load the model, and to decode the recording once.
     room = check.left() - last["load_seconds"] - HOUR * last["front_end_seconds"] / last["audio_seconds"] - 2
     hour = HOUR / last["times_real_time"]
     if hour < 0.8 * room:
@@ -167,14 +167,14 @@ def length(check, size, batch, runs):
 def bench(check, size, dtype, batch, seconds):
     tokens = 8 if check.quick else TOKENS
     line = ["bench", recording(check, seconds), "--random", size, "--tokens", str(tokens), "--batch-size", str(batch), "--json"]
-    # So that an hour has enough chunks to fill the batch.
+    # An hour must have enough chunks to fill the batch.
     line += ["--chunk-length", "60" if batch <= 32 else "30"]
     return check.transcribe(*line, dtype=dtype, must=True).json()
 
 
 def shares(check, size, dtype, batch, found):
-    """A run beside the limits."""
-    # Without a choice the program computes in f32.
+    """Relates a run to the limits."""
+    # The program computes in f32 unless a dtype is selected.
     numbers = dtype if dtype and dtype in check.dtypes("bench") else "f32"
     shape, number = shapes.SHAPES[size], NUMBER[numbers]
     peak, most = (check.limits["flops"][numbers], check.limits["bytes"]) if check.limits else (None, None)
@@ -191,7 +191,7 @@ def shares(check, size, dtype, batch, found):
     return one
 
 
-def told(one):
+def row_of(one):
     floor = one["floor_times_real_time"]
     return [one["size"], one["numbers"], one["batch"], f"{one['audio_seconds']:.0f}", f"{one['times_real_time']:.0f}",
             f"{floor:.0f}" if floor else "–", percent(floor and one["times_real_time"] / floor), f"{one['encoder_ms']:.2f}",
@@ -216,7 +216,7 @@ def goals(check, measured):
         goal.figure = ", ".join(f"{one['size']} {percent(one['of_bandwidth'])} at {one['rows_per_step']:.0f} rows a step" for one in found)
 
 
-# Beside transformers
+# Comparison with transformers
 
 
 def peer(check, result):
@@ -227,21 +227,21 @@ def peer(check, result):
     with path.open("w") as out:
         process = check.start(line, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE)
         try:
-            # It stops between two measurements, and is stopped within one.
+            # Killed when time is up, possibly during a measurement.
             _, err = process.communicate(timeout=max(check.left(), 1))
         except subprocess.TimeoutExpired:
             check.stop(process)
             _, err = process.communicate()
-            result.say("Stopped when its time was up; what it had measured is below.")
+            result.say("Stopped when its time was up; the measurements so far are below.")
     check.note(f"  {process.returncode}; {path.read_text()[-3000:]} {err.strip()[-1500:]}")
     found = [json.loads(text) for text in path.read_text().splitlines() if text.startswith("{") and text.endswith("}")]
     skipped = next((one["skipped"] for one in found if "skipped" in one), None)
     if skipped:
         raise Skip(skipped)
-    told_by_peer(check, result, [one for one in found if "seconds" in one], [one for one in found if "error" in one])
+    report_peer(check, result, [one for one in found if "seconds" in one], [one for one in found if "error" in one])
 
 
-def told_by_peer(check, result, found, failed):
+def report_peer(check, result, found, failed):
     rows = []
     for one in found:
         same = [run for run in getattr(check, "ours", []) if (run["size"], run["numbers"]) == (one["size"], one["dtype"])]
@@ -255,11 +255,11 @@ def told_by_peer(check, result, found, failed):
             check.curves.setdefault("speed", {})[name] = [(one["batch"], one["times_real_time"])]
     result.figures["peer"] = found + failed
     head = ["transformers", "shape", "numbers", "batch", "windows", "seconds", "tokens/s", "times real time",
-            "our best is so many times as fast", "warming up, s"]  # fmt: skip
+            "speedup of our best run", "warming up, s"]  # fmt: skip
     result.table(head, rows)
     result.say(*(f"- {one['variant']}, {one['size']}, {one['dtype']}: {one['error']}" for one in failed))
-    result.say("Ours is end to end, from the file to the text. `features`: the spectrograms lie ready on the device; `end to end`: "
-               "they are made from samples in memory on the device, too; neither reads a file nor makes text of its tokens.")  # fmt: skip
+    result.say("Our runs are end to end, from the file to the text. `features`: the spectrograms are on the device already; `end to end`: "
+               "they are computed on the device from samples in memory; neither reads a file or converts tokens to text.")  # fmt: skip
     result.require(found, f"{len(found)} measurements of transformers")
     ends = [one for one in found if one["variant"] == PEER and one["ours_times_as_fast"]]
     if ends and check.is_gpu:

@@ -238,7 +238,7 @@ pub fn cuda_device_count() -> Result<usize> {
 }
 
 #[cfg(feature = "cuda")]
-fn unavailable(request: DeviceRequest, why: &super::cuda::unavailable::CudaUnavailable) -> Error {
+fn unavailable(request: DeviceRequest, why: &super::cuda::CudaUnavailable) -> Error {
     Error::Device { device: request.to_string(), why: why.to_string(), hint: why.hint() }
 }
 

@@ -1,18 +1,21 @@
-//! The check of a GPU, tried on the CPU: it tells what passed, what did not and what took too long, by its report and
-//! by its exit code.
+//! Runs the GPU check on the CPU: its report and its exit code show which parts passed, failed or timed out.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// Runs parts of the check; None where there is no Python.
+/// Runs parts of the check. Returns `None` without Python, which fails the test in CI.
 fn check(out: &Path, program: &Path, options: &[&str]) -> Option<Output> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/gpu/check.py");
     let mut python = Command::new("python3");
     python.arg(script).arg(out).args(["--device", "cpu", "--quick", "--program"]).arg(program).args(options);
     match python.output() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "python3: {error}");
+            eprintln!("SKIPPED: python3: {error}");
+            None
+        }
         output => Some(output.unwrap()),
     }
 }
@@ -26,7 +29,7 @@ fn report(out: &Path) -> String {
 }
 
 #[test]
-fn a_good_program_passes() {
+fn passes_with_the_real_program() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path();
     let program = assert_cmd::cargo::cargo_bin!("transcribe");
@@ -54,7 +57,7 @@ fn a_good_program_passes() {
 }
 
 #[test]
-fn a_bad_program_fails_and_the_other_parts_go_on() {
+fn fails_with_a_broken_program_and_runs_the_other_parts() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The program's peak memory does not grow with the recording.
+//! Checks that the program's peak memory does not grow with the length of the recording.
 
 #![cfg(target_os = "linux")]
 
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use transcribe::audio::{AudioInput, AudioOptions};
 
-/// Far less than the chunks of the longer one would need.
-const MORE: u64 = 20 << 10;
+/// The tolerated growth in KB, far below the chunks of the longer recording.
+const MAX_GROWTH: u64 = 20 << 10;
 
-/// A recording of 16-bit samples: the fixture again and again.
-fn record(path: &Path, times: usize) {
+/// Writes a recording in 16-bit samples that repeats the fixture.
+fn write_recording(path: &Path, times: usize) {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/long_es.flac");
     let mut reader = AudioInput::file(fixture).unwrap().open(&AudioOptions::default()).unwrap();
     let mut samples = Vec::new();
@@ -32,8 +32,8 @@ fn record(path: &Path, times: usize) {
     std::fs::write(path, wav).unwrap();
 }
 
-/// Kilobytes at the most, by the kernel's account, which outlives the memory but not the process.
-fn peak(mut child: Child) -> u64 {
+/// Waits for a process, and returns its peak memory in KB. The kernel reports it only while the process exists.
+fn wait_for_peak(mut child: Child) -> u64 {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     loop {
@@ -50,7 +50,7 @@ fn peak(mut child: Child) -> u64 {
 
 fn peak_of(folder: &Path, times: usize) -> u64 {
     let audio = folder.join(format!("{times}.wav"));
-    record(&audio, times);
+    write_recording(&audio, times);
     let mut program = Command::new(env!("CARGO_BIN_EXE_transcribe"));
     program.arg(&audio).args([
         "--model",
@@ -64,14 +64,14 @@ fn peak_of(folder: &Path, times: usize) -> u64 {
         "--batch-size",
         "4",
     ]);
-    peak(program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    wait_for_peak(program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 #[test]
-fn a_recording_four_times_as_long_needs_no_more_memory() {
+fn peak_memory_does_not_grow_with_the_recording() {
     let folder = tempfile::tempdir().unwrap();
-    // Both have more chunks than are held at a time.
+    // Both have more chunks than are in memory at a time.
     let (short, long) = (peak_of(folder.path(), 6), peak_of(folder.path(), 24));
-    assert!(short > 1 << 10, "{short} KB cannot be true");
-    assert!(long < short + MORE, "{short} KB for 600 s, {long} KB for 2400 s");
+    assert!(short > 1 << 10, "{short} KB is implausible");
+    assert!(long < short + MAX_GROWTH, "{short} KB for 600 s, {long} KB for 2400 s");
 }

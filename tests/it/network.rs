@@ -1,4 +1,4 @@
-//! The network against the numbers of transformers: see fixtures/README.md for how they were made.
+//! Compares the network with the results of transformers; fixtures/README.md describes how they were generated.
 
 use candle_core::{DType, Device};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use transcribe::models::{Backend, Capacity, RowInput, WindowInput};
 use transcribe::whisper::weights::WeightSource;
 use transcribe::whisper::{WhisperConfig, random};
 
-/// What the issue asks for: f32 against f32, other orders of summation.
+/// For f32 with different orders of summation.
 const TOLERANCE: f64 = 1e-3;
 
 #[derive(Deserialize)]
@@ -74,7 +74,7 @@ fn random_model(size: &str, shape: &Shape, capacity: Capacity) -> (WhisperConfig
 
 #[track_caller]
 fn assert_close(what: &str, ours: f64, theirs: f64) {
-    assert!((ours - theirs).abs() <= TOLERANCE, "{what}: {ours} here, {theirs} there");
+    assert!((ours - theirs).abs() <= TOLERANCE, "{what}: {ours} instead of {theirs}");
 }
 
 fn check_encoder(backend: &CandleBackend, mel: &[f32], expected: &Encoder) {
@@ -101,8 +101,8 @@ fn check_step(step: usize, logits: &[f32], expected: &Step) {
     }
 }
 
-/// Two windows side by side: one fed token by token, the other with its first tokens in one piece, so the
-/// rows of a step have different lengths and positions.
+/// Decodes two windows together: one token by token, the other with its first tokens at once, so that the rows of a step
+/// have different lengths and positions.
 fn check_decoder(backend: &mut CandleBackend, windows: &[Window]) {
     let vocab = backend.spec().n_vocab;
     let prompts = [1usize, 5];
@@ -149,22 +149,22 @@ fn check_random(size: &str, file: &str) {
 }
 
 #[test]
-fn tiny_with_random_weights_equals_the_reference() {
+fn tiny_with_random_weights_matches_transformers() {
     check_random("tiny", "tiny");
 }
 
 #[test]
-fn base_with_random_weights_equals_the_reference() {
+fn base_with_random_weights_matches_transformers() {
     check_random("base", "base");
 }
 
 #[test]
-fn large_v3_turbo_with_random_weights_equals_the_reference() {
+fn large_v3_turbo_with_random_weights_matches_transformers() {
     check_random("large-v3-turbo", "turbo");
 }
 
 #[test]
-fn distil_large_v3_with_random_weights_equals_the_reference() {
+fn distil_large_v3_with_random_weights_matches_transformers() {
     check_random("distil-large-v3", "distil");
 }
 
@@ -181,7 +181,7 @@ fn demo(capacity: Capacity) -> (WhisperConfig, CandleBackend) {
 }
 
 #[test]
-fn the_demo_model_equals_the_reference() {
+fn the_demo_model_matches_transformers() {
     let expected = expected("demo");
     let (config, mut backend) = demo(Capacity { windows: 1, sequences: 1 });
     for window in expected.windows.into_iter().filter(|window| window.mel.starts_with("input.mel.")) {
@@ -194,7 +194,7 @@ fn the_demo_model_equals_the_reference() {
 }
 
 #[test]
-fn a_sequence_and_its_copy_go_on_alike() {
+fn a_sequence_and_its_copy_continue_alike() {
     let (config, mut backend) = demo(Capacity { windows: 2, sequences: 3 });
     let mels = [random::mel(&config, 0), random::mel(&config, 1)];
     let inputs: Vec<_> = mels.iter().enumerate().map(|(slot, mel)| WindowInput { slot, mel }).collect();
@@ -209,21 +209,21 @@ fn a_sequence_and_its_copy_go_on_alike() {
     let mut logits = Vec::new();
     backend.decode(&[row(0, 0, 0, &[50258, 50259, 50359])], &mut logits).unwrap();
     backend.copy_sequence(0, 2, 0..3).unwrap();
-    // The copy hears the same window, the third row another one.
+    // The copy attends to the same window, the third row to another one.
     backend
         .decode(&[row(0, 0, 3, &[400]), row(2, 0, 3, &[400]), row(1, 1, 0, &[50258])], &mut logits)
         .unwrap();
     let rows: Vec<&[f32]> = logits.chunks_exact(backend.spec().n_vocab).collect();
     assert_eq!(rows[0], rows[1]);
     assert_ne!(rows[0], rows[2]);
-    // Alone it gives the very same bits.
+    // Alone, the row yields the same bits.
     let together = rows[0].to_vec();
     backend.decode(&[row(2, 0, 3, &[400])], &mut logits).unwrap();
     assert_eq!(logits, together);
 }
 
 #[test]
-fn a_request_that_does_not_fit_is_an_error_and_no_panic() {
+fn rejects_requests_outside_of_the_capacity_without_a_panic() {
     let (_, mut backend) = demo(Capacity { windows: 1, sequences: 1 });
     let mut logits = Vec::new();
     let good = RowInput { sequence: 0, window: 0, position: 0, tokens: &[1], logits_after: &[0] };

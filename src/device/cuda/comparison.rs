@@ -161,12 +161,12 @@ impl Comparer<'_> {
                 side.kernels.add(&side.tensor(&bias)?, y)
             })?;
             let (table, positions) = (self.random(&[40, width])?, self.random(&[9, width])?);
-            let chosen: Vec<u32> = (0..count).map(|_| self.rng.random_range(0..40)).collect();
+            let tokens: Vec<u32> = (0..count).map(|_| self.rng.random_range(0..40)).collect();
             self.compare(format!("gather of {count} x {width}"), &y, |side, y| {
-                side.kernels.gather(&side.tensor(&table)?, &chosen, y)
+                side.kernels.gather(&side.tensor(&table)?, &tokens, y)
             })?;
             let row = |&token: &u32| TokenRow { token, position: token % 9, sequence: token, window: 0 };
-            let list: Vec<TokenRow> = chosen.iter().map(row).collect();
+            let list: Vec<TokenRow> = tokens.iter().map(row).collect();
             self.compare(format!("embed of {count} x {width}"), &y, |side, y| {
                 side.kernels.embed(
                     &side.matrix(&table)?,

@@ -1,22 +1,23 @@
-//! Stands in for the functions of NVIDIA's libraries, which are looked up on their first call. So the program needs none
-//! of them to start, whatever toolkit it was built with.
+//! Stubs for the functions of NVIDIA's libraries, which look up the real function on their first call. The program
+//! therefore starts without any of the libraries, whatever toolkit it was built with.
 //!
-//! candle links the libraries themselves, and a program that does not find one of them does not start. But a symbol
-//! that an object file has already is not taken from a library behind it, and the linker forgets a library that nothing
-//! is taken from. So each function of `functions/*.s` is defined here: it jumps to the address in its record. The first
-//! call finds none there, and comes to [`transcribe_lazy_find`] with all arguments kept.
+//! candle links the libraries, and a program with a missing library does not start. But the linker does not take a symbol
+//! from a library if an object file defines it, and drops libraries that nothing is taken from. So each function of
+//! `functions/*.s` is defined here: it jumps to the address in its record. On the first call the record is empty, and the
+//! stub calls [`transcribe_lazy_find`] with all arguments preserved.
 //!
-//! Hidden, so that the libraries do not find these among themselves; weak, so that another stand-in may be linked too.
-//! A function that the lists lack makes the program need its library again: `tests/it/cuda_start.rs` looks for that.
+//! The stubs are hidden, so that the libraries do not bind to them, and weak, so that other stubs may be linked as well.
+//! A function that is missing from the lists makes the program depend on its library again, which `tests/it/cuda_start.rs`
+//! detects.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::libraries::{self, Library};
+use super::libraries::{self, CudaLibrary};
 
-/// What the assembler makes of each function.
+/// The record that the assembler emits for each function.
 #[repr(C)]
-pub struct Function {
+pub struct LazyFunction {
     /// Null until the first call.
     address: AtomicPtr<c_void>,
     name: *const c_char,
@@ -24,30 +25,30 @@ pub struct Function {
 }
 
 // SAFETY: the name is a constant, and the rest is an atomic and a number.
-unsafe impl Sync for Function {}
+unsafe impl Sync for LazyFunction {}
 
-/// Where the function is, or what answers in its place. Called with the arguments of the function saved.
+/// Returns the address of the function, or of a substitute that returns an error. The caller has saved all arguments.
 #[unsafe(no_mangle)]
-extern "C" fn transcribe_lazy_find(function: &'static Function) -> *const c_void {
+extern "C" fn transcribe_lazy_find(function: &'static LazyFunction) -> *const c_void {
     // SAFETY: the assembler ends each name with a zero.
     let name = unsafe { CStr::from_ptr(function.name) };
     #[cfg(test)]
-    if function.library == Library::ALL.len() {
-        return tests::found(function, name);
+    if function.library == CudaLibrary::ALL.len() {
+        return tests::resolve(function, name);
     }
-    let library = Library::ALL[function.library.min(Library::ALL.len() - 1)];
+    let library = CudaLibrary::ALL[function.library.min(CudaLibrary::ALL.len() - 1)];
     match libraries::address(library, name) {
-        // Only what was found is remembered.
+        // Only addresses that were found are cached.
         Some(address) => {
             function.address.store(address, Ordering::Release);
             address
         }
-        None => answer(library, name),
+        None => substitute(library, name),
     }
 }
 
-/// Answers like the library would, if something were wrong with it.
-fn answer(library: Library, name: &CStr) -> *const c_void {
+/// Returns a function with the result that the library itself would return if it could not work.
+fn substitute(library: CudaLibrary, name: &CStr) -> *const c_void {
     extern "C" fn text() -> *const c_char {
         c"the library is missing".as_ptr()
     }
@@ -69,19 +70,19 @@ fn answer(library: Library, name: &CStr) -> *const c_void {
     let returns_text = [c"cublasGetStatusName", c"cublasGetStatusString", c"cublasLtGetStatusName"]
         .into_iter()
         .chain([c"cublasLtGetStatusString", c"nvrtcGetErrorString"]);
-    if returns_text.into_iter().any(|known| known == name) {
+    if returns_text.into_iter().any(|listed| listed == name) {
         return text as *const c_void;
     }
     match library {
-        Library::Driver if libraries::is_there(library) => no_function as *const c_void,
-        Library::Driver => no_device as *const c_void,
-        Library::Cublas | Library::CublasLt => no_blas as *const c_void,
-        Library::Curand => no_random as *const c_void,
-        Library::Nvrtc => no_compiler as *const c_void,
+        CudaLibrary::Driver if libraries::is_loadable(library) => no_function as *const c_void,
+        CudaLibrary::Driver => no_device as *const c_void,
+        CudaLibrary::Cublas | CudaLibrary::CublasLt => no_blas as *const c_void,
+        CudaLibrary::Curand => no_random as *const c_void,
+        CudaLibrary::Nvrtc => no_compiler as *const c_void,
     }
 }
 
-/// `lazy` of the lists makes functions of the library with this number.
+/// Assembles the stubs. `lazy` in the lists expands to a function of the library with this index.
 macro_rules! functions {
     ($code:literal, $also:literal, $($option:ident),*) => {
         std::arch::global_asm!(
@@ -125,14 +126,14 @@ mod tests {
 
     static SEARCHES: AtomicUsize = AtomicUsize::new(0);
 
-    /// More of whole numbers and of others than there are registers for them.
+    /// More integer and floating-point arguments than there are registers for them.
     macro_rules! arguments {
         ($($whole:ident)*; $($real:ident)*) => {
             unsafe extern "C" {
                 fn lazy_tested($($whole: u64, $real: f64),*) -> f64;
             }
 
-            /// Each counts with a weight of its own.
+            /// Weights each argument differently.
             #[allow(clippy::too_many_arguments, reason = "that is what is tested")]
             extern "C" fn tested($($whole: u64, $real: f64),*) -> f64 {
                 let all = [$($whole as f64, $real),*];
@@ -142,7 +143,7 @@ mod tests {
     }
     arguments!(a b c d e f g h i j; k l m n o p q r s t);
 
-    pub(super) fn found(function: &Function, name: &CStr) -> *const c_void {
+    pub fn resolve(function: &LazyFunction, name: &CStr) -> *const c_void {
         assert_eq!(name, c"lazy_tested");
         SEARCHES.fetch_add(1, Ordering::Relaxed);
         function.address.store(tested as *mut c_void, Ordering::Release);
@@ -150,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn all_arguments_arrive_on_the_first_call_and_later() {
+    fn arguments_are_preserved_on_the_first_call_and_later() {
         macro_rules! both {
             ($($value:literal)*) => {{
                 // SAFETY: declared as it is defined.
-                let asked = || unsafe { lazy_tested($(black_box($value), black_box($value as f64 / 8.0)),*) };
+                let call = || unsafe { lazy_tested($(black_box($value), black_box($value as f64 / 8.0)),*) };
                 let expected = tested($($value, $value as f64 / 8.0),*);
-                assert_eq!([asked(), asked(), asked()], [expected; 3]);
+                assert_eq!([call(), call(), call()], [expected; 3]);
             }};
         }
         both!(3 1 4 15 92 65 35 89 79 32);
@@ -164,24 +165,25 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_is_missing_answers_with_an_error() {
+    fn functions_of_a_missing_library_return_an_error() {
         let code = |library, name| {
-            // SAFETY: that is what these answers are.
-            let answer: extern "C" fn() -> u32 = unsafe { std::mem::transmute(answer(library, name)) };
-            answer()
+            // SAFETY: these substitutes have this type.
+            let substitute: extern "C" fn() -> u32 =
+                unsafe { std::mem::transmute(substitute(library, name)) };
+            substitute()
         };
-        assert_eq!(code(Library::Cublas, c"cublasCreate_v2"), 1);
-        assert_eq!(code(Library::Curand, c"curandCreateGenerator"), 203);
-        assert_ne!(code(Library::Driver, c"cuInit"), 0);
-        let text = answer(Library::Nvrtc, c"nvrtcGetErrorString");
-        // SAFETY: that is what this answer is.
+        assert_eq!(code(CudaLibrary::Cublas, c"cublasCreate_v2"), 1);
+        assert_eq!(code(CudaLibrary::Curand, c"curandCreateGenerator"), 203);
+        assert_ne!(code(CudaLibrary::Driver, c"cuInit"), 0);
+        let text = substitute(CudaLibrary::Nvrtc, c"nvrtcGetErrorString");
+        // SAFETY: this substitute has this type.
         let text: extern "C" fn() -> *const c_char = unsafe { std::mem::transmute(text) };
         // SAFETY: the text is a constant.
         assert_eq!(unsafe { CStr::from_ptr(text()) }, c"the library is missing");
     }
 
     #[test]
-    fn each_function_is_listed_once() {
+    fn lists_each_function_once() {
         let lists = [
             include_str!("functions/driver.s"),
             include_str!("functions/cublas.s"),
@@ -198,6 +200,6 @@ mod tests {
         once.sort_unstable();
         once.dedup();
         assert_eq!(once.len(), names.len());
-        assert!(["cuInit", "cublasGemmEx", "cublasLtMatmul"].iter().all(|known| names.contains(known)));
+        assert!(["cuInit", "cublasGemmEx", "cublasLtMatmul"].iter().all(|name| names.contains(name)));
     }
 }

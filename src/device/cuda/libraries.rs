@@ -1,4 +1,4 @@
-//! NVIDIA's libraries, loaded once when the first of their functions is needed, and never closed.
+//! Loads NVIDIA's libraries on the first use of one of their functions, and never unloads them.
 
 use std::ffi::{CStr, c_void};
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 use libloading::os::unix::{Library as Handle, RTLD_LAZY, RTLD_LOCAL};
 
 use super::library_paths;
-use super::unavailable::Refusal;
+use super::unavailable::CudaUnavailable;
 
-/// In the order of their numbers in `lazy`.
+/// In the order of their indices in `lazy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Library {
+pub enum CudaLibrary {
     Driver,
     Cublas,
     CublasLt,
@@ -19,88 +19,93 @@ pub enum Library {
     Nvrtc,
 }
 
-/// Of the toolkit that this program was built with.
+/// The major version of the toolkit that this program was built with.
 pub const MAJOR: &str = env!("TRANSCRIBE_CUDA_MAJOR");
 
-type Loaded = OnceLock<Result<Handle, Refusal>>;
+type LibrarySlot = OnceLock<Result<Handle, CudaUnavailable>>;
 
-static LOADED: [Loaded; Library::ALL.len()] = [const { OnceLock::new() }; Library::ALL.len()];
+static LOADED: [LibrarySlot; CudaLibrary::ALL.len()] = [const { OnceLock::new() }; CudaLibrary::ALL.len()];
 
-impl Library {
-    pub const ALL: [Library; 5] =
-        [Library::Driver, Library::Cublas, Library::CublasLt, Library::Curand, Library::Nvrtc];
+impl CudaLibrary {
+    pub const ALL: [CudaLibrary; 5] = [
+        CudaLibrary::Driver,
+        CudaLibrary::Cublas,
+        CudaLibrary::CublasLt,
+        CudaLibrary::Curand,
+        CudaLibrary::Nvrtc,
+    ];
 
     fn file(self) -> String {
         match self {
-            Library::Driver => "libcuda.so.1".into(),
-            Library::Cublas => format!("libcublas.so.{MAJOR}"),
-            Library::CublasLt => format!("libcublasLt.so.{MAJOR}"),
-            // It did not change with CUDA 11, 12 and 13.
-            Library::Curand => "libcurand.so.10".into(),
-            Library::Nvrtc => format!("libnvrtc.so.{MAJOR}"),
+            CudaLibrary::Driver => "libcuda.so.1".into(),
+            CudaLibrary::Cublas => format!("libcublas.so.{MAJOR}"),
+            CudaLibrary::CublasLt => format!("libcublasLt.so.{MAJOR}"),
+            // The same in CUDA 11, 12 and 13.
+            CudaLibrary::Curand => "libcurand.so.10".into(),
+            CudaLibrary::Nvrtc => format!("libnvrtc.so.{MAJOR}"),
         }
     }
 
-    fn handle(self) -> Result<&'static Handle, Refusal> {
+    fn handle(self) -> Result<&'static Handle, CudaUnavailable> {
         LOADED[self as usize].get_or_init(|| load(self)).as_ref().map_err(Clone::clone)
     }
 }
 
-/// The driver, or why there is none.
-pub fn check_driver() -> Result<(), Refusal> {
-    Library::Driver.handle().map(drop)
+/// Loads the driver, or returns the reason why it cannot be loaded.
+pub fn check_driver() -> Result<(), CudaUnavailable> {
+    CudaLibrary::Driver.handle().map(drop)
 }
 
-/// All that candle cannot do without, or the first that is not to be had.
-pub fn check() -> Result<(), Refusal> {
-    [Library::Cublas, Library::CublasLt, Library::Curand]
+/// Loads the libraries that candle requires, or returns the reason why the first missing one cannot be loaded.
+pub fn check() -> Result<(), CudaUnavailable> {
+    [CudaLibrary::Cublas, CudaLibrary::CublasLt, CudaLibrary::Curand]
         .into_iter()
         .try_for_each(|library| library.handle().map(drop))
 }
 
-pub fn is_there(library: Library) -> bool {
+pub fn is_loadable(library: CudaLibrary) -> bool {
     library.handle().is_ok()
 }
 
-/// Of a function, if the library is here and has it.
-pub fn address(library: Library, function: &CStr) -> Option<*mut c_void> {
+/// Returns the address of a function, if the library is installed and has it.
+pub fn address(library: CudaLibrary, function: &CStr) -> Option<*mut c_void> {
     let handle = library.handle().ok()?;
-    // SAFETY: only the address is taken; whoever calls it knows its type.
+    // SAFETY: only the address is taken; the caller knows the function's type.
     let found = unsafe { handle.get::<*mut c_void>(function.to_bytes_with_nul()) }.ok()?;
     Some(*found).filter(|address| !address.is_null())
 }
 
-/// From where the loader looks, else from one of the folders.
-fn load(library: Library) -> Result<Handle, Refusal> {
+/// Loads a library by its name, or else from one of the known folders.
+fn load(library: CudaLibrary) -> Result<Handle, CudaUnavailable> {
     let file = library.file();
-    let mut said = match open(Path::new(&file)) {
+    let mut rejection = match open(Path::new(&file)) {
         Ok(handle) => return Ok(handle),
-        Err(said) => Some(said).filter(|said| !is_about_absence(said, &file)),
+        Err(why) => Some(why).filter(|why| !is_not_found(why, &file)),
     };
     let folders = folders(library);
-    if library == Library::Cublas {
-        // Its own neighbour, for which it looks only beside itself.
-        drop(Library::CublasLt.handle());
+    if library == CudaLibrary::Cublas {
+        // cuBLAS looks for cuBLASLt only in its own folder.
+        drop(CudaLibrary::CublasLt.handle());
     }
     for path in folders.iter().map(|folder| folder.join(&file)).filter(|path| path.is_file()) {
         match open(&path) {
             Ok(handle) => return Ok(handle),
-            Err(why) => said = said.or(Some(why)),
+            Err(why) => rejection = rejection.or(Some(why)),
         }
     }
-    Err(match (said, library) {
-        (Some(said), _) => Refusal::Unloadable { library: file, said },
-        (None, Library::Driver) => Refusal::NoDriver,
+    Err(match (rejection, library) {
+        (Some(why), _) => CudaUnavailable::Unloadable { library: file, why },
+        (None, CudaLibrary::Driver) => CudaUnavailable::NoDriver,
         (None, _) => {
             let major = MAJOR.parse().unwrap_or_default();
-            Refusal::NoLibrary { library: file, folders: folders.len(), major }
+            CudaUnavailable::NoLibrary { library: file, folders: folders.len(), major }
         }
     })
 }
 
-fn folders(library: Library) -> Vec<PathBuf> {
+fn folders(library: CudaLibrary) -> Vec<PathBuf> {
     match library {
-        Library::Driver => library_paths::driver_folders(),
+        CudaLibrary::Driver => library_paths::driver_folders(),
         _ => library_paths::folders(MAJOR.parse().unwrap_or_default()),
     }
 }
@@ -108,14 +113,14 @@ fn folders(library: Library) -> Vec<PathBuf> {
 fn open(path: &Path) -> Result<Handle, String> {
     // SAFETY: NVIDIA's libraries may be loaded at any time, and are never unloaded.
     unsafe { Handle::open(Some(path), RTLD_LAZY | RTLD_LOCAL) }.map_err(|error| {
-        // What the loader said is the cause.
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        let said = cause.unwrap_or_else(|| error.to_string());
-        said.lines().next().unwrap_or_default().to_owned()
+        // The loader's own message is the source.
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        let message = source.unwrap_or_else(|| error.to_string());
+        message.lines().next().unwrap_or_default().to_owned()
     })
 }
 
-/// Not about something else that the library needs.
-fn is_about_absence(said: &str, file: &str) -> bool {
-    said.contains("No such file") && said.contains(file) && !said.contains("needed by")
+/// Returns whether the loader did not find the library itself, rather than a dependency of it.
+fn is_not_found(message: &str, file: &str) -> bool {
+    message.contains("No such file") && message.contains(file) && !message.contains("needed by")
 }

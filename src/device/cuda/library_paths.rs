@@ -1,38 +1,38 @@
-//! Where NVIDIA's libraries may lie: folders of toolkits, and of the packages that `pip` and `conda` install.
+//! The folders that may hold NVIDIA's libraries: those of toolkits, and of the packages that `pip` and `conda` install.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Where toolkits put libraries, below their own folder; the last for those who name that folder itself.
+/// The folders of the libraries in a toolkit; the last one for a variable that names that folder itself.
 #[cfg(not(target_arch = "aarch64"))]
 const IN_TOOLKIT: [&str; 4] = ["lib64", "lib", "targets/x86_64-linux/lib", ""];
 #[cfg(target_arch = "aarch64")]
 const IN_TOOLKIT: [&str; 4] = ["lib64", "lib", "targets/sbsa-linux/lib", ""];
 
-/// Where drivers are that the loader is not told of: under Windows, on NixOS, and in clouds' containers.
+/// The folders of drivers that the loader does not search: in WSL, on NixOS, and in containers of cloud providers.
 const DRIVERS: [&str; 3] = ["usr/lib/wsl/lib", "run/opengl-driver/lib", "usr/local/nvidia/lib64"];
 
-/// What the folders are derived from.
-pub struct Machine<'a> {
+/// The environment that the folders are derived from.
+pub struct SearchEnvironment<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
-    /// Where the file system begins.
+    /// The root of the file system.
     pub root: &'a Path,
     /// CUDA's major version.
     pub major: u32,
 }
 
-/// Folders of this machine that are there, the most telling first.
+/// Returns the existing folders of this machine, the most specific first.
 pub fn folders(major: u32) -> Vec<PathBuf> {
-    Machine { variable: &|name| env::var_os(name), root: Path::new("/"), major }.folders()
+    SearchEnvironment { variable: &|name| env::var_os(name), root: Path::new("/"), major }.folders()
 }
 
-/// Folders that may hold the driver, if the loader does not know it.
+/// Returns the existing folders that may hold the driver.
 pub fn driver_folders() -> Vec<PathBuf> {
     DRIVERS.into_iter().map(|folder| Path::new("/").join(folder)).filter(|folder| folder.is_dir()).collect()
 }
 
-impl Machine<'_> {
+impl SearchEnvironment<'_> {
     fn folders(&self) -> Vec<PathBuf> {
         let toolkits = self.toolkits();
         let in_toolkits = toolkits.iter().flat_map(|home| IN_TOOLKIT.map(|below| home.join(below)));
@@ -53,7 +53,7 @@ impl Machine<'_> {
         (self.variable)(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
-    /// Those that are named, then those that are installed, newest first.
+    /// Returns the toolkits that variables name, then the installed ones, newest first.
     fn toolkits(&self) -> Vec<PathBuf> {
         let named = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(|variable| self.set(variable));
         let local = self.root.join("usr/local");
@@ -61,14 +61,14 @@ impl Machine<'_> {
         named.chain(installed).chain([self.root.join("opt/cuda")]).collect()
     }
 
-    /// Of NVIDIA's wheels: one folder for all since CUDA 13, one for each before.
+    /// Returns the folders of NVIDIA's wheels: one for all libraries since CUDA 13, one for each before.
     fn in_packages(&self) -> [String; 4] {
         let all = format!("nvidia/cu{}/lib", self.major);
         [all, "nvidia/cublas/lib".into(), "nvidia/curand/lib".into(), "nvidia/cuda_nvrtc/lib".into()]
     }
 
-    /// Where Python's packages are: of the active environment first, then of each `python3` on the path, and the
-    /// user's own. No Python is run for it.
+    /// Returns the folders of Python packages: those of the active environment, then those of each `python3` on the path,
+    /// and the user's. Runs no Python.
     fn packages(&self) -> Vec<PathBuf> {
         let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(|variable| self.set(variable));
         let mut homes: Vec<PathBuf> = active.collect();
@@ -76,7 +76,7 @@ impl Machine<'_> {
         for folder in env::split_paths(&path) {
             let python = folder.join("python3");
             if python.is_file() {
-                // An environment's own is a link to another's.
+                // The `python3` of an environment is a link to another installation's.
                 let real = python.canonicalize().ok();
                 let real = real.as_deref().and_then(|real| real.parent());
                 homes.extend([Some(folder.as_path()), real].into_iter().flatten().flat_map(home_of));
@@ -90,7 +90,7 @@ impl Machine<'_> {
     }
 }
 
-/// What `bin` belongs to. In the folder of pyenv's stand-ins: each version that it has.
+/// Returns the installation that a `bin` folder belongs to; for pyenv's shims, each installed version.
 fn home_of(bin: &Path) -> Vec<PathBuf> {
     let Some(home) = bin.parent() else { return Vec::new() };
     match bin.file_name() {
@@ -105,7 +105,7 @@ fn sites(home: &Path) -> Vec<PathBuf> {
     versions.flat_map(kinds).collect()
 }
 
-/// What a folder has that starts so, the highest version first.
+/// Returns the entries of a folder with this prefix, the highest version first.
 fn below(folder: &Path, start: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<(Vec<u32>, PathBuf)> = entries
@@ -118,7 +118,7 @@ fn below(folder: &Path, start: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Of `3.10`, so that it comes behind `3.9`.
+/// Parses a version, so that `3.10` sorts after `3.9`.
 fn numbers(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap_or_default()).collect()
 }
@@ -127,12 +127,12 @@ fn numbers(version: &str) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    struct Fake {
+    struct FakeFileSystem {
         root: tempfile::TempDir,
         variables: Vec<(&'static str, PathBuf)>,
     }
 
-    impl Fake {
+    impl FakeFileSystem {
         fn new(folders: &[&str]) -> Self {
             let root = tempfile::tempdir().unwrap();
             folders.iter().for_each(|folder| fs::create_dir_all(root.path().join(folder)).unwrap());
@@ -144,13 +144,13 @@ mod tests {
             self
         }
 
-        /// Below the root.
+        /// Returns the folders relative to the root.
         fn folders(&self, major: u32) -> Vec<String> {
             let variable = |name: &str| {
-                let found = self.variables.iter().find(|(known, _)| *known == name);
+                let found = self.variables.iter().find(|(variable, _)| *variable == name);
                 found.map(|(_, value)| value.clone().into_os_string())
             };
-            let machine = Machine { variable: &variable, root: self.root.path(), major };
+            let machine = SearchEnvironment { variable: &variable, root: self.root.path(), major };
             let below =
                 |folder: PathBuf| folder.strip_prefix(self.root.path()).unwrap().display().to_string();
             machine.folders().into_iter().map(below).collect()
@@ -158,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn toolkits_are_found_where_they_are_named_and_where_they_are_installed() {
-        let fake = Fake::new(&[
+    fn finds_toolkits_in_variables_and_in_their_usual_folders() {
+        let fake = FakeFileSystem::new(&[
             "mine/lib64",
             "usr/local/cuda-9.2/lib64",
             "usr/local/cuda-13.1/lib64",
@@ -178,8 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn both_layouts_of_wheels_are_found_in_the_active_environment() {
-        let fake = Fake::new(&[
+    fn finds_both_layouts_of_wheels_in_the_active_environment() {
+        let fake = FakeFileSystem::new(&[
             "venv/lib/python3.9/site-packages/nvidia/cublas/lib",
             "venv/lib/python3.11/site-packages/nvidia/cu13/lib",
             "venv/lib/python3.11/site-packages/nvidia/cu12/lib",
@@ -202,9 +202,9 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_python_on_the_path_is_asked_without_running_it() {
+    fn finds_the_packages_of_the_python_on_the_path_without_running_it() {
         let packages = "lib/python3.12/site-packages/nvidia/cu13/lib";
-        let fake = Fake::new(&[
+        let fake = FakeFileSystem::new(&[
             "venv/bin",
             &format!("venv/{packages}"),
             "base/bin",

@@ -19,7 +19,7 @@ mod library_paths;
 pub mod open;
 #[cfg(any(feature = "cuda", test))]
 #[cfg_attr(not(all(feature = "cuda", target_os = "linux")), allow(dead_code, reason = "tested everywhere"))]
-pub mod unavailable;
+mod unavailable;
 
 #[cfg(any(test, feature = "cuda"))]
 mod attention;
@@ -44,3 +44,5 @@ mod scratch;
 pub use matmul::CublasLtError;
 #[cfg(any(test, feature = "cuda"))]
 pub use ops::Cuda;
+#[cfg(feature = "cuda")]
+pub use unavailable::CudaUnavailable;

@@ -1,6 +1,6 @@
 //! CUDA: the stream-ordered pool that candle allocates from, and the memory of captured graphs.
 //!
-//! Not seen and not given back here: the context itself, the kernels' code and the libraries' work areas.
+//! The context itself, the kernels' code and the libraries' workspaces are neither measured nor released.
 
 use candle_core::Result;
 use candle_core::cuda_backend::{CudaDevice, WrapErr};
@@ -8,7 +8,7 @@ use cudarc::driver::{CudaContext, result, sys};
 
 use super::{MemoryUsage, PoolUsage};
 
-pub(super) fn measure(device: &CudaDevice) -> Result<(MemoryUsage, PoolUsage)> {
+pub fn measure(device: &CudaDevice) -> Result<(MemoryUsage, PoolUsage)> {
     let stream = device.cuda_stream();
     let context = stream.context();
     let (free, total) = context.mem_get_info().w()?;
@@ -31,22 +31,22 @@ pub(super) fn measure(device: &CudaDevice) -> Result<(MemoryUsage, PoolUsage)> {
     Ok((MemoryUsage { current: pool.reserved, peak: pool.reserved_peak, free, total }, pool))
 }
 
-pub(super) fn release(device: &CudaDevice) -> Result<()> {
+pub fn release(device: &CudaDevice) -> Result<()> {
     let stream = device.cuda_stream();
     let context = stream.context();
     context.synchronize().w()?;
     if let Some(pool) = memory_pool(context)? {
         // SAFETY: the pool is the device's own, and lives as long as the device.
         unsafe { result::mem_pool::trim_to(pool, 0) }.w()?;
-        // SAFETY: the device is an open one.
+        // SAFETY: the device is open.
         unsafe { sys::cuDeviceGraphMemTrim(context.cu_device()) }.result().w()?;
     }
     Ok(())
 }
 
-/// From now on, what is freed stays with the device's pool until it is released; by default, much would go back to the
-/// system each time that somebody waits for the device.
-pub(in crate::device) fn keep_freed(device: &CudaDevice) -> Result<()> {
+/// Makes the device's pool keep freed memory until it is released. By default, the pool would return much of it to the
+/// system at each synchronization.
+pub fn keep_freed(device: &CudaDevice) -> Result<()> {
     if let Some(pool) = memory_pool(device.cuda_stream().context())? {
         let mut all = u64::MAX;
         let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
@@ -56,34 +56,34 @@ pub(in crate::device) fn keep_freed(device: &CudaDevice) -> Result<()> {
     Ok(())
 }
 
-/// None on a device that has no pools, where memory is given back when it is freed.
+/// Returns the device's pool, or `None` on a device without pools, which returns memory as soon as it is freed.
 fn memory_pool(context: &CudaContext) -> Result<Option<sys::CUmemoryPool>> {
     let has_pools = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
     if context.attribute(has_pools).w()? == 0 {
         return Ok(None);
     }
-    // SAFETY: the device is an open one.
+    // SAFETY: the device is open.
     unsafe { result::device::get_mem_pool(context.cu_device()) }.map(Some).w()
 }
 
 fn pool_value(pool: sys::CUmemoryPool, attribute: sys::CUmemPool_attribute) -> Result<u64> {
     let mut value = 0u64;
-    // SAFETY: the pool is the device's own, and each attribute asked for is a 64-bit number.
+    // SAFETY: the pool is the device's own, and each queried attribute is a 64-bit number.
     unsafe { result::mem_pool::get_attribute(pool, attribute, (&raw mut value).cast()) }.w()?;
     Ok(value)
 }
 
 fn graph_value(context: &CudaContext, attribute: sys::CUgraphMem_attribute) -> Result<u64> {
     let mut value = 0u64;
-    // SAFETY: the device is an open one, and each attribute asked for is a 64-bit number.
+    // SAFETY: the device is open, and each queried attribute is a 64-bit number.
     unsafe { sys::cuDeviceGetGraphMemAttribute(context.cu_device(), attribute, (&raw mut value).cast()) }
         .result()
         .w()?;
     Ok(value)
 }
 
-/// Whether the driver, or a library that asked it, had no memory left.
-pub(super) fn is_exhausted(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+/// Returns whether the driver, or a library that uses it, was out of memory.
+pub fn is_exhausted(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     use candle_core::cuda_backend::CudaError;
     use cudarc::{cublas, cublaslt, curand};
     match cause.downcast_ref::<CudaError>() {

@@ -1,5 +1,5 @@
-//! How much memory is used and left, on the host and on the device; and giving back what was freed but is kept for
-//! later use, by the allocator and by the device's driver.
+//! Memory use of the host and of the device, and the release of freed memory that the allocator or the device's driver
+//! keeps for reuse.
 
 #![expect(unsafe_code, reason = "calls into the allocators and CUDA's driver")]
 
@@ -16,23 +16,23 @@ use candle_core::Device;
 use crate::error::{Error, Result};
 
 #[cfg(feature = "cuda")]
-pub(super) use cuda::keep_freed;
+pub use cuda::keep_freed;
 pub use host::{SwapUsage, free_disk, purge, swap};
 
-/// In bytes.
+/// Memory use in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MemoryUsage {
-    /// What this process holds.
+    /// Held by this process.
     pub current: u64,
-    /// The most that it ever held; on Metal, that was ever measured.
+    /// The most that the process ever held; on Metal, the most that was ever measured.
     pub peak: u64,
-    /// What can still be had.
+    /// Available to be allocated.
     pub free: u64,
     pub total: u64,
 }
 
-/// What CUDA's allocator has taken from the device, in bytes. What it has reserved and nobody uses, it keeps for the
-/// next who asks.
+/// The memory that CUDA's allocator has taken from the device, in bytes. It keeps what is reserved and unused for later
+/// allocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolUsage {
     pub reserved: u64,
@@ -58,9 +58,9 @@ impl Default for ReleasePolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryStats {
     pub host: MemoryUsage,
-    /// None where the device computes in the host's memory.
+    /// `None` if the device computes in the host's memory.
     pub device: Option<MemoryUsage>,
-    /// On CUDA, what `device` is made of.
+    /// On CUDA, the pool that `device` is the sum of.
     pub pool: Option<PoolUsage>,
 }
 
@@ -73,37 +73,37 @@ impl MemoryStats {
     }
 }
 
-/// What [`release`] gave back, in bytes.
+/// The memory that [`release`] returned to the system and to the device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReleasedMemory {
     pub host: u64,
     pub device: u64,
 }
 
-/// What a device's pool may keep: less than a piece that it takes from the system is not worth waiting for the device,
-/// which is at work on other chunks.
-const NOT_WORTH_A_WAIT: u64 = 32 << 20;
+/// Unused bytes up to which a device's pool is not trimmed between chunks: trimming waits for the device, which is busy
+/// with other chunks, and the pool takes memory from the system in pieces of this size.
+const MIN_TRIMMED: u64 = 32 << 20;
 
-/// Between chunks: as [`release`], but waits for a device only if its pool keeps something worth it.
+/// Releases memory between chunks: like [`release`], but waits for the device only if its pool keeps enough unused memory.
 pub fn release_between_chunks(device: &Device) -> Result<ReleasedMemory> {
     let measured = measure_device(device);
     let (_, pool) = measured.map_err(|error| Error::compute("measuring the device's memory", error))?;
     match pool {
-        Some(pool) if pool.reserved.saturating_sub(pool.used) < NOT_WORTH_A_WAIT => release(&Device::Cpu),
+        Some(pool) if pool.reserved.saturating_sub(pool.used) < MIN_TRIMMED => release(&Device::Cpu),
         _ => release(device),
     }
 }
 
-/// Waits until the device has done its work, then gives back what was freed: drop first what is to go.
+/// Waits for the device, then returns freed memory to it and to the system. Drop the tensors to release first.
 pub fn release(device: &Device) -> Result<ReleasedMemory> {
     let device =
-        device_released(device).map_err(|error| Error::compute("releasing the device's memory", error))?;
+        release_on_device(device).map_err(|error| Error::compute("releasing the device's memory", error))?;
     let before = host::resident().current;
     purge();
     Ok(ReleasedMemory { host: before.saturating_sub(host::resident().current), device })
 }
 
-/// Whether a failure is for want of memory, by the driver's code rather than by its words.
+/// Returns whether an error means that memory is exhausted, by its code rather than by its message.
 pub fn is_exhausted(error: &candle_core::Error) -> bool {
     use candle_core::Error as E;
     match error {
@@ -116,7 +116,7 @@ pub fn is_exhausted(error: &candle_core::Error) -> bool {
     }
 }
 
-fn device_released(device: &Device) -> candle_core::Result<u64> {
+fn release_on_device(device: &Device) -> candle_core::Result<u64> {
     let held = || candle_core::Result::Ok(measure_device(device)?.0.map_or(0, |usage| usage.current));
     let before = held()?;
     release_device(device)?;
@@ -129,7 +129,7 @@ fn measure_device(device: &Device) -> candle_core::Result<(Option<MemoryUsage>, 
         Device::Cuda(device) => cuda::measure(device).map(|(usage, pool)| (Some(usage), Some(pool))),
         #[cfg(feature = "metal")]
         Device::Metal(device) => Ok((Some(metal::measure(device)), None)),
-        // The CPU, and what this program was not compiled for.
+        // The CPU, and devices that the program was not compiled for.
         _ => Ok((None, None)),
     }
 }
@@ -138,7 +138,7 @@ fn release_device(device: &Device) -> candle_core::Result<()> {
     match device {
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => cuda::release(device),
-        // On Metal this drops candle's unused buffers.
+        // On Metal, this drops candle's unused buffers.
         device => device.synchronize(),
     }
 }

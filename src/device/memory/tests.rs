@@ -1,4 +1,4 @@
-//! Figures against known amounts of memory.
+//! Compares the measured memory use with known allocations.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +7,8 @@ use super::*;
 
 const MB: u64 = 1 << 20;
 
-/// Runs a test again, alone in a process, so that no other one moves its figures. True in that process.
-fn alone(name: &str) -> bool {
+/// Runs a test again in a process of its own, so that no other test affects its measurements. Returns true in that process.
+fn is_isolated(name: &str) -> bool {
     const ALONE: &str = "MEMORY_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return true;
@@ -16,14 +16,14 @@ fn alone(name: &str) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.env(ALONE, "1").args(["--exact", "--nocapture", &format!("device::memory::tests::{name}")]);
     let output = child.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
     false
 }
 
 #[test]
-fn memory_that_was_freed_goes_back() {
-    if !alone("memory_that_was_freed_goes_back") {
+fn returns_freed_memory_to_the_system() {
+    if !is_isolated("returns_freed_memory_to_the_system") {
         return;
     }
     let cpu = Device::Cpu;
@@ -34,7 +34,7 @@ fn memory_that_was_freed_goes_back() {
     let grown = full.current - before.current;
     assert!((195 * MB..230 * MB).contains(&grown), "{} MB for 200", grown / MB);
     assert!(full.peak >= full.current && full.free <= full.total);
-    // A few stay here and there, so that no whole heap goes by itself.
+    // A few blocks stay in between, so that no heap is released as a whole.
     let mut number = 0;
     blocks.retain(|_| {
         number += 1;
@@ -43,14 +43,18 @@ fn memory_that_was_freed_goes_back() {
     let released = release(&cpu).unwrap();
     let after = MemoryStats::measure(&cpu).unwrap().host;
     drop(blocks);
-    assert!(after.current < before.current + 10 * MB, "{} MB stay", (after.current - before.current) / MB);
-    assert!(after.peak >= full.current, "a peak does not fall");
+    assert!(
+        after.current < before.current + 10 * MB,
+        "{} MB are kept",
+        (after.current - before.current) / MB
+    );
+    assert!(after.peak >= full.current, "the peak does not fall");
     assert!(released.host > 150 * MB && released.host <= grown + MB, "{released:?}");
     assert_eq!(released.device, 0);
 }
 
 #[test]
-fn the_cpu_has_no_memory_of_its_own() {
+fn reports_no_device_memory_for_the_cpu() {
     let memory = MemoryStats::measure(&Device::Cpu).unwrap();
     assert_eq!((memory.device, memory.pool), (None, None));
     let host = memory.host;
@@ -59,7 +63,7 @@ fn the_cpu_has_no_memory_of_its_own() {
 }
 
 #[test]
-fn free_disk_is_that_of_the_nearest_folder_there_is() {
+fn free_disk_uses_the_nearest_existing_folder() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let near = |a: Option<u64>, b: Option<u64>| a.unwrap().abs_diff(b.unwrap()) < 1 << 30;
     let here = free_disk(folder);

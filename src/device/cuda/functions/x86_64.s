@@ -1,4 +1,4 @@
-// One function: its record, and code that jumps to what the record says. r11 is nobody's argument.
+// One function: its record, and code that jumps to the address in the record. r11 holds no argument.
 .macro function name, library
 .pushsection .rodata.lazy.\name,"a",@progbits
 .Llazy_name_\name:
@@ -29,7 +29,7 @@
 .popsection
 .endm
 
-// The first call: asks for the address with every register saved that may hold an argument, and goes on there.
+// The first call: looks up the address with all argument registers saved, and jumps to it.
 .pushsection .text.lazy_first,"ax",@progbits
 	.balign 16
 .Llazy_first:
