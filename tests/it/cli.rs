@@ -111,10 +111,10 @@ fn two_inputs_must_not_write_the_same_file() {
     let (folder, talk) = folder();
     let other = folder.path().join("talk.mp3");
     std::fs::copy(&talk, &other).unwrap();
-    let said = contains("talk.srt`: would be written for both")
+    let expected = contains("talk.srt`: would be written for both")
         .and(contains("hint: "))
         .and(contains("--output-dir"));
-    demo().args([&talk, &other]).args(["--export", "srt"]).assert().code(2).stderr(said);
+    demo().args([&talk, &other]).args(["--export", "srt"]).assert().code(2).stderr(expected);
     assert!(!folder.path().join("talk.srt").exists());
 }
 

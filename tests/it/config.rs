@@ -124,9 +124,9 @@ fn explicit_options_override_conflicting_settings() {
 fn rejects(file: &str, expected: &str) {
     let home = ConfigHome::new(file);
     let output = home.program().arg(speech()).assert().code(2).stdout(is_empty());
-    let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
-    let said = said.replace(&home.file().display().to_string(), "FILE");
-    assert_eq!(said.trim_end(), expected, "{file}");
+    let stderr = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+    let stderr = stderr.replace(&home.file().display().to_string(), "FILE");
+    assert_eq!(stderr.trim_end(), expected, "{file}");
 }
 
 #[test]

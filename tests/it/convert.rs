@@ -159,7 +159,7 @@ fn rejects_wrong_command_lines_before_writing() {
     };
     rejected(&["--export", "json"], "is an input and would be overwritten");
     rejected(&["none.json", "--export", "srt"], "there is no such file");
-    rejected(&["--output-dir", "x"], "hint: say which formats");
+    rejected(&["--output-dir", "x"], "hint: choose the formats");
     rejected(&["--min-score", "90"], "--check");
     rejected(&["--max-cue-duration", "-1"], "must lie between 0 and 3600 seconds");
     export().assert().code(2).stderr(contains("<INPUT>"));

@@ -19,7 +19,7 @@ fn a_healthy_machine_is_told_so() {
         .and(contains("memory"))
         .and(contains("of disk space free"))
         .and(contains("no file; the default path is `/nonexistent/transcribe/transcribe.toml`"))
-        .and(contains("none but the demo"))
+        .and(contains("only the built-in demo"))
         .and(predicate::str::ends_with("\nall is well\n"));
     // What the environment says is for recordings, not for the test.
     doctor(&[]).env("TRANSCRIBE_LANGUAGE", "de").assert().code(0).stderr(is_empty()).stdout(told);
@@ -58,7 +58,7 @@ fn a_wrong_configuration_file_is_one_of_the_findings() {
     let file = home.path().join("transcribe/transcribe.toml");
     std::fs::write(&file, "modle = \"demo\"\n").unwrap();
     let wrong =
-        contains("WRONG: ").and(contains("line 1: `modle`: unknown option")).and(contains("cpu: passed"));
+        contains("INVALID: ").and(contains("line 1: `modle`: unknown option")).and(contains("cpu: passed"));
     doctor(&[]).env("XDG_CONFIG_HOME", home.path()).assert().code(2).stdout(wrong);
     std::fs::write(&file, "language = \"de\"\n").unwrap();
     let right = contains(format!("from `{}`", file.display())).and(contains("all is well"));

@@ -143,10 +143,8 @@ fn a_flipped_bit_is_found_and_the_model_fetched_anew() {
     // As long as it should be: nothing else would notice.
     person.models(&["pull", "tiny"]).code(0).stdout(contains("already cached"));
     let wrong = "model.safetensors: DAMAGED: its SHA-256 checksum is ";
-    let told = person
-        .models(&["verify", "tiny"])
-        .code(3)
-        .stdout(contains(wrong).and(contains("config.json: right")));
+    let told =
+        person.models(&["verify", "tiny"]).code(3).stdout(contains(wrong).and(contains("config.json: ok")));
     told.stderr(
         contains("error: model `tiny`: `model.safetensors` is damaged").and(contains("models remove")),
     );
@@ -199,7 +197,7 @@ fn of_two_revisions_one_goes_and_the_other_stays_whole() {
     assert_eq!(person.blobs(), before - 1);
     assert!(!person.repository().join("refs/old").exists());
     assert!(!person.repository().join("snapshots").join(other).exists());
-    person.models(&["verify"]).code(0).stdout(contains("model.safetensors: right"));
+    person.models(&["verify"]).code(0).stdout(contains("model.safetensors: ok"));
     person.models(&["remove", "tiny", "--revision", "0123456", "--yes"]).code(0);
     assert!(!person.repository().exists());
 }
@@ -262,5 +260,5 @@ fn what_other_programs_keep_in_the_cache_is_left_alone() {
     person.models(&["list", "--all"]).code(0).stdout(contains("someone/bert").and(contains("other program")));
     person.models(&["verify"]).code(0).stdout(contains("bert").not());
     // A plain file has no name that tells its checksum.
-    person.models(&["verify", "someone/bert"]).code(0).stdout(contains("not known"));
+    person.models(&["verify", "someone/bert"]).code(0).stdout(contains("unknown: the cache has no checksum"));
 }

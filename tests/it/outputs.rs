@@ -44,7 +44,7 @@ fn names_follow_a_template() {
         clash.contains("--output-template {parent}/{stem}.{ext}") && clash.contains("`--output-dir`"),
         "{clash}"
     );
-    assert!(tree.refused(&["in/x/a.wav", "--flat"]).contains("`--flat`: without `--export`"));
+    assert!(tree.refused(&["in/x/a.wav", "--flat"]).contains("`--flat`: has no effect without `--export`"));
 }
 
 #[test]

@@ -267,7 +267,7 @@ fn merged(here: &Path, lines: &[Vec<Value>]) {
     std::fs::write(here.join("b.jsonl"), &torn[..torn.len() - 20]).unwrap();
     let ended = output(here, "report merge d.jsonl b.jsonl a.jsonl c.jsonl -o all.jsonl");
     assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
-    assert!(said(&ended).contains("`b.jsonl`: its last line breaks off"), "{}", said(&ended));
+    assert!(said(&ended).contains("`b.jsonl`: its last line is incomplete"), "{}", said(&ended));
     assert!(said(&ended).contains("3 inputs: 3 done"), "{}", said(&ended));
     let all = read(here, "all.jsonl");
     check_schema(&all);

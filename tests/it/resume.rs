@@ -305,7 +305,7 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
     let renewed = |why: &str, change: &dyn Fn(&Place, &mut Command)| {
         let (_, ended) = goes_on(&stopped, change);
         assert!(!ended.stderr.contains("resuming where"), "{}", ended.stderr);
-        assert!(ended.stderr.contains(&format!("of use: {why}")), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&format!("can be reused: {why}")), "{}", ended.stderr);
     };
     renewed("the input has changed", &|place, _| {
         let mut content = fs::read(place.at("long_en.flac")).unwrap();

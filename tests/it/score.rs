@@ -185,7 +185,7 @@ fn unreadable_transcripts_are_reported_with_their_line() {
     score().args([&a, &audio]).assert().code(1).stderr(contains("not a transcript in a supported format"));
     score().arg(&a).assert().code(2).stderr(contains("HYPOTHESIS"));
     let both = score().args([&a, &a]).args(["--normaliser", "english", "--split-letters"]).assert().code(2);
-    both.stdout(is_empty()).stderr(starts_with("error: ").and(contains("only the basic normaliser")));
+    both.stdout(is_empty()).stderr(starts_with("error: ").and(contains("require `--normaliser basic`")));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn scores_a_transcript_of_the_demo_model() {
 
 #[test]
 fn help_lists_the_gates() {
-    let help = contains("--max-wer <RATE>").and(contains("--normaliser <WHICH>")).and(contains("REFERENCE"));
+    let help = contains("--max-wer <RATE>").and(contains("--normaliser <NAME>")).and(contains("REFERENCE"));
     score().arg("--help").assert().code(0).stdout(help);
     Command::from_std({
         let mut program = bare();

@@ -215,7 +215,7 @@ fn stopped_in_between_it_gives_the_same_bytes() {
     }
     assert!(stops >= 3);
     let ended = run(command());
-    assert!(ended.status.success() && ended.stderr.contains("goes on where"), "{}", ended.stderr);
+    assert!(ended.status.success() && ended.stderr.contains("resuming where"), "{}", ended.stderr);
     assert!([read("gappy.json"), read("gappy.srt")] == undisturbed);
 }
 

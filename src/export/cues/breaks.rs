@@ -21,81 +21,106 @@ pub struct BreakRules {
     leading: &'static [&'static str],
 }
 
+/// The rules by language code.
+const RULES: &[(&str, BreakRules)] = &[
+    (
+        "en",
+        BreakRules {
+            conjunctions: &[
+                "and", "but", "or", "nor", "so", "because", "that", "which", "who", "when", "while", "where",
+                "if", "though", "although", "until", "unless", "since", "before", "after", "then", "than",
+            ],
+            leading: &[
+                "a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "my", "your",
+                "his", "her", "its", "our", "their", "this", "these", "those", "no", "very", "mr.", "mrs.",
+                "ms.", "dr.",
+            ],
+        },
+    ),
+    (
+        "de",
+        BreakRules {
+            conjunctions: &[
+                "und", "aber", "oder", "denn", "sondern", "weil", "dass", "wenn", "als", "ob", "während",
+                "wo", "obwohl", "bis", "damit", "bevor", "nachdem", "sodass",
+            ],
+            leading: &[
+                "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines",
+                "im", "in", "am", "an", "auf", "zum", "zur", "zu", "mit", "von", "vom", "für", "bei", "kein",
+                "keine", "mein", "dein", "sein", "ihr", "unser", "sehr", "dr.",
+            ],
+        },
+    ),
+    (
+        "es",
+        BreakRules {
+            conjunctions: &[
+                "y", "e", "o", "u", "pero", "sino", "porque", "que", "cuando", "mientras", "donde", "si",
+                "aunque", "hasta", "pues",
+            ],
+            leading: &[
+                "el", "la", "los", "las", "un", "una", "unos", "unas", "lo", "al", "del", "de", "en", "a",
+                "con", "por", "para", "mi", "tu", "su", "sus", "muy", "no", "sr.", "sra.", "dr.",
+            ],
+        },
+    ),
+    (
+        "fr",
+        BreakRules {
+            conjunctions: &[
+                "et", "mais", "ou", "donc", "car", "que", "qui", "quand", "lorsque", "si", "parce", "où",
+                "puisque", "comme",
+            ],
+            leading: &[
+                "le", "la", "les", "un", "une", "des", "du", "de", "au", "aux", "à", "en", "dans", "sur",
+                "par", "pour", "avec", "mon", "ma", "mes", "ton", "son", "sa", "ses", "ce", "cette", "ces",
+                "très", "ne", "m.", "mme",
+            ],
+        },
+    ),
+    (
+        "it",
+        BreakRules {
+            conjunctions: &[
+                "e", "ed", "ma", "o", "però", "perché", "che", "quando", "mentre", "dove", "se", "anche",
+            ],
+            leading: &[
+                "il", "lo", "la", "i", "gli", "le", "un", "uno", "una", "di", "del", "della", "a", "al",
+                "in", "nel", "con", "su", "per", "da", "dal", "mio", "suo", "non",
+            ],
+        },
+    ),
+    (
+        "pt",
+        BreakRules {
+            conjunctions: &[
+                "e", "mas", "ou", "porque", "que", "quando", "enquanto", "onde", "se", "embora", "pois",
+            ],
+            leading: &[
+                "o", "a", "os", "as", "um", "uma", "de", "do", "da", "em", "no", "na", "com", "por", "para",
+                "meu", "seu", "sua", "muito", "não",
+            ],
+        },
+    ),
+    (
+        "nl",
+        BreakRules {
+            conjunctions: &[
+                "en", "maar", "of", "want", "omdat", "dat", "die", "als", "toen", "terwijl", "waar", "hoewel",
+            ],
+            leading: &[
+                "de", "het", "een", "in", "op", "aan", "van", "voor", "met", "bij", "te", "mijn", "zijn",
+                "haar", "geen",
+            ],
+        },
+    ),
+];
+
 impl BreakRules {
     /// Returns the rules of a language by its code; for other languages only punctuation counts.
     pub fn new(code: &str) -> Self {
-        let (conjunctions, leading): (&[&str], &[&str]) = match code {
-            "en" => (
-                &[
-                    "and", "but", "or", "nor", "so", "because", "that", "which", "who", "when", "while",
-                    "where", "if", "though", "although", "until", "unless", "since", "before", "after",
-                    "then", "than",
-                ],
-                &[
-                    "a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "my",
-                    "your", "his", "her", "its", "our", "their", "this", "these", "those", "no", "very",
-                    "mr.", "mrs.", "ms.", "dr.",
-                ],
-            ),
-            "de" => (
-                &[
-                    "und", "aber", "oder", "denn", "sondern", "weil", "dass", "wenn", "als", "ob", "während",
-                    "wo", "obwohl", "bis", "damit", "bevor", "nachdem", "sodass",
-                ],
-                &[
-                    "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer",
-                    "eines", "im", "in", "am", "an", "auf", "zum", "zur", "zu", "mit", "von", "vom", "für",
-                    "bei", "kein", "keine", "mein", "dein", "sein", "ihr", "unser", "sehr", "dr.",
-                ],
-            ),
-            "es" => (
-                &[
-                    "y", "e", "o", "u", "pero", "sino", "porque", "que", "cuando", "mientras", "donde", "si",
-                    "aunque", "hasta", "pues",
-                ],
-                &[
-                    "el", "la", "los", "las", "un", "una", "unos", "unas", "lo", "al", "del", "de", "en",
-                    "a", "con", "por", "para", "mi", "tu", "su", "sus", "muy", "no", "sr.", "sra.", "dr.",
-                ],
-            ),
-            "fr" => (
-                &[
-                    "et", "mais", "ou", "donc", "car", "que", "qui", "quand", "lorsque", "si", "parce", "où",
-                    "puisque", "comme",
-                ],
-                &[
-                    "le", "la", "les", "un", "une", "des", "du", "de", "au", "aux", "à", "en", "dans", "sur",
-                    "par", "pour", "avec", "mon", "ma", "mes", "ton", "son", "sa", "ses", "ce", "cette",
-                    "ces", "très", "ne", "m.", "mme",
-                ],
-            ),
-            "it" => (
-                &["e", "ed", "ma", "o", "però", "perché", "che", "quando", "mentre", "dove", "se", "anche"],
-                &[
-                    "il", "lo", "la", "i", "gli", "le", "un", "uno", "una", "di", "del", "della", "a", "al",
-                    "in", "nel", "con", "su", "per", "da", "dal", "mio", "suo", "non",
-                ],
-            ),
-            "pt" => (
-                &["e", "mas", "ou", "porque", "que", "quando", "enquanto", "onde", "se", "embora", "pois"],
-                &[
-                    "o", "a", "os", "as", "um", "uma", "de", "do", "da", "em", "no", "na", "com", "por",
-                    "para", "meu", "seu", "sua", "muito", "não",
-                ],
-            ),
-            "nl" => (
-                &[
-                    "en", "maar", "of", "want", "omdat", "dat", "die", "als", "toen", "terwijl", "waar",
-                    "hoewel",
-                ],
-                &[
-                    "de", "het", "een", "in", "op", "aan", "van", "voor", "met", "bij", "te", "mijn", "zijn",
-                    "haar", "geen",
-                ],
-            ),
-            _ => (&[], &[]),
-        };
-        Self { conjunctions, leading }
+        let known = RULES.iter().find(|(language, _)| *language == code);
+        known.map_or(Self { conjunctions: &[], leading: &[] }, |(_, rules)| *rules)
     }
 }
 
