@@ -11,6 +11,7 @@ use crate::device::{AdditionalDevices, DeviceRequest};
 use crate::export::ExportOptions;
 use crate::models::ModelOptions;
 use crate::models::hub::Hub;
+use crate::store::TextOptions;
 
 /// The inputs, their outputs and everything that decides what the outputs contain.
 #[derive(Debug, Clone)]
@@ -55,6 +56,17 @@ impl PlanRequest {
             chunk_length: Self::CHUNK_LENGTH,
             models: ModelOptions::default(),
             resume: true,
+        }
+    }
+
+    /// Returns everything but the model that decides the text of an input with these settings.
+    pub fn text_options<'a>(&'a self, settings: &'a Settings) -> TextOptions<'a> {
+        TextOptions {
+            decode: &settings.decode,
+            audio: &self.audio,
+            clips: &settings.selection.clips,
+            vad: settings.selection.vad.as_ref(),
+            chunk_length: self.chunk_length,
         }
     }
 }

@@ -134,7 +134,7 @@ impl ActiveInput {
             return Ok(());
         };
         let finished = JournaledChunk { index, span, decoded };
-        let outcome = journal.add_finished(&finished);
+        let outcome = journal.append_chunk(&finished);
         self.decoded.insert(index, finished.decoded);
         outcome
     }
@@ -163,7 +163,7 @@ impl ActiveInput {
 
     pub fn set_language(&mut self, guess: LanguageGuess) -> io::Result<()> {
         let guess = self.guess.insert(guess);
-        self.journal.as_mut().map_or(Ok(()), |journal| journal.add_language(guess))
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.append_language(guess))
     }
 
     /// Whether chunks of an earlier run are used.

@@ -16,8 +16,9 @@ use crate::engine::{ChunkTask, EngineGroup, InputContext, ProbeWindow};
 use crate::error::{Error, InputProblem, Result, catch_panic};
 use crate::mel::{ChunkMode, Extent, LanguageProbe, LanguageWindow, MelChunk, MelChunker, MelMeter};
 use crate::plan::{InputSource, changed};
+use crate::store::LockError;
 use crate::store::fingerprint::{Fingerprint, InputDigest, RunFingerprint};
-use crate::store::journal::{Journal, JournaledChunk, LockError, OpenedJournal, ResumedChunks};
+use crate::store::journal::{Journal, JournaledChunk, OpenedJournal, ResumedChunks};
 use crate::store::ledger::{self, InputSnapshot};
 use crate::test_hooks;
 use crate::time::{HOP, seconds_of_samples};
@@ -46,7 +47,7 @@ pub struct FrontEnd {
 /// Where to keep the journal, and what it must match.
 pub struct JournalRequest {
     pub path: Option<PathBuf>,
-    pub basis: RunFingerprint,
+    pub run: RunFingerprint,
     /// Use the chunks that an earlier run has finished.
     pub resume: bool,
     /// Outputs that must not have changed since planning, with their modification times.
@@ -190,17 +191,19 @@ impl FrontEnd {
         };
         let input = || path.display().to_string();
         let modified = ledger::modified(path);
-        let content =
-            InputDigest::of(path).map_err(|e| Error::input(input(), InputProblem::Unreadable(e)))?;
-        let work = Fingerprint { basis: self.journal.basis.clone(), input: content };
-        emit(FrontEndEvent::Fingerprinted(Box::new(InputSnapshot::new(work.clone(), modified))));
-        match Journal::open(journal, &work, self.journal.resume) {
+        let digest = InputDigest::of(path).map_err(|e| Error::input(input(), InputProblem::Unreadable(e)))?;
+        let fingerprint = Fingerprint { run: self.journal.run.clone(), input: digest };
+        emit(FrontEndEvent::Fingerprinted(Box::new(InputSnapshot {
+            fingerprint: fingerprint.clone(),
+            modified,
+        })));
+        match Journal::open(journal, &fingerprint, self.journal.resume) {
             // The process that held the lock has written the outputs since.
             Ok(_) if self.journal.unchanged.iter().any(|(path, time)| changed(path) != *time) => {
                 Err(Error::InputLocked { input: input(), journal: journal.clone() })
             }
             Ok(mut opened) => {
-                let kept = std::mem::take(&mut opened.kept);
+                let kept = std::mem::take(&mut opened.resumed);
                 emit(FrontEndEvent::JournalOpened(Ok(Box::new(opened))));
                 Ok(kept)
             }

@@ -193,13 +193,13 @@ impl<'a> Scheduler<'a> {
             FrontEndEvent::Fingerprinted(origin) => input.origin = Some(*origin),
             FrontEndEvent::JournalOpened(Err(error)) => self.warn_of_journal(index, &error),
             FrontEndEvent::JournalOpened(Ok(opened)) => {
-                let OpenedJournal { journal, why, fault, .. } = *opened;
-                let (name, keeps_some) = (input.name.clone(), journal.is_useful());
+                let OpenedJournal { journal, discard_reason, write_error, .. } = *opened;
+                let (name, keeps_some) = (input.name.clone(), journal.is_resumable());
                 input.journal = Some(journal);
-                if let Some(why) = why {
+                if let Some(why) = discard_reason {
                     self.context.emit(RunEvent::ResumeDiscarded { input: name, why, keeps_some });
                 }
-                fault.into_iter().for_each(|error| self.warn_of_journal(index, &error));
+                write_error.into_iter().for_each(|error| self.warn_of_journal(index, &error));
             }
             FrontEndEvent::ChunkMade(chunk, span) => input.add_span(chunk, span),
             FrontEndEvent::ChunkResumed(finished) => {
@@ -213,9 +213,9 @@ impl<'a> Scheduler<'a> {
                 self.emit_text();
             }
             FrontEndEvent::ResumeEnded(from) => {
-                let why = "the audio lies otherwise";
+                let why = "the audio is cut differently";
                 let (name, keeps_some) = (input.name.clone(), from > 0);
-                let outcome = input.journal.as_mut().map_or(Ok(()), |journal| journal.discard(from));
+                let outcome = input.journal.as_mut().map_or(Ok(()), |journal| journal.append_discard(from));
                 self.context.emit(RunEvent::ResumeDiscarded { input: name, why, keeps_some });
                 outcome.unwrap_or_else(|error| self.warn_of_journal(index, &error));
             }

@@ -31,7 +31,7 @@ pub fn announce_and_sweep(plan: Plan, context: RunContext<'_>) -> Vec<PlannedInp
     let (todo, done) = announce(plan, context);
     for item in done {
         partial::sweep(&item.asked);
-        item.journal.iter().for_each(|path| Journal::sweep(path));
+        item.journal.iter().for_each(|path| Journal::remove_if_written(path));
     }
     todo
 }

@@ -76,10 +76,12 @@ fn what_would_come_out_otherwise_is_made_again_unless_somebody_changed_it() {
     fs::write(tree.at("a.srt"), "mine").unwrap();
     let text = run(&["--language", "de"]);
     assert!(
-        text.contains("`a.wav`: `a.txt` is made again: options that change the text are others"),
+        text.contains(
+            "`a.wav`: `a.txt` is outdated and will be replaced: options that affect the text have changed"
+        ),
         "{text}"
     );
-    assert!(text.contains("`a.wav`: `a.srt` is left as it is: somebody has changed it"), "{text}");
+    assert!(text.contains("`a.wav`: `a.srt` is kept: it was edited after it was written"), "{text}");
     assert!(text.contains("wrote `b.srt`") && !text.contains("wrote `a.srt`"), "{text}");
     assert_eq!(fs::read(tree.at("a.srt")).unwrap(), b"mine");
     fs::remove_file(tree.at("a.srt")).unwrap();
@@ -87,14 +89,20 @@ fn what_would_come_out_otherwise_is_made_again_unless_somebody_changed_it() {
     // Another model, by another name; then one of the same weights.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
     let other = run(&["--language", "de", "--model", folder.to_str().unwrap()]);
-    assert!(other.contains("`b.wav`: `b.txt` is made again: the model is another one"), "{other}");
-    assert!(run(&["--language", "de"]).contains("the model is another one"));
+    assert!(
+        other.contains("`b.wav`: `b.txt` is outdated and will be replaced: the model has changed"),
+        "{other}"
+    );
+    assert!(run(&["--language", "de"]).contains("the model has changed"));
 
     // Text does not care how long lines are.
     let wide = run(&["--language", "de", "--word-timestamps", "--max-line-width", "20"]);
-    assert!(wide.contains("options that change the text"), "{wide}");
+    assert!(wide.contains("options that affect the text"), "{wide}");
     let wider = run(&["--language", "de", "--word-timestamps", "--max-line-width", "30"]);
-    assert!(wider.contains("`a.srt` is made again: options that change its look"), "{wider}");
+    assert!(
+        wider.contains("`a.srt` is outdated and will be replaced: options that affect its formatting"),
+        "{wider}"
+    );
     assert!(!wider.contains("wrote `a.txt`"), "{wider}");
 
     // Another recording by the same name, and a file that nobody knows of.
@@ -105,8 +113,11 @@ fn what_would_come_out_otherwise_is_made_again_unless_somebody_changed_it() {
     fs::write(tree.at("c.txt"), "who knows").unwrap();
     let line = ["--language", "de", "--word-timestamps", "--max-line-width", "30", "c.wav"];
     let last = run(&line);
-    assert!(last.contains("`b.wav`: `b.txt` is made again: the input has changed"), "{last}");
-    assert!(last.contains("`c.txt` is left as it is: nothing tells how it was made"), "{last}");
+    assert!(
+        last.contains("`b.wav`: `b.txt` is outdated and will be replaced: the input has changed"),
+        "{last}"
+    );
+    assert!(last.contains("`c.txt` is kept: it is not in the ledger of its folder"), "{last}");
     assert!(last.contains("wrote `c.srt`") && skipped(&last) == 1, "{last}");
     assert_eq!(fs::read(tree.at("c.txt")).unwrap(), b"who knows");
     assert!(run(&[&line[..], &["--overwrite"]].concat()).contains("wrote `c.txt`"));

@@ -313,7 +313,7 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
         fs::write(place.at("long_en.flac"), content).unwrap();
     });
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
-    renewed("the model is another one", &|_, program| {
+    renewed("the model has changed", &|_, program| {
         program.arg("--model").arg(&model);
     });
     for option in [
@@ -324,7 +324,7 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
         ["--condition-on-previous-text", "false"],
         ["--channel", "0"],
     ] {
-        renewed("options that change the text", &|place, program| {
+        renewed("options that affect the text", &|place, program| {
             let mut changed = demo();
             changed.arg(place.at("long_en.flac")).args(["--export", "all", "--output-dir"]).arg(place.out());
             if option[0] != "--chunk-length" {
@@ -334,7 +334,7 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
             *program = changed;
         });
     }
-    renewed("`--no-resume` asks for it", &|_, program| {
+    renewed("`--no-resume` was given", &|_, program| {
         program.arg("--no-resume");
     });
 }

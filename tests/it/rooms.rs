@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("score", &["import"]),
     ("device", &[]),
     ("plan", &["audio", "chunking", "decode", "device", "export", "models", "store", "transcript"]),
-    ("store", &["chunking", "decode", "engine", "export", "plan", "transcript"]),
+    ("store", &["audio", "chunking", "decode", "export", "transcript", "vad"]),
     ("run", &ANY_BUT_CLI),
     ("report", &ANY_BUT_CLI),
     ("watch", &ANY_BUT_CLI),

@@ -110,7 +110,7 @@ impl Scheduler<'_> {
         if let Some(journal) = &mut input.journal {
             let outputs = input.item.outputs.iter().map(|(_, path)| path.clone()).collect();
             // The record matters only if the outputs are written and the journal is not removed.
-            let _ = journal.add_writing(outputs);
+            let _ = journal.append_writing(outputs);
         }
         let mut contents: Vec<(Format, &Path, Vec<u8>)> = Vec::with_capacity(input.item.outputs.len());
         for (format, path) in &input.item.outputs {
@@ -118,7 +118,7 @@ impl Scheduler<'_> {
             contents.push((*format, path, output::render(*format, path, rendering, source, self.context)));
         }
         if let Some(origin) = &input.origin {
-            ledger::note(origin, &input.model.identity.name, rendering.options(), &contents);
+            ledger::record_outputs(origin, &input.model.identity.name, rendering.options(), &contents);
         }
         for (_, path, content) in &contents {
             test_hooks::reached("write", self.context.cancel);
@@ -151,7 +151,7 @@ impl Scheduler<'_> {
         }
         let mut resumable = self.finished_inputs;
         for mut input in std::mem::take(&mut self.active).into_values().filter(|input| !input.has_failed) {
-            resumable += usize::from(input.journal.as_ref().is_some_and(Journal::is_useful));
+            resumable += usize::from(input.journal.as_ref().is_some_and(Journal::is_resumable));
             let Some(transcript) = input.partial_transcript() else { continue };
             let rendering = Rendering::new(&transcript, &self.request.plan.export);
             let written = partial::write(&input, &rendering, self.context);

@@ -143,7 +143,7 @@ impl Scheduler<'_> {
             cancel: self.context.cancel.clone(),
             journal: JournalRequest {
                 path: item.journal.clone(),
-                basis: RunFingerprint::new(plan, settings, &model.identity, &model.device),
+                run: RunFingerprint::new(&plan.text_options(settings), &model.identity, &model.device),
                 resume: plan.resume,
                 // Only a watch shares its inbox with other processes that make the same outputs.
                 unchanged: if self.feed.is_some() { item.before.clone() } else { Vec::new() },
