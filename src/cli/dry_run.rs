@@ -9,14 +9,14 @@ use super::exit::ExitCode;
 use super::printer::Printer;
 use super::progress::clock;
 use crate::chunking::Clips;
-use crate::plan::{DryRun, PlanRequest, PlannedInput, PlannedModel, Settings, rehearse};
+use crate::plan::{self, DryRun, InputSettings, PlanRequest, PlannedInput, PlannedModel};
 
 /// The maximum width of the column of names.
 const MAX_NAME_WIDTH: usize = 48;
 
 /// Prints the plan to stdout and its errors to stderr.
 pub fn run(request: &PlanRequest, format: DryRunFormat, printer: Printer) -> Result<ExitCode> {
-    let dry_run = match rehearse(request) {
+    let dry_run = match plan::dry_run(request) {
         Ok(dry_run) => dry_run,
         Err(errors) => {
             errors.iter().for_each(|error| printer.error(error));
@@ -74,7 +74,7 @@ fn printable(name: &str) -> String {
 /// Describes what would happen to an input.
 fn outcome(item: &PlannedInput, request: &PlanRequest) -> String {
     if item.is_done {
-        return format!("skipped: {}", item.why_done);
+        return format!("skipped: {}", item.skip_reason);
     }
     let paths: Vec<String> =
         item.outputs.iter().map(|(_, path)| printable(&path.display().to_string())).collect();
@@ -105,7 +105,7 @@ fn describe(model: &PlannedModel) -> String {
 }
 
 /// Returns the settings of an input that differ from the request's, with the keys of a manifest.
-fn differences(own: &Settings, all: &Settings) -> Map<String, Value> {
+fn differences(own: &InputSettings, all: &InputSettings) -> Map<String, Value> {
     let mut found = Map::new();
     let mut note = |key: &str, differs: bool, value: Value| {
         if differs {
@@ -163,7 +163,7 @@ fn input(item: &PlannedInput, request: &PlanRequest) -> Value {
         "id": item.id,
         "seconds": item.length,
         "outputs": outputs,
-        "skipped": item.is_done.then_some(&item.why_done),
+        "skipped": item.is_done.then_some(&item.skip_reason),
         "settings": settings,
     })
 }

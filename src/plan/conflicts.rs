@@ -1,4 +1,4 @@
-//! Two inputs must not write the same file, and none may write over an input.
+//! Finds outputs that two inputs would write, and outputs that would overwrite an input.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,28 +6,29 @@ use std::path::{Path, PathBuf};
 use super::{InputSource, PlannedInput};
 use crate::error::Error;
 
-pub fn clashes(items: &[PlannedInput]) -> Vec<Error> {
-    let mut places = Places::default();
+/// Returns a fault for every input with such an output or journal.
+pub fn find(items: &[PlannedInput]) -> Vec<Error> {
+    let mut paths = CanonicalPaths::default();
     let mut inputs: HashMap<PathBuf, &PlannedInput> = HashMap::new();
     for item in items {
         if let InputSource::File(path) = &item.source {
-            inputs.insert(places.real(path), item);
+            inputs.insert(paths.canonical(path), item);
         }
     }
     let mut writers: HashMap<PathBuf, &PlannedInput> = HashMap::new();
     let mut faults = Vec::new();
     for item in items {
         for path in item.outputs.iter().map(|(_, path)| path).chain(&item.journal) {
-            let place = places.real(path);
-            let fault = match (inputs.get(&place), writers.get(&place)) {
+            let canonical = paths.canonical(path);
+            let fault = match (inputs.get(&canonical), writers.get(&canonical)) {
                 (Some(_), _) => Some(overwritten(path)),
                 (None, Some(other)) => Some(clash(path, other, item)),
                 (None, None) => None,
             };
-            writers.insert(place, item);
+            writers.insert(canonical, item);
             if let Some(fault) = fault {
                 faults.push(fault);
-                // One fault per input says enough.
+                // One fault per input is enough.
                 break;
             }
         }
@@ -40,7 +41,7 @@ fn overwritten(path: &Path) -> Error {
         what: format!("`{}`", path.display()),
         why: "is an input and would be overwritten".into(),
         hint: Some(
-            "choose another folder with `--output-dir`, or other names with `--output-template`".into(),
+            "choose another folder with `--output-dir` or other names with `--output-template`".into(),
         ),
     }
 }
@@ -50,22 +51,22 @@ fn clash(path: &Path, other: &PlannedInput, item: &PlannedInput) -> Error {
     let (why, hint) = if other == item {
         (
             format!("would be written twice for `{one}`"),
-            "give each format a file of its own; `{ext}` in `--output-template` does it",
+            "give each format its own file with `{ext}` in `--output-template`",
         )
     } else if other.source == item.source {
         (
-            format!("would be written for `{one}` twice, in two ways"),
-            "give each line of the manifest `outputs` of its own, or tell them apart with `{id}`, `{task}` or `{language}` in `--output-template`",
+            format!("would be written twice for `{one}`, with different settings"),
+            "give each line of the manifest its own `outputs`, or add `{id}`, `{task}` or `{language}` to `--output-template`",
         )
     } else if folder(other) == folder(item) {
         (
             format!("would be written for both `{one}` and `{two}`"),
-            "keep their endings with `--output-template {name}.{ext}`, or do them one after the other, each with its own `--output-dir`",
+            "keep their extensions with `--output-template {name}.{ext}`, or run them separately, each with its own `--output-dir`",
         )
     } else {
         (
             format!("would be written for both `{one}` and `{two}`"),
-            "tell them apart with `--output-template {parent}/{stem}.{ext}`, or leave out `--output-dir` and `--flat`",
+            "add their folders with `--output-template {parent}/{stem}.{ext}`, or leave out `--output-dir` and `--flat`",
         )
     };
     Error::Usage { what: format!("`{}`", path.display()), why, hint: Some(hint.into()) }
@@ -78,37 +79,37 @@ fn folder(item: &PlannedInput) -> Option<&Path> {
     }
 }
 
-/// Paths, the same for every way to write them.
+/// Maps every spelling of a path to the same path.
 #[derive(Default)]
-struct Places {
+struct CanonicalPaths {
     folders: HashMap<PathBuf, PathBuf>,
 }
 
-impl Places {
-    /// Also of a file that is not there yet.
-    fn real(&mut self, path: &Path) -> PathBuf {
+impl CanonicalPaths {
+    /// Also takes files that do not exist yet.
+    fn canonical(&mut self, path: &Path) -> PathBuf {
         let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
         if let Some(real) = is_link.then(|| path.canonicalize().ok()).flatten() {
-            return plain(real);
+            return fold_case(real);
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let real = self.folders.entry(folder.to_owned()).or_insert_with(|| real_folder(folder));
-        plain(real.join(path.file_name().unwrap_or_default()))
+        fold_case(real.join(path.file_name().unwrap_or_default()))
     }
 }
 
-/// One that is not there yet is compared as it is written, from where it begins to be missing.
+/// Resolves the part of the path that exists.
 fn real_folder(folder: &Path) -> PathBuf {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let there = absolute.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    match there {
+    let existing = absolute.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match existing {
         Some((above, real)) => real.join(absolute.strip_prefix(above).unwrap_or(Path::new(""))),
         None => absolute,
     }
 }
 
-/// Where the case of letters tells no files apart.
-fn plain(path: PathBuf) -> PathBuf {
+/// Lowers the case on systems whose file names ignore it.
+fn fold_case(path: PathBuf) -> PathBuf {
     if cfg!(any(windows, target_os = "macos")) {
         return path.to_string_lossy().to_lowercase().into();
     }

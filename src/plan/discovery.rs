@@ -1,229 +1,243 @@
-//! From what was said to the inputs that are meant: files, folders, patterns, lists and manifests.
+//! Resolves requested inputs to files: folders, patterns, lists and manifests.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Settings;
-use super::filter::{Filter, bad_pattern};
-use super::walk::{self, FileListing};
+use super::InputSettings;
+use super::filter::{NameFilter, bad_pattern};
+use super::walk::{self, DiscoveredFile, FileListing};
 use super::{InputSource, list, manifest};
 use crate::error::{Error, InputProblem};
 use crate::export::Format;
 
-/// Where inputs are looked for, and which of them are wanted.
+/// Where to look for inputs, and which of them to take.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputOptions {
-    /// Folders below folders, too.
+    /// Include folders below folders.
     pub recursive: bool,
-    /// Patterns of what is wanted of folders; all if there are none.
+    /// Patterns of files to take from folders; all if there are none.
     pub include: Vec<String>,
-    /// Patterns of what is not.
+    /// Patterns of files and folders to leave out.
     pub exclude: Vec<String>,
-    /// Files with a line of JSON for each input.
+    /// Files with a JSON object per line for each input.
     pub manifests: Vec<PathBuf>,
-    /// Recordings that somebody has found already, and the folders between the one that was named and each of them.
-    pub known: Vec<(PathBuf, PathBuf)>,
+    /// Recordings that were discovered by the caller.
+    pub discovered: Vec<DiscoveredFile>,
 }
 
-/// One input, and what it wants otherwise than the others.
+/// One input, and how it differs from the others.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct ResolvedInput {
     pub source: InputSource,
     /// The folders between the one that was named and the file.
-    pub below: PathBuf,
-    pub wish: Wish,
+    pub subfolder: PathBuf,
+    pub overrides: InputOverrides,
 }
 
-/// What a line of a manifest asks for.
+impl ResolvedInput {
+    pub fn new(source: InputSource, subfolder: PathBuf) -> Self {
+        Self { source, subfolder, overrides: InputOverrides::default() }
+    }
+}
+
+/// What a line of a manifest sets for its input.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wish {
+pub struct InputOverrides {
     pub id: Option<String>,
-    pub settings: Option<Arc<Settings>>,
+    pub settings: Option<Arc<InputSettings>>,
     pub formats: Option<Vec<Format>>,
-    /// The very files to write.
+    /// The exact files to write.
     pub paths: Option<Vec<(Format, PathBuf)>>,
     pub output_dir: Option<PathBuf>,
 }
 
-/// All that was found, in the order in which it was named.
+/// All inputs, in the order in which they were named.
 #[derive(Debug, Default)]
-pub struct Finds {
-    pub found: Vec<Found>,
-    /// Why nothing may be done.
+pub struct Discovery {
+    pub inputs: Vec<ResolvedInput>,
+    /// Faults that prevent the run.
     pub faults: Vec<Error>,
-    /// What could not be looked into; the rest can be done.
+    /// Files and folders that could not be read; the others can be transcribed.
     pub failures: Vec<Error>,
-    /// What was left out, by its name, and why.
+    /// Inputs that were left out, and why.
     pub notes: Vec<(String, String)>,
 }
 
-/// Looks for all of it. Manifests are only read where there are settings for their lines to change.
-pub fn find(inputs: &[PathBuf], options: &InputOptions, settings: Option<&Arc<Settings>>) -> Finds {
-    let mut finder = match Filter::new(&options.include, &options.exclude) {
-        Ok(filter) => Finder { finds: Finds::default(), filter, deep: options.recursive, stdin: None },
-        Err(faults) => return Finds { faults, ..Finds::default() },
+/// Resolves all inputs. Manifests are read only if there are settings for their lines to override.
+pub fn discover(
+    inputs: &[PathBuf],
+    options: &InputOptions,
+    settings: Option<&Arc<InputSettings>>,
+) -> Discovery {
+    let mut finder = match NameFilter::new(&options.include, &options.exclude) {
+        Ok(filter) => InputFinder {
+            discovery: Discovery::default(),
+            filter,
+            recursive: options.recursive,
+            stdin_user: None,
+        },
+        Err(faults) => return Discovery { faults, ..Discovery::default() },
     };
-    inputs.iter().for_each(|input| finder.argument(input));
-    options.known.iter().for_each(|(path, below)| finder.add(InputSource::File(path.clone()), below.clone()));
+    inputs.iter().for_each(|input| finder.add_argument(input));
+    finder.add_files(options.discovered.clone());
     for path in settings.iter().flat_map(|_| &options.manifests) {
-        finder.manifest(path, settings);
+        finder.add_manifest(path, settings);
     }
-    let mut finds = finder.finds;
-    leave_out_doubles(&mut finds);
-    if finds.found.is_empty() && finds.faults.is_empty() && finds.failures.is_empty() {
-        let hint = "name files, folders or patterns, or look into what the list or the manifest holds";
-        finds.faults.push(fault("inputs", "there are none", hint));
+    let mut discovery = finder.discovery;
+    remove_duplicates(&mut discovery);
+    if discovery.inputs.is_empty() && discovery.faults.is_empty() && discovery.failures.is_empty() {
+        let hint = "name files, folders or patterns, or check the content of the list or the manifest";
+        discovery.faults.push(fault("inputs", "there are none", hint));
     }
-    finds
+    discovery
 }
 
-struct Finder {
-    finds: Finds,
-    filter: Filter,
-    deep: bool,
-    /// Who reads standard input.
-    stdin: Option<String>,
+struct InputFinder {
+    discovery: Discovery,
+    filter: NameFilter,
+    recursive: bool,
+    /// What reads standard input.
+    stdin_user: Option<String>,
 }
 
 pub fn fault(what: impl Into<String>, why: impl Into<String>, hint: &str) -> Error {
     Error::Usage { what: what.into(), why: why.into(), hint: Some(hint.into()) }
 }
 
-impl Finder {
-    fn argument(&mut self, input: &Path) {
+impl InputFinder {
+    fn add_argument(&mut self, input: &Path) {
         let list = input.to_str().and_then(|text| text.strip_prefix('@')).filter(|list| !list.is_empty());
         match list {
-            Some(list) if input.symlink_metadata().is_err() => self.list(Path::new(list)),
-            _ => self.named(input, None),
+            Some(list) if input.symlink_metadata().is_err() => self.add_list(Path::new(list)),
+            _ => self.add_name(input, None),
         }
     }
 
-    /// A name on the command line, or in this place of a list.
-    fn named(&mut self, input: &Path, place: Option<&str>) {
-        let what = match place {
-            Some(place) => format!("`{}` (in {place})", input.display()),
+    /// Adds a name of the command line, or from this line of a list.
+    fn add_name(&mut self, input: &Path, line: Option<&str>) {
+        let what = match line {
+            Some(line) => format!("`{}` (in {line})", input.display()),
             None => format!("`{}`", input.display()),
         };
         if input == Path::new("-") {
-            if self.takes_stdin("`-`") {
-                self.add(InputSource::Stdin, PathBuf::new());
+            if self.claim_stdin("`-`") {
+                self.discovery.inputs.push(ResolvedInput::new(InputSource::Stdin, PathBuf::new()));
             }
             return;
         }
         match input.metadata() {
-            Ok(metadata) if metadata.is_dir() => self.folder(input, &what),
-            Ok(_) => self.add(InputSource::File(input.to_owned()), PathBuf::new()),
-            Err(error) if missing(&error) && walk::is_pattern(input) => self.pattern(input, &what),
-            Err(error) => self.finds.faults.push(unusable(&what, &error)),
+            Ok(metadata) if metadata.is_dir() => self.add_folder(input, &what),
+            Ok(_) => {
+                self.add_files(vec![DiscoveredFile { path: input.to_owned(), subfolder: PathBuf::new() }]);
+            }
+            Err(error) if is_missing(&error) && walk::is_pattern(input) => self.add_pattern(input, &what),
+            Err(error) => self.discovery.faults.push(unusable(&what, &error)),
         }
     }
 
-    fn add(&mut self, source: InputSource, below: PathBuf) {
-        self.finds.found.push(Found { source, below, wish: Wish::default() });
+    fn add_files(&mut self, files: Vec<DiscoveredFile>) {
+        let inputs = files
+            .into_iter()
+            .map(|DiscoveredFile { path, subfolder }| ResolvedInput::new(InputSource::File(path), subfolder));
+        self.discovery.inputs.extend(inputs);
     }
 
-    fn folder(&mut self, folder: &Path, what: &str) {
-        let FileListing { files, failures, has_folders } = walk::folder(folder, self.deep, &self.filter);
+    fn add_folder(&mut self, folder: &Path, what: &str) {
+        let FileListing { files, failures, has_folders } =
+            walk::list_recordings(folder, self.recursive, &self.filter);
         if files.is_empty() && failures.is_empty() {
-            let (why, hint) = match has_folders && !self.deep {
-                true => (
-                    "is a folder with no recording in it, only folders",
-                    "`--recursive` looks into those, too",
-                ),
+            let (why, hint) = match has_folders && !self.recursive {
+                true => ("a folder without recordings, but with folders", "`--recursive` includes them"),
                 false => (
-                    "is a folder with no recording in it",
-                    "check the path, `--include` and `--exclude`; hidden files are left alone",
+                    "a folder without recordings",
+                    "check the path, `--include` and `--exclude`; hidden files are skipped",
                 ),
             };
-            self.finds.faults.push(fault(what, why, hint));
+            self.discovery.faults.push(fault(what, why, hint));
         }
-        self.take(files, failures);
+        self.add_files(files);
+        self.discovery.failures.extend(failures);
     }
 
-    fn pattern(&mut self, pattern: &Path, what: &str) {
+    fn add_pattern(&mut self, pattern: &Path, what: &str) {
         let Some(text) = pattern.to_str() else {
             let missing = io::Error::from(io::ErrorKind::NotFound);
-            return self.finds.faults.push(unusable(what, &missing));
+            return self.discovery.faults.push(unusable(what, &missing));
         };
-        match walk::matching(text) {
-            Ok(walk) if walk.files.is_empty() && walk.failures.is_empty() => {
-                let hint = "check the path; `*` stands for any letters of a name, `**` for any folders";
-                self.finds.faults.push(fault(what, "no file has such a name", hint));
+        match walk::list_matching(text) {
+            Ok(listing) if listing.files.is_empty() && listing.failures.is_empty() => {
+                let hint = "check the path; `*` matches any characters of a name, `**` any folders";
+                self.discovery.faults.push(fault(what, "no file matches", hint));
             }
-            Ok(mut walk) => {
-                walk.files
-                    .retain(|(path, _)| self.filter.takes(Path::new(path.file_name().unwrap_or_default())));
-                self.take(walk.files, walk.failures);
+            Ok(mut listing) => {
+                let name = |file: &DiscoveredFile| PathBuf::from(file.path.file_name().unwrap_or_default());
+                listing.files.retain(|file| self.filter.includes(&name(file)));
+                self.add_files(listing.files);
+                self.discovery.failures.extend(listing.failures);
             }
-            Err(error) => self.finds.faults.push(bad_pattern(text, &error)),
+            Err(error) => self.discovery.faults.push(bad_pattern(text, &error)),
         }
     }
 
-    fn take(&mut self, files: Vec<(PathBuf, PathBuf)>, failures: Vec<Error>) {
-        files.into_iter().for_each(|(path, below)| self.add(InputSource::File(path), below));
-        self.finds.failures.extend(failures);
-    }
-
-    fn list(&mut self, list: &Path) {
+    fn add_list(&mut self, list: &Path) {
         let what = format!("`@{}`", list.display());
         if let Some(content) = self.read(list, &what) {
-            let names = list::names(&content);
-            for (line, name) in names {
-                self.named(&name, Some(&format!("line {line} of {what}")));
+            for (line, name) in list::names(&content) {
+                self.add_name(&name, Some(&format!("line {line} of {what}")));
             }
         }
     }
 
-    fn manifest(&mut self, path: &Path, settings: Option<&Arc<Settings>>) {
+    fn add_manifest(&mut self, path: &Path, settings: Option<&Arc<InputSettings>>) {
         let what = format!("`--manifest {}`", path.display());
         let Some(settings) = settings else { return };
         if let Some(content) = self.read(path, &what) {
             let folder = path.parent().unwrap_or(Path::new(""));
-            let (found, faults) = manifest::read(path, folder, &content, settings);
-            let stdins = found.iter().filter(|found| found.source == InputSource::Stdin).count();
-            for _ in 0..stdins {
-                self.takes_stdin(&what);
+            let (inputs, faults) = manifest::read(path, folder, &content, settings);
+            for _ in inputs.iter().filter(|input| input.source == InputSource::Stdin) {
+                self.claim_stdin(&what);
             }
-            self.finds.found.extend(found);
-            self.finds.faults.extend(faults);
+            self.discovery.inputs.extend(inputs);
+            self.discovery.faults.extend(faults);
         }
     }
 
-    /// A file of names; `-` is standard input.
+    /// Reads a list or a manifest; `-` is standard input.
     fn read(&mut self, path: &Path, what: &str) -> Option<Vec<u8>> {
         let mut content = Vec::new();
         let read = match path == Path::new("-") {
-            true if !self.takes_stdin(what) => return None,
+            true if !self.claim_stdin(what) => return None,
             true => io::stdin().lock().read_to_end(&mut content).map(drop),
             false => std::fs::read(path).map(|bytes| content = bytes),
         };
         match read {
             Ok(()) => Some(content),
             Err(error) => {
-                self.finds.faults.push(unusable(what, &error));
+                self.discovery.faults.push(unusable(what, &error));
                 None
             }
         }
     }
 
-    fn takes_stdin(&mut self, who: &str) -> bool {
-        let taken = self.stdin.replace(who.to_owned());
-        if let Some(other) = &taken {
-            let what = if other == who { who.to_owned() } else { format!("{other} and {who}") };
-            self.finds.faults.push(Error::usage(what, "standard input can be read only once"));
+    /// Returns whether standard input is still free for this user.
+    fn claim_stdin(&mut self, user: &str) -> bool {
+        let previous = self.stdin_user.replace(user.to_owned());
+        if let Some(other) = &previous {
+            let what = if other == user { user.to_owned() } else { format!("{other} and {user}") };
+            self.discovery.faults.push(Error::usage(what, "standard input can be read only once"));
         }
-        taken.is_none()
+        previous.is_none()
     }
 }
 
-fn missing(error: &io::Error) -> bool {
-    // Windows takes a pattern for a name that cannot be.
+fn is_missing(error: &io::Error) -> bool {
+    // On Windows a pattern is not a valid file name.
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename)
 }
 
-/// Why a file cannot be an input.
+/// Returns the fault of a file that cannot be an input.
 pub fn unusable(what: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => {
@@ -236,29 +250,31 @@ pub fn unusable(what: &str, error: &io::Error) -> Error {
     }
 }
 
-/// The same file twice, by whatever names, with the same wishes is done once.
-fn leave_out_doubles(finds: &mut Finds) {
-    let mut first: HashMap<PathBuf, Vec<Found>> = HashMap::new();
-    let mut kept = Vec::with_capacity(finds.found.len());
-    for found in finds.found.drain(..) {
-        let InputSource::File(path) = &found.source else {
-            kept.push(found);
+/// Keeps one of several names of the same file with the same overrides.
+fn remove_duplicates(discovery: &mut Discovery) {
+    let mut first: HashMap<PathBuf, Vec<ResolvedInput>> = HashMap::new();
+    let mut kept = Vec::with_capacity(discovery.inputs.len());
+    for input in discovery.inputs.drain(..) {
+        let InputSource::File(path) = &input.source else {
+            kept.push(input);
             continue;
         };
         let others = first.entry(path.canonicalize().unwrap_or_else(|_| path.clone())).or_default();
-        match others.iter().find(|other| other.wish == found.wish) {
+        match others.iter().find(|other| other.overrides == input.overrides) {
             Some(other) => {
-                let text = match other.source == found.source {
-                    true => "named twice; it is done once".to_owned(),
-                    false => format!("the same file as `{}`; it is done once", other.source.name()),
+                let text = match other.source == input.source {
+                    true => "named twice; it is processed once".to_owned(),
+                    false => {
+                        format!("the same file as `{}`; it is processed once", other.source.name())
+                    }
                 };
-                finds.notes.push((found.source.name(), text));
+                discovery.notes.push((input.source.name(), text));
             }
             None => {
-                others.push(found.clone());
-                kept.push(found);
+                others.push(input.clone());
+                kept.push(input);
             }
         }
     }
-    finds.found = kept;
+    discovery.inputs = kept;
 }

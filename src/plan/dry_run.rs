@@ -1,7 +1,7 @@
-//! What would be done, without doing any of it.
+//! Finds out what a run would do, without doing any of it.
 
+use super::{InputSettings, PlanRequest};
 use super::{ModelNames, Plan, PlannedInput, plan};
-use super::{PlanRequest, Settings};
 use crate::device;
 use crate::error::Error;
 use crate::models::{Estimate, Slots, estimate};
@@ -10,9 +10,9 @@ use crate::models::{Estimate, Slots, estimate};
 #[derive(Debug)]
 pub struct DryRun {
     pub plan: Plan,
-    /// As the person would name it.
+    /// As `--device` names it.
     pub device: String,
-    /// Of the inputs that are not done, in their order.
+    /// The models of the inputs that are not done, in the order of the inputs.
     pub models: Vec<PlannedModel>,
 }
 
@@ -23,17 +23,17 @@ pub struct PlannedModel {
     pub estimate: Estimate,
 }
 
-/// Starts nothing, downloads nothing, writes nothing. All that is wrong is told at once.
-pub fn rehearse(request: &PlanRequest) -> Result<DryRun, Vec<Error>> {
+/// Plans a run without downloading or writing anything. Reports all faults at once.
+pub fn dry_run(request: &PlanRequest) -> Result<DryRun, Vec<Error>> {
     let plan = plan(request, true)?;
     let device =
         device::select(request.device).and_then(|device| device.with_precision(request.models.precision));
     let device = device.map_err(|error| vec![error])?;
     let (mut models, mut faults): (Vec<PlannedModel>, Vec<Error>) = Default::default();
-    let (asked_for, mut names) = (ModelNames::new(request.device), Vec::new());
+    let (model_names, mut names) = (ModelNames::new(request.device), Vec::new());
     for settings in plan.items.iter().filter(|item| !item.is_done).map(|item| settings_of(item, request)) {
         let (model, decode) = (&settings.model, &settings.decode);
-        let name = asked_for.of(model);
+        let name = model_names.resolve(model);
         if names.contains(&name) {
             continue;
         }
@@ -51,6 +51,6 @@ pub fn rehearse(request: &PlanRequest) -> Result<DryRun, Vec<Error>> {
     Ok(DryRun { plan, device: device.label(), models })
 }
 
-fn settings_of<'a>(item: &'a PlannedInput, request: &'a PlanRequest) -> &'a Settings {
+fn settings_of<'a>(item: &'a PlannedInput, request: &'a PlanRequest) -> &'a InputSettings {
     item.settings.as_deref().unwrap_or(&request.settings)
 }

@@ -1,8 +1,8 @@
-//! Files that name inputs: one in each line, or each ended by a NUL as `find -print0` writes them.
+//! Lists of input names: one per line, or each ended by NUL as `find -print0` writes them.
 
 use std::path::PathBuf;
 
-/// The names, and the line that each stands in. Blank lines and those that begin with `#` name nothing.
+/// Returns the names and their line numbers. Skips blank lines and lines that begin with `#`.
 pub fn names(content: &[u8]) -> Vec<(usize, PathBuf)> {
     if content.contains(&0) {
         let names = content.split(|byte| *byte == 0).enumerate().filter(|(_, name)| !name.is_empty());
@@ -31,16 +31,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_from_any_editor_and_from_find() {
-        let told = |content: &[u8]| {
+    fn reads_names_from_editors_and_from_find() {
+        let named = |content: &[u8]| {
             let names = names(content).into_iter();
             names.map(|(line, name)| format!("{line}:{}", name.display())).collect::<Vec<_>>()
         };
         assert_eq!(
-            told(b"\xef\xbb\xbfa b.mp3\r\n\r\n# no\r\n ./#yes \r\nlast"),
+            named(b"\xef\xbb\xbfa b.mp3\r\n\r\n# no\r\n ./#yes \r\nlast"),
             ["1:a b.mp3", "4: ./#yes ", "5:last"]
         );
-        assert_eq!(told(b"a\nb\0#c\0\0"), ["1:a\nb", "2:#c"]);
-        assert!(told(b"").is_empty() && told(b"\n \n").is_empty());
+        assert_eq!(named(b"a\nb\0#c\0\0"), ["1:a\nb", "2:#c"]);
+        assert!(named(b"").is_empty() && named(b"\n \n").is_empty());
     }
 }

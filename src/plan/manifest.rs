@@ -1,4 +1,4 @@
-//! A manifest: a line of JSON for each input, with what it wants otherwise than the command line says.
+//! Manifests: a JSON object per line for each input, which may override settings of the command line.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::InputSource;
-use super::discovery::{Found, Wish, fault, unusable};
-use super::{ModelRequest, Settings};
+use super::discovery::{InputOverrides, ResolvedInput, fault, unusable};
+use super::{InputSettings, ModelRequest};
 use crate::chunking::Clips;
 use crate::decode::{Language, Task};
 use crate::error::{Error, Result};
@@ -17,54 +17,59 @@ use crate::export::Format;
 const KEYS: [&str; 9] =
     ["audio", "model", "language", "task", "prompt", "clip", "outputs", "output_dir", "id"];
 
-type Line = Map<String, Value>;
+type ManifestLine = Map<String, Value>;
 
-/// All of its lines, and all that is wrong with them. Paths are those from its folder on.
+/// Reads all lines and returns all of their faults. Relative paths start at the folder.
 pub fn read(
     manifest: &Path,
     folder: &Path,
     content: &[u8],
-    settings: &Arc<Settings>,
-) -> (Vec<Found>, Vec<Error>) {
+    settings: &Arc<InputSettings>,
+) -> (Vec<ResolvedInput>, Vec<Error>) {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let mut reader =
-        Reader { folder, settings, known: HashMap::new(), ids: HashMap::new(), place: String::new() };
-    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    let mut reader = ManifestReader {
+        folder,
+        settings,
+        shared: HashMap::new(),
+        ids: HashMap::new(),
+        location: String::new(),
+    };
+    let (mut inputs, mut faults) = (Vec::new(), Vec::new());
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        reader.place = format!("{}:{}", manifest.display(), index + 1);
+        reader.location = format!("{}:{}", manifest.display(), index + 1);
         match reader.line(line) {
-            Ok(input) => found.push(input),
+            Ok(input) => inputs.push(input),
             Err(wrong) => faults.extend(wrong),
         }
     }
-    (found, faults)
+    (inputs, faults)
 }
 
-struct Reader<'a> {
+struct ManifestReader<'a> {
     folder: &'a Path,
-    settings: &'a Arc<Settings>,
-    /// Settings of lines so far: equal ones are the same.
-    known: HashMap<String, Arc<Settings>>,
-    /// Where each id was seen first.
+    settings: &'a Arc<InputSettings>,
+    /// InputSettings of the lines so far, so that equal ones are shared.
+    shared: HashMap<String, Arc<InputSettings>>,
+    /// The line of each id.
     ids: HashMap<String, String>,
-    /// File and line.
-    place: String,
+    /// File and line number.
+    location: String,
 }
 
-impl Reader<'_> {
-    fn line(&mut self, line: &[u8]) -> Result<Found, Vec<Error>> {
-        let line: Line = match serde_json::from_slice(line) {
+impl ManifestReader<'_> {
+    fn line(&mut self, line: &[u8]) -> Result<ResolvedInput, Vec<Error>> {
+        let line: ManifestLine = match serde_json::from_slice(line) {
             Ok(Value::Object(line)) => line,
-            Ok(_) => return Err(vec![self.fault("is no JSON object", "write {\"audio\": \"talk.mp3\"}")]),
+            Ok(_) => return Err(vec![self.fault("is not a JSON object", "write {\"audio\": \"talk.mp3\"}")]),
             Err(error) => {
                 let why = format!("is not JSON: {error}");
                 return Err(vec![self.fault(&why, "each line is an object: {\"audio\": \"talk.mp3\"}")]);
             }
         };
-        let mut faults: Vec<Error> = line.keys().filter_map(|key| self.unknown(key)).collect();
+        let mut faults: Vec<Error> = line.keys().filter_map(|key| self.unknown_key(key)).collect();
         let mut keep = |fault| faults.push(fault);
         let source = self.audio(&line).map_err(&mut keep).ok();
         let id = self.id(&line).map_err(&mut keep).unwrap_or_default();
@@ -74,44 +79,44 @@ impl Reader<'_> {
         let output_dir = output_dir.map(|output_dir| self.folder.join(output_dir));
         match source {
             Some(source) if faults.is_empty() => {
-                let wish = Wish { id, settings, formats, paths, output_dir };
-                Ok(Found { source, below: PathBuf::new(), wish })
+                let overrides = InputOverrides { id, settings, formats, paths, output_dir };
+                Ok(ResolvedInput { source, subfolder: PathBuf::new(), overrides })
             }
             _ => Err(faults),
         }
     }
 
     fn fault(&self, why: &str, hint: &str) -> Error {
-        fault(format!("`{}`", self.place), why, hint)
+        fault(format!("`{}`", self.location), why, hint)
     }
 
-    /// The same fault, with its place.
-    fn placed(&self, key: &str, error: &Error) -> Error {
+    /// Adds the location to a fault.
+    fn located(&self, key: &str, error: &Error) -> Error {
         let hint = error.hint().unwrap_or_else(|| format!("correct `{key}` in that line"));
         self.fault(&format!("`{key}`: {error}"), &hint)
     }
 
-    fn unknown(&self, key: &str) -> Option<Error> {
+    fn unknown_key(&self, key: &str) -> Option<Error> {
         if KEYS.contains(&key) {
             return None;
         }
         let near = |known: &&str| strsim::jaro_winkler(&key.to_lowercase(), known);
         let nearest = KEYS.into_iter().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|k| near(k) > 0.7);
         let nearest = nearest.map(|key| format!("did you mean `{key}`? ")).unwrap_or_default();
-        let hint = format!("{nearest}known are {}", KEYS.join(", "));
-        Some(self.fault(&format!("`{key}` is no key"), &hint))
+        let hint = format!("{nearest}valid keys are {}", KEYS.join(", "));
+        Some(self.fault(&format!("unknown key `{key}`"), &hint))
     }
 
-    /// A text, or none if it is not there or null.
-    fn text<'l>(&self, line: &'l Line, key: &str) -> Result<Option<&'l str>> {
+    /// Returns a string, or none if the key is missing or null.
+    fn text<'l>(&self, line: &'l ManifestLine, key: &str) -> Result<Option<&'l str>> {
         match line.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if key == "prompt" || !text.is_empty() => Ok(Some(text)),
-            Some(_) => Err(self.fault(&format!("`{key}` is no text"), "write it in quotation marks")),
+            Some(_) => Err(self.fault(&format!("`{key}` is not a string"), "put it in quotation marks")),
         }
     }
 
-    fn audio(&self, line: &Line) -> Result<InputSource> {
+    fn audio(&self, line: &ManifestLine) -> Result<InputSource> {
         let Some(audio) = self.text(line, "audio")? else {
             return Err(self.fault("`audio` is missing", "it names the recording: {\"audio\": \"talk.mp3\"}"));
         };
@@ -119,7 +124,7 @@ impl Reader<'_> {
             return Ok(InputSource::Stdin);
         }
         let path = self.folder.join(audio);
-        let what = || format!("`{}`: `{}`", self.place, path.display());
+        let what = || format!("`{}`: `{}`", self.location, path.display());
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => {
                 Err(fault(what(), "is a folder", "a line of a manifest names one recording"))
@@ -129,37 +134,37 @@ impl Reader<'_> {
         }
     }
 
-    fn id(&mut self, line: &Line) -> Result<Option<String>> {
+    fn id(&mut self, line: &ManifestLine) -> Result<Option<String>> {
         let id = match line.get("id") {
             Some(Value::Number(number)) => Some(number.to_string()),
             _ => self.text(line, "id")?.map(str::to_owned),
         };
         if let Some(id) = &id
-            && let Some(first) = self.ids.insert(id.clone(), self.place.clone())
+            && let Some(first) = self.ids.insert(id.clone(), self.location.clone())
         {
-            let why = format!("has the id `{id}` of `{first}`");
-            return Err(self.fault(&why, "give each line an id of its own"));
+            let why = format!("repeats the id `{id}` of `{first}`");
+            return Err(self.fault(&why, "give each line its own id"));
         }
         Ok(id)
     }
 
-    fn settings(&mut self, line: &Line) -> Result<Arc<Settings>> {
-        let mut settings = Settings::clone(self.settings);
+    fn settings(&mut self, line: &ManifestLine) -> Result<Arc<InputSettings>> {
+        let mut settings = InputSettings::clone(self.settings);
         if let Some(model) = self.text(line, "model")?.filter(|model| *model != settings.model.name) {
-            // A revision is one of the model that was named with it.
+            // The revision belongs to the model it was given with.
             settings.model =
                 ModelRequest { name: model.to_owned(), revision: None, hub: settings.model.hub.clone() };
         }
         match self.text(line, "language")? {
             Some(auto) if auto.eq_ignore_ascii_case("auto") => settings.decode.language = None,
             Some(name) => {
-                let language = name.parse::<Language>().map_err(|error| self.placed("language", &error))?;
+                let language = name.parse::<Language>().map_err(|error| self.located("language", &error))?;
                 settings.decode.language = Some(language);
             }
             None => {}
         }
         if let Some(task) = self.text(line, "task")? {
-            settings.decode.task = task.parse::<Task>().map_err(|error| self.placed("task", &error))?;
+            settings.decode.task = task.parse::<Task>().map_err(|error| self.located("task", &error))?;
         }
         if let Some(prompt) = self.text(line, "prompt")? {
             settings.decode.initial_prompt = Some(prompt.to_owned()).filter(|prompt| !prompt.is_empty());
@@ -167,7 +172,7 @@ impl Reader<'_> {
         if let Some(clips) = self.clips(line)? {
             settings.selection.clips = clips;
         }
-        settings.decode.check().map_err(|error| self.placed("line", &error))?;
+        settings.decode.check().map_err(|error| self.located("line", &error))?;
         if settings == **self.settings {
             return Ok(Arc::clone(self.settings));
         }
@@ -176,11 +181,11 @@ impl Reader<'_> {
             "{model:?} {:?} {:?} {:?} {clips:?}",
             decode.language, decode.task, decode.initial_prompt
         );
-        Ok(Arc::clone(self.known.entry(key).or_insert_with(|| Arc::new(settings))))
+        Ok(Arc::clone(self.shared.entry(key).or_insert_with(|| Arc::new(settings))))
     }
 
-    /// As `--clip-timestamps` takes them, or a list of numbers.
-    fn clips(&self, line: &Line) -> Result<Option<Clips>> {
+    /// Reads clips as `--clip-timestamps` takes them, or as a list of numbers.
+    fn clips(&self, line: &ManifestLine) -> Result<Option<Clips>> {
         let text = match line.get("clip") {
             Some(Value::Number(number)) => number.to_string(),
             Some(Value::Array(times)) => {
@@ -193,37 +198,41 @@ impl Reader<'_> {
                 None => return Ok(None),
             },
         };
-        text.parse::<Clips>().map(Some).map_err(|error| self.placed("clip", &error))
+        text.parse::<Clips>().map(Some).map_err(|error| self.located("clip", &error))
     }
 
-    /// Formats, or the very files.
-    fn outputs(&self, line: &Line) -> Result<Outputs> {
+    /// Reads a list of formats, or the exact files by format.
+    fn outputs(&self, line: &ManifestLine) -> Result<ManifestOutputs> {
         let hint = "write [\"srt\", \"txt\"], or {\"srt\": \"subtitles/talk.srt\"}";
-        let format = |name: &str| name.parse::<Format>().map_err(|error| self.placed("outputs", &error));
+        let format = |name: &str| name.parse::<Format>().map_err(|error| self.located("outputs", &error));
         match line.get("outputs") {
             None | Some(Value::Null) => Ok((None, None)),
             Some(Value::String(names)) => {
-                let formats = Format::parse_list(names).map_err(|error| self.placed("outputs", &error))?;
+                let formats = Format::parse_list(names).map_err(|error| self.located("outputs", &error))?;
                 Ok((Some(formats), None))
             }
             Some(Value::Array(names)) if !names.is_empty() && names.iter().all(Value::is_string) => {
                 let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
                 let formats =
-                    Format::parse_list(&names.join(",")).map_err(|error| self.placed("outputs", &error))?;
+                    Format::parse_list(&names.join(",")).map_err(|error| self.located("outputs", &error))?;
                 Ok((Some(formats), None))
             }
             Some(Value::Object(paths)) if !paths.is_empty() => {
                 let path = |(name, path): (&String, &Value)| {
                     let path = path.as_str().filter(|path| !path.is_empty());
-                    let path = path.ok_or_else(|| self.fault("`outputs` names no file", hint))?;
+                    let path =
+                        path.ok_or_else(|| self.fault("`outputs` has a format without a file", hint))?;
                     Ok((format(name)?, self.folder.join(path)))
                 };
                 Ok((None, Some(paths.iter().map(path).collect::<Result<_>>()?)))
             }
-            Some(_) => Err(self.fault("`outputs` is neither a list of formats nor files by format", hint)),
+            Some(_) => {
+                Err(self
+                    .fault("`outputs` is neither a list of formats nor an object of files by format", hint))
+            }
         }
     }
 }
 
-/// Formats, or the very files, or neither.
-type Outputs = (Option<Vec<Format>>, Option<Vec<(Format, PathBuf)>>);
+/// Formats, or the exact files, or neither.
+type ManifestOutputs = (Option<Vec<Format>>, Option<Vec<(Format, PathBuf)>>);

@@ -1,4 +1,4 @@
-//! Which input makes which files: all that can be found wrong before any work is found here.
+//! Requested inputs → plan: which input produces which outputs. Finds every fault that can be found before work starts.
 
 mod conflicts;
 mod discovery;
@@ -22,31 +22,31 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 pub use self::discovery::InputOptions;
-pub use self::dry_run::{DryRun, PlannedModel, rehearse};
-pub use self::filter::Filter;
-pub use self::request::{ModelRequest, PlanRequest, Settings};
+pub use self::dry_run::{DryRun, PlannedModel, dry_run};
+pub use self::filter::NameFilter;
+pub use self::request::{InputSettings, ModelRequest, PlanRequest};
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
 pub use self::up_to_date::ModelNames;
-pub use self::walk::{FileListing, files};
+pub use self::walk::{DiscoveredFile, FileListing, list_files};
 
-use self::discovery::{Finds, Found, Wish};
+use self::discovery::{Discovery, ResolvedInput, discover};
 use crate::audio::{AudioOptions, probe_duration};
 use crate::error::{Error, Result};
 use crate::export::Format;
 
-/// What to do with the results.
+/// Which outputs to write, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutputOptions {
-    /// None: no files.
+    /// Text is printed if there are none.
     pub formats: Vec<Format>,
-    /// Beside each input if not given.
+    /// Beside each input if none.
     pub output_dir: Option<PathBuf>,
-    /// In that folder no others are made like those that the inputs lie in.
+    /// Write all outputs into that folder itself, without the subfolders of the inputs.
     pub flat: bool,
-    /// How they are called; as their inputs, if not given.
+    /// Names of the outputs; those of the inputs if none.
     pub template: Option<Template>,
-    /// Replace files that are there.
+    /// Replace outputs that exist.
     pub overwrite: bool,
 }
 
@@ -57,7 +57,7 @@ pub enum InputSource {
 }
 
 impl InputSource {
-    /// What to call it in messages: as the person did.
+    /// Returns the name for messages, as it was given.
     pub fn name(&self) -> String {
         match self {
             InputSource::Stdin => "-".into(),
@@ -66,42 +66,42 @@ impl InputSource {
     }
 }
 
-/// One input and what becomes of it.
+/// One input and its outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedInput {
     pub source: InputSource,
-    /// What a manifest calls it.
+    /// Its id in a manifest.
     pub id: Option<String>,
     /// How to do it, if not as the request says.
-    pub settings: Option<Arc<Settings>>,
-    /// Seconds, as the file claims; only found out where somebody needs to know.
+    pub settings: Option<Arc<InputSettings>>,
+    /// Seconds, as the file claims; probed only where it is needed.
     pub length: Option<f64>,
-    /// The files to write; those that are there already are left out.
+    /// The files to write, without those that are up to date.
     pub outputs: Vec<(Format, PathBuf)>,
-    /// All that were asked for, also those that are there.
-    pub asked: Vec<PathBuf>,
-    /// When each of these was last changed before it was planned; none if it was not there.
-    pub before: Vec<(PathBuf, Option<SystemTime>)>,
-    /// Where to keep what is finished; only of what is there again the next time.
+    /// All files that were requested, including those that are up to date.
+    pub requested: Vec<PathBuf>,
+    /// When each of these was modified before it was planned; none if it did not exist.
+    pub modified_before: Vec<(PathBuf, Option<SystemTime>)>,
+    /// Where to keep the journal; none for inputs that cannot be read again.
     pub journal: Option<PathBuf>,
-    /// Nothing is left to do.
+    /// All outputs are up to date.
     pub is_done: bool,
-    /// And why not.
-    pub why_done: String,
+    /// Why it is skipped if it is done.
+    pub skip_reason: String,
 }
 
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// In the order in which they were named.
+    /// In the order in which the inputs were named.
     pub items: Vec<PlannedInput>,
-    /// Of what cannot be done, while the rest can.
+    /// Inputs that cannot be transcribed, while the others can.
     pub failures: Vec<Error>,
-    /// What a person should know of it: of which input, and what.
+    /// Notes for the user: the input, and the text.
     pub notes: Vec<(String, String)>,
 }
 
 impl PlannedInput {
-    /// Text of it is printed and nothing written.
+    /// Plans an input without outputs, whose text is printed.
     pub fn new(source: InputSource) -> Self {
         PlannedInput {
             source,
@@ -109,15 +109,15 @@ impl PlannedInput {
             settings: None,
             length: None,
             outputs: Vec::new(),
-            asked: Vec::new(),
-            before: Vec::new(),
+            requested: Vec::new(),
+            modified_before: Vec::new(),
             journal: None,
             is_done: false,
-            why_done: String::new(),
+            skip_reason: String::new(),
         }
     }
 
-    /// What to call the input in messages: as the person did.
+    /// Returns the name for messages, as it was given.
     pub fn name(&self) -> String {
         self.source.name()
     }
@@ -129,40 +129,39 @@ impl PlannedInput {
     }
 }
 
-/// Looks at every input and every place for an output. All that is wrong is told at once. A rehearsal leaves
-/// everything as it is, folders too.
-pub fn plan(request: &PlanRequest, is_rehearsal: bool) -> Result<Plan, Vec<Error>> {
-    let finds = discovery::find(&request.inputs, &request.discovery, Some(&request.settings));
+/// Plans all inputs and reports all faults at once. A dry run does not create output folders.
+pub fn plan(request: &PlanRequest, is_dry_run: bool) -> Result<Plan, Vec<Error>> {
+    let discovery = discover(&request.inputs, &request.discovery, Some(&request.settings));
     let Plan { mut items, mut failures, mut notes } =
-        named(finds, &request.outputs, Some(&request.settings))?;
+        name_outputs(discovery, &request.outputs, Some(&request.settings))?;
     if let Some(shard) = request.shard {
         let count = items.len();
         probe(&mut items.iter_mut().collect::<Vec<_>>(), request);
-        // Before it is known what is done: others may know more or less of it.
-        items = shard.take(items);
+        // Before outputs are checked: other machines may see other outputs.
+        items = shard.select(items);
         notes.push((format!("--shard {shard}"), format!("{} of {count} inputs", items.len())));
     }
     if !request.outputs.overwrite {
         notes.extend(up_to_date::leave_out(&mut items, request));
     }
-    if !is_rehearsal {
+    if !is_dry_run {
         match output_folders::check(&mut items) {
             Ok(unwritable) => failures.extend(unwritable),
             Err(faults) => return Err(failures.into_iter().chain(faults).collect()),
         }
     }
-    let todo = items.iter_mut().filter(|item| item.length.is_none() && (is_rehearsal || !item.is_done));
+    let todo = items.iter_mut().filter(|item| item.length.is_none() && (is_dry_run || !item.is_done));
     let mut todo: Vec<&mut PlannedInput> = todo.collect();
-    // What is alone needs no order.
-    if todo.len() > 1 || is_rehearsal {
+    // A single input needs no order.
+    if todo.len() > 1 || is_dry_run {
         probe(&mut todo, request);
     }
     Ok(Plan { items, failures, notes })
 }
 
-/// The same for inputs that are no recordings.
+/// Plans inputs that are not recordings.
 pub fn plan_files(inputs: &[PathBuf], options: &OutputOptions) -> Result<Plan, Vec<Error>> {
-    let mut plan = named(discovery::find(inputs, &InputOptions::default(), None), options, None)?;
+    let mut plan = name_outputs(discover(inputs, &InputOptions::default(), None), options, None)?;
     if !options.overwrite {
         up_to_date::leave_out_files(&mut plan.items);
     }
@@ -170,43 +169,38 @@ pub fn plan_files(inputs: &[PathBuf], options: &OutputOptions) -> Result<Plan, V
     Ok(plan)
 }
 
-/// The files that would be asked for of each of these recordings.
-pub fn asked(known: &[(PathBuf, PathBuf)], request: &PlanRequest) -> Result<Vec<Vec<PathBuf>>> {
-    let found = |(path, below): &(PathBuf, PathBuf)| Found {
-        source: InputSource::File(path.clone()),
-        below: below.clone(),
-        wish: Wish::default(),
-    };
-    let items = known.iter().map(|known| item(found(known), 1, &request.outputs, Some(&request.settings)));
-    items.map(|item| Ok(item?.asked)).collect()
+/// Returns the outputs that would be requested of a recording.
+pub fn requested_outputs(file: &DiscoveredFile, request: &PlanRequest) -> Result<Vec<PathBuf>> {
+    let input = ResolvedInput::new(InputSource::File(file.path.clone()), file.subfolder.clone());
+    Ok(plan_input(input, 1, &request.outputs, Some(&request.settings))?.requested)
 }
 
 fn probe(items: &mut [&mut PlannedInput], request: &PlanRequest) {
     items.par_iter_mut().for_each(|item| item.probe(&request.audio));
 }
 
-/// Every input with its outputs, whatever is there of them.
-fn named(
-    finds: Finds,
+/// Names the outputs of every input, whether or not they exist.
+fn name_outputs(
+    discovery: Discovery,
     options: &OutputOptions,
-    settings: Option<&Arc<Settings>>,
+    settings: Option<&Arc<InputSettings>>,
 ) -> Result<Plan, Vec<Error>> {
-    let Finds { found, mut faults, failures, notes } = finds;
-    let mut items = Vec::with_capacity(found.len());
-    for (index, found) in found.into_iter().enumerate() {
-        let own = found.wish.settings.clone();
-        match item(found, index + 1, options, own.as_ref().or(settings)) {
+    let Discovery { inputs, mut faults, failures, notes } = discovery;
+    let mut items = Vec::with_capacity(inputs.len());
+    for (index, input) in inputs.into_iter().enumerate() {
+        let own = input.overrides.settings.clone();
+        match plan_input(input, index + 1, options, own.as_ref().or(settings)) {
             Ok(item) => items.push(item),
             Err(fault) => faults.push(fault),
         }
     }
-    own_journals(&mut items);
-    faults.extend(conflicts::clashes(&items));
+    separate_journals(&mut items);
+    faults.extend(conflicts::find(&items));
     if faults.is_empty() { Ok(Plan { items, failures, notes }) } else { Err(faults) }
 }
 
-/// Of one recording in two languages, each has its own: called as a file of it instead.
-fn own_journals(items: &mut [PlannedInput]) {
+/// Gives a recording that is planned twice, say in two languages, journals of its own, named after its first output.
+fn separate_journals(items: &mut [PlannedInput]) {
     let mut users: HashMap<PathBuf, usize> = HashMap::new();
     for journal in items.iter().filter_map(|item| item.journal.as_ref()) {
         *users.entry(journal.clone()).or_default() += 1;
@@ -219,28 +213,28 @@ fn own_journals(items: &mut [PlannedInput]) {
     }
 }
 
-fn item(
-    found: Found,
+fn plan_input(
+    input: ResolvedInput,
     index: usize,
     options: &OutputOptions,
-    settings: Option<&Arc<Settings>>,
+    settings: Option<&Arc<InputSettings>>,
 ) -> Result<PlannedInput> {
-    let names = output_names::names(&found, index, options, settings.map(|settings| &**settings))?;
-    let asked: Vec<PathBuf> = names.outputs.iter().map(|(_, path)| path.clone()).collect();
-    let before = asked.iter().map(|path| (path.clone(), changed(path))).collect();
+    let names = output_names::names(&input, index, options, settings.map(|settings| &**settings))?;
+    let requested: Vec<PathBuf> = names.outputs.iter().map(|(_, path)| path.clone()).collect();
+    let modified_before = requested.iter().map(|path| (path.clone(), modified(path))).collect();
     Ok(PlannedInput {
-        id: found.wish.id,
-        settings: found.wish.settings,
+        id: input.overrides.id,
+        settings: input.overrides.settings,
         outputs: names.outputs,
-        asked,
-        before,
+        requested,
+        modified_before,
         journal: names.journal,
-        ..PlannedInput::new(found.source)
+        ..PlannedInput::new(input.source)
     })
 }
 
-/// When a file was last changed, if it is there.
-pub fn changed(path: &Path) -> Option<SystemTime> {
+/// Returns when a file was modified, if it exists.
+pub fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 

@@ -25,8 +25,8 @@ pub struct PlanRequest {
     /// How outputs look; the transcribed text does not depend on it.
     pub export: ExportOptions,
     pub audio: AudioOptions,
-    /// Settings of every input that has none of its own.
-    pub settings: Arc<Settings>,
+    /// InputSettings of every input that has none of its own.
+    pub settings: Arc<InputSettings>,
     pub device: DeviceRequest,
     /// Further devices that share the work.
     pub beside: AdditionalDevices,
@@ -42,7 +42,7 @@ impl PlanRequest {
     pub const CHUNK_LENGTH: f64 = 120.0;
 
     /// Requests a plan with default options and without output files.
-    pub fn new(inputs: Vec<PathBuf>, settings: Settings) -> Self {
+    pub fn new(inputs: Vec<PathBuf>, settings: InputSettings) -> Self {
         Self {
             inputs,
             discovery: InputOptions::default(),
@@ -60,7 +60,7 @@ impl PlanRequest {
     }
 
     /// Returns everything but the model that decides the text of an input with these settings.
-    pub fn text_options<'a>(&'a self, settings: &'a Settings) -> TextOptions<'a> {
+    pub fn text_options<'a>(&'a self, settings: &'a InputSettings) -> TextOptions<'a> {
         TextOptions {
             decode: &settings.decode,
             audio: &self.audio,
@@ -71,9 +71,9 @@ impl PlanRequest {
     }
 }
 
-/// Settings that may differ from input to input.
+/// InputSettings that may differ from input to input.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct InputSettings {
     pub model: ModelRequest,
     pub decode: DecodeOptions,
     /// Which parts of the recording to transcribe.

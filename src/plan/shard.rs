@@ -1,4 +1,4 @@
-//! One part of the inputs, where several machines share the work and know nothing of each other.
+//! Selects one part of the inputs, so that several machines can share the work without communicating.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -6,23 +6,23 @@ use std::str::FromStr;
 use super::{InputSource, PlannedInput};
 use crate::error::{Error, Result};
 
-/// Bytes of a recording that count for a second where it does not tell its length.
+/// Estimated bytes per second of a recording that does not state its length.
 const BYTES_PER_SECOND: f64 = 16_000.0;
 
-/// The variable that says how many parts there are, where the system tells only which one this is.
-const COUNT: &str = "TRANSCRIBE_SHARDS";
+/// The variable with the number of shards, for job systems that provide only the index.
+const COUNT_VARIABLE: &str = "TRANSCRIBE_SHARDS";
 
-/// Part `index`, from 0, of `count`.
+/// Shard `index`, counted from 0, of `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: usize,
     count: usize,
 }
 
-/// What was asked for.
+/// A value of `--shard`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardRequest {
-    /// As the system says that has started the program.
+    /// From the environment of the job system.
     Auto,
     This(Shard),
 }
@@ -43,36 +43,36 @@ impl FromStr for ShardRequest {
         let parts =
             text.split_once('/').and_then(|(k, n)| Some((k.trim().parse().ok()?, n.trim().parse().ok()?)));
         match parts {
-            Some((number, count)) => {
-                Shard::nth(number, 1, count).map(ShardRequest::This).ok_or_else(|| wrong(number, count))
-            }
-            None => Err("must be `auto`, or which part of how many: 2/5".into()),
+            Some((number, count)) => Shard::from_number(number, 1, count)
+                .map(ShardRequest::This)
+                .ok_or_else(|| out_of_range(number, count)),
+            None => Err("must be `auto` or a shard and their number, such as 2/5".into()),
         }
     }
 }
 
-fn wrong(number: usize, count: usize) -> String {
-    format!("there is no part {number} of {count}; parts count from 1")
+fn out_of_range(number: usize, count: usize) -> String {
+    format!("there is no shard {number} of {count}; shards are counted from 1")
 }
 
 impl ShardRequest {
-    /// Which part this is; `variable` tells what the environment says.
+    /// Returns the shard; `variable` reads the environment.
     pub fn resolve(self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Shard> {
         match self {
             ShardRequest::This(shard) => Ok(shard),
-            ShardRequest::Auto => Environment { variable }.shard(),
+            ShardRequest::Auto => ShardEnvironment { variable }.shard(),
         }
     }
 }
 
-struct Environment<'a> {
+struct ShardEnvironment<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-impl Environment<'_> {
-    /// By whichever system is there; the most particular first.
+impl ShardEnvironment<'_> {
+    /// Tries the job systems in turn, the most specific first.
     fn shard(&self) -> Result<Shard> {
-        let count = self.number(COUNT)?;
+        let count = self.number(COUNT_VARIABLE)?;
         if let Some(task) = self.number("SLURM_ARRAY_TASK_ID")? {
             return self.array(
                 "SLURM_ARRAY_TASK_ID",
@@ -94,50 +94,51 @@ impl Environment<'_> {
                 ["SGE_TASK_FIRST", "SGE_TASK_LAST", "SGE_TASK_STEPSIZE", ""],
             );
         }
-        // The variable of the part, of the number of parts, and the first part's number.
+        // The variables of the shard and of the number of shards, and the number of the first shard.
         let systems = [
-            ("JOB_COMPLETION_INDEX", COUNT, 0),
+            ("JOB_COMPLETION_INDEX", COUNT_VARIABLE, 0),
             ("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE", 0),
             ("CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT", 0),
-            ("PARALLEL_SEQ", COUNT, 1),
+            ("PARALLEL_SEQ", COUNT_VARIABLE, 1),
         ];
         for (variable, total, first) in systems {
             let Some(number) = self.number(variable)? else { continue };
             let known = count.map_or_else(|| self.number(total), |count| Ok(Some(count)))?;
             let Some(count) = known else {
-                let why = format!("`{variable}` says which part this is, but nothing says of how many");
-                return Err(auto(why, &format!("set `{COUNT}` to the number of parts")));
+                let why = format!("`{variable}` is set, but not the number of shards");
+                return Err(auto(why, &format!("set `{COUNT_VARIABLE}` to the number of shards")));
             };
-            return Shard::nth(number, first, count)
-                .ok_or_else(|| auto(format!("`{variable}={number}` is no part of {count}"), &same_count()));
+            return Shard::from_number(number, first, count).ok_or_else(|| {
+                auto(format!("`{variable}={number}` is out of range for {count} shards"), &same_count())
+            });
         }
-        let why = "nothing in the environment says which part this is";
+        let why = "the environment does not say which shard this is";
         Err(auto(
             why.into(),
-            "Slurm arrays, indexed jobs of Kubernetes and GNU parallel do; or say it: `--shard 2/5`",
+            "run it in a Slurm array, an indexed Kubernetes job or GNU parallel, or give the shard: `--shard 2/5`",
         ))
     }
 
-    /// One of an array of tasks that need neither begin at 1 nor follow one another.
+    /// Returns the shard of an array task; arrays need not begin at 1 nor have a step of 1.
     fn array(&self, name: &str, task: usize, count: Option<usize>, names: [&str; 4]) -> Result<Shard> {
         let [first, last, step, total] = names;
         let at_least = |name: &str| Ok(self.number(name)?.unwrap_or(1).max(1));
         let (first, step) = (self.number(first)?.unwrap_or(1), at_least(step)?);
         let last = self.number(last)?.unwrap_or(first);
         let tasks = last.saturating_sub(first) / step + 1;
-        let told = if total.is_empty() { tasks } else { self.number(total)?.unwrap_or(tasks) };
-        let is_regular = told == tasks && task >= first && (task - first).is_multiple_of(step);
+        let stated = if total.is_empty() { tasks } else { self.number(total)?.unwrap_or(tasks) };
+        let is_regular = stated == tasks && task >= first && (task - first).is_multiple_of(step);
         if !is_regular {
             let why = format!("the tasks of this array are not evenly numbered (`{name}={task}`)");
-            return Err(auto(why, "number them from 1 without gaps, or say it: `--shard 2/5`"));
+            return Err(auto(why, "number them from 1 without gaps, or give the shard: `--shard 2/5`"));
         }
-        // Some tasks of an earlier array, done again: only their numbers are still true.
+        // Some tasks of an earlier array run again: only their ids still count.
         let (number, count) = match count {
-            Some(count) if count != told => (task, count),
-            _ => ((task - first) / step + 1, told),
+            Some(count) if count != stated => (task, count),
+            _ => ((task - first) / step + 1, stated),
         };
-        Shard::nth(number, 1, count)
-            .ok_or_else(|| auto(format!("`{name}={task}` is no part of {count}"), &same_count()))
+        Shard::from_number(number, 1, count)
+            .ok_or_else(|| auto(format!("`{name}={task}` is out of range for {count} shards"), &same_count()))
     }
 
     fn number(&self, name: &str) -> Result<Option<usize>> {
@@ -147,14 +148,14 @@ impl Environment<'_> {
                 let number = text.trim().parse();
                 number
                     .map(Some)
-                    .map_err(|_| auto(format!("`{name}={text}` is no number"), "unset it, or correct it"))
+                    .map_err(|_| auto(format!("`{name}={text}` is not a number"), "unset or correct it"))
             }
         }
     }
 }
 
 fn same_count() -> String {
-    format!("`{COUNT}` must be the number of parts, the same for each of them")
+    format!("set `{COUNT_VARIABLE}` to the number of shards, the same for each of them")
 }
 
 fn auto(why: String, hint: &str) -> Error {
@@ -162,15 +163,15 @@ fn auto(why: String, hint: &str) -> Error {
 }
 
 impl Shard {
-    /// The part of this number, where the first has the number `first`.
-    pub fn nth(number: usize, first: usize, count: usize) -> Option<Self> {
+    /// Returns the shard with this number if the first shard has the number `first`.
+    pub fn from_number(number: usize, first: usize, count: usize) -> Option<Self> {
         let index = number.checked_sub(first)?;
         (index < count).then_some(Shard { index, count })
     }
 
-    /// Leaves the inputs of this part, in their order. Each goes, longest first, to the part that has least to do, so
-    /// that every machine comes to the same result, in whatever order its files are listed.
-    pub fn take(self, items: Vec<PlannedInput>) -> Vec<PlannedInput> {
+    /// Keeps the inputs of this shard, in their order. Each input goes, longest first, to the shard with the least work,
+    /// so that every machine arrives at the same result in whatever order its files are listed.
+    pub fn select(self, items: Vec<PlannedInput>) -> Vec<PlannedInput> {
         let mut order: Vec<(f64, String, usize)> =
             items.iter().enumerate().map(|(nth, item)| (weight(item), item.name(), nth)).collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
@@ -185,14 +186,14 @@ impl Shard {
     }
 }
 
-/// Seconds that it will count for; everything costs a little.
+/// Returns the cost of an input in seconds; every input costs a little.
 fn weight(item: &PlannedInput) -> f64 {
     let bytes = |path: &Path| path.metadata().map_or(0.0, |metadata| metadata.len() as f64);
-    let guess = || match &item.source {
+    let estimate = || match &item.source {
         InputSource::Stdin => 0.0,
         InputSource::File(path) => bytes(path) / BYTES_PER_SECOND,
     };
-    item.length.unwrap_or_else(guess) + 1.0
+    item.length.unwrap_or_else(estimate) + 1.0
 }
 
 #[cfg(test)]
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_disjoint_complete_and_balanced_in_any_order() {
+    fn shards_are_disjoint_complete_and_balanced_in_any_order() {
         let lengths: Vec<f64> = (0..101).map(|n| f64::from(n * n % 37) * 60.0).collect();
         let all = items(&lengths);
         let mut backwards = all.clone();
@@ -217,10 +218,10 @@ mod tests {
             let mut names = Vec::new();
             let mut loads = Vec::new();
             for number in 1..=count {
-                let shard = Shard::nth(number, 1, count).unwrap();
-                let part = shard.take(all.clone());
+                let shard = Shard::from_number(number, 1, count).unwrap();
+                let part = shard.select(all.clone());
                 let mut again: Vec<String> =
-                    shard.take(backwards.clone()).iter().map(PlannedInput::name).collect();
+                    shard.select(backwards.clone()).iter().map(PlannedInput::name).collect();
                 again.reverse();
                 assert_eq!(part.iter().map(PlannedInput::name).collect::<Vec<_>>(), again);
                 loads.push(part.iter().filter_map(|item| item.length).sum::<f64>());
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_tells_which_part_this_is() {
+    fn reads_the_shard_from_the_environment() {
         let slurm = |id: &'static str,
                      min: &'static str,
                      max: &'static str,
@@ -260,7 +261,7 @@ mod tests {
         assert!(
             auto(&slurm("7", "1", "7", "1", "3")).unwrap_err().to_string().contains("not evenly numbered")
         );
-        // One task of four, done again.
+        // One task of four, run again.
         let again = [&slurm("2", "2", "2", "1", "1")[..], &[("TRANSCRIBE_SHARDS", "4")]].concat();
         assert_eq!(auto(&again).unwrap(), "2/4");
         assert_eq!(auto(&[("JOB_COMPLETION_INDEX", "2"), ("TRANSCRIBE_SHARDS", "3")]).unwrap(), "3/3");
@@ -277,10 +278,10 @@ mod tests {
             "1/2"
         );
         for (variables, why) in [
-            (&[("JOB_COMPLETION_INDEX", "2")][..], "of how many"),
-            (&[("PARALLEL_SEQ", "4"), ("TRANSCRIBE_SHARDS", "3")], "is no part of 3"),
-            (&[("JOB_COMPLETION_INDEX", "x")], "is no number"),
-            (&[], "nothing in the environment"),
+            (&[("JOB_COMPLETION_INDEX", "2")][..], "not the number of shards"),
+            (&[("PARALLEL_SEQ", "4"), ("TRANSCRIBE_SHARDS", "3")], "is out of range for 3 shards"),
+            (&[("JOB_COMPLETION_INDEX", "x")], "is not a number"),
+            (&[], "the environment does not say"),
         ] {
             let error = auto(variables).unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_named_from_1_on() {
+    fn shards_are_counted_from_1() {
         let read = |text: &str| text.parse::<ShardRequest>();
         assert_eq!(read("2/5"), Ok(ShardRequest::This(Shard { index: 1, count: 5 })));
         assert_eq!(read("AUTO"), Ok(ShardRequest::Auto));

@@ -1,71 +1,71 @@
-//! Names of outputs by a pattern of the person's own: `{parent}/{stem}.{language}.{ext}`.
+//! Templates for the names of outputs: `{parent}/{stem}.{language}.{ext}`.
 
 use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// What the names of outputs can tell.
+/// What a template can contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    /// The file's name without its ending.
+pub enum TemplateField {
+    /// The file name without its extension.
     Stem,
-    /// The file's name.
+    /// The file name.
     Name,
-    /// The folder that the file lies in.
+    /// The folder of the file.
     Parent,
     /// The folders between the one that was named and the file.
     Dir,
-    /// How files of the format end.
+    /// The extension of the format.
     Ext,
     Language,
     Model,
-    /// The day on which the recording was last changed.
+    /// The day on which the recording was modified.
     Date,
     Task,
-    /// What the manifest calls it.
+    /// Its id in the manifest.
     Id,
     /// The number of the input, from 1.
     Index,
 }
 
-const FIELDS: [(&str, Field); 11] = [
-    ("stem", Field::Stem),
-    ("name", Field::Name),
-    ("parent", Field::Parent),
-    ("dir", Field::Dir),
-    ("ext", Field::Ext),
-    ("language", Field::Language),
-    ("model", Field::Model),
-    ("date", Field::Date),
-    ("task", Field::Task),
-    ("id", Field::Id),
-    ("index", Field::Index),
+const FIELDS: [(&str, TemplateField); 11] = [
+    ("stem", TemplateField::Stem),
+    ("name", TemplateField::Name),
+    ("parent", TemplateField::Parent),
+    ("dir", TemplateField::Dir),
+    ("ext", TemplateField::Ext),
+    ("language", TemplateField::Language),
+    ("model", TemplateField::Model),
+    ("date", TemplateField::Date),
+    ("task", TemplateField::Task),
+    ("id", TemplateField::Id),
+    ("index", TemplateField::Index),
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum TemplatePart {
     Text(String),
-    Field(Field),
+    Field(TemplateField),
 }
 
-/// A pattern that can be filled in.
+/// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct Template(Vec<TemplatePart>);
 
 impl Template {
-    /// Whether names depend on how many inputs came before.
-    pub fn counts(&self) -> bool {
-        self.0.contains(&Piece::Field(Field::Index))
+    /// Returns whether names depend on the number of the input.
+    pub fn uses_index(&self) -> bool {
+        self.0.contains(&TemplatePart::Field(TemplateField::Index))
     }
 
-    /// The name; what a field stands for is asked for one by one.
-    pub fn fill<E>(&self, value: impl Fn(Field) -> Result<OsString, E>) -> Result<OsString, E> {
+    /// Fills in the value of each field.
+    pub fn fill<E>(&self, value: impl Fn(TemplateField) -> Result<OsString, E>) -> Result<OsString, E> {
         let mut name = OsString::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => name.push(OsStr::new(text)),
-                Piece::Field(field) => name.push(value(*field)?),
+        for part in &self.0 {
+            match part {
+                TemplatePart::Text(text) => name.push(OsStr::new(text)),
+                TemplatePart::Field(field) => name.push(value(*field)?),
             }
         }
         Ok(name)
@@ -75,41 +75,45 @@ impl Template {
 impl FromStr for Template {
     type Err = Error;
 
-    /// Fields stand in braces; `{{` is a brace. A name without `{ext}` gets it at its end.
+    /// Parses fields in braces; `{{` is a brace. Appends `{ext}` to a template without it.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let (mut pieces, mut plain) = (Vec::new(), String::new());
+        let (mut parts, mut text_part) = (Vec::new(), String::new());
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
             let (before, from) = rest.split_at(at);
-            plain.push_str(before);
+            text_part.push_str(before);
             if let Some(after) = from.strip_prefix("{{").or_else(|| from.strip_prefix("}}")) {
-                plain.push_str(&from[..1]);
+                text_part.push_str(&from[..1]);
                 rest = after;
                 continue;
             }
             let name = from.strip_prefix('{').and_then(|inner| inner.split_once('}'));
             let Some((name, after)) = name else {
-                return Err(wrong(text, "a brace has no partner", "write `{{` for one that is meant"));
+                return Err(invalid(text, "a brace is not closed", "write `{{` for a literal brace"));
             };
-            pieces.push(Piece::Text(std::mem::take(&mut plain)));
-            pieces.push(Piece::Field(field(text, name)?));
+            parts.push(TemplatePart::Text(std::mem::take(&mut text_part)));
+            parts.push(TemplatePart::Field(field(text, name)?));
             rest = after;
         }
-        plain.push_str(rest);
-        pieces.push(Piece::Text(plain));
-        if !pieces.contains(&Piece::Field(Field::Ext)) {
-            pieces.push(Piece::Text(".".into()));
-            pieces.push(Piece::Field(Field::Ext));
+        text_part.push_str(rest);
+        parts.push(TemplatePart::Text(text_part));
+        if !parts.contains(&TemplatePart::Field(TemplateField::Ext)) {
+            parts.push(TemplatePart::Text(".".into()));
+            parts.push(TemplatePart::Field(TemplateField::Ext));
         }
-        pieces.retain(|piece| *piece != Piece::Text(String::new()));
+        parts.retain(|part| *part != TemplatePart::Text(String::new()));
         if text.is_empty() || text.ends_with('/') {
-            return Err(wrong(text, "names no file", "end it with a name, for example `{stem}.{ext}`"));
+            return Err(invalid(
+                text,
+                "names a folder",
+                "end it with a file name, for example `{stem}.{ext}`",
+            ));
         }
-        Ok(Template(pieces))
+        Ok(Template(parts))
     }
 }
 
-fn field(template: &str, name: &str) -> Result<Field, Error> {
+fn field(template: &str, name: &str) -> Result<TemplateField, Error> {
     let known = FIELDS.iter().find(|(known, _)| *known == name).map(|(_, field)| *field);
     known.ok_or_else(|| {
         let near = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), known);
@@ -117,12 +121,12 @@ fn field(template: &str, name: &str) -> Result<Field, Error> {
         let nearest = nearest.filter(|(known, _)| near(known) > 0.6);
         let nearest = nearest.map(|(known, _)| format!("did you mean `{{{known}}}`? ")).unwrap_or_default();
         let names: Vec<String> = FIELDS.iter().map(|(known, _)| format!("{{{known}}}")).collect();
-        let hint = format!("{nearest}known are {}", names.join(", "));
-        wrong(template, &format!("`{{{name}}}` stands for nothing"), &hint)
+        let hint = format!("{nearest}valid fields are {}", names.join(", "));
+        invalid(template, &format!("unknown field `{{{name}}}`"), &hint)
     })
 }
 
-fn wrong(template: &str, why: &str, hint: &str) -> Error {
+fn invalid(template: &str, why: &str, hint: &str) -> Error {
     Error::Usage { what: format!("`--output-template {template}`"), why: why.into(), hint: Some(hint.into()) }
 }
 
@@ -131,12 +135,12 @@ mod tests {
     use super::*;
 
     fn filled(template: &str) -> String {
-        let value = |field: Field| Ok::<_, Error>(OsString::from(format!("<{field:?}>")));
+        let value = |field: TemplateField| Ok::<_, Error>(OsString::from(format!("<{field:?}>")));
         template.parse::<Template>().unwrap().fill(value).unwrap().into_string().unwrap()
     }
 
     #[test]
-    fn fields_are_filled_in_and_braces_escaped() {
+    fn fills_in_fields_and_unescapes_braces() {
         assert_eq!(filled("{parent}/{stem}.{ext}"), "<Parent>/<Stem>.<Ext>");
         assert_eq!(filled("{{{stem}}}"), "{<Stem>}.<Ext>");
         assert_eq!(filled("{date}-x"), "<Date>-x.<Ext>");
@@ -146,20 +150,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_told_with_what_is_near() {
+    fn unknown_fields_are_reported_with_the_nearest() {
         let fault = |template: &str| {
             let error = template.parse::<Template>().unwrap_err();
             format!("{error}; {}", error.hint().unwrap())
         };
         assert!(
-            fault("{stm}").contains("`{stm}` stands for nothing; did you mean `{stem}`?"),
+            fault("{stm}").contains("unknown field `{stm}`; did you mean `{stem}`?"),
             "{}",
             fault("{stm}")
         );
-        assert!(fault("{}").contains("known are {stem}"));
+        assert!(fault("{}").contains("valid fields are {stem}"));
         for wrong in ["{stem", "stem}", "a{b{c}"] {
             assert!(wrong.parse::<Template>().is_err(), "{wrong}");
         }
-        assert!(fault("out/").contains("names no file") && fault("").contains("names no file"));
+        assert!(fault("out/").contains("names a folder") && fault("").contains("names a folder"));
     }
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::{InputSettings, ModelRequest, PlanRequest};
 use super::{InputSource, PlannedInput};
-use super::{ModelRequest, PlanRequest, Settings};
 use crate::cancel::CancelToken;
 use crate::device::{self, DeviceRequest};
 use crate::export::Format;
@@ -38,7 +38,7 @@ pub fn leave_out_files(items: &mut [PlannedInput]) {
     for item in items.iter_mut().filter(|item| !item.outputs.is_empty()) {
         item.outputs.retain(|(_, path)| !path.is_file());
         item.is_done = item.outputs.is_empty();
-        item.why_done = ALREADY_DONE.into();
+        item.skip_reason = ALREADY_DONE.into();
     }
 }
 
@@ -47,7 +47,7 @@ struct OutputChecker<'a> {
     model_names: ModelNames,
     ledgers: LedgerReader,
     /// By the address of the settings.
-    requests: HashMap<*const Settings, RequestedText>,
+    requests: HashMap<*const InputSettings, RequestedText>,
     /// The checkpoints that names and revisions of models stand for on this machine.
     checkpoints: HashMap<(String, Option<String>), Option<String>>,
 }
@@ -81,7 +81,7 @@ impl OutputChecker<'_> {
             _ => None,
         });
         if item.is_done {
-            item.why_done = foreign.unwrap_or_else(|| ALREADY_DONE.into());
+            item.skip_reason = foreign.unwrap_or_else(|| ALREADY_DONE.into());
             return;
         }
         notes.extend(foreign.into_iter().chain(outdated).map(|text| (item.name(), text)));
@@ -107,10 +107,10 @@ impl OutputChecker<'_> {
         item.outputs.iter().map(state).collect()
     }
 
-    fn requested_text(&mut self, settings: &Arc<Settings>) -> RequestedText {
+    fn requested_text(&mut self, settings: &Arc<InputSettings>) -> RequestedText {
         let (request, names, checkpoints) = (self.request, &self.model_names, &mut self.checkpoints);
         let text = self.requests.entry(Arc::as_ptr(settings)).or_insert_with(|| {
-            let model = names.of(&settings.model);
+            let model = names.resolve(&settings.model);
             let key = (model.clone(), settings.model.revision.clone());
             let checkpoint =
                 checkpoints.entry(key).or_insert_with(|| local_checkpoint(&settings.model, &model)).clone();
@@ -132,7 +132,8 @@ impl ModelNames {
         Self { device, has_accelerator: OnceCell::new() }
     }
 
-    pub fn of(&self, request: &ModelRequest) -> String {
+    /// Returns the name of a requested model, with `auto` resolved.
+    pub fn resolve(&self, request: &ModelRequest) -> String {
         // A device that cannot be selected is reported when it is needed.
         let select = || device::select(self.device).is_ok_and(|device| device.is_accelerator());
         request.name_on(|| *self.has_accelerator.get_or_init(select)).to_owned()

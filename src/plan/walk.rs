@@ -1,4 +1,4 @@
-//! The recordings in a folder, and the files that a pattern stands for.
+//! Lists the recordings in a folder, and the files that match a pattern.
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,52 +8,59 @@ use globset::GlobMatcher;
 use rayon::prelude::*;
 use walkdir::{DirEntry, WalkDir};
 
-use super::filter::{Filter, glob};
+use super::filter::{NameFilter, glob};
 use crate::audio::is_recording;
 use crate::error::{Error, InputProblem};
 
-/// What was found, in the order of names.
+/// A file that was found on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveredFile {
+    pub path: PathBuf,
+    /// The folders between the one that was named and the file.
+    pub subfolder: PathBuf,
+}
+
+/// Files in the order of their names.
 #[derive(Debug, Default)]
 pub struct FileListing {
-    /// Files, and the folders between the one that was named and each of them.
-    pub files: Vec<(PathBuf, PathBuf)>,
-    /// What could not be looked into.
+    pub files: Vec<DiscoveredFile>,
+    /// What could not be read.
     pub failures: Vec<Error>,
-    /// There are folders that were not asked for.
+    /// There are folders below the one that was listed.
     pub has_folders: bool,
 }
 
-/// The recordings in a folder; with `deep`, in those below it too. Hidden files and folders are left alone.
-pub fn folder(folder: &Path, deep: bool, filter: &Filter) -> FileListing {
-    let walk = files(folder, deep, filter);
-    let recordings = walk.files.into_par_iter().filter(|(path, _)| is_recording(path)).collect();
-    FileListing { files: recordings, ..walk }
+/// Lists the recordings in a folder; with `recursive`, also in those below it. Skips hidden files and folders.
+pub fn list_recordings(folder: &Path, recursive: bool, filter: &NameFilter) -> FileListing {
+    let listing = list_files(folder, recursive, filter);
+    let recordings = listing.files.into_par_iter().filter(|file| is_recording(&file.path)).collect();
+    FileListing { files: recordings, ..listing }
 }
 
-/// The same, whatever the files are.
-pub fn files(folder: &Path, deep: bool, filter: &Filter) -> FileListing {
-    let mut walk = FileListing::default();
-    let depth = if deep { usize::MAX } else { 1 };
-    let below = |entry: &DirEntry| below(folder, entry.path());
+/// Lists all files in a folder in the same way.
+pub fn list_files(folder: &Path, recursive: bool, filter: &NameFilter) -> FileListing {
+    let mut listing = FileListing::default();
+    let depth = if recursive { usize::MAX } else { 1 };
+    let relative = |entry: &DirEntry| relative_to(folder, entry.path());
     let entries = WalkDir::new(folder).follow_links(true).max_depth(depth).sort_by_file_name().into_iter();
-    let wanted = |entry: &DirEntry| {
-        entry.depth() == 0 || !(is_hidden(entry.file_name()) || filter.leaves_out(&below(entry)))
+    let is_included = |entry: &DirEntry| {
+        entry.depth() == 0 || !(is_hidden(entry.file_name()) || filter.excludes(&relative(entry)))
     };
-    for entry in entries.filter_entry(wanted) {
+    for entry in entries.filter_entry(is_included) {
         match entry {
-            Ok(entry) if entry.file_type().is_dir() => walk.has_folders |= entry.depth() > 0,
-            Ok(entry) if entry.file_type().is_file() && filter.takes(&below(&entry)) => {
-                let folders = below(&entry).parent().map(Path::to_path_buf).unwrap_or_default();
-                walk.files.push((entry.into_path(), folders));
+            Ok(entry) if entry.file_type().is_dir() => listing.has_folders |= entry.depth() > 0,
+            Ok(entry) if entry.file_type().is_file() && filter.includes(&relative(&entry)) => {
+                let subfolder = relative(&entry).parent().map(Path::to_path_buf).unwrap_or_default();
+                listing.files.push(DiscoveredFile { path: entry.into_path(), subfolder });
             }
             Ok(_) => {}
-            Err(error) => walk.failures.extend(failure(error)),
+            Err(error) => listing.failures.extend(failure(error)),
         }
     }
-    walk
+    listing
 }
 
-fn below(folder: &Path, path: &Path) -> PathBuf {
+fn relative_to(folder: &Path, path: &Path) -> PathBuf {
     path.strip_prefix(folder).unwrap_or(path).to_owned()
 }
 
@@ -61,52 +68,54 @@ fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// A link back to a folder above leads to nothing new, nor does one to nowhere that is not called like a recording;
-/// anything else may hide some.
+/// Returns the error to report, if any: a link to a folder above it leads to nothing new, and a broken link matters only
+/// if it is named like a recording.
 fn failure(error: walkdir::Error) -> Option<Error> {
     let path = error.path()?;
-    let is_lost = error.io_error().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound);
-    let is_idle = is_lost && (!is_recording(path) || path.file_name().is_some_and(is_hidden));
-    if is_idle || error.loop_ancestor().is_some() {
+    let is_broken = error.io_error().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound);
+    let is_irrelevant = is_broken && (!is_recording(path) || path.file_name().is_some_and(is_hidden));
+    if is_irrelevant || error.loop_ancestor().is_some() {
         return None;
     }
     let path = path.display().to_string();
     error.into_io_error().map(|cause| Error::input(path, InputProblem::Unreadable(cause)))
 }
 
-/// Whether a name that leads nowhere may be meant as a pattern.
+/// Returns whether a name that does not exist may be a pattern.
 pub fn is_pattern(argument: &Path) -> bool {
     argument.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[{".contains(byte))
 }
 
-/// The files that a pattern stands for, as a shell would find them.
-pub fn matching(pattern: &str) -> Result<FileListing, globset::Error> {
+/// Lists the files that match a pattern, as a shell would.
+pub fn list_matching(pattern: &str) -> Result<FileListing, globset::Error> {
     let pattern = if cfg!(windows) { pattern.replace('\\', "/") } else { pattern.to_owned() };
     let parts: Vec<&str> = pattern.split('/').collect();
     let first = parts.iter().position(|part| is_pattern(Path::new(part))).unwrap_or(parts.len());
-    let (plain, magic) = (parts[..first].join("/"), parts[first..].join("/"));
+    let (fixed, magic) = (parts[..first].join("/"), parts[first..].join("/"));
     let matcher: GlobMatcher = glob(&magic, false)?.compile_matcher();
-    let root = match (plain.as_str(), first) {
+    let root = match (fixed.as_str(), first) {
         (_, 0) => PathBuf::from("."),
-        // What stands before the first slash, if nothing does.
+        // The pattern begins with a slash.
         ("", _) => PathBuf::from("/"),
-        (plain, _) => PathBuf::from(plain),
+        (fixed, _) => PathBuf::from(fixed),
     };
     let depth = if magic.contains("**") { usize::MAX } else { parts.len() - first };
-    let takes_hidden = parts[first..].iter().any(|part| part.starts_with('.'));
-    let mut walk = FileListing::default();
+    let matches_hidden = parts[first..].iter().any(|part| part.starts_with('.'));
+    let mut listing = FileListing::default();
     let entries = WalkDir::new(&root).follow_links(true).max_depth(depth).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|e| e.depth() == 0 || takes_hidden || !is_hidden(e.file_name())) {
+    for entry in entries.filter_entry(|e| e.depth() == 0 || matches_hidden || !is_hidden(e.file_name())) {
         match entry {
-            Ok(entry) if !entry.file_type().is_dir() && matcher.is_match(below(&root, entry.path())) => {
-                let path = if first == 0 { below(&root, entry.path()) } else { entry.into_path() };
-                walk.files.push((path, PathBuf::new()));
+            Ok(entry)
+                if !entry.file_type().is_dir() && matcher.is_match(relative_to(&root, entry.path())) =>
+            {
+                let path = if first == 0 { relative_to(&root, entry.path()) } else { entry.into_path() };
+                listing.files.push(DiscoveredFile { path, subfolder: PathBuf::new() });
             }
             Ok(_) => {}
-            // Nothing to look in: then nothing matches.
+            // The folder does not exist, so nothing matches.
             Err(error) if error.depth() == 0 => {}
-            Err(error) => walk.failures.extend(failure(error)),
+            Err(error) => listing.failures.extend(failure(error)),
         }
     }
-    Ok(walk)
+    Ok(listing)
 }

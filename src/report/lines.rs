@@ -204,7 +204,7 @@ pub fn summary(tally: &Tally, ending: &Ending<'_>) -> ReportLine {
 fn planned(item: &PlannedInput) -> ReportLine {
     ReportLine::FilePlanned {
         input: item.name(),
-        outputs: item.asked.iter().map(|path| text(path)).collect(),
+        outputs: item.requested.iter().map(|path| text(path)).collect(),
         audio_seconds: item.length.map(rounded),
     }
 }

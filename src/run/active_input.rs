@@ -100,7 +100,7 @@ impl ActiveInput {
 
     /// Keeps segments to be emitted as text; only inputs without output files have their text emitted.
     pub fn add_segments(&mut self, chunk: usize, segments: Vec<Segment>) {
-        if !self.item.asked.is_empty() {
+        if !self.item.requested.is_empty() {
             return;
         }
         self.pending_text.entry(chunk).or_default().extend(segments);

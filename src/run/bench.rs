@@ -21,8 +21,8 @@ use crate::engine::{Engine, EngineGroup};
 use crate::error::{Error, Result};
 use crate::mel::{ChunkMode, MelChunker};
 use crate::models::{Model, ModelOptions, Room, Slots, load, load_random};
+use crate::plan::{InputSettings, ModelRequest, PlanRequest};
 use crate::plan::{InputSource, PlannedInput};
-use crate::plan::{ModelRequest, PlanRequest, Settings};
 use crate::time::{SAMPLE_RATE, seconds_of_samples};
 use crate::transcript::ModelIdentity;
 
@@ -205,7 +205,7 @@ fn run_request(request: &BenchRequest, audio: &Path, eot: u32) -> RunRequest {
         BenchModel::Checkpoint(request) => request.clone(),
         BenchModel::Random(size) => ModelRequest::named(size),
     };
-    let settings = Settings { model, decode, selection: Selection::default() };
+    let settings = InputSettings { model, decode, selection: Selection::default() };
     let plan = PlanRequest {
         device: request.device,
         chunk_length: request.chunk_length,

@@ -55,7 +55,7 @@ fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<
     if let Some(option) = export.needs_words().filter(|_| words.next().is_none()) {
         return lacks("word times", option);
     }
-    if item.asked.is_empty() {
+    if item.requested.is_empty() {
         context.emit(RunEvent::Segments(transcript.segments.clone()));
     }
     let mut recording = InputSource::Stdin;

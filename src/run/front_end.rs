@@ -15,7 +15,7 @@ use crate::decode::LanguageGuess;
 use crate::engine::{ChunkTask, EngineGroup, InputContext, ProbeWindow};
 use crate::error::{Error, InputProblem, Result, catch_panic};
 use crate::mel::{ChunkMode, Extent, LanguageProbe, LanguageWindow, MelChunk, MelChunker, MelMeter};
-use crate::plan::{InputSource, changed};
+use crate::plan::{self, InputSource};
 use crate::store::LockError;
 use crate::store::fingerprint::{Fingerprint, InputDigest, RunFingerprint};
 use crate::store::journal::{Journal, JournaledChunk, OpenedJournal, ResumedChunks};
@@ -199,7 +199,7 @@ impl FrontEnd {
         })));
         match Journal::open(journal, &fingerprint, self.journal.resume) {
             // The process that held the lock has written the outputs since.
-            Ok(_) if self.journal.unchanged.iter().any(|(path, time)| changed(path) != *time) => {
+            Ok(_) if self.journal.unchanged.iter().any(|(path, time)| plan::modified(path) != *time) => {
                 Err(Error::InputLocked { input: input(), journal: journal.clone() })
             }
             Ok(mut opened) => {

@@ -137,7 +137,7 @@ mod tests {
         let output = input.with_extension("srt");
         PlannedInput {
             outputs: vec![(Format::Srt, output.clone())],
-            asked: vec![output],
+            requested: vec![output],
             ..PlannedInput::new(InputSource::File(input.into()))
         }
     }

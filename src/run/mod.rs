@@ -26,4 +26,4 @@ pub use self::convert::{Conversion, check_cues, convert};
 pub use self::event::{ChunkFigures, RunContext, RunEvent};
 pub use self::guard::GuardOptions;
 pub use self::request::RunRequest;
-pub use self::session::{FoundInputs, InputFeed, Session, run};
+pub use self::session::{InputFeed, Session, run};

@@ -116,7 +116,7 @@ impl<'a> Scheduler<'a> {
             pending.map(|(index, (item, model))| PendingInput { index, item, model }).collect();
         // Starting the longest first pays off only if several run at a time, and text must come in the given order.
         let in_order =
-            self.request.jobs == Some(1) || pending.iter().any(|input| input.item.asked.is_empty());
+            self.request.jobs == Some(1) || pending.iter().any(|input| input.item.requested.is_empty());
         self.queue = StartQueue::new(pending, in_order);
         let outcome = self.run_to_end();
         if outcome.is_err() {

@@ -1,6 +1,5 @@
 //! A run from its request to its end, and the models that may serve several runs.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::models::{ModelId, ModelSet};
@@ -10,7 +9,7 @@ use super::vad_report::VadReport;
 use super::{RunContext, RunEvent, RunRequest};
 use crate::device::{self, DeviceRequest, SelectedDevice};
 use crate::error::{Error, Result};
-use crate::plan::{Plan, PlanRequest, PlannedInput, plan};
+use crate::plan::{DiscoveredFile, Plan, PlanRequest, PlannedInput, plan};
 use crate::store::journal::Journal;
 
 /// Plans and carries out a request. What became of each input is in the events; the error is what ended the whole run
@@ -30,7 +29,7 @@ pub fn run(request: &RunRequest, context: RunContext<'_>) -> Result<(), Vec<Erro
 pub fn announce_and_sweep(plan: Plan, context: RunContext<'_>) -> Vec<PlannedInput> {
     let (todo, done) = announce(plan, context);
     for item in done {
-        partial::sweep(&item.asked);
+        partial::sweep(&item.requested);
         item.journal.iter().for_each(|path| Journal::remove_if_written(path));
     }
     todo
@@ -48,16 +47,13 @@ pub fn announce(plan: Plan, context: RunContext<'_>) -> (Vec<PlannedInput>, Vec<
     let (done, todo): (Vec<PlannedInput>, Vec<PlannedInput>) =
         items.into_iter().partition(|item| item.is_done);
     for item in &done {
-        context.emit(RunEvent::Skipped { input: item.name(), why: item.why_done.clone() });
+        context.emit(RunEvent::Skipped { input: item.name(), why: item.skip_reason.clone() });
     }
     (todo, done)
 }
 
-/// Recordings, each with the folders between the one that was named and the file.
-pub type FoundInputs = Vec<(PathBuf, PathBuf)>;
-
 /// Supplies further inputs while others are in flight: called several times a second with the number of model leases.
-pub type InputFeed<'a> = &'a mut dyn FnMut(usize) -> FoundInputs;
+pub type InputFeed<'a> = &'a mut dyn FnMut(usize) -> Vec<DiscoveredFile>;
 
 /// Models that stay loaded from one run to the next, and the voice activity report.
 pub struct Session {

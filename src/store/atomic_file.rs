@@ -1,4 +1,4 @@
-//! Writes a file whole or not at all, whatever happens meanwhile. Knows no format.
+//! Writes files completely or not at all, whatever happens meanwhile.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// How many links may lead to the file; more are a circle.
-const LINKS: usize = 40;
+/// Links that are followed to a file; more are a cycle.
+const MAX_LINKS: usize = 40;
 
-/// Makes `path` a file with this content. A file that was there is replaced at once and keeps its permissions;
-/// a link is followed; what is no file (a device, a pipe) is written into.
+/// Writes a file and waits until it would survive a power cut. Replaces an existing file atomically and keeps its
+/// permissions, follows links, and writes into devices and pipes.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     replace(path, content, true).map_err(|source| Error::Output { path: path.into(), source })
 }
 
-/// The same for what is written again and again, and need not outlast a failure of the power.
+/// Writes a file in the same way without waiting, for content that is soon replaced.
 pub fn write_file_unsynced(path: &Path, content: &[u8]) -> Result<()> {
     replace(path, content, false).map_err(|source| Error::Output { path: path.into(), source })
 }
 
-fn replace(path: &Path, content: &[u8], lasts: bool) -> io::Result<()> {
+fn replace(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
     let path = &target(path)?;
     let existing = match fs::metadata(path) {
         Ok(metadata) => Some(metadata),
@@ -30,18 +30,18 @@ fn replace(path: &Path, content: &[u8], lasts: bool) -> io::Result<()> {
     match existing {
         Some(existing) if existing.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Some(existing) if !existing.is_file() => File::options().write(true).open(path)?.write_all(content),
-        Some(existing) => swap_in(path, content, Some(existing.permissions()), lasts),
-        None => swap_in(path, content, None, lasts),
+        Some(existing) => swap_in(path, content, Some(existing.permissions()), sync),
+        None => swap_in(path, content, None, sync),
     }
 }
 
-/// The end of a chain of links, which need not exist yet.
+/// Follows a chain of links to its end, which need not exist yet.
 fn target(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
-    for _ in 0..LINKS {
+    for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {
             Ok(next) => path = folder(&path).join(next),
-            // Not there, or no link: this is the place.
+            // Not a link, or it does not exist.
             Err(_) => return Ok(path),
         }
     }
@@ -55,7 +55,7 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>, lasts: bool) -> io::Result<()> {
+fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>, sync: bool) -> io::Result<()> {
     if permissions.as_ref().is_some_and(Permissions::readonly) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
@@ -68,14 +68,14 @@ fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>, lasts:
     if let Some(permissions) = permissions {
         temporary.as_file().set_permissions(permissions)?;
     }
-    if lasts {
+    if sync {
         temporary.as_file().sync_all()?;
     }
     temporary.persist(path).map_err(|error| error.error)?;
-    if lasts { sync_parent_folder(path) } else { Ok(()) }
+    if sync { sync_parent_folder(path) } else { Ok(()) }
 }
 
-/// Removes what is left of attempts to write `path` that were killed. Only for one who alone may write it.
+/// Removes temporary files of processes that were killed while they wrote `path`. The caller must be the only writer.
 pub fn remove_temporary_files(path: &Path) {
     let (Some(name), Ok(entries)) = (path.file_name(), fs::read_dir(folder(path))) else { return };
     let prefix = format!(".{}.", name.to_string_lossy());
@@ -84,13 +84,13 @@ pub fn remove_temporary_files(path: &Path) {
         let random = found.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".tmp"));
         if random.is_some_and(|random| random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric()))
         {
-            // Left over, it only takes up room.
+            // A file that stays only takes up space.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Temporary files of the permissions that any new file gets; the usual ones would be the owner's alone.
+/// Creates temporary files with the permissions of any new file instead of the owner only.
 #[cfg(unix)]
 fn builder<'p>(prefix: &'p std::ffi::OsStr) -> tempfile::Builder<'p, 'static> {
     use std::os::unix::fs::PermissionsExt;
@@ -106,8 +106,8 @@ fn builder<'p>(prefix: &'p std::ffi::OsStr) -> tempfile::Builder<'p, 'static> {
     builder
 }
 
-/// Makes a new name last. Some file systems cannot, and some folders may be written but not read: the file
-/// is whole all the same.
+/// Makes a new name survive a power cut. Some file systems cannot, and some folders can be written but not read;
+/// that is no error, as the file is complete all the same.
 #[cfg(unix)]
 pub fn sync_parent_folder(path: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};

@@ -1,10 +1,12 @@
-//! An inbox that is watched: what comes in is transcribed as soon as it is complete, by a model that stays loaded
-//! while there is something to do.
+//! Watches an inbox: transcribes recordings as soon as they are complete, with a model that stays loaded while there
+//! is work.
 
 mod inbox;
 mod moving;
-mod seen;
+mod open_files;
 mod snapshot;
+mod status;
+mod tracker;
 mod watcher;
 
 use std::cell::RefCell;
@@ -12,55 +14,57 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use self::snapshot::{Doing, ModelStage, Snapshot};
+pub use self::snapshot::{ModelStage, WatchSnapshot, WatchState};
 
-use self::watcher::{Show, Watcher};
+use self::status::Publish;
+use self::watcher::Watcher;
 use crate::error::{Error, Result};
-use crate::plan::{PlanRequest, Template, asked};
+use crate::plan::{DiscoveredFile, PlanRequest, Template, requested_outputs};
 use crate::run::{RunContext, RunEvent, RunRequest, Session};
 
-/// How soon a request to stop is heard while nothing is in work.
-const NAP: Duration = Duration::from_millis(50);
-/// How often idle models are looked after.
-const TIDY_EVERY: Duration = Duration::from_millis(500);
+/// How soon cancellation is noticed while nothing is in flight.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often idle models are checked for their timeout.
+const CLOSE_IDLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is watched, and how.
 #[derive(Debug, Clone)]
 pub struct WatchOptions {
     pub inbox: PathBuf,
-    /// Folders below it, too.
+    /// Include folders below the inbox.
     pub recursive: bool,
     pub include: Vec<String>,
     pub exclude: Vec<String>,
-    /// How long a file must stay as it is to count as complete.
+    /// How long a file must stay unchanged to count as complete.
     pub settle: Duration,
-    /// How often the inbox is looked into.
+    /// How often the inbox is listed.
     pub poll: Duration,
-    /// How long after a failure an input is tried again.
+    /// How long after a failure an input is retried.
     pub retry: Option<Duration>,
-    /// Where inputs go that are done, and that failed.
+    /// Folders that finished and failed inputs are moved to.
     pub done_dir: Option<PathBuf>,
     pub failed_dir: Option<PathBuf>,
-    /// End when all is done that was there at the beginning.
+    /// End when everything is done that was there at the beginning.
     pub once: bool,
 }
 
-/// Watches until somebody asks to stop, which is told as an error, or until all is done that was there if that is
-/// wanted. The models are closed at the end.
+/// Watches until cancelled, which is returned as an error, or with `once` until everything is done that was there at
+/// the beginning. Closes the models at the end.
 pub fn watch(
     mut session: Session,
     request: &RunRequest,
     options: &WatchOptions,
     context: RunContext<'_>,
-    show: Show<'_>,
+    publish: Publish<'_>,
 ) -> Result<(), Vec<Error>> {
     let outcome = check(&request.plan, options).and_then(|()| {
-        let watcher = RefCell::new(Watcher::new(&request.plan, options, context.cancel, show)?);
-        let sink = |event: RunEvent| hear(&watcher, event, context);
+        let watcher = Watcher::new(&request.plan, options, context.cancel, publish, Instant::now())?;
+        let watcher = RefCell::new(watcher);
+        let sink = |event: RunEvent| forward(&watcher, event, context);
         let watched = RunContext::new(context.cancel, &sink);
-        let watch = Watch { session: &mut session, request, options, context: watched, watcher: &watcher };
+        let mut watch =
+            WatchLoop { session: &mut session, request, options, context: watched, watcher: &watcher };
         let outcome = watch.run();
-        watcher.borrow_mut().doing(Doing::Stopping);
+        watcher.borrow_mut().set_state(WatchState::Stopping);
         Ok((watcher, outcome.map_err(|error| vec![error])))
     });
     match outcome {
@@ -69,63 +73,55 @@ pub fn watch(
             Err(errors)
         }
         Ok((watcher, outcome)) => {
-            session.close(RunContext::new(context.cancel, &|event| hear(&watcher, event, context)));
-            watcher.borrow_mut().doing(Doing::Stopped);
+            session.close(RunContext::new(context.cancel, &|event| forward(&watcher, event, context)));
+            watcher.borrow_mut().set_state(WatchState::Stopped);
             outcome
         }
     }
 }
 
-/// That another process does an input is no failure of it.
-fn hear(watcher: &RefCell<Watcher<'_>>, event: RunEvent, context: RunContext<'_>) {
-    let is_elsewhere = watcher.borrow_mut().hear(&event);
+/// Passes an event to the watcher and on. An input that another process has locked has not failed.
+fn forward(watcher: &RefCell<Watcher<'_>>, event: RunEvent, context: RunContext<'_>) {
+    let is_locked = watcher.borrow_mut().on_event(&event, Instant::now());
     match event {
-        RunEvent::Failed { input, error } if is_elsewhere => {
+        RunEvent::Failed { input, error } if is_locked => {
             context.emit(RunEvent::HeldElsewhere { input, why: error.to_string() });
         }
         event => context.emit(event),
     }
 }
 
-/// What would be wrong with every input.
+/// Checks for faults that would fail every input.
 fn check(request: &PlanRequest, options: &WatchOptions) -> Result<(), Vec<Error>> {
-    let inbox = &options.inbox;
-    let usage = |why: &str, hint: &str| {
-        let what = format!("`{}`", inbox.display());
-        vec![Error::Usage { what, why: why.into(), hint: Some(hint.into()) }]
+    let fault = |what: String, why: String, hint: &str| {
+        Err(vec![Error::Usage { what, why, hint: Some(hint.into()) }])
     };
+    let inbox = &options.inbox;
+    let inbox_name = || format!("`{}`", inbox.display());
     match inbox.metadata() {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => {
-            return Err(usage(
-                "is no folder",
-                "name the folder that recordings come into; `transcribe FILE` does one",
-            ));
+            let hint = "name the folder that recordings arrive in; `transcribe FILE` transcribes one file";
+            return fault(inbox_name(), "not a folder".into(), hint);
         }
         Err(error) => {
-            let hint = "make the folder, or check the path; one that goes later is waited for";
-            return Err(usage(&format!("cannot be watched: {error}"), hint));
+            let hint = "create the folder or check the path; a folder that disappears later is waited for";
+            return fault(inbox_name(), format!("cannot be watched: {error}"), hint);
         }
     }
     if request.outputs.formats.is_empty() {
-        return Err(vec![Error::Usage {
-            what: "`watch`".into(),
-            why: "without `--export` nothing is written, and nothing tells what is done".into(),
-            hint: Some("say which formats, for example `--export srt,txt`".into()),
-        }]);
+        let why = "needs `--export`: without outputs it could not tell which inputs are done";
+        return fault("`watch`".into(), why.into(), "choose formats, for example `--export srt,txt`");
     }
-    if request.outputs.template.as_ref().is_some_and(Template::counts) {
-        return Err(vec![Error::Usage {
-            what: "`--output-template`".into(),
-            why: "`{index}` counts the inputs of one run, and a watch has no first one".into(),
-            hint: Some("tell outputs apart by `{stem}` or `{name}`".into()),
-        }]);
+    if request.outputs.template.as_ref().is_some_and(Template::uses_index) {
+        let why = "`{index}` numbers the inputs of one run, and a watch has no fixed list of inputs";
+        return fault("`--output-template`".into(), why.into(), "use `{stem}` or `{name}` instead");
     }
-    let example = (inbox.join("recording.wav"), PathBuf::new());
-    asked(&[example], request).map(drop).map_err(|error| vec![error])
+    let example = DiscoveredFile { path: inbox.join("recording.wav"), subfolder: PathBuf::new() };
+    requested_outputs(&example, request).map(drop).map_err(|error| vec![error])
 }
 
-struct Watch<'w, 'a> {
+struct WatchLoop<'w, 'a> {
     session: &'w mut Session,
     request: &'w RunRequest,
     options: &'w WatchOptions,
@@ -133,70 +129,70 @@ struct Watch<'w, 'a> {
     watcher: &'w RefCell<Watcher<'a>>,
 }
 
-impl Watch<'_, '_> {
-    fn run(self) -> Result<()> {
-        let Self { session, request, options, context, watcher } = self;
-        // Better at once than with the first file. Who only looks once may find none.
+impl WatchLoop<'_, '_> {
+    fn run(&mut self) -> Result<()> {
+        let (options, context, watcher) = (self.options, self.context, self.watcher);
+        // A missing model is reported at once rather than with the first file; `once` may need no model.
         if !options.once {
-            watcher.borrow_mut().doing(Doing::Starting);
-            session.find_model(request, context)?;
+            watcher.borrow_mut().set_state(WatchState::Starting);
+            self.session.find_model(self.request, context)?;
         }
-        watcher.borrow_mut().doing(Doing::Waiting);
-        let mut tidied = Instant::now();
+        watcher.borrow_mut().set_state(WatchState::Waiting);
+        let mut idle_checked = Instant::now();
         loop {
             context.check()?;
-            let known = watcher.borrow_mut().more(0);
-            let refused = std::mem::take(&mut watcher.borrow_mut().refused);
-            for (input, error) in refused {
+            let files = watcher.borrow_mut().next_files(0, Instant::now());
+            let rejected = watcher.borrow_mut().take_rejected();
+            for (input, error) in rejected {
                 context.emit(RunEvent::Failed { input, error: Arc::new(error) });
             }
-            if !known.is_empty() {
-                watcher.borrow_mut().doing(Doing::Working);
-                let mut first = Some(known);
-                let mut feed = |leases| first.take().unwrap_or_else(|| watcher.borrow_mut().more(leases));
-                let outcome = session.transcribe_feed(request, &mut feed, context);
-                settle(outcome, options, watcher, context)?;
-                watcher.borrow_mut().doing(Doing::Waiting);
+            if !files.is_empty() {
+                self.transcribe(files)?;
                 continue;
             }
-            if tidied.elapsed() >= TIDY_EVERY {
-                session.close_idle(context);
-                tidied = Instant::now();
+            if idle_checked.elapsed() >= CLOSE_IDLE_INTERVAL {
+                self.session.close_idle(context);
+                idle_checked = Instant::now();
             }
+            let now = Instant::now();
             if options.once {
                 if let Some(problem) = watcher.borrow().inbox_problem() {
                     return Err(Error::usage(format!("`{}`", options.inbox.display()), problem));
                 }
-                if watcher.borrow().is_drained() {
+                if watcher.borrow().is_drained(now) {
                     return Ok(());
                 }
             }
-            let rest = watcher.borrow().rest();
-            std::thread::sleep(rest.min(NAP));
+            let idle = watcher.borrow().idle_time(now);
+            std::thread::sleep(idle.min(CANCEL_INTERVAL));
         }
     }
-}
 
-/// What ends the work on all that is there need not end the watch: the machine may do better later.
-fn settle(
-    outcome: Result<()>,
-    options: &WatchOptions,
-    watcher: &RefCell<Watcher<'_>>,
-    context: RunContext<'_>,
-) -> Result<()> {
-    match outcome {
-        Err(error) if options.once || matches!(error, Error::Cancelled(_) | Error::Usage { .. }) => {
-            Err(error)
+    /// Transcribes files, and those that become complete meanwhile.
+    fn transcribe(&mut self, files: Vec<DiscoveredFile>) -> Result<()> {
+        let watcher = self.watcher;
+        watcher.borrow_mut().set_state(WatchState::Working);
+        let mut first = Some(files);
+        let mut feed =
+            |leases| first.take().unwrap_or_else(|| watcher.borrow_mut().next_files(leases, Instant::now()));
+        let outcome = self.session.transcribe_feed(self.request, &mut feed, self.context);
+        self.handle_outcome(outcome)?;
+        watcher.borrow_mut().set_state(WatchState::Waiting);
+        Ok(())
+    }
+
+    /// Returns the errors that end the watch. Others fail the active inputs only: the machine may recover.
+    fn handle_outcome(&self, outcome: Result<()>) -> Result<()> {
+        let Err(error) = outcome else { return Ok(()) };
+        if self.options.once || matches!(error, Error::Cancelled(_) | Error::Usage { .. }) {
+            return Err(error);
         }
-        Err(error) => {
-            let error = Arc::new(error);
-            watcher.borrow_mut().unloaded();
-            let in_work = watcher.borrow().in_work();
-            for input in in_work {
-                context.emit(RunEvent::Failed { input, error: Arc::clone(&error) });
-            }
-            Ok(())
+        let error = Arc::new(error);
+        self.watcher.borrow_mut().run_aborted();
+        let active = self.watcher.borrow().active();
+        for input in active {
+            self.context.emit(RunEvent::Failed { input, error: Arc::clone(&error) });
         }
-        Ok(()) => Ok(()),
+        Ok(())
     }
 }

@@ -124,7 +124,7 @@ fn forty_mixed_files_end_with_the_right_outputs_and_reasons() {
         let is_reported = errors.iter().any(|line| line.contains(stem) && line.contains(why));
         assert!(is_reported, "{name}: {why}: {errors:#?}");
     }
-    assert_eq!(ended.stderr.matches("it is done once").count(), 2, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("it is processed once").count(), 2, "{}", ended.stderr);
     for input in &batch.inputs {
         let name = input.strip_prefix(batch.folder.path()).unwrap().to_str().unwrap();
         if batch.failures.contains_key(name) {

@@ -11,13 +11,13 @@ use std::sync::mpsc::channel;
 
 use crate::hub::server::{Plan, Server};
 use crate::program::{Running, bare, demo, fixture, names, run};
-use crate::resume::{Place, check_done, check_files, undisturbed};
+use crate::resume::{ResumeFolder, check_done, check_files, uninterrupted};
 
 const SIGNALS: [(&str, i32); 2] = [("INT", 2), ("TERM", 15)];
 
 /// Stops the transcription of two recordings at a point, and resumes it afterwards.
 fn stop_at(point: &str, options: &[&str], name: &str, number: i32) -> String {
-    let place = Place::new();
+    let place = ResumeFolder::new();
     let mut program = place.command();
     program.args(options);
     let mut running = Running::start_until(program, &format!("stop {point}"));
@@ -73,7 +73,7 @@ fn stops_during_a_temperature_fallback() {
 #[test]
 fn partial_outputs_are_written_and_resuming_is_explained() {
     for (name, number) in SIGNALS {
-        let place = Place::new();
+        let place = ResumeFolder::new();
         let mut program = place.command();
         program.args(["--batch-size", "1"]);
         let mut running = Running::start_until(program, "stop encode 7");
@@ -113,7 +113,7 @@ fn stops_while_waiting_for_stdin() {
 
 #[test]
 fn stops_while_waiting_for_a_named_pipe() {
-    let place = Place::new();
+    let place = ResumeFolder::new();
     let pipe = place.at("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for (has_writer, (name, number)) in [(true, SIGNALS[0]), (false, SIGNALS[1])] {
@@ -184,7 +184,7 @@ fn stops_a_stalled_download_and_resumes_it() {
 #[test]
 fn second_signal_exits_at_once() {
     for (name, number) in SIGNALS {
-        let place = Place::new();
+        let place = ResumeFolder::new();
         let mut running = Running::start_until(place.command(), "hang write 1");
         assert!(running.wait_for("test hook: "));
         // Signals sent in quick succession may be merged.
@@ -199,21 +199,21 @@ fn second_signal_exits_at_once() {
 
 #[test]
 fn panic_fails_one_input() {
-    let place = Place::new();
+    let place = ResumeFolder::new();
     let mut program = place.command();
     program.args(["--jobs", "1"]);
     let ended = Running::start_until(program, "panic read 3").end();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("this is a bug"), "{}", ended.stderr);
     assert!(!place.out().join("long_en.srt").exists());
-    assert_eq!(fs::read(place.out().join("short_es.srt")).unwrap(), undisturbed()["short_es.srt"]);
+    assert_eq!(fs::read(place.out().join("short_es.srt")).unwrap(), uninterrupted()["short_es.srt"]);
     check_done(&place, &run(place.command()));
 }
 
 #[test]
 fn engine_panic_is_retried() {
     for point in ["panic encode 4", "panic step 50"] {
-        let place = Place::new();
+        let place = ResumeFolder::new();
         let ended = Running::start_until(place.command(), point).end();
         assert!(ended.stderr.contains("this is a bug"), "{}", ended.stderr);
         check_done(&place, &ended);
@@ -222,7 +222,7 @@ fn engine_panic_is_retried() {
 
 #[test]
 fn dead_engine_thread_is_detected() {
-    let place = Place::new();
+    let place = ResumeFolder::new();
     let ended = Running::start_until(place.command(), "panic admit 9").end();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     // It is noticed either when a chunk is submitted or later.

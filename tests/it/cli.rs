@@ -102,7 +102,7 @@ fn invalid_inputs_are_reported_before_the_model_is_loaded() {
     program.args(["--model", "tiny"]).arg("none.mp3").arg(&empty).arg(&talk);
     program.assert().code(2).stdout(is_empty()).stderr(
         contains("error: `none.mp3`: there is no such file\nhint: check the path")
-            .and(contains("is a folder with no recording in it\nhint: ")),
+            .and(contains("a folder without recordings\nhint: ")),
     );
 }
 
@@ -271,7 +271,7 @@ fn skips_finished_inputs_unless_overwriting() {
     assert_eq!(content("srt"), "edited by hand");
     assert_eq!(content("vtt"), vtt);
 
-    run(&[]).stderr(contains("talk.srt` is left as it is: somebody has changed it"));
+    run(&[]).stderr(contains("talk.srt` is kept: it was edited after it was written"));
     std::fs::write(out.join("talk.srt"), &srt).unwrap();
     run(&[]).stderr(contains("talk.flac`: already done; `--overwrite` does it again"));
     run(&["--quiet"]).stderr(is_empty());

@@ -1,4 +1,4 @@
-//! `transcribe doctor`: what it finds, and how it ends when something is wrong.
+//! `transcribe doctor`: its findings and exit codes.
 
 use assert_cmd::Command;
 use predicates::prelude::*;
@@ -14,15 +14,15 @@ fn doctor(line: &[&str]) -> Command {
 }
 
 #[test]
-fn a_healthy_machine_is_told_so() {
-    let told = contains("cpu: passed, 10 s of speech in ")
+fn reports_a_healthy_machine() {
+    let healthy = contains("cpu: passed, 10 s of speech in ")
         .and(contains("memory"))
         .and(contains("of disk space free"))
         .and(contains("no file; the default path is `/nonexistent/transcribe/transcribe.toml`"))
         .and(contains("only the built-in demo"))
         .and(predicate::str::ends_with("\nall is well\n"));
-    // What the environment says is for recordings, not for the test.
-    doctor(&[]).env("TRANSCRIBE_LANGUAGE", "de").assert().code(0).stderr(is_empty()).stdout(told);
+    // Options in the environment apply to recordings, not to the self-test.
+    doctor(&[]).env("TRANSCRIBE_LANGUAGE", "de").assert().code(0).stderr(is_empty()).stdout(healthy);
 
     let output = doctor(&["--json", "--device", "cpu"]).assert().code(0).stderr(is_empty());
     let report: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
@@ -39,20 +39,20 @@ fn a_healthy_machine_is_told_so() {
 }
 
 #[test]
-fn a_test_that_cannot_be_done_has_failed() {
+fn a_self_test_that_cannot_run_has_failed() {
     let failed = contains("cpu: FAILED: `/nonexistent/tmp` cannot be written")
         .and(contains("the self-test failed on cpu"));
     doctor(&[]).env("TMPDIR", "/nonexistent/tmp").assert().code(1).stdout(failed);
 }
 
 #[test]
-fn a_device_that_is_asked_for_must_be_there() {
-    let asked = doctor(&["--device", "cuda:99"]).assert().code(4);
-    asked.stdout(contains("nothing was tested")).stderr(contains("error: device `cuda:99`"));
+fn a_requested_device_must_exist() {
+    let missing = doctor(&["--device", "cuda:99"]).assert().code(4);
+    missing.stdout(contains("nothing was tested")).stderr(contains("error: device `cuda:99`"));
 }
 
 #[test]
-fn a_wrong_configuration_file_is_one_of_the_findings() {
+fn an_invalid_configuration_file_is_a_finding() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("transcribe")).unwrap();
     let file = home.path().join("transcribe/transcribe.toml");

@@ -1,4 +1,4 @@
-//! What can be named as an input: folders, patterns, lists and manifests.
+//! Inputs by folder, pattern, list and manifest.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::program::{bare, fixture};
 
-/// A tree of recordings of one second, and of other things.
+/// A folder with recordings of one second and text files.
 pub struct Tree(TempDir);
 
 impl Tree {
@@ -38,7 +38,7 @@ impl Tree {
         self.program(line).output().unwrap()
     }
 
-    /// Says why it did not do it.
+    /// Returns the messages of a run that must end with exit code 2.
     pub fn refused(&self, line: &[&str]) -> String {
         let output = self.run(line);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -46,7 +46,7 @@ impl Tree {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// The files that were written, below the tree.
+    /// Returns the outputs of a run and removes them.
     pub fn written(&self, line: &[&str], format: &str) -> Vec<String> {
         let output = self.run(line);
         assert_eq!(output.status.code(), Some(0), "{line:?}: {output:?}");
@@ -72,7 +72,7 @@ fn collect(folder: &Path, below: &Path, format: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn folders_give_their_recordings_whatever_they_are_called() {
+fn folders_provide_recordings_whatever_their_names() {
     let tree = Tree::new(&[
         "in/a.wav",
         "in/voice",
@@ -92,15 +92,15 @@ fn folders_give_their_recordings_whatever_they_are_called() {
 
     let said = tree.refused(&["in/deep"]);
     assert!(
-        said.contains("`in/deep`: is a folder with no recording in it, only folders\nhint: `--recursive`"),
+        said.contains("`in/deep`: a folder without recordings, but with folders\nhint: `--recursive`"),
         "{said}"
     );
-    assert!(tree.refused(&["in", "--include", "*.mp3"]).contains("no recording in it"));
-    assert!(tree.refused(&["in", "--exclude", "[x"]).contains("`--exclude [x`: not a pattern"));
+    assert!(tree.refused(&["in", "--include", "*.mp3"]).contains("a folder without recordings"));
+    assert!(tree.refused(&["in", "--exclude", "[x"]).contains("`--exclude [x`: not a valid pattern"));
 }
 
 #[test]
-fn patterns_are_understood_without_a_shell() {
+fn patterns_are_expanded_without_a_shell() {
     let tree = Tree::new(&["a1.wav", "a2.wav", "b.wav", "x/a3.wav", "x/y/a4.wav", "a[5].wav"]);
     let written = |line: &[&str]| tree.written(&[line, &["--export", "txt"]].concat(), "txt");
     assert_eq!(written(&["a?.wav"]), ["a1.txt", "a2.txt"]);
@@ -109,16 +109,16 @@ fn patterns_are_understood_without_a_shell() {
         ["a1.txt", "a[5].txt", "x/a3.txt", "x/y/a4.txt"]
     );
     assert_eq!(written(&["{b,x/*}.wav"]), ["b.txt", "x/a3.txt"]);
-    // A file of this very name is no pattern.
+    // A name that exists is not a pattern.
     assert_eq!(written(&["a[5].wav"]), ["a[5].txt"]);
     let absolute = tree.at("x/*.wav");
     assert_eq!(written(&[absolute.to_str().unwrap()]), ["x/a3.txt"]);
     let said = tree.refused(&["c*.wav", "a[.wav"]);
-    assert!(said.contains("`c*.wav`: no file has such a name") && said.contains("not a pattern"), "{said}");
+    assert!(said.contains("`c*.wav`: no file matches") && said.contains("not a valid pattern"), "{said}");
 }
 
 #[test]
-fn lists_name_inputs_in_any_form() {
+fn lists_may_be_lines_or_nul_separated() {
     let tree = Tree::new(&["a b.wav", "c.wav", "in/d.wav", "#e.wav"]);
     fs::write(tree.at("list"), "# mine\r\na b.wav\r\n\r\n./#e.wav\r\nin\r\n").unwrap();
     let line = ["@list", "--export", "txt"];
@@ -136,19 +136,19 @@ fn lists_name_inputs_in_any_form() {
 }
 
 #[test]
-fn what_is_named_twice_is_done_once() {
+fn an_input_named_twice_is_processed_once() {
     let tree = Tree::new(&["in/a.wav"]);
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("a.wav", tree.at("in/b.wav")).unwrap();
-        // A circle, and a link to nowhere.
+        // A cycle, and a broken link.
         std::os::unix::fs::symlink("..", tree.at("in/up")).unwrap();
         std::os::unix::fs::symlink("nowhere", tree.at("in/lost")).unwrap();
     }
     let output = tree.run(&["in/a.wav", "in", "--recursive", "./in/*.wav", "--export", "txt"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("`in/a.wav`: named twice; it is done once"), "{said}");
+    assert!(said.contains("`in/a.wav`: named twice; it is processed once"), "{said}");
     #[cfg(unix)]
     assert!(said.contains("`in/b.wav`: the same file as `in/a.wav`"), "{said}");
     assert!(tree.at("in/a.txt").is_file() && !tree.at("in/b.txt").exists());
@@ -156,7 +156,7 @@ fn what_is_named_twice_is_done_once() {
 
 #[test]
 #[cfg(unix)]
-fn any_name_will_do() {
+fn accepts_any_file_name() {
     use std::os::unix::ffi::OsStrExt;
     let tree = Tree::new(&["in/Ærøskøbing 🎙 ́.wav", "in/ -x\t.wav", "in/a\nb.wav"]);
     let odd = std::ffi::OsStr::from_bytes(b"in/caf\xe9.wav");
@@ -170,7 +170,7 @@ fn any_name_will_do() {
 }
 
 #[test]
-fn a_manifest_gives_each_recording_its_own_wishes() {
+fn a_manifest_overrides_settings_of_each_recording() {
     let tree = Tree::new(&["jobs/a.wav", "jobs/b.wav", "c.wav"]);
     let lines = [
         r#"{"audio": "a.wav", "id": 7, "outputs": ["txt", "json"], "language": "german", "prompt": "Wort"}"#,
@@ -189,7 +189,7 @@ fn a_manifest_gives_each_recording_its_own_wishes() {
 }
 
 #[test]
-fn all_that_is_wrong_in_a_manifest_is_told_at_once() {
+fn all_faults_of_a_manifest_are_reported_at_once() {
     let tree = Tree::new(&["a.wav"]);
     let lines = [
         r#"{"audio": "a.wav", "langage": "de"}"#,
@@ -204,15 +204,15 @@ fn all_that_is_wrong_in_a_manifest_is_told_at_once() {
     fs::write(tree.at("jobs.jsonl"), lines.join("\n")).unwrap();
     let said = tree.refused(&["--manifest", "jobs.jsonl"]);
     for part in [
-        "`jobs.jsonl:1`: `langage` is no key\nhint: did you mean `language`? known are audio",
+        "`jobs.jsonl:1`: unknown key `langage`\nhint: did you mean `language`? valid keys are audio",
         "`jobs.jsonl:2`: `none.wav`: there is no such file",
         "`jobs.jsonl:2`: `language`: language `germna`",
         "`jobs.jsonl:3`: is not JSON",
         "`jobs.jsonl:4`: `audio` is missing",
-        "`jobs.jsonl:5`: has the id `x` of `jobs.jsonl:4`",
+        "`jobs.jsonl:5`: repeats the id `x` of `jobs.jsonl:4`",
         "`jobs.jsonl:5`: `clip`: clip `5-2`: ends before it begins",
         "`jobs.jsonl:5`: `outputs`: `--export`: `doc` is no format",
-        "`jobs.jsonl:6`: is no JSON object",
+        "`jobs.jsonl:6`: is not a JSON object",
         "`jobs.jsonl:7`: `task`: task `sing`: neither",
     ] {
         assert!(said.contains(part), "{part}: {said}");
@@ -224,7 +224,7 @@ fn all_that_is_wrong_in_a_manifest_is_told_at_once() {
 }
 
 #[test]
-fn one_recording_may_be_done_in_two_ways() {
+fn a_recording_may_be_transcribed_with_different_settings() {
     let tree = Tree::new(&["a.wav"]);
     let lines = [
         r#"{"audio": "a.wav", "outputs": ["txt"]}"#,
@@ -240,12 +240,12 @@ fn one_recording_may_be_done_in_two_ways() {
     let lines = [lines[0], r#"{"audio": "a.wav", "outputs": ["txt"], "task": "translate"}"#];
     fs::write(tree.at("jobs.jsonl"), lines.join("\n")).unwrap();
     let said = tree.refused(&["--manifest", "jobs.jsonl"]);
-    assert!(said.contains("`a.txt`: would be written for `a.wav` twice, in two ways"), "{said}");
+    assert!(said.contains("`a.txt`: would be written twice for `a.wav`, with different settings"), "{said}");
 }
 
 #[test]
 #[cfg(unix)]
-fn a_link_to_a_recording_that_is_gone_is_told_and_the_rest_done() {
+fn a_broken_link_named_like_a_recording_fails_alone() {
     let tree = Tree::new(&["in/a.wav"]);
     std::os::unix::fs::symlink("nowhere", tree.at("in/gone.wav")).unwrap();
     let output = tree.run(&["in", "--export", "txt"]);

@@ -1,4 +1,4 @@
-//! After an early end of any kind the same command goes on, and its outputs are those of a run that nobody disturbed.
+//! After a kill or a signal the same command resumes, and its outputs equal those of an uninterrupted run.
 
 #![cfg(unix)]
 
@@ -18,20 +18,20 @@ use crate::program::{Ended, LEDGER, Running, bare, demo, fixture, names, run};
 
 const FORMATS: [&str; 9] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv", "html"];
 
-/// By name.
+/// Content by name.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Two recordings, and a folder for what comes of them.
-pub struct Place(TempDir);
+/// Two recordings and an output folder.
+pub struct ResumeFolder(TempDir);
 
-impl Place {
+impl ResumeFolder {
     pub fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
+        let folder = Self(tempfile::tempdir().unwrap());
         for name in ["long_en.flac", "short_es.flac"] {
-            fs::copy(fixture("long").join(name), place.at(name)).unwrap();
+            fs::copy(fixture("long").join(name), folder.at(name)).unwrap();
         }
-        fs::create_dir(place.out()).unwrap();
-        place
+        fs::create_dir(folder.out()).unwrap();
+        folder
     }
 
     pub fn at(&self, name: &str) -> PathBuf {
@@ -42,7 +42,7 @@ impl Place {
         self.at("out")
     }
 
-    /// Both of them in chunks of about six seconds, in every format.
+    /// Transcribes both in chunks of about six seconds, in every format.
     pub fn command(&self) -> Command {
         let mut program = demo();
         program.args([self.at("long_en.flac"), self.at("short_es.flac")]);
@@ -55,7 +55,7 @@ impl Place {
         files.map(|name| (name.clone(), fs::read(self.out().join(name)).unwrap())).collect()
     }
 
-    /// Another place in the state of this one.
+    /// Returns another folder in the same state.
     fn copy(&self) -> Self {
         let copy = Self::new();
         let done = self.out().join(LEDGER).is_file().then(|| LEDGER.to_owned());
@@ -65,18 +65,18 @@ impl Place {
         copy
     }
 
-    /// With the first recording stopped when some of its chunks, not the first ones alone, were finished.
+    /// Returns a folder in which the first recording was stopped after several chunks.
     fn stopped() -> Self {
-        let place = Place::new();
-        // One after the other, so that it is known what is finished then.
-        let mut program = place.only_long();
+        let folder = ResumeFolder::new();
+        // One chunk at a time, so that it is known which are finished.
+        let mut program = folder.only_long();
         program.args(["--batch-size", "1"]);
         let mut running = Running::start_until(program, "stop encode 7");
         assert!(running.wait_for("test hook: "));
         running.signal("TERM");
         assert_eq!(running.end().status.signal(), Some(15));
-        assert!(place.journal().is_file());
-        place
+        assert!(folder.journal().is_file());
+        folder
     }
 
     fn only_long(&self) -> Command {
@@ -91,42 +91,42 @@ impl Place {
     }
 }
 
-/// What a run that nobody disturbs makes of the two.
-pub fn undisturbed() -> &'static Files {
+/// Returns the outputs of an uninterrupted run.
+pub fn uninterrupted() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
     FILES.get_or_init(|| {
-        let place = Place::new();
-        let ended = run(place.command());
+        let folder = ResumeFolder::new();
+        let ended = run(folder.command());
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-        let files = place.files();
+        let files = folder.files();
         assert_eq!(files.len(), 2 * FORMATS.len());
         files
     })
 }
 
-/// Whatever happened, there are only whole outputs, partial ones that say so, and journals.
-pub fn check_files(place: &Place) {
-    for (name, content) in place.files() {
-        match undisturbed().get(&name) {
+/// Checks that there are only complete outputs, marked partial ones, and journals.
+pub fn check_files(folder: &ResumeFolder) {
+    for (name, content) in folder.files() {
+        match uninterrupted().get(&name) {
             Some(whole) => assert!(content == *whole, "{name} differs"),
             None => check_partial(&name, &content),
         }
     }
-    for name in names(&place.out()).iter().filter(|name| name.starts_with('.')) {
+    for name in names(&folder.out()).iter().filter(|name| name.starts_with('.')) {
         assert!([".long_en.transcribe", ".short_es.transcribe"].contains(&name.as_str()), "{name}");
     }
 }
 
-/// The rows of a page.
+/// Returns the rows of a page.
 fn article(page: &str) -> &str {
     let rows = page.split_once("<article").unwrap().1.split_once("</article>").unwrap().0;
     &rows[rows.find("<p class=\"s").unwrap()..]
 }
 
-/// The beginning of the whole, and a mark.
+/// Checks that a partial output is the beginning of the whole and marked as partial.
 fn check_partial(name: &str, content: &[u8]) {
     let (stem, format) = name.split_once(".partial.").unwrap_or_else(|| panic!("{name} is left over"));
-    let whole = std::str::from_utf8(&undisturbed()[&format!("{stem}.{format}")]).unwrap();
+    let whole = std::str::from_utf8(&uninterrupted()[&format!("{stem}.{format}")]).unwrap();
     let content = std::str::from_utf8(content).unwrap();
     if format == "json" {
         let (part, whole): (Value, Value) =
@@ -139,7 +139,7 @@ fn check_partial(name: &str, content: &[u8]) {
         assert_eq!(segments[..], whole["segments"].as_array().unwrap()[..segments.len()]);
         return;
     }
-    // Times, or the number of the cue, stand before the mark.
+    // Times or the number of the cue come before the mark.
     let text = content
         .trim_end()
         .trim_end_matches(['"', ' ', '-', '>'])
@@ -155,17 +155,17 @@ fn check_partial(name: &str, content: &[u8]) {
     assert!(said.len() > 8 && whole.starts_with(said), "{name}: {content}");
 }
 
-/// It went through to the end, and nothing but the outputs is there.
-pub fn check_done(place: &Place, ended: &Ended) {
+/// Checks that the run completed and left nothing but the outputs.
+pub fn check_done(folder: &ResumeFolder, ended: &Ended) {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    assert!(place.files() == *undisturbed());
-    let hidden = names(&place.out()).iter().any(|name| name.starts_with('.'));
-    assert!(!hidden, "{:?}", names(&place.out()));
+    assert!(folder.files() == *uninterrupted());
+    let hidden = names(&folder.out()).iter().any(|name| name.starts_with('.'));
+    assert!(!hidden, "{:?}", names(&folder.out()));
 }
 
-/// Stops it again and again, each time a little later in its work, and lets it finish in the end.
-fn stopped_again_and_again(signal: &str, number: i32) {
-    let place = Place::new();
+/// Stops the program repeatedly, each time a little later, and finally lets it finish.
+fn stop_repeatedly(signal: &str, number: i32) {
+    let folder = ResumeFolder::new();
     let moments = [
         "open 1",
         "read 20",
@@ -190,46 +190,46 @@ fn stopped_again_and_again(signal: &str, number: i32) {
     ];
     let mut stops = 0;
     for (nth, moment) in moments.iter().enumerate() {
-        let mut program = place.command();
-        // What does not change the text may be another each time.
+        let mut program = folder.command();
+        // Options that do not affect the text may differ each time.
         program.args(["--batch-size", ["1", "2", "4", "auto"][nth % 4]]);
         program.args(["--threads", ["1", "2"][nth % 2], "--jobs", ["2", "1", "auto"][nth % 3]]);
         let mut running = Running::start_until(program, &format!("stop {moment}"));
         if !running.wait_for("test hook: ") {
-            // There was not so much left to do.
+            // It finished before it reached that point.
             assert_eq!(running.end().status.code(), Some(0));
             break;
         }
         running.signal(signal);
         assert_eq!(running.end().status.signal(), Some(number), "{moment}");
-        check_files(&place);
+        check_files(&folder);
         stops += 1;
     }
     assert!(stops >= 12, "only {stops}");
-    check_done(&place, &run(place.command()));
+    check_done(&folder, &run(folder.command()));
 }
 
 #[test]
-fn killed_again_and_again_it_ends_with_the_same_bytes() {
-    stopped_again_and_again("KILL", 9);
+fn repeated_kills_do_not_change_the_outputs() {
+    stop_repeatedly("KILL", 9);
 }
 
 #[test]
-fn terminated_again_and_again_it_ends_with_the_same_bytes() {
-    stopped_again_and_again("TERM", 15);
+fn repeated_sigterm_does_not_change_the_outputs() {
+    stop_repeatedly("TERM", 15);
 }
 
-/// At moments that nobody chose. Run by `just kill`.
+/// Run by `just kill`.
 #[test]
 #[ignore = "takes minutes"]
-fn killed_at_fifty_random_moments_it_ends_with_the_same_bytes() {
+fn fifty_kills_at_random_times_do_not_change_the_outputs() {
     let (mut kills, mut rounds, mut random) = (0, 0, 1_u64);
     while kills < 50 {
-        let place = Place::new();
+        let folder = ResumeFolder::new();
         rounds += 1;
         loop {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let mut running = Running::start(place.command());
+            let mut running = Running::start(folder.command());
             std::thread::sleep(std::time::Duration::from_millis(100 + (random >> 33) % 900));
             let ended = match running.child.try_wait().unwrap() {
                 Some(_) => running.end(),
@@ -244,15 +244,15 @@ fn killed_at_fifty_random_moments_it_ends_with_the_same_bytes() {
             assert!(matches!(ended.status.signal(), Some(9 | 15)), "{ended:?}");
             kills += 1;
         }
-        assert_eq!(run(place.command()).status.code(), Some(0));
-        for (name, whole) in undisturbed() {
-            assert!(place.files()[name] == *whole, "{name}");
+        assert_eq!(run(folder.command()).status.code(), Some(0));
+        for (name, whole) in uninterrupted() {
+            assert!(folder.files()[name] == *whole, "{name}");
         }
     }
-    println!("{kills} deaths in {rounds} rounds");
+    println!("{kills} kills in {rounds} rounds");
 }
 
-/// Windows that the encoder was given.
+/// Returns how many windows the encoder received.
 fn windows(mut program: Command) -> usize {
     program.arg("--stats");
     let ended = run(program);
@@ -262,58 +262,58 @@ fn windows(mut program: Command) -> usize {
 }
 
 #[test]
-fn finished_chunks_are_not_done_again() {
-    let stopped = Place::stopped();
+fn finished_chunks_are_not_transcribed_again() {
+    let stopped = ResumeFolder::stopped();
     let (anew, on) = (stopped.copy(), stopped.copy());
     let mut program = anew.only_long();
     program.arg("--no-resume");
     let all = windows(program);
     let rest = windows(on.only_long());
-    // Five at least were finished.
+    // At least five chunks were finished.
     assert!(rest + 5 <= all, "{rest} of {all}");
 }
 
-/// Goes on in a copy of a stopped place; what it says of the journal.
-fn goes_on(stopped: &Place, change: impl FnOnce(&Place, &mut Command)) -> (Place, Ended) {
-    let place = stopped.copy();
-    let mut program = place.only_long();
-    change(&place, &mut program);
+/// Resumes in a copy of a stopped folder, with some change.
+fn resume(stopped: &ResumeFolder, change: impl FnOnce(&ResumeFolder, &mut Command)) -> (ResumeFolder, Ended) {
+    let folder = stopped.copy();
+    let mut program = folder.only_long();
+    change(&folder, &mut program);
     let ended = run(program);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    assert!(!place.journal().exists());
-    (place, ended)
+    assert!(!folder.journal().exists());
+    (folder, ended)
 }
 
 #[test]
-fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
-    let stopped = Place::stopped();
-    let resumes = |change: &dyn Fn(&Place, &mut Command)| {
-        let (place, ended) = goes_on(&stopped, change);
+fn only_options_that_affect_the_text_discard_the_journal() {
+    let stopped = ResumeFolder::stopped();
+    let resumes = |change: &dyn Fn(&ResumeFolder, &mut Command)| {
+        let (folder, ended) = resume(&stopped, change);
         assert!(ended.stderr.contains("resuming where an earlier run stopped"), "{}", ended.stderr);
-        check_files(&place);
+        check_files(&folder);
     };
     resumes(&|_, _| {});
     resumes(&|_, program| {
         program.args(["--batch-size", "3", "--threads", "1", "--jobs", "1", "--device", "cpu", "--stats"]);
     });
-    // The same content under a new date.
-    resumes(&|place, _| {
-        let content = fs::read(place.at("long_en.flac")).unwrap();
-        fs::write(place.at("long_en.flac"), content).unwrap();
+    // The same content with another modification time.
+    resumes(&|folder, _| {
+        let content = fs::read(folder.at("long_en.flac")).unwrap();
+        fs::write(folder.at("long_en.flac"), content).unwrap();
     });
 
-    let renewed = |why: &str, change: &dyn Fn(&Place, &mut Command)| {
-        let (_, ended) = goes_on(&stopped, change);
+    let discards = |why: &str, change: &dyn Fn(&ResumeFolder, &mut Command)| {
+        let (_, ended) = resume(&stopped, change);
         assert!(!ended.stderr.contains("resuming where"), "{}", ended.stderr);
         assert!(ended.stderr.contains(&format!("can be reused: {why}")), "{}", ended.stderr);
     };
-    renewed("the input has changed", &|place, _| {
-        let mut content = fs::read(place.at("long_en.flac")).unwrap();
+    discards("the input has changed", &|folder, _| {
+        let mut content = fs::read(folder.at("long_en.flac")).unwrap();
         content.extend(b"more");
-        fs::write(place.at("long_en.flac"), content).unwrap();
+        fs::write(folder.at("long_en.flac"), content).unwrap();
     });
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
-    renewed("the model has changed", &|_, program| {
+    discards("the model has changed", &|_, program| {
         program.arg("--model").arg(&model);
     });
     for option in [
@@ -324,9 +324,12 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
         ["--condition-on-previous-text", "false"],
         ["--channel", "0"],
     ] {
-        renewed("options that affect the text", &|place, program| {
+        discards("options that affect the text", &|folder, program| {
             let mut changed = demo();
-            changed.arg(place.at("long_en.flac")).args(["--export", "all", "--output-dir"]).arg(place.out());
+            changed
+                .arg(folder.at("long_en.flac"))
+                .args(["--export", "all", "--output-dir"])
+                .arg(folder.out());
             if option[0] != "--chunk-length" {
                 changed.args(["--chunk-length", "6"]);
             }
@@ -334,12 +337,12 @@ fn what_changes_the_text_invalidates_and_what_does_not_does_not() {
             *program = changed;
         });
     }
-    renewed("`--no-resume` was given", &|_, program| {
+    discards("`--no-resume` was given", &|_, program| {
         program.arg("--no-resume");
     });
 }
 
-/// Five minutes whose chunks each go on where the one before left off.
+/// Writes five minutes without pauses, whose chunks continue from each other.
 fn long_wav(path: &Path) {
     let mut reader =
         AudioInput::file(fixture("long/long_en.flac")).unwrap().open(&AudioOptions::default()).unwrap();
@@ -356,7 +359,7 @@ fn long_wav(path: &Path) {
 }
 
 #[test]
-fn a_recording_in_one_piece_goes_on_in_the_midst_of_it() {
+fn a_recording_without_pauses_resumes_in_the_middle() {
     let folder = tempfile::tempdir().unwrap();
     let (audio, out) = (folder.path().join("talk.wav"), folder.path().join("out"));
     long_wav(&audio);
@@ -380,25 +383,25 @@ fn a_recording_in_one_piece_goes_on_in_the_midst_of_it() {
 }
 
 #[test]
-fn other_formats_of_the_same_text_are_made_of_what_is_finished() {
-    let stopped = Place::stopped();
-    let place = stopped.copy();
+fn other_formats_resume_from_the_same_journal() {
+    let stopped = ResumeFolder::stopped();
+    let folder = stopped.copy();
     let mut program = demo();
-    program.arg(place.at("long_en.flac")).args(["--export", "srt", "--chunk-length", "6", "--output-dir"]);
-    program.arg(place.out());
+    program.arg(folder.at("long_en.flac")).args(["--export", "srt", "--chunk-length", "6", "--output-dir"]);
+    program.arg(folder.out());
     let ended = run(program);
     assert!(ended.stderr.contains("resuming where"), "{ended:?}");
-    assert_eq!(fs::read(place.out().join("long_en.srt")).unwrap(), undisturbed()["long_en.srt"]);
-    assert!(!place.out().join("long_en.partial.srt").exists());
+    assert_eq!(fs::read(folder.out().join("long_en.srt")).unwrap(), uninterrupted()["long_en.srt"]);
+    assert!(!folder.out().join("long_en.partial.srt").exists());
 }
 
 #[test]
-fn a_damaged_journal_costs_its_damaged_part_only() {
-    let stopped = Place::stopped();
+fn a_damaged_journal_loses_only_its_damaged_part() {
+    let stopped = ResumeFolder::stopped();
     let whole = fs::read(stopped.journal()).unwrap();
     let lines = whole.iter().filter(|byte| **byte == b'\n').count();
     assert!(lines > 4, "{lines} records");
-    // Behind the records of what the work is and of the language.
+    // After the records of the fingerprint and the language.
     let late = whole.len() * 3 / 4;
     let damages: [(&str, Vec<u8>); 4] = [
         ("its end is damaged", whole[..whole.len() - 1].to_vec()),
@@ -407,54 +410,54 @@ fn a_damaged_journal_costs_its_damaged_part_only() {
         ("it is damaged", vec![b'?'; whole.len()]),
     ];
     for (why, content) in damages {
-        let (place, ended) = goes_on(&stopped, |place, _| {
-            fs::write(place.journal(), &content).unwrap();
-            // As a writer leaves it that is killed.
-            fs::write(place.out().join(".long_en.srt.aB3dE6.tmp"), "1\n").unwrap();
+        let (folder, ended) = resume(&stopped, |folder, _| {
+            fs::write(folder.journal(), &content).unwrap();
+            // A temporary file, as a killed writer leaves it.
+            fs::write(folder.out().join(".long_en.srt.aB3dE6.tmp"), "1\n").unwrap();
         });
         assert!(ended.stderr.contains(why), "{}", ended.stderr);
         assert_eq!(ended.stderr.contains("resuming where"), why != "it is damaged", "{}", ended.stderr);
-        check_files(&place);
+        check_files(&folder);
     }
 }
 
 #[test]
-fn two_processes_do_not_make_the_same_outputs() {
-    let place = Place::new();
-    let mut first = Running::start_until(place.only_long(), "stop encode 2");
+fn two_processes_do_not_write_the_same_outputs() {
+    let folder = ResumeFolder::new();
+    let mut first = Running::start_until(folder.only_long(), "stop encode 2");
     assert!(first.wait_for("test hook: encode"));
-    let ended = run(place.command());
+    let ended = run(folder.command());
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("long_en.flac`: another process is transcribing it"), "{}", ended.stderr);
     assert!(ended.stderr.contains("hint: wait for it to finish"), "{}", ended.stderr);
-    // The other one is done all the same, and nothing of the first was touched.
-    assert!(place.out().join("short_es.srt").is_file());
-    assert!(!place.out().join("long_en.srt").exists() && place.journal().is_file());
+    // The other input is transcribed, and nothing of the first was touched.
+    assert!(folder.out().join("short_es.srt").is_file());
+    assert!(!folder.out().join("long_en.srt").exists() && folder.journal().is_file());
     first.signal("TERM");
     assert_eq!(first.end().status.signal(), Some(15));
-    check_done(&place, &run(place.command()));
+    check_done(&folder, &run(folder.command()));
 }
 
 #[test]
-fn without_a_journal_the_work_goes_on() {
-    let place = Place::new();
+fn a_run_without_a_writable_journal_completes() {
+    let folder = ResumeFolder::new();
     for name in [".long_en.transcribe", ".short_es.transcribe"] {
-        fs::create_dir(place.out().join(name)).unwrap();
+        fs::create_dir(folder.out().join(name)).unwrap();
     }
-    let ended = run(place.command());
+    let ended = run(folder.command());
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("cannot be kept"), "{warnings:?}");
-    for (name, whole) in undisturbed() {
-        assert!(fs::read(place.out().join(name)).unwrap() == *whole, "{name}");
+    for (name, whole) in uninterrupted() {
+        assert!(fs::read(folder.out().join(name)).unwrap() == *whole, "{name}");
     }
 }
 
-/// The program, in a world where no file may be larger than this.
+/// Returns the program with a limit on the size of every file.
 fn limited(program: &Command, kilobytes: usize) -> Command {
     let mut shell = Command::new("sh");
-    // The signal that tells of the limit is ignored, as none comes from a full disk.
+    // The signal of the limit is ignored: a full disk sends none.
     shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2), "sh"]);
     shell.arg(program.get_program()).args(program.get_args()).env_clear();
     shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -462,11 +465,11 @@ fn limited(program: &Command, kilobytes: usize) -> Command {
 }
 
 #[test]
-fn no_room_for_the_journal_costs_only_the_journal() {
-    let place = Place::new();
+fn no_space_for_the_journal_costs_only_the_journal() {
+    let folder = ResumeFolder::new();
     let mut program = demo();
-    program.arg(place.at("long_en.flac")).args(["--export", "srt", "--chunk-length", "6", "--output-dir"]);
-    program.arg(place.out());
+    program.arg(folder.at("long_en.flac")).args(["--export", "srt", "--chunk-length", "6", "--output-dir"]);
+    program.arg(folder.out());
     let ended = run(limited(&program, 6));
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert!(
@@ -474,52 +477,52 @@ fn no_room_for_the_journal_costs_only_the_journal() {
         "{}",
         ended.stderr
     );
-    assert_eq!(names(&place.out()), ["long_en.srt"]);
-    check_files(&place);
+    assert_eq!(names(&folder.out()), ["long_en.srt"]);
+    check_files(&folder);
 }
 
 #[test]
-fn no_room_for_the_outputs_keeps_what_is_finished() {
-    let place = Place::new();
-    let ended = run(limited(&place.command(), 10));
+fn no_space_for_the_outputs_keeps_the_journal() {
+    let folder = ResumeFolder::new();
+    let ended = run(limited(&folder.command(), 10));
     assert_eq!(ended.status.code(), Some(6), "{ended:?}");
     assert!(ended.stderr.contains("long_en.json` cannot be written"), "{}", ended.stderr);
-    assert!(!place.out().join("long_en.json").exists() && place.journal().is_file());
-    check_files(&place);
-    let ended = run(place.command());
+    assert!(!folder.out().join("long_en.json").exists() && folder.journal().is_file());
+    check_files(&folder);
+    let ended = run(folder.command());
     assert!(ended.stderr.contains("resuming where"), "{}", ended.stderr);
-    check_done(&place, &ended);
+    check_done(&folder, &ended);
 }
 
 #[test]
-fn a_folder_that_goes_away_ends_with_6_and_nothing_is_half_written() {
-    let place = Place::new();
-    let pipe = place.at("pipe");
+fn an_output_folder_that_disappears_ends_with_6() {
+    let folder = ResumeFolder::new();
+    let pipe = folder.at("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut program = demo();
-    program.args([&place.at("short_es.flac"), &pipe, &place.at("long_en.flac")]);
-    program.args(["--jobs", "1", "--export", "srt", "--chunk-length", "6", "--output-dir"]).arg(place.out());
+    program.args([&folder.at("short_es.flac"), &pipe, &folder.at("long_en.flac")]);
+    program.args(["--jobs", "1", "--export", "srt", "--chunk-length", "6", "--output-dir"]).arg(folder.out());
     let running = Running::start(program);
-    // Returns when the other side is open: the first one is done by then, the third not begun.
+    // Opening blocks until the program reads: the first input is done by then, the third not started.
     let mut audio = File::options().write(true).open(&pipe).unwrap();
-    fs::rename(place.out(), place.at("gone")).unwrap();
-    fs::write(place.out(), "in the way").unwrap();
-    audio.write_all(&fs::read(place.at("short_es.flac")).unwrap()).unwrap();
+    fs::rename(folder.out(), folder.at("gone")).unwrap();
+    fs::write(folder.out(), "in the way").unwrap();
+    audio.write_all(&fs::read(folder.at("short_es.flac")).unwrap()).unwrap();
     drop(audio);
     let ended = running.end();
     assert_eq!(ended.status.code(), Some(6), "{ended:?}");
     assert!(ended.stderr.contains("pipe.srt` cannot be written"), "{}", ended.stderr);
     assert!(ended.stderr.contains("long_en.srt` cannot be written"), "{}", ended.stderr);
-    assert_eq!(names(&place.at("gone")), ["short_es.srt"]);
-    assert_eq!(fs::read(place.at("gone/short_es.srt")).unwrap(), undisturbed()["short_es.srt"]);
-    assert_eq!(fs::read(place.out()).unwrap(), b"in the way");
+    assert_eq!(names(&folder.at("gone")), ["short_es.srt"]);
+    assert_eq!(fs::read(folder.at("gone/short_es.srt")).unwrap(), uninterrupted()["short_es.srt"]);
+    assert_eq!(fs::read(folder.out()).unwrap(), b"in the way");
 }
 
 #[test]
-fn text_on_stdout_leaves_nothing_behind() {
-    let place = Place::new();
+fn text_on_stdout_leaves_no_files() {
+    let folder = ResumeFolder::new();
     let mut program = bare();
-    program.arg(place.at("short_es.flac")).args(["--model", "demo"]).current_dir(place.out());
+    program.arg(folder.at("short_es.flac")).args(["--model", "demo"]).current_dir(folder.out());
     assert_eq!(run(program).status.code(), Some(0));
-    assert_eq!(names(place.0.path()), ["long_en.flac", "out", "short_es.flac"]);
+    assert_eq!(names(folder.0.path()), ["long_en.flac", "out", "short_es.flac"]);
 }

@@ -240,7 +240,7 @@ fn other_options_do_not_take_over_what_is_finished() {
         running.wait_for("test hook: ");
         running.signal("KILL");
         let said = running.end().stderr;
-        assert!(said.contains("options that affect the text are others"), "{other:?}: {said}");
+        assert!(said.contains("options that affect the text have changed"), "{other:?}: {said}");
         // What it was stopped in is that of another command now.
         let mut running = Running::start_until(command(&["--vad"]), "stop chunk 2");
         running.wait_for("test hook: ");

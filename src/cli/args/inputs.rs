@@ -80,7 +80,7 @@ impl InputArgs {
             include: self.include.clone(),
             exclude: self.exclude.clone(),
             manifests: self.manifest.clone(),
-            known: Vec::new(),
+            discovered: Vec::new(),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::words::WordArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
 use crate::models::ModelOptions;
-use crate::plan::{InputOptions, PlanRequest, Settings};
+use crate::plan::{InputOptions, InputSettings, PlanRequest};
 use crate::run::RunRequest;
 
 #[derive(Debug, Args)]
@@ -88,7 +88,7 @@ impl TranscribeArgs {
             outputs,
             export,
             audio: self.speech.audio(),
-            settings: Arc::new(Settings {
+            settings: Arc::new(InputSettings {
                 model: self.model.request(),
                 decode,
                 selection: self.parts.selection()?,

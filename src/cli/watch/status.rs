@@ -30,7 +30,7 @@ use crate::device::SelectedDevice;
 use crate::device::memory::{MemoryStats, MemoryUsage};
 use crate::error::{Error, Result};
 use crate::store::{remove_temporary_files, write_file_unsynced};
-use crate::watch::{Doing, ModelStage, Snapshot};
+use crate::watch::{ModelStage, WatchSnapshot, WatchState};
 
 const VERSION: u64 = 1;
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -54,7 +54,7 @@ pub struct StatusFile {
 
 #[derive(Default)]
 struct LatestSnapshot {
-    snapshot: Snapshot,
+    snapshot: WatchSnapshot,
     received: Option<Instant>,
 }
 
@@ -86,7 +86,7 @@ impl StatusFile {
         Ok(status)
     }
 
-    fn show(&self, snapshot: &Snapshot) {
+    fn show(&self, snapshot: &WatchSnapshot) {
         *self.lock() = LatestSnapshot { snapshot: snapshot.clone(), received: Some(Instant::now()) };
         // If a change is pending already, this one is written with it.
         let _ = self.changes.0.try_send(());
@@ -132,7 +132,7 @@ impl StatusFile {
             "pid": std::process::id(),
             "health": health,
             "reasons": reasons,
-            "doing": if ended.is_some() { Doing::Stopped } else { snapshot.doing },
+            "doing": if ended.is_some() { WatchState::Stopped } else { snapshot.doing },
             "started": self.started,
             "uptime_seconds": (self.start.elapsed().as_secs_f64() * 1e3).round() / 1e3,
             "heartbeat": now(),
@@ -149,9 +149,10 @@ impl StatusFile {
     }
 
     /// Returns why the watch seems stuck. Finding and loading a model may take long.
-    fn stuck(&self, snapshot: &Snapshot, received: Option<Instant>) -> Option<String> {
-        let is_busy = matches!(snapshot.doing, Doing::Starting | Doing::Stopping | Doing::Stopped)
-            || snapshot.model.state == ModelStage::Loading;
+    fn stuck(&self, snapshot: &WatchSnapshot, received: Option<Instant>) -> Option<String> {
+        let is_busy =
+            matches!(snapshot.doing, WatchState::Starting | WatchState::Stopping | WatchState::Stopped)
+                || snapshot.model.state == ModelStage::Loading;
         let silence = received.filter(|_| !is_busy)?.elapsed();
         let limit = STUCK_AFTER.0.max(self.interval * STUCK_AFTER.1);
         (silence > limit).then(|| format!("the inbox has not been scanned for {} s", silence.as_secs()))
@@ -162,7 +163,7 @@ impl StatusFile {
 pub fn keep_updated<T>(
     status: Option<&StatusFile>,
     printer: Printer,
-    work: impl FnOnce(&dyn Fn(&Snapshot)) -> T,
+    work: impl FnOnce(&dyn Fn(&WatchSnapshot)) -> T,
 ) -> T {
     let Some(status) = status else { return work(&|_| ()) };
     thread::scope(|scope| {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Scheduler;
 use crate::error::{Error, Result};
-use crate::plan::{InputOptions, PlanRequest, plan};
+use crate::plan::{DiscoveredFile, InputOptions, PlanRequest, plan};
 use crate::run::RunEvent;
 use crate::run::queue::PendingInput;
-use crate::run::session::{FoundInputs, announce_and_sweep};
+use crate::run::session::announce_and_sweep;
 
 impl Scheduler<'_> {
     /// Asks the feed for more inputs, plans them and queues what is left to do.
@@ -15,11 +15,11 @@ impl Scheduler<'_> {
         let Some(feed) = self.feed.as_deref_mut().filter(|_| !self.context.is_cancelled()) else {
             return Ok(());
         };
-        let known = feed(self.models.leases());
-        if known.is_empty() {
+        let discovered = feed(self.models.leases());
+        if discovered.is_empty() {
             return Ok(());
         }
-        let discovery = InputOptions { known, ..InputOptions::default() };
+        let discovery = InputOptions { discovered, ..InputOptions::default() };
         let request = PlanRequest { inputs: Vec::new(), discovery, shard: None, ..self.request.plan.clone() };
         match plan(&request, false) {
             Ok(plan) => {
@@ -30,15 +30,15 @@ impl Scheduler<'_> {
                     self.count += 1;
                 }
             }
-            Err(faults) => self.refuse(request.discovery.known, faults),
+            Err(faults) => self.refuse(request.discovery.discovered, faults),
         }
         Ok(())
     }
 
     /// Fails all of these inputs because they cannot be planned; active inputs continue.
-    fn refuse(&mut self, known: FoundInputs, faults: Vec<Error>) {
+    fn refuse(&mut self, files: Vec<DiscoveredFile>, faults: Vec<Error>) {
         let Some(why) = faults.into_iter().next().map(Arc::new) else { return };
-        for (path, _) in known {
+        for DiscoveredFile { path, .. } in files {
             let (input, error) = (path.display().to_string(), Arc::clone(&why));
             self.context.emit(RunEvent::Failed { input, error });
         }

@@ -125,9 +125,9 @@ impl Scheduler<'_> {
             output::write(&input.name, path, content, self.context)?;
         }
         test_hooks::reached("written", self.context.cancel);
-        partial::sweep(&input.item.asked);
+        partial::sweep(&input.item.requested);
         if let Some(journal) = input.journal.take() {
-            input.item.asked.iter().for_each(|path| remove_temporary_files(path));
+            input.item.requested.iter().for_each(|path| remove_temporary_files(path));
             journal.remove();
         }
         Ok(())

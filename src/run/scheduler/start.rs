@@ -146,7 +146,7 @@ impl Scheduler<'_> {
                 run: RunFingerprint::new(&plan.text_options(settings), &model.identity, &model.device),
                 resume: plan.resume,
                 // Only a watch shares its inbox with other processes that make the same outputs.
-                unchanged: if self.feed.is_some() { item.before.clone() } else { Vec::new() },
+                unchanged: if self.feed.is_some() { item.modified_before.clone() } else { Vec::new() },
             },
             needs_waveform: output::needs_waveform(&item),
         };

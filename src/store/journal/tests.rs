@@ -48,7 +48,7 @@ fn chunk(index: usize) -> JournaledChunk {
         span,
         decoded: DecodedChunk {
             segments: vec![segment],
-            said: vec![1, 2],
+            tokens: vec![1, 2],
             decisions: vec![decision],
             handover,
         },
