@@ -171,3 +171,18 @@ fn names_that_are_not_utf8_have_distinct_keys() {
     let unique: std::collections::HashSet<_> = keys.iter().collect();
     assert_eq!(unique.len(), 4, "{keys:?}");
 }
+
+/// An entry as version 0.1.0 has written it.
+#[test]
+fn reads_entries_of_earlier_builds() {
+    let folder = LedgerFolder::new();
+    let current = fs::read_to_string(folder.at(NAME)).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(current.split_once(' ').unwrap().1).unwrap();
+    let outputs = entry["outputs"].as_array().unwrap();
+    assert_eq!(outputs[0]["look"], "33daca4b9829108d");
+    assert_eq!(outputs[1]["look"], "a465d96f606d4f54");
+    let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&entry), ["program", "name", "model", "options", "input", "modified", "outputs"]);
+    assert_eq!(keys(&entry["input"]), ["bytes", "sha256"]);
+    assert_eq!(keys(&outputs[0]), ["name", "bytes", "sha256", "look"]);
+}

@@ -9,9 +9,9 @@ use crate::program::{bare, run};
 fn once_transcribes_what_is_there_and_moves_it() {
     let folder = WatchFolder::new();
     for name in ["a/talk.flac", "b/talk.flac", "b/talk.m4a"] {
-        folder.give(SHORT, name);
+        folder.add(SHORT, name);
     }
-    folder.give("audio/damaged/garbage.flac", "b/bad.flac");
+    folder.add("audio/damaged/garbage.flac", "b/bad.flac");
     let folders = [folder.at("in/done"), folder.at("failed")];
     let folders = folders.each_ref().map(|folder| folder.to_str().unwrap());
     let options = ["--recursive", "--done-dir", folders[0], "--failed-dir", folders[1]];
