@@ -213,7 +213,9 @@ mod tests {
     fn a_damaged_record_does_not_affect_its_neighbours() {
         let (_folder, path) = log();
         let mut log = RecordLog::open_exclusive(&path).unwrap();
-        (0..3).for_each(|number: u32| drop(log.append(&number).unwrap()));
+        for number in 0..3_u32 {
+            log.append(&number).unwrap();
+        }
         let mut content = log.read().unwrap();
         let second = content.len() / 3;
         content[second + 2] ^= 1;
