@@ -38,11 +38,11 @@
 //! use std::cell::RefCell;
 //!
 //! use transcribe::cancel::CancelToken;
-//! use transcribe::plan::{ModelRequest, PlanRequest, Settings};
+//! use transcribe::plan::{InputSettings, ModelRequest, PlanRequest};
 //! use transcribe::run::{RunContext, RunEvent, RunRequest, run};
 //!
 //! let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/long/short_en.flac");
-//! let settings = Settings::new(ModelRequest::named("demo"));
+//! let settings = InputSettings::new(ModelRequest::named("demo"));
 //! let request = RunRequest::new(PlanRequest::new(vec![recording.into()], settings));
 //!
 //! let (cancel, text) = (CancelToken::new(), RefCell::new(String::new()));
