@@ -80,7 +80,7 @@ pub struct InputSettings {
     pub selection: Selection,
 }
 
-impl Settings {
+impl InputSettings {
     /// Returns the default settings for a model.
     pub fn new(model: ModelRequest) -> Self {
         Self { model, decode: DecodeOptions::default(), selection: Selection::default() }
