@@ -20,7 +20,9 @@ impl std::str::FromStr for SizeArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let size: Result<ByteSize, _> = text.trim().parse();
+        let text = text.trim();
+        // bytesize accepts fractions only with a unit.
+        let size = text.parse::<ByteSize>().or_else(|_| format!("{text}B").parse());
         size.map(|size| SizeArg(size.as_u64()))
             .map_err(|_| "must be a size such as `500MB`, `2GiB` or a number of bytes".into())
     }
@@ -37,6 +39,8 @@ impl std::str::FromStr for DurationArg {
         let text = text.trim();
         let duration = match text.parse::<f64>() {
             Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+            // jiff requires a digit before the decimal point.
+            Err(_) if text.starts_with('.') && text.len() > 1 => return format!("0{text}").parse(),
             Err(_) => text.parse::<SignedDuration>().ok().and_then(|span| span.try_into().ok()),
         };
         duration.map(DurationArg).ok_or_else(|| "must be a duration such as `90`, `90s`, `5m` or `2h`".into())
@@ -117,7 +121,8 @@ mod tests {
     fn parses_sizes() {
         let size = |text: &str| text.parse::<SizeArg>().ok().map(|size| size.0);
         assert_eq!(size("0"), Some(0));
-        assert_eq!(size("1.5 GB"), Some(1_500_000_000));
+        assert_eq!([size("1.5 GB"), size(".5GB")], [Some(1_500_000_000), Some(500_000_000)]);
+        assert_eq!(size("1.5"), Some(1));
         assert_eq!(size("64MiB"), Some(64 << 20));
         assert_eq!(size("1tib"), Some(1 << 40));
         assert_eq!([size("2k"), size("2kb"), size("2KB"), size("2000b")], [Some(2_000); 4]);
@@ -132,6 +137,7 @@ mod tests {
         assert_eq!([seconds("90"), seconds("90s"), seconds("90 s")], [Some(90.0); 3]);
         assert_eq!([seconds("5m"), seconds("5min"), seconds("0.5m")], [Some(300.0), Some(300.0), Some(30.0)]);
         assert_eq!([seconds("1.5h"), seconds("1h 30m")], [Some(5_400.0); 2]);
+        assert_eq!(seconds(".5h"), Some(1_800.0));
         assert_eq!([seconds("250ms"), seconds("0.25")], [Some(0.25); 2]);
         for wrong in ["", "m", "-1s", "-1", "nan", "1e99h", "5 weeks"] {
             assert_eq!(seconds(wrong), None, "{wrong}");
