@@ -1,6 +1,5 @@
 //! Loaded models: what the engine may ask of one, and how they are found and made.
 
-pub mod cache;
 pub mod candle;
 pub mod checkpoint;
 mod demo;
@@ -8,10 +7,10 @@ pub mod describe;
 pub mod device_sampling;
 mod estimate;
 pub mod hub;
-pub mod lifecycle;
 mod load;
 mod needs;
 mod options;
+pub mod pool;
 #[cfg(feature = "testing")]
 pub mod scripted;
 mod slots;

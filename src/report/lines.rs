@@ -13,7 +13,7 @@ use super::{Ending, Failure, Tally, VERSION, kind, rounded, speed, warnings};
 use crate::device::memory::MemoryUsage;
 use crate::engine::{Footprint, WindowDone};
 use crate::export::CueQuality;
-use crate::models::cache::CacheStats;
+use crate::models::pool::PoolStats;
 use crate::plan::PlannedInput;
 use crate::run::{ChunkFigures, RunEvent};
 use crate::time::seconds_of_frames;
@@ -295,7 +295,7 @@ fn file_done(
     }
 }
 
-fn pool(stats: &CacheStats) -> PoolLine {
+fn pool(stats: &PoolStats) -> PoolLine {
     PoolLine {
         hits: stats.hits,
         misses: stats.misses,

@@ -10,7 +10,7 @@ use super::{CodeOf, Failure};
 use crate::device::memory::MemoryStats;
 use crate::engine::{EngineStats, WindowDone};
 use crate::error::Error;
-use crate::models::cache::CacheStats;
+use crate::models::pool::PoolStats;
 use crate::run::RunEvent;
 use crate::transcript::{Coverage, ModelIdentity};
 
@@ -63,7 +63,7 @@ pub struct Tally {
     pub memory: Option<MemoryStats>,
     pub stats: Option<EngineStats>,
     /// Counters of the model pool, once it is closed.
-    pub cache: Option<CacheStats>,
+    pub cache: Option<PoolStats>,
     began: Option<Instant>,
     seconds: f64,
 }

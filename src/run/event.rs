@@ -11,7 +11,7 @@ use crate::decode::LanguageGuess;
 use crate::engine::{EngineStats, Footprint, WindowDone};
 use crate::error::Error;
 use crate::export::CueQuality;
-use crate::models::cache::CacheStats;
+use crate::models::pool::PoolStats;
 use crate::plan::PlannedInput;
 use crate::transcript::{ModelIdentity, Quality, Segment, Transcript, mean_confidence};
 
@@ -73,7 +73,7 @@ pub enum RunEvent {
         why: String,
     },
     /// The counters of the model pool, emitted once all models are closed.
-    PoolClosed(CacheStats),
+    PoolClosed(PoolStats),
     /// The input cannot start yet for lack of memory or disk space.
     Waiting {
         input: String,

@@ -1,7 +1,6 @@
 //! The models of a session: found before anything starts, loaded when an input needs one, kept for the next input by
 //! the pool, closed at the end.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,9 +11,9 @@ use super::{RunContext, RunEvent};
 use crate::device::SelectedDevice;
 use crate::engine::{Engine, EngineGroup, EngineStats};
 use crate::error::{Error, Result};
-use crate::models::cache::{Cache, Lease, Resource};
 use crate::models::checkpoint::{Checkpoint, Files};
 use crate::models::hub::Download;
+use crate::models::pool::{Lease, ModelKey, ModelPool};
 use crate::models::{ModelOptions, Room, Slots, load, source};
 use crate::plan::ModelRequest;
 use crate::test_hooks;
@@ -27,20 +26,6 @@ const CHUNKS_AHEAD: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelId(usize);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelKey {
-    name: String,
-    /// Identifies the weights.
-    identity: String,
-    device: String,
-}
-
-impl fmt::Display for ModelKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", self.name, self.device)
-    }
-}
-
 /// A loaded model and its engines, as the pool holds it.
 pub struct PooledModel {
     engine: Arc<EngineGroup>,
@@ -49,16 +34,6 @@ pub struct PooledModel {
     budget: ChunkBudget,
     /// Bytes taken on each device.
     bytes: u64,
-}
-
-impl Resource for PooledModel {
-    fn close(&self, deadline: Instant) -> Result<()> {
-        self.engine.close(deadline)
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes
-    }
 }
 
 /// A model leased for one input.
@@ -71,7 +46,7 @@ pub struct LeasedModel {
     /// Limits the chunks prepared for the engine.
     pub budget: ChunkBudget,
     /// Keeps the pool from closing the model as unused.
-    _lease: Lease<ModelKey, PooledModel>,
+    _lease: Lease<PooledModel>,
 }
 
 /// Every model of a session.
@@ -84,7 +59,7 @@ pub struct ModelSet {
     slots: Slots,
     options: ModelOptions,
     found: Vec<FoundModel>,
-    pool: Cache<ModelKey, PooledModel>,
+    pool: ModelPool<PooledModel>,
     /// Why models could not be closed, from whichever thread noticed.
     close_failures: Receiver<String>,
     engines: Vec<StartedEngine>,
@@ -116,7 +91,9 @@ impl ModelSet {
     ) -> Self {
         let (sender, close_failures) = unbounded();
         // A closed channel means that the set is gone and nobody needs the message.
-        let pool = Cache::new(options.policy, move |error| drop(sender.send(error.chain())));
+        let report = move |error: &Error| drop(sender.send(error.chain()));
+        let close = |model: &PooledModel, deadline| model.engine.close(deadline);
+        let pool = ModelPool::new(options.policy, close, report);
         Self {
             device,
             beside,
@@ -161,7 +138,7 @@ impl ModelSet {
         let budget = ChunkBudget::new(engine.capacity().windows + CHUNKS_AHEAD);
         let loaded = PooledModel { engine, identity, device, budget, bytes };
         // The pool keeps it warm without a lease.
-        self.pool.borrow(key.clone(), || Ok(loaded)).map(drop)?;
+        self.pool.borrow(&key, || Ok((loaded, bytes))).map(drop)?;
         self.found.push(FoundModel { request: request.clone(), key, checkpoint: None });
         Ok(ModelId(self.found.len() - 1))
     }
@@ -186,9 +163,13 @@ impl ModelSet {
         let missing = || Error::compute("loading a model", "it was not found before");
         let FoundModel { request, key, checkpoint } = self.found.get(id.0).ok_or_else(missing)?;
         let lease_once = || {
-            self.pool.borrow(key.clone(), || match checkpoint {
-                Some(checkpoint) => self.load(checkpoint, context),
-                None => self.load(&find_model(request, &self.device, context)?, context),
+            self.pool.borrow(key, || {
+                let model = match checkpoint {
+                    Some(checkpoint) => self.load(checkpoint, context)?,
+                    None => self.load(&find_model(request, &self.device, context)?, context)?,
+                };
+                let bytes = model.bytes;
+                Ok((model, bytes))
             })
         };
         let mut leased = lease_once();
@@ -197,11 +178,13 @@ impl ModelSet {
             leased = lease_once();
         }
         // An engine that ended because of a bug is of no use any more.
-        if leased.as_ref().is_ok_and(|lease| lease.get().is_ok_and(|loaded| loaded.engine.has_ended())) {
-            drop(leased);
-            self.pool.invalidate(|other| other == key);
-            leased = lease_once();
-        }
+        leased = match leased {
+            Ok(lease) if lease.get().is_ok_and(|model| model.engine.has_ended()) => {
+                lease.retire();
+                lease_once()
+            }
+            leased => leased,
+        };
         let lease = leased?;
         let loaded = lease.get()?;
         let PooledModel { engine, identity, device, budget, bytes } = loaded;
@@ -275,7 +258,7 @@ impl ModelSet {
 
     /// Closes all models by force, leased or not.
     pub fn close(&mut self, context: RunContext<'_>) {
-        self.pool.clear(true);
+        self.pool.force_close();
         self.close_idle(context);
         context.emit(RunEvent::PoolClosed(self.pool.stats()));
     }

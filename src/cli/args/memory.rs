@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use jiff::SignedDuration;
 
-use crate::models::cache::CachePolicy;
+use crate::models::pool::PoolPolicy;
 use crate::run::GuardOptions;
 
 const MEMORY: &str = "Memory";
@@ -89,12 +89,12 @@ pub struct MemoryArgs {
 }
 
 impl MemoryArgs {
-    pub fn policy(&self) -> CachePolicy {
-        CachePolicy {
+    pub fn policy(&self) -> PoolPolicy {
+        PoolPolicy {
             eager_release: self.eager_release,
             max_models: self.max_models.map(usize::from),
             idle_timeout: self.idle_timeout.map(|duration| duration.0),
-            ..CachePolicy::default()
+            ..PoolPolicy::default()
         }
     }
 
