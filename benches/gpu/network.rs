@@ -13,7 +13,7 @@ use transcribe::decode::{DecodeOptions, SuppressTokens, Tokenizer};
 use transcribe::device::memory::MemoryStats;
 use transcribe::device::{NumberFormats, SelectedDevice};
 use transcribe::models::candle::CandleBackend;
-use transcribe::models::checkpoint::{Checkpoint, Files};
+use transcribe::models::checkpoint::{Checkpoint, CheckpointFiles};
 use transcribe::models::device_sampling::sample_on_host;
 use transcribe::models::hub::Hub;
 use transcribe::models::{Backend, Capacity, DEMO, RowInput, SamplingInput, WindowInput, source};
@@ -89,7 +89,9 @@ impl NetworkSource {
         if size == DEMO {
             let found = demo()?;
             let config = WhisperConfig::from_json(&found.config()?).map_err(anyhow::Error::msg)?;
-            let Files::Embedded { weights, .. } = found.files else { bail!("the demo is not built in") };
+            let CheckpointFiles::Embedded { weights, .. } = found.files else {
+                bail!("the demo is not built in")
+            };
             return Ok(Self { config, weights: Some(weights) });
         }
         let full = WhisperConfig::published(size).with_context(|| format!("there is no size `{size}`"))?;

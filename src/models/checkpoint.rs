@@ -1,4 +1,4 @@
-//! The files of a checkpoint in Hugging Face form, at hand: what they are called, and that none is cut off.
+//! The files of a checkpoint in Hugging Face form: their names, and the check that none is truncated.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -15,24 +15,24 @@ pub const TOKENIZER: &str = "tokenizer.json";
 pub const WEIGHTS: &str = "model.safetensors";
 pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 
-/// A checkpoint in Hugging Face form with every file at hand.
+/// A checkpoint in Hugging Face form, all of whose files are available locally.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// As the person called it.
+    /// The name that the user gave.
     pub name: String,
-    /// Two checkpoints with the same identity hold the same weights.
+    /// Equal for checkpoints with the same weights.
     pub identity: String,
-    pub files: Files,
+    pub files: CheckpointFiles,
 }
 
-/// Where the files of a checkpoint are.
+/// The files of a checkpoint.
 #[derive(Debug, Clone)]
-pub enum Files {
+pub enum CheckpointFiles {
     Folder {
         config: PathBuf,
         generation_config: Option<PathBuf>,
         tokenizer: PathBuf,
-        /// One file, or all shards in the order of their names.
+        /// One file, or all shards sorted by name.
         weights: Vec<PathBuf>,
     },
     Embedded {
@@ -46,23 +46,23 @@ pub enum Files {
 impl Checkpoint {
     pub fn config(&self) -> Result<Cow<'_, [u8]>> {
         match &self.files {
-            Files::Folder { config, .. } => self.read(config),
-            Files::Embedded { config, .. } => Ok(config.into()),
+            CheckpointFiles::Folder { config, .. } => self.read(config),
+            CheckpointFiles::Embedded { config, .. } => Ok(config.into()),
         }
     }
 
     pub fn generation_config(&self) -> Result<Option<Cow<'_, [u8]>>> {
         match &self.files {
-            Files::Folder { generation_config: None, .. } => Ok(None),
-            Files::Folder { generation_config: Some(path), .. } => self.read(path).map(Some),
-            Files::Embedded { generation_config, .. } => Ok(Some(generation_config.into())),
+            CheckpointFiles::Folder { generation_config: None, .. } => Ok(None),
+            CheckpointFiles::Folder { generation_config: Some(path), .. } => self.read(path).map(Some),
+            CheckpointFiles::Embedded { generation_config, .. } => Ok(Some(generation_config.into())),
         }
     }
 
     pub fn tokenizer(&self) -> Result<Cow<'_, [u8]>> {
         match &self.files {
-            Files::Folder { tokenizer, .. } => self.read(tokenizer),
-            Files::Embedded { tokenizer, .. } => Ok(tokenizer.into()),
+            CheckpointFiles::Folder { tokenizer, .. } => self.read(tokenizer),
+            CheckpointFiles::Embedded { tokenizer, .. } => Ok(tokenizer.into()),
         }
     }
 
@@ -71,8 +71,8 @@ impl Checkpoint {
     }
 }
 
-/// The files named in a `model.safetensors.index.json`.
-pub(super) fn shards(model: &str, index: &[u8]) -> Result<Vec<String>> {
+/// Returns the names of the shards in a `model.safetensors.index.json`.
+pub fn shards(model: &str, index: &[u8]) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: std::collections::BTreeMap<String, String>,
@@ -83,32 +83,27 @@ pub(super) fn shards(model: &str, index: &[u8]) -> Result<Vec<String>> {
     let mut names: Vec<String> = index.weight_map.into_values().collect();
     names.sort();
     names.dedup();
-    // A name from a file of somebody else must not lead out of the folder.
-    let plain = |name: &String| Path::new(name).file_name() == Some(name.as_ref());
-    match names.iter().find(|name| !plain(name)) {
-        Some(bad) => Err(damaged(format!("it names `{bad}`, which is not a file beside it"))),
-        None if names.is_empty() => Err(damaged("it names no file".into())),
+    // A name from a foreign file must not lead out of the folder.
+    let is_plain = |name: &String| Path::new(name).file_name() == Some(name.as_ref());
+    match names.iter().find(|name| !is_plain(name)) {
+        Some(bad) => Err(damaged(format!("`{bad}` is not the name of a file next to it"))),
+        None if names.is_empty() => Err(damaged("it lists no files".into())),
         None => Ok(names),
     }
 }
 
-/// Lets a checkpoint pass whose weights are all there.
-pub(super) fn checked(checkpoint: Checkpoint) -> Result<Checkpoint> {
-    if let Files::Folder { weights, .. } = &checkpoint.files {
+/// Returns the checkpoint if none of its weight files is truncated.
+pub fn checked(checkpoint: Checkpoint) -> Result<Checkpoint> {
+    if let CheckpointFiles::Folder { weights, .. } = &checkpoint.files {
         for path in weights {
-            check_length(&checkpoint.name, path)?;
+            header(&checkpoint.name, path)?;
         }
     }
     Ok(checkpoint)
 }
 
-/// Compares the length of a weight file with what its header promises.
-fn check_length(model: &str, path: &Path) -> Result<()> {
-    header(model, path).map(drop)
-}
-
-/// The header of a weight file that is as long as its header promises.
-pub(super) fn header(model: &str, path: &Path) -> Result<Metadata> {
+/// Reads the header of a weight file and compares the file's length with it.
+pub fn header(model: &str, path: &Path) -> Result<Metadata> {
     let io = |e| unreadable(model, path, e);
     let damaged =
         |why: String| Error::model(model, ModelProblem::Damaged { file: path.display().to_string(), why });
@@ -126,7 +121,7 @@ pub(super) fn header(model: &str, path: &Path) -> Result<Metadata> {
     let mut header = Vec::new();
     file.take(header_length).read_to_end(&mut header).map_err(io)?;
     let header: Metadata =
-        serde_json::from_slice(&header).map_err(|e| damaged(format!("its header is wrong: {e}")))?;
+        serde_json::from_slice(&header).map_err(|e| damaged(format!("its header is invalid: {e}")))?;
     let end = header.tensors().values().map(|tensor| tensor.data_offsets.1 as u64).max().unwrap_or(0);
     let expected = end.saturating_add(8).saturating_add(header_length);
     if expected != length {
@@ -135,11 +130,11 @@ pub(super) fn header(model: &str, path: &Path) -> Result<Metadata> {
     Ok(header)
 }
 
-pub(super) fn missing(model: &str, file: &str) -> Error {
+pub fn missing(model: &str, file: &str) -> Error {
     Error::model(model, ModelProblem::MissingFile { file: file.to_owned() })
 }
 
-pub(super) fn unreadable(model: &str, path: &Path, source: std::io::Error) -> Error {
+pub fn unreadable(model: &str, path: &Path, source: std::io::Error) -> Error {
     Error::model(model, ModelProblem::Unreadable { file: path.display().to_string(), source: source.into() })
 }
 
@@ -148,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_are_sorted_and_stay_in_their_folder() {
+    fn sorts_shards_and_rejects_names_outside_the_folder() {
         let index =
             br#"{"weight_map": {"a": "m-2.safetensors", "b": "m-1.safetensors", "c": "m-2.safetensors"}}"#;
         assert_eq!(shards("m", index).unwrap(), ["m-1.safetensors", "m-2.safetensors"]);

@@ -1,16 +1,16 @@
-//! The demo checkpoint inside the binary: `models/demo`, compressed by the build script.
+//! The demo checkpoint built into the binary: `models/demo`, compressed by the build script.
 
-use super::checkpoint::{Checkpoint, Files};
+use super::checkpoint::{Checkpoint, CheckpointFiles};
 use crate::error::{Error, ModelProblem, Result};
 
-/// The name of the checkpoint inside the binary.
+/// The name of the built-in checkpoint.
 pub const DEMO: &str = "demo";
 
 include!(concat!(env!("OUT_DIR"), "/demo.rs"));
 
-/// The demo, unpacked; no file and no network is touched.
-pub(super) fn checkpoint() -> Result<Checkpoint> {
-    let files = Files::Embedded {
+/// Decompresses the demo, without touching files or the network.
+pub fn checkpoint() -> Result<Checkpoint> {
+    let files = CheckpointFiles::Embedded {
         config: unpack("config.json", CONFIG)?,
         generation_config: unpack("generation_config.json", GENERATION_CONFIG)?,
         tokenizer: unpack("tokenizer.json", TOKENIZER)?,
@@ -19,8 +19,8 @@ pub(super) fn checkpoint() -> Result<Checkpoint> {
     Ok(Checkpoint { name: DEMO.to_owned(), identity: format!("{DEMO}@{DIGEST}"), files })
 }
 
-/// The demo's vocabulary for a model with so many outputs: the third generation has one language more.
-pub(super) fn tokenizer_for(n_vocab: usize) -> Result<Vec<u8>> {
+/// Adapts the demo's tokenizer to a vocabulary of this size: that of large-v3 has one more language.
+pub fn tokenizer_for(n_vocab: usize) -> Result<Vec<u8>> {
     const FIRST_AFTER_LANGUAGES: u64 = 50_358;
     let json = unpack("tokenizer.json", TOKENIZER)?;
     if n_vocab <= 51_865 {
@@ -56,8 +56,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_binary_holds_the_folder() {
-        let Files::Embedded { weights, tokenizer, .. } = checkpoint().unwrap().files else {
+    fn matches_the_folder() {
+        let CheckpointFiles::Embedded { weights, tokenizer, .. } = checkpoint().unwrap().files else {
             panic!("the demo is embedded");
         };
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");

@@ -1,11 +1,10 @@
-//! A checkpoint at hand → a model that can be used.
+//! Checkpoint → loaded model: a backend within the memory limits, and its tokenizer.
 
 use std::sync::Arc;
 
 use super::candle::CandleBackend;
-use super::checkpoint::{Checkpoint, Files, WEIGHTS};
-use super::needs::Needs;
-use super::{Backend, Capacity, Slots, demo};
+use super::checkpoint::{Checkpoint, CheckpointFiles, WEIGHTS};
+use super::{Backend, Capacity, ModelMemory, SlotRequest, demo};
 use crate::decode::Tokenizer;
 use crate::device::SelectedDevice;
 use crate::device::memory::{self, MemoryStats};
@@ -16,39 +15,44 @@ use crate::whisper::{WhisperConfig, random};
 const LOADING: &str = "loading the model";
 
 /// A loaded checkpoint.
-pub struct Model {
+pub struct LoadedModel {
     pub backend: Box<dyn Backend>,
     pub tokenizer: Arc<Tokenizer>,
-    pub needs: Needs,
+    pub memory: ModelMemory,
 }
 
-/// What a model may take, and whom to tell if that is not enough.
-pub struct Room<'a> {
-    /// Bytes at most; as many as are free if not given.
+/// Limits of a load.
+pub struct LoadLimits<'a> {
+    /// Maximum bytes; by default what is free.
     pub budget: Option<u64>,
-    /// Told of every smaller number of windows that is tried next.
-    pub on_less: &'a mut dyn FnMut(usize),
+    /// Called with each smaller number of window slots that is tried for want of memory.
+    pub on_fewer_windows: &'a mut dyn FnMut(usize),
 }
 
-/// Loads with as many windows side by side as wanted, or as there is room for.
-pub fn load(checkpoint: &Checkpoint, device: &SelectedDevice, slots: Slots, room: Room<'_>) -> Result<Model> {
+/// Loads a model with the requested number of window slots, or with fewer if memory is short.
+pub fn load(
+    checkpoint: &Checkpoint,
+    device: &SelectedDevice,
+    slots: SlotRequest,
+    limits: LoadLimits<'_>,
+) -> Result<LoadedModel> {
     let name = &checkpoint.name;
     let config = WhisperConfig::from_json(&checkpoint.config()?);
     let config = config.map_err(|why| Error::model(name, ModelProblem::NotWhisper { why }))?;
     let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
-        .map_err(|fault| Error::model(name, fault))?;
+        .map_err(|problem| Error::model(name, problem))?;
     let tokenizer = Arc::new(tokenizer);
     let generation = checkpoint.generation_config()?.unwrap_or_default();
     let (weights, file) = match &checkpoint.files {
-        Files::Folder { weights, .. } => {
+        CheckpointFiles::Folder { weights, .. } => {
             let file = weights.first().map_or(WEIGHTS.into(), |path| path.display().to_string());
             (WeightSource::Files(weights), file)
         }
-        Files::Embedded { weights, .. } => (WeightSource::Bytes(weights), WEIGHTS.into()),
+        CheckpointFiles::Embedded { weights, .. } => (WeightSource::Bytes(weights), WEIGHTS.into()),
     };
     let build = |capacity| {
-        let needs = Needs::of(&config, capacity, device);
-        check_room(&needs, device, room.budget)?;
+        let memory = ModelMemory::of(&config, capacity, device);
+        check_memory(&memory, device, limits.budget)?;
         let backend = weights
             .open(device.formats.activations)
             .and_then(|weights| {
@@ -56,80 +60,82 @@ pub fn load(checkpoint: &Checkpoint, device: &SelectedDevice, slots: Slots, room
             })
             .map_err(|error| match memory::is_exhausted(&error) {
                 true => Error::OutOfMemory { during: LOADING, source: error.into() },
-                false => Error::model(name, fault(error, file.clone())),
+                false => Error::model(name, problem(error, file.clone())),
             })?;
         let backend = Box::new(backend.generating(&generation));
-        Ok(Model { backend, tokenizer: Arc::clone(&tokenizer), needs })
+        Ok(LoadedModel { backend, tokenizer: Arc::clone(&tokenizer), memory })
     };
-    let free = free_memory(device, room.budget);
-    let weights = Needs::of(&config, Capacity { windows: 0, sequences: 0 }, device).weights;
+    let free = free_memory(device, limits.budget);
+    let weights = ModelMemory::of(&config, Capacity { windows: 0, sequences: 0 }, device).weights;
     let free = free.map(|free| free.saturating_sub(weights));
     let mut capacity = slots.capacity(&config, free, device);
     loop {
         match build(capacity) {
             Err(Error::OutOfMemory { .. }) if capacity.windows > 1 => {
                 let windows = capacity.windows / 2;
-                (room.on_less)(windows);
-                capacity = Slots { windows: Some(windows), ..slots }.capacity(&config, free, device);
+                (limits.on_fewer_windows)(windows);
+                capacity = SlotRequest { windows: Some(windows), ..slots }.capacity(&config, free, device);
             }
             outcome => return outcome,
         }
     }
 }
 
-/// Where memory is only promised when it is asked for, whoever uses too much of it is killed: so it is counted before.
-fn check_room(needs: &Needs, device: &SelectedDevice, budget: Option<u64>) -> Result<()> {
-    let unpromised = match device.is_accelerator() {
+/// Compares the model's size with the free memory before anything is allocated: an operating system that overcommits
+/// memory would kill the process later instead of refusing it.
+fn check_memory(needed: &ModelMemory, device: &SelectedDevice, budget: Option<u64>) -> Result<()> {
+    let available = match device.is_accelerator() {
         true => None,
         false => free_memory(device, None).map(|free| free + memory::swap().free),
     };
-    let Some(room) = unpromised.into_iter().chain(budget).min().filter(|room| *room < needs.total()) else {
+    let Some(available) = available.into_iter().chain(budget).min().filter(|bytes| *bytes < needed.total())
+    else {
         return Ok(());
     };
     let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
-    let why = format!("it needs {} MB, and may take {}", megabytes(needs.total()), room / 1_000_000);
+    let why = format!("it needs {} MB, of {} MB available", megabytes(needed.total()), available / 1_000_000);
     Err(Error::OutOfMemory { during: LOADING, source: why.into() })
 }
 
-/// A model of a published size with random weights, and with the demo's vocabulary: as fast as the real one.
-pub fn load_random(size: &str, device: &SelectedDevice, slots: Slots) -> Result<Model> {
+/// Builds a model of a published size with random weights and the demo's vocabulary, as fast as the real one.
+pub fn load_random(size: &str, device: &SelectedDevice, slots: SlotRequest) -> Result<LoadedModel> {
     let unknown = || Error::Usage {
         what: format!("size `{size}`"),
-        why: "there is none of this name with random weights".into(),
+        why: "not a size that can be built with random weights".into(),
         hint: Some(
-            "take one of tiny, base, small, medium, large-v2, large-v3, large-v3-turbo, distil-large-v3"
+            "choose one of tiny, base, small, medium, large-v2, large-v3, large-v3-turbo, distil-large-v3"
                 .into(),
         ),
     };
     let config = WhisperConfig::published(size).filter(|_| !size.ends_with(".en")).ok_or_else(unknown)?;
     let tokenizer = Tokenizer::from_json(&demo::tokenizer_for(config.vocab_size)?, config.vocab_size)
-        .map_err(|fault| Error::model(size, fault))?;
+        .map_err(|problem| Error::model(size, problem))?;
     let capacity = slots.capacity(&config, free_memory(device, None), device);
-    let needs = Needs::of(&config, capacity, device);
+    let memory = ModelMemory::of(&config, capacity, device);
     let weights = random::weights(device.formats.activations);
     let backend =
         CandleBackend::new(config, weights, &device.device, device.formats, capacity).map_err(|error| {
             match memory::is_exhausted(&error) {
                 true => Error::OutOfMemory { during: LOADING, source: error.into() },
-                false => Error::compute("making random weights", error),
+                false => Error::compute("generating random weights", error),
             }
         })?;
-    Ok(Model { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), needs })
+    Ok(LoadedModel { backend: Box::new(backend), tokenizer: Arc::new(tokenizer), memory })
 }
 
-/// Bytes that may be used where the device computes, if that is known.
+/// Returns the bytes that may be used on the device, if that is known.
 pub(super) fn free_memory(device: &SelectedDevice, budget: Option<u64>) -> Option<u64> {
     let memory = MemoryStats::measure(&device.device).ok();
     let free = memory.map(|memory| memory.device.unwrap_or(memory.host).free).filter(|free| *free > 0);
     free.into_iter().chain(budget).min()
 }
 
-/// What a failure while building the network says about the checkpoint.
-fn fault(error: candle_core::Error, file: String) -> ModelProblem {
+/// Translates a failure to build the network into a problem of the checkpoint.
+fn problem(error: candle_core::Error, file: String) -> ModelProblem {
     use candle_core::Error as E;
     match error {
         E::WithBacktrace { inner, .. } | E::Context { inner, .. } | E::WithPath { inner, .. } => {
-            fault(*inner, file)
+            problem(*inner, file)
         }
         E::CannotFindTensor { path } => {
             ModelProblem::NotWhisper { why: format!("it has no tensor `{path}`") }
@@ -151,8 +157,8 @@ mod tests {
     use crate::models::hub::Hub;
     use crate::models::source;
 
-    /// `models/demo` with one of its files changed.
-    fn load_changed(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Model> {
+    /// Loads a copy of `models/demo` with one of its files changed.
+    fn load_changed(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<LoadedModel> {
         let folder = tempfile::tempdir().unwrap();
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
         for name in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -163,15 +169,20 @@ mod tests {
         let hub = Hub::from_env(true);
         let name = folder.path().to_str().unwrap();
         let checkpoint = source::find(name, None, &hub, &CancelToken::new(), &mut |_| ())?;
-        let room = Room { budget: None, on_less: &mut |_| () };
-        load(&checkpoint, &SelectedDevice::cpu(), Slots { windows: Some(1), candidates: 1, beams: 1 }, room)
+        let limits = LoadLimits { budget: None, on_fewer_windows: &mut |_| () };
+        load(
+            &checkpoint,
+            &SelectedDevice::cpu(),
+            SlotRequest { windows: Some(1), candidates: 1, beams: 1 },
+            limits,
+        )
     }
 
     fn replaced(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {
         move |bytes| String::from_utf8(bytes).unwrap().replacen(from, to, 1).into_bytes()
     }
 
-    fn why(result: Result<Model>) -> String {
+    fn why(result: Result<LoadedModel>) -> String {
         match result.err().unwrap() {
             Error::Model { why, .. } => why.to_string(),
             other => panic!("{other}"),
@@ -184,20 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_contradict_each_other_are_said() {
+    fn reports_shapes_that_contradict_the_config() {
         let why = why(load_changed("config.json", replaced("\"d_model\": 128", "\"d_model\": 192")));
         assert!(why.contains("config.json says"), "{why}");
     }
 
     #[test]
-    fn a_missing_tensor_is_named() {
+    fn names_a_missing_tensor() {
         let why =
             why(load_changed("config.json", replaced("\"encoder_layers\": 3", "\"encoder_layers\": 4")));
         assert!(why.contains("model.encoder.layers.3"), "{why}");
     }
 
     #[test]
-    fn a_file_that_was_cut_off_is_damaged() {
+    fn reports_a_truncated_file_as_damaged() {
         let why = why(load_changed("model.safetensors", |mut bytes| {
             bytes.truncate(bytes.len() / 2);
             bytes
@@ -206,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tokenizer_of_something_else_is_refused() {
+    fn rejects_a_foreign_tokenizer() {
         assert!(load_changed("tokenizer.json", |_| b"{}".to_vec()).is_err());
     }
 }

@@ -1,4 +1,7 @@
-//! Loaded models: what the engine may ask of one, and how they are found and made.
+//! Models: from a name to a checkpoint to a backend, the interface that the engine drives, and the pool that shares
+//! loaded models.
+//!
+//! Leaves the network itself to `whisper`, and the choice of tokens, words and segments to `decode` and `engine`.
 
 pub mod candle;
 pub mod checkpoint;
@@ -8,7 +11,6 @@ pub mod device_sampling;
 mod estimate;
 pub mod hub;
 mod load;
-mod needs;
 mod options;
 pub mod pool;
 #[cfg(feature = "testing")]
@@ -16,14 +18,12 @@ pub mod scripted;
 mod slots;
 pub mod source;
 
-use candle::encoder_batch;
 pub use demo::DEMO;
 pub use device_sampling::{SampledTokens, SamplingInput};
-pub use estimate::{Estimate, estimate};
-pub use load::{Model, Room, load, load_random};
-pub use needs::Needs;
+pub use estimate::{ModelEstimate, ModelMemory, estimate};
+pub use load::{LoadLimits, LoadedModel, load, load_random};
 pub use options::ModelOptions;
-pub use slots::Slots;
+pub use slots::SlotRequest;
 
 use std::ops::Range;
 

@@ -1,43 +1,43 @@
-//! How many windows to decode side by side: as many as pay and as memory has room for.
+//! The number of window and sequence slots: as many as pay off and as fit into memory.
 
 use super::Capacity;
 use crate::device::SelectedDevice;
 use crate::whisper::WhisperConfig;
 
-/// More than this gains little on a CPU: the weights are read once for all of them, but what each has heard is
-/// read for each.
-const MOST_ON_CPU: usize = 8;
-const MOST_ON_ACCELERATOR: usize = 64;
-/// Of the free memory, so much is taken at most: work buffers and others need the rest.
-const SHARE: u64 = 2;
+/// More gain little on a CPU: the weights are read once for all windows, but the cross-attention cache of each window
+/// is read for it alone.
+const MAX_ON_CPU: usize = 8;
+const MAX_ON_ACCELERATOR: usize = 64;
+/// The divisor of the free memory that caches may take: work buffers and other programs need the rest.
+const FREE_MEMORY_DIVISOR: u64 = 2;
 
-/// What to make room for.
+/// Requested slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slots {
-    /// Windows side by side; chosen if not given.
+pub struct SlotRequest {
+    /// Window slots; chosen by the device and its memory if not given.
     pub windows: Option<usize>,
-    /// Sequences that one window may need at a time.
+    /// The most sequences that one window may need at a time.
     pub candidates: usize,
-    /// Sequences that each window needs.
+    /// Sequences that every window needs.
     pub beams: usize,
 }
 
-impl Slots {
-    /// `free` is the memory of the device that nobody uses, if that is known.
+impl SlotRequest {
+    /// Resolves the request, given the free memory of the device, if that is known.
     pub fn capacity(self, config: &WhisperConfig, free: Option<u64>, device: &SelectedDevice) -> Capacity {
         let windows = self.windows.unwrap_or_else(|| {
-            let most = if device.is_accelerator() { MOST_ON_ACCELERATOR } else { MOST_ON_CPU };
+            let max = if device.is_accelerator() { MAX_ON_ACCELERATOR } else { MAX_ON_CPU };
             let each = bytes_per_window(config, self.beams, device.formats.cache.size_in_bytes()).max(1);
-            let room = free.map_or(u64::MAX, |free| free / SHARE) / each;
-            (room as usize).clamp(1, most)
+            let fitting = free.map_or(u64::MAX, |free| free / FREE_MEMORY_DIVISOR) / each;
+            (fitting as usize).clamp(1, max)
         });
-        // What every window needs, and beside them enough for one that tries several candidates.
-        let beside = windows + self.candidates.saturating_sub(1);
-        Capacity { windows, sequences: beside.max(windows * self.beams) }
+        // One sequence for each window, and the further ones of a window that samples several candidates.
+        let sampling = windows + self.candidates.saturating_sub(1);
+        Capacity { windows, sequences: sampling.max(windows * self.beams) }
     }
 }
 
-/// Keys and values of what a window heard and of what it says, in numbers of so many bytes.
+/// Returns the size of the KV caches of a window and of its sequences, in numbers of `number` bytes.
 fn bytes_per_window(config: &WhisperConfig, beams: usize, number: usize) -> u64 {
     let entries = config.max_source_positions + beams * config.max_target_positions;
     (config.decoder_layers * entries * config.d_model * 2 * number) as u64
@@ -49,11 +49,11 @@ mod tests {
 
     fn capacity(size: &str, windows: Option<usize>, free: Option<u64>) -> Capacity {
         let config = WhisperConfig::published(size).unwrap();
-        Slots { windows, candidates: 5, beams: 1 }.capacity(&config, free, &SelectedDevice::cpu())
+        SlotRequest { windows, candidates: 5, beams: 1 }.capacity(&config, free, &SelectedDevice::cpu())
     }
 
     #[test]
-    fn memory_bounds_what_is_chosen_but_not_what_is_asked_for() {
+    fn memory_limits_only_a_chosen_number_of_windows() {
         let gib = 1 << 30;
         assert_eq!(capacity("tiny", None, None), Capacity { windows: 8, sequences: 12 });
         assert_eq!(capacity("tiny", None, Some(4 * gib)).windows, 8);
@@ -64,14 +64,14 @@ mod tests {
     }
 
     #[test]
-    fn every_window_has_room_for_its_beams() {
+    fn every_window_has_slots_for_its_beams() {
         let config = WhisperConfig::published("tiny").unwrap();
-        let slots = Slots { windows: Some(8), candidates: 5, beams: 5 };
+        let slots = SlotRequest { windows: Some(8), candidates: 5, beams: 5 };
         assert_eq!(
             slots.capacity(&config, None, &SelectedDevice::cpu()),
             Capacity { windows: 8, sequences: 40 }
         );
-        let slots = Slots { windows: Some(1), candidates: 7, beams: 5 };
+        let slots = SlotRequest { windows: Some(1), candidates: 7, beams: 5 };
         assert_eq!(
             slots.capacity(&config, None, &SelectedDevice::cpu()),
             Capacity { windows: 1, sequences: 7 }

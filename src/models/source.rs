@@ -8,11 +8,11 @@ use std::time::UNIX_EPOCH;
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::{
-    CONFIG, Checkpoint, Files, GENERATION_CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, checked, missing,
-    shards, unreadable,
+    CONFIG, Checkpoint, CheckpointFiles, GENERATION_CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, checked,
+    missing, shards, unreadable,
 };
 use super::demo::{self, DEMO};
-use super::hub::{self, Download, Hub};
+use super::hub::{self, DownloadProgress, Hub};
 use crate::cancel::CancelToken;
 use crate::digest::hex;
 use crate::error::{Error, ModelProblem, Result};
@@ -64,7 +64,7 @@ pub fn find(
     revision: Option<&str>,
     hub: &Hub,
     cancel: &CancelToken,
-    on_progress: &mut dyn FnMut(Download<'_>),
+    on_progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<Checkpoint> {
     if model == DEMO {
         return demo::checkpoint();
@@ -143,7 +143,7 @@ fn folder(model: &str, folder: &Path) -> Result<Checkpoint> {
     let generation_config = Some(folder.join(GENERATION_CONFIG)).filter(|path| path.is_file());
     let tokenizer = required(TOKENIZER)?;
     let identity = folder_identity(model, &config, &tokenizer, &weights)?;
-    let files = Files::Folder { config, generation_config, tokenizer, weights };
+    let files = CheckpointFiles::Folder { config, generation_config, tokenizer, weights };
     checked(Checkpoint { name: model.to_owned(), identity, files })
 }
 

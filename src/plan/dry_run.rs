@@ -4,7 +4,7 @@ use super::{InputSettings, PlanRequest};
 use super::{ModelNames, Plan, PlannedInput, plan};
 use crate::device;
 use crate::error::Error;
-use crate::models::{Estimate, Slots, estimate};
+use crate::models::{ModelEstimate, SlotRequest, estimate};
 
 /// See the module.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct DryRun {
 #[derive(Debug)]
 pub struct PlannedModel {
     pub name: String,
-    pub estimate: Estimate,
+    pub estimate: ModelEstimate,
 }
 
 /// Plans a run without downloading or writing anything. Reports all faults at once.
@@ -39,7 +39,7 @@ pub fn dry_run(request: &PlanRequest) -> Result<DryRun, Vec<Error>> {
         }
         names.push(name.clone());
         let (candidates, beams) = (decode.candidates(), decode.beams_at_once());
-        let slots = Slots { windows: request.models.batch_size, candidates, beams };
+        let slots = SlotRequest { windows: request.models.batch_size, candidates, beams };
         match estimate(&name, model.revision.as_deref(), &model.hub, &device, slots) {
             Ok(estimate) => models.push(PlannedModel { name, estimate }),
             Err(fault) => faults.push(fault),

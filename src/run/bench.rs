@@ -20,7 +20,7 @@ use crate::device::{self, DeviceRequest, Precision, SelectedDevice};
 use crate::engine::{Engine, EngineGroup};
 use crate::error::{Error, Result};
 use crate::mel::{ChunkMode, MelChunker};
-use crate::models::{Model, ModelOptions, Room, Slots, load, load_random};
+use crate::models::{LoadLimits, LoadedModel, ModelOptions, SlotRequest, load, load_random};
 use crate::plan::{InputSettings, ModelRequest, PlanRequest};
 use crate::plan::{InputSource, PlannedInput};
 use crate::time::{SAMPLE_RATE, seconds_of_samples};
@@ -98,7 +98,7 @@ pub fn bench(request: &BenchRequest, context: RunContext<'_>) -> Result<BenchRes
     let (model, name, device) = load_model(request, context)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let run = run_request(request, &audio, model.tokenizer.special().eot);
-    let bytes = model.needs.total();
+    let bytes = model.memory.total();
     let engine = Engine::start(model.backend, model.tokenizer, request.release, context.cancel)?;
     let engine = Arc::new(EngineGroup::new(vec![engine])?);
     let shape = (engine.n_mels(), decoder_threads(&device, 1));
@@ -166,20 +166,20 @@ fn measure_run(
     }
 }
 
-fn load_model(request: &BenchRequest, context: RunContext<'_>) -> Result<(Model, String, SelectedDevice)> {
+fn load_model(request: &BenchRequest, context: RunContext<'_>) -> Result<(LoadedModel, String, SelectedDevice)> {
     let device = device::select(request.device)?.with_precision(request.precision)?;
     if let Some(why) = &device.fallback_reason {
         context.emit(RunEvent::AcceleratorUnavailable { why: why.clone() });
     }
     let beams = request.beam_size;
-    let slots = Slots { windows: request.batch_size, candidates: beams, beams };
+    let slots = SlotRequest { windows: request.batch_size, candidates: beams, beams };
     let (model, name) = match &request.model {
         BenchModel::Random(size) => (load_random(size, &device, slots)?, format!("random {size}")),
         BenchModel::Checkpoint(model) => {
             let checkpoint = find_model(model, &device, context)?;
             let name = checkpoint.name.clone();
-            let room = Room { budget: None, on_less: &mut |_| () };
-            (load(&checkpoint, &device, slots, room)?, name)
+            let limits = LoadLimits { budget: None, on_fewer_windows: &mut |_| () };
+            (load(&checkpoint, &device, slots, limits)?, name)
         }
     };
     Ok((model, name, device))

@@ -11,10 +11,10 @@ use super::{RunContext, RunEvent};
 use crate::device::SelectedDevice;
 use crate::engine::{Engine, EngineGroup, EngineStats};
 use crate::error::{Error, Result};
-use crate::models::checkpoint::{Checkpoint, Files};
-use crate::models::hub::Download;
+use crate::models::checkpoint::{Checkpoint, CheckpointFiles};
+use crate::models::hub::DownloadProgress;
 use crate::models::pool::{Lease, ModelKey, ModelPool};
-use crate::models::{ModelOptions, Room, Slots, load, source};
+use crate::models::{LoadLimits, ModelOptions, SlotRequest, load, source};
 use crate::plan::ModelRequest;
 use crate::test_hooks;
 use crate::transcript::ModelIdentity;
@@ -56,7 +56,7 @@ pub struct ModelSet {
     beside: Vec<SelectedDevice>,
     /// The program chose the device and may choose another one.
     may_move: bool,
-    slots: Slots,
+    slots: SlotRequest,
     options: ModelOptions,
     found: Vec<FoundModel>,
     pool: ModelPool<PooledModel>,
@@ -98,7 +98,7 @@ impl ModelSet {
             device,
             beside,
             may_move,
-            slots: Slots { windows: options.batch_size, candidates, beams },
+            slots: SlotRequest { windows: options.batch_size, candidates, beams },
             options,
             found: Vec::new(),
             pool,
@@ -120,7 +120,8 @@ impl ModelSet {
         context.check()?;
         let (name, identity) = (checkpoint.name.clone(), checkpoint.identity.clone());
         let key = ModelKey { name, identity, device: self.device.label() };
-        let checkpoint = Some(checkpoint).filter(|found| matches!(found.files, Files::Folder { .. }));
+        let checkpoint =
+            Some(checkpoint).filter(|found| matches!(found.files, CheckpointFiles::Folder { .. }));
         self.found.push(FoundModel { request: request.clone(), key, checkpoint });
         Ok(ModelId(self.found.len() - 1))
     }
@@ -227,9 +228,14 @@ impl ModelSet {
         let budget = self.options.max_memory.map(|most| most.saturating_sub(taken));
         let (mut engines, mut bytes) = (Vec::with_capacity(devices.len()), 0);
         for device in devices {
-            let mut on_less = |slots| context.emit(RunEvent::SlotsReduced { slots });
-            let loaded = load(checkpoint, device, self.slots, Room { budget, on_less: &mut on_less })?;
-            bytes = loaded.needs.total().max(bytes);
+            let mut on_fewer_windows = |slots| context.emit(RunEvent::SlotsReduced { slots });
+            let loaded = load(
+                checkpoint,
+                device,
+                self.slots,
+                LoadLimits { budget, on_fewer_windows: &mut on_fewer_windows },
+            )?;
+            bytes = loaded.memory.total().max(bytes);
             let release = self.options.release;
             engines.push(Engine::start(loaded.backend, loaded.tokenizer, release, context.cancel)?);
         }
@@ -283,7 +289,7 @@ pub fn find_model(
     context: RunContext<'_>,
 ) -> Result<Checkpoint> {
     let name = request.name_on(|| device.is_accelerator());
-    let mut on_download = |Download { file, done, total }: Download<'_>| {
+    let mut on_download = |DownloadProgress { file, done, total }: DownloadProgress<'_>| {
         context.emit(RunEvent::Downloading { file: file.to_owned(), done, total });
     };
     source::find(name, request.revision.as_deref(), &request.hub, context.cancel, &mut on_download)

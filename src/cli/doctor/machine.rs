@@ -11,7 +11,7 @@ use crate::device::memory::{self, MemoryStats};
 use crate::device::{SelectedDevice, compiled_backends};
 use crate::error::Result;
 use crate::models::hub::Hub;
-use crate::models::hub::store::{self, Repository};
+use crate::models::hub::store::{self, CachedRepository};
 
 #[derive(Debug, Serialize)]
 pub struct MachineReport {
@@ -195,9 +195,10 @@ fn test_line(test: &SelfTest) -> String {
 
 fn model_cache(hub: &Hub) -> Result<ModelCache> {
     let found = store::repositories(&hub.cache)?;
-    let whisper: Vec<&Repository> = found.iter().filter(|repository| repository.is_whisper()).collect();
-    let is_ready =
-        |repository: &&&Repository| repository.revisions.iter().any(|r| r.is_whisper() && r.is_complete());
+    let whisper: Vec<&CachedRepository> = found.iter().filter(|repository| repository.is_whisper()).collect();
+    let is_ready = |repository: &&&CachedRepository| {
+        repository.revisions.iter().any(|r| r.is_whisper() && r.is_complete())
+    };
     Ok(ModelCache {
         ready: whisper
             .iter()

@@ -10,7 +10,7 @@ use super::{ModelsOutput, abbreviated, display_name, json};
 use crate::cancel::CancelToken;
 use crate::cli::human::{age, size, table, timestamp};
 use crate::models::hub::Hub;
-use crate::models::hub::store::{self, CachedFile, Repository, Revision};
+use crate::models::hub::store::{self, CachedFile, CachedRepository, CachedRevision};
 use crate::models::{DEMO, describe, source};
 
 /// List the models on this machine with their sizes and when they were last used
@@ -44,7 +44,7 @@ pub fn run(args: &ListArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
         rows.extend(repository.revisions.iter().map(|revision| row(repository, revision)));
     }
     output.print(&table(&rows))?;
-    let all: u64 = found.iter().map(Repository::bytes).sum();
+    let all: u64 = found.iter().map(CachedRepository::bytes).sum();
     let folder = hub.cache.display();
     let last = match found.len() {
         0 => format!("no model in `{folder}`; `transcribe models pull NAME` downloads one"),
@@ -55,7 +55,7 @@ pub fn run(args: &ListArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     Ok(())
 }
 
-fn row(repository: &Repository, revision: &Revision) -> Vec<String> {
+fn row(repository: &CachedRepository, revision: &CachedRevision) -> Vec<String> {
     let references = revision.references.iter().map(String::as_str);
     let names: Vec<&str> = [abbreviated(&revision.commit)].into_iter().chain(references).collect();
     let used = revision.used().map_or_else(|| "-".to_owned(), |used| age(used, SystemTime::now()));
@@ -68,7 +68,7 @@ fn row(repository: &Repository, revision: &Revision) -> Vec<String> {
     ]
 }
 
-fn state(revision: &Revision) -> &'static str {
+fn state(revision: &CachedRevision) -> &'static str {
     match (revision.is_whisper(), revision.is_complete()) {
         (true, true) => "ready",
         (true, false) => "incomplete",
@@ -76,7 +76,7 @@ fn state(revision: &Revision) -> &'static str {
     }
 }
 
-fn record(repository: &Repository, revision: &Revision) -> serde_json::Value {
+fn record(repository: &CachedRepository, revision: &CachedRevision) -> serde_json::Value {
     let file = |file: &CachedFile| {
         let (kind, checksum) = file.checksum().unzip();
         json!({ "name": file.name, "bytes": file.bytes, "checksum": checksum, "checksum_kind": kind })

@@ -18,8 +18,8 @@ use super::run_output::RunOutput;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelProblem};
 use crate::models::DEMO;
-use crate::models::hub::store::{self, Repository};
-use crate::models::hub::{Download, Hub};
+use crate::models::hub::store::{self, CachedRepository};
+use crate::models::hub::{DownloadProgress, Hub};
 use crate::models::source;
 use crate::report::Tally;
 use crate::run::RunEvent;
@@ -80,7 +80,7 @@ impl<'a> ModelsOutput<'a> {
     }
 
     /// Shows the progress of a file.
-    fn download(&mut self, Download { file, done, total }: Download<'_>) {
+    fn download(&mut self, DownloadProgress { file, done, total }: DownloadProgress<'_>) {
         let event = RunEvent::Downloading { file: file.to_owned(), done, total };
         self.display.show(&event, &self.tally);
         if self.drawn.is_none_or(|drawn| drawn.elapsed() > REDRAW_INTERVAL) {
@@ -111,7 +111,7 @@ fn json(value: &serde_json::Value) -> String {
 }
 
 /// Returns a cached model by its name.
-fn cached(hub: &Hub, model: &str) -> crate::error::Result<Repository> {
+fn cached(hub: &Hub, model: &str) -> crate::error::Result<CachedRepository> {
     if model == DEMO {
         return Err(Error::Usage {
             what: format!("model `{DEMO}`"),
@@ -125,7 +125,7 @@ fn cached(hub: &Hub, model: &str) -> crate::error::Result<Repository> {
 }
 
 /// Returns the usual name of a model, or the name of its repository.
-pub fn display_name(repository: &Repository) -> &str {
+pub fn display_name(repository: &CachedRepository) -> &str {
     source::name_of(&repository.name).unwrap_or(&repository.name)
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use super::ModelsOutput;
 use crate::cli::human::size;
 use crate::error::Error;
-use crate::models::checkpoint::{Checkpoint, Files};
+use crate::models::checkpoint::{Checkpoint, CheckpointFiles};
 use crate::models::hub::Hub;
 use crate::models::source;
 
@@ -59,7 +59,9 @@ fn pull(
 }
 
 fn location(checkpoint: &Checkpoint) -> String {
-    let Files::Folder { weights, .. } = &checkpoint.files else { return "built into the program".into() };
+    let CheckpointFiles::Folder { weights, .. } = &checkpoint.files else {
+        return "built into the program".into();
+    };
     let bytes = weights.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
     let folder = weights.first().and_then(|path| path.parent()).unwrap_or_else(|| "".as_ref());
     format!("{}, {} in `{}`", checkpoint.identity, size(bytes), folder.display())

@@ -11,7 +11,7 @@ use crate::cli::human::size;
 use crate::cli::printer::ask;
 use crate::error::{Error, ModelProblem};
 use crate::models::hub::Hub;
-use crate::models::hub::store::Repository;
+use crate::models::hub::store::CachedRepository;
 
 /// Delete models from the cache after confirmation
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub fn run(args: &RemoveArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     for name in &args.names {
         let model = cached(&hub, name)?;
         let commits: Vec<String> =
-            model.named(args.revision.as_deref()).iter().map(|revision| revision.commit.clone()).collect();
+            model.select(args.revision.as_deref()).iter().map(|revision| revision.commit.clone()).collect();
         if let Some(revision) = args.revision.as_ref().filter(|_| commits.is_empty()) {
             let has: Vec<&str> =
                 model.revisions.iter().map(|revision| abbreviated(&revision.commit)).collect();
@@ -58,7 +58,7 @@ pub fn run(args: &RemoveArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
 }
 
 /// Asks for confirmation on the terminal; fails if there is none.
-fn confirm(selected: &[(Repository, Vec<String>)], cancel: &CancelToken) -> Result<bool> {
+fn confirm(selected: &[(CachedRepository, Vec<String>)], cancel: &CancelToken) -> Result<bool> {
     let what: Vec<String> = selected.iter().map(|(model, commits)| describe(model, commits)).collect();
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Error::Usage {
@@ -99,7 +99,7 @@ fn wait_for_input(_: &CancelToken) -> Result<()> {
     Ok(())
 }
 
-fn describe(model: &Repository, commits: &[String]) -> String {
+fn describe(model: &CachedRepository, commits: &[String]) -> String {
     let total = match commits.len() == model.revisions.len() {
         true => model.bytes(),
         false => model.revisions.iter().filter(|r| commits.contains(&r.commit)).map(|r| r.bytes()).sum(),

@@ -6,7 +6,7 @@ use clap::Args;
 use super::{ModelsOutput, json};
 use crate::cli::human::{size, table};
 use crate::error::{Error, ModelProblem};
-use crate::models::describe::{Description, Needed, describe};
+use crate::models::describe::{DefaultMemory, ModelDescription, describe};
 use crate::models::hub::Hub;
 use crate::models::source;
 
@@ -41,7 +41,7 @@ pub fn run(args: &ShowArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     Ok(())
 }
 
-fn text(model: &Description) -> String {
+fn text(model: &ModelDescription) -> String {
     let location =
         model.folder.as_ref().map_or_else(|| "built in".into(), |folder| folder.display().to_string());
     let kinds = match model.types.len() {
@@ -55,10 +55,10 @@ fn text(model: &Description) -> String {
         true => format!("{}: {}", model.languages.len(), model.languages.join(" ")),
         false => "English only".into(),
     };
-    let stack = |stack: &crate::models::describe::Stack| {
+    let stack = |stack: &crate::models::describe::LayerStack| {
         format!("{} layers, {} heads, feed-forward width {}", stack.layers, stack.heads, stack.feed_forward)
     };
-    let Needed { windows, weights, caches, work } = model.memory;
+    let DefaultMemory { windows, weights, caches, work } = model.memory;
     let memory = format!(
         "about {}: {} for weights, {} for {windows} windows at a time",
         size(weights + caches + work),

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{ModelsOutput, abbreviated, cached, display_name, json};
 use crate::error::{Error, ModelProblem};
-use crate::models::hub::Download;
+use crate::models::hub::DownloadProgress;
 use crate::models::hub::Hub;
-use crate::models::hub::store::{self, Repository, Verdict};
+use crate::models::hub::store::{self, CachedRepository, FileVerdict};
 
 /// Compare the files of cached models with their checksums from the hub
 #[derive(Debug, Args)]
@@ -28,13 +28,13 @@ struct VerifiedFile {
     commit: String,
     file: String,
     bytes: u64,
-    verdict: Verdict,
+    verdict: FileVerdict,
 }
 
 pub fn run(args: &VerifyArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     let hub = Hub::from_env(true);
-    let models: Vec<Repository> = match args.names.is_empty() {
-        true => store::repositories(&hub.cache)?.into_iter().filter(Repository::is_whisper).collect(),
+    let models: Vec<CachedRepository> = match args.names.is_empty() {
+        true => store::repositories(&hub.cache)?.into_iter().filter(CachedRepository::is_whisper).collect(),
         false => args.names.iter().map(|name| cached(&hub, name)).collect::<crate::error::Result<_>>()?,
     };
     let mut all = Vec::new();
@@ -50,7 +50,7 @@ pub fn run(args: &VerifyArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
         output.notice(&format!("no model in `{}`", hub.cache.display()));
     }
     let wrong = all.iter().find_map(|checked| match &checked.verdict {
-        Verdict::Wrong(why) => Some((checked, why)),
+        FileVerdict::Wrong(why) => Some((checked, why)),
         _ => None,
     });
     match wrong {
@@ -62,14 +62,14 @@ pub fn run(args: &VerifyArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     }
 }
 
-fn check(model: &Repository, output: &mut ModelsOutput<'_>, all: &mut Vec<VerifiedFile>) -> Result<()> {
+fn check(model: &CachedRepository, output: &mut ModelsOutput<'_>, all: &mut Vec<VerifiedFile>) -> Result<()> {
     let cancel = output.cancel;
     for revision in &model.revisions {
         for file in &revision.files {
             let label = format!("{}: {}", display_name(model), file.name);
             let total = file.bytes;
             let verdict = file.verify(display_name(model), cancel, &mut |done| {
-                output.download(Download { file: &label, done, total });
+                output.download(DownloadProgress { file: &label, done, total });
             })?;
             all.push(VerifiedFile {
                 model: display_name(model).to_owned(),
@@ -86,9 +86,9 @@ fn check(model: &Repository, output: &mut ModelsOutput<'_>, all: &mut Vec<Verifi
 fn lines(all: &[VerifiedFile]) -> String {
     let line = |checked: &VerifiedFile| {
         let result = match &checked.verdict {
-            Verdict::Right(kind) => format!("ok ({kind} checksum)"),
-            Verdict::Wrong(why) => format!("DAMAGED: {why}"),
-            Verdict::Unknown => "unknown: the cache has no checksum for it".into(),
+            FileVerdict::Right(kind) => format!("ok ({kind} checksum)"),
+            FileVerdict::Wrong(why) => format!("DAMAGED: {why}"),
+            FileVerdict::Unknown => "unknown: the cache has no checksum for it".into(),
         };
         format!("{} {} {}: {result}", checked.model, abbreviated(&checked.commit), checked.file)
     };
@@ -98,15 +98,15 @@ fn lines(all: &[VerifiedFile]) -> String {
 fn report(all: &[VerifiedFile]) -> serde_json::Value {
     let file = |checked: &VerifiedFile| {
         let (verdict, kind, why) = match &checked.verdict {
-            Verdict::Right(kind) => ("right", Some(*kind), None),
-            Verdict::Wrong(why) => ("wrong", None, Some(why)),
-            Verdict::Unknown => ("unknown", None, None),
+            FileVerdict::Right(kind) => ("right", Some(*kind), None),
+            FileVerdict::Wrong(why) => ("wrong", None, Some(why)),
+            FileVerdict::Unknown => ("unknown", None, None),
         };
         json!({
             "model": checked.model, "revision": checked.commit, "file": checked.file, "bytes": checked.bytes,
             "verdict": verdict, "checksum_kind": kind, "why": why,
         })
     };
-    let wrong = all.iter().filter(|checked| matches!(checked.verdict, Verdict::Wrong(_))).count();
+    let wrong = all.iter().filter(|checked| matches!(checked.verdict, FileVerdict::Wrong(_))).count();
     json!({ "wrong": wrong, "files": all.iter().map(file).collect::<Vec<_>>() })
 }

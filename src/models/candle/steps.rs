@@ -5,15 +5,15 @@ use allocation_counter::{AllocationInfo, measure};
 use crate::cancel::CancelToken;
 use crate::device::SelectedDevice;
 use crate::models::hub::Hub;
-use crate::models::{Backend, Room, RowInput, Slots, WindowInput, load, source};
+use crate::models::{Backend, LoadLimits, RowInput, SlotRequest, WindowInput, load, source};
 use crate::time::WINDOW_FRAMES;
 
 const PROMPT: [u32; 3] = [50258, 50259, 50359];
 
 fn demo() -> Box<dyn Backend> {
     let found = source::find("demo", None, &Hub::nowhere(), &CancelToken::new(), &mut |_| ()).unwrap();
-    let room = Room { budget: None, on_less: &mut |_| () };
-    load(&found, &SelectedDevice::cpu(), Slots { windows: Some(2), candidates: 1, beams: 1 }, room)
+    let room = LoadLimits { budget: None, on_fewer_windows: &mut |_| () };
+    load(&found, &SelectedDevice::cpu(), SlotRequest { windows: Some(2), candidates: 1, beams: 1 }, room)
         .unwrap()
         .backend
 }

@@ -15,12 +15,12 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelProblem, Result};
-use crate::models::checkpoint::{self, CONFIG, Checkpoint, Files, GENERATION_CONFIG, TOKENIZER};
+use crate::models::checkpoint::{self, CONFIG, Checkpoint, CheckpointFiles, GENERATION_CONFIG, TOKENIZER};
 use crate::models::checkpoint::{WEIGHTS, WEIGHTS_INDEX};
 
 /// How far the download of one file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Download<'a> {
+pub struct DownloadProgress<'a> {
     pub file: &'a str,
     pub done: u64,
     pub total: u64,
@@ -82,7 +82,7 @@ pub(super) fn checkpoint(
     revision: Option<&str>,
     hub: &Hub,
     cancel: &CancelToken,
-    on_progress: &mut dyn FnMut(Download<'_>),
+    on_progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<Checkpoint> {
     let revision = revision.unwrap_or("main");
     if !is_revision(revision) {
@@ -158,7 +158,7 @@ impl Place<'_> {
         let commit = snapshot.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let whole = generation_config.is_some() || self.absence(&commit, GENERATION_CONFIG).exists();
         let identity = format!("{}@{commit}", self.repository);
-        let files = Files::Folder { config, generation_config, tokenizer, weights };
+        let files = CheckpointFiles::Folder { config, generation_config, tokenizer, weights };
         Ok(Some((Checkpoint { name: self.model.to_owned(), identity, files }, whole)))
     }
 
@@ -168,7 +168,11 @@ impl Place<'_> {
     }
 
     /// Fetches every file that is needed; the reference comes last, when the snapshot is whole.
-    fn download(&self, cancel: &CancelToken, on_progress: &mut dyn FnMut(Download<'_>)) -> Result<()> {
+    fn download(
+        &self,
+        cancel: &CancelToken,
+        on_progress: &mut dyn FnMut(DownloadProgress<'_>),
+    ) -> Result<()> {
         let client = fetch::Client::new(self.model, self.hub, cancel);
         let at = |revision: &str, file: &str| fetch::url(&self.hub.endpoint, self.repository, revision, file);
         let first = client.locate(&at(self.revision, CONFIG))?;
@@ -208,7 +212,7 @@ impl Place<'_> {
         client: &fetch::Client<'_>,
         file: &str,
         remote: &fetch::Remote,
-        on_progress: &mut dyn FnMut(Download<'_>),
+        on_progress: &mut dyn FnMut(DownloadProgress<'_>),
     ) -> Result<PathBuf> {
         let pointer = self.repo.pointer_path(&remote.commit).join(file);
         let blob = self.root().join("blobs").join(&remote.etag);
@@ -221,7 +225,7 @@ impl Place<'_> {
         }
         let lock = locks.join(format!("{}.lock", remote.etag));
         let lock = client.lock(&lock)?;
-        let mut report = |done| on_progress(Download { file, done, total: remote.size });
+        let mut report = |done| on_progress(DownloadProgress { file, done, total: remote.size });
         client.fetch(file, remote, &blob, &mut report)?;
         drop(lock);
         link(&blob, &pointer).map_err(|e| self.unwritable(&pointer, e))?;

@@ -16,18 +16,18 @@ use crate::models::checkpoint::{self, CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX}
 
 /// One repository of the cache.
 #[derive(Debug, Clone)]
-pub struct Repository {
+pub struct CachedRepository {
     /// `owner/name`
     pub name: String,
     pub root: PathBuf,
-    pub revisions: Vec<Revision>,
+    pub revisions: Vec<CachedRevision>,
     /// Bytes of downloads that were not finished.
     pub unfinished: u64,
 }
 
 /// One commit of it.
 #[derive(Debug, Clone)]
-pub struct Revision {
+pub struct CachedRevision {
     pub commit: String,
     /// Branches and tags that stand for it.
     pub references: Vec<String>,
@@ -49,7 +49,7 @@ pub struct CachedFile {
 
 /// What a look at every byte of a file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FileVerdict {
     /// By this kind of checksum.
     Right(&'static str),
     Wrong(String),
@@ -58,19 +58,19 @@ pub enum Verdict {
 }
 
 /// All models of the cache, by name; none if there is no cache.
-pub fn repositories(cache: &Path) -> Result<Vec<Repository>> {
+pub fn repositories(cache: &Path) -> Result<Vec<CachedRepository>> {
     let mut found = Vec::new();
     for path in entries(cache)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(name) = name.strip_prefix("models--").filter(|_| path.is_dir()) {
-            found.push(Repository::read(name.replace("--", "/"), path.clone())?);
+            found.push(CachedRepository::read(name.replace("--", "/"), path.clone())?);
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
-impl Repository {
+impl CachedRepository {
     fn read(name: String, root: PathBuf) -> Result<Self> {
         let mut references = Vec::new();
         walk(&root.join("refs"), "", &mut |name, path| {
@@ -84,7 +84,7 @@ impl Repository {
             let mut files = Vec::new();
             walk(&path, "", &mut |name, path| files.push(CachedFile::read(name, path)))?;
             files.sort_by(|a, b| a.name.cmp(&b.name));
-            revisions.push(Revision { references: references.collect(), commit, path, files });
+            revisions.push(CachedRevision { references: references.collect(), commit, path, files });
         }
         revisions.sort_by(|a, b| a.commit.cmp(&b.commit));
         let blobs = entries(&root.join("blobs"))?;
@@ -102,12 +102,12 @@ impl Repository {
     }
 
     pub fn is_whisper(&self) -> bool {
-        self.revisions.iter().any(Revision::is_whisper)
+        self.revisions.iter().any(CachedRevision::is_whisper)
     }
 
     /// Those that a branch, a tag, or the beginning of a commit names; all if nothing is named.
-    pub fn named(&self, revision: Option<&str>) -> Vec<&Revision> {
-        let is_meant = |found: &&Revision| match revision {
+    pub fn named(&self, revision: Option<&str>) -> Vec<&CachedRevision> {
+        let is_meant = |found: &&CachedRevision| match revision {
             None => true,
             Some(name) => {
                 found.references.iter().any(|reference| reference == name)
@@ -120,7 +120,7 @@ impl Repository {
     /// Deletes these commits and what only they need; the bytes that are free now. A reference goes first and the bytes
     /// last, so that a cut leaves a cache without the commit.
     pub fn remove(&self, cache: &Path, commits: &[String]) -> Result<u64> {
-        let (gone, kept): (Vec<&Revision>, Vec<&Revision>) =
+        let (gone, kept): (Vec<&CachedRevision>, Vec<&CachedRevision>) =
             self.revisions.iter().partition(|revision| commits.contains(&revision.commit));
         let folder = self.root.file_name().unwrap_or_default();
         let locks = cache.join(".locks").join(folder);
@@ -144,8 +144,8 @@ impl Repository {
         self.delete_blobs(&gone, &kept)
     }
 
-    fn delete_blobs(&self, gone: &[&Revision], kept: &[&Revision]) -> Result<u64> {
-        let blobs = |revisions: &[&Revision]| -> Option<HashSet<PathBuf>> {
+    fn delete_blobs(&self, gone: &[&CachedRevision], kept: &[&CachedRevision]) -> Result<u64> {
+        let blobs = |revisions: &[&CachedRevision]| -> Option<HashSet<PathBuf>> {
             revisions.iter().flat_map(|revision| &revision.files).map(|file| file.blob.clone()).collect()
         };
         // Where files are no links, nobody knows which bytes are still needed.
@@ -189,7 +189,7 @@ impl Repository {
     }
 }
 
-impl Revision {
+impl CachedRevision {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
@@ -241,21 +241,21 @@ impl CachedFile {
         model: &str,
         cancel: &CancelToken,
         on_bytes: &mut dyn FnMut(u64),
-    ) -> Result<Verdict> {
+    ) -> Result<FileVerdict> {
         if !self.path.is_file() {
-            return Ok(Verdict::Wrong("its bytes are missing".into()));
+            return Ok(FileVerdict::Wrong("its bytes are missing".into()));
         }
         if self.name.ends_with(".safetensors") {
             match checkpoint::header(model, &self.path) {
                 Err(Error::Model { why: ModelProblem::Damaged { why, .. }, .. }) => {
-                    return Ok(Verdict::Wrong(why));
+                    return Ok(FileVerdict::Wrong(why));
                 }
                 header => drop(header?),
             }
         }
-        let Some((kind, name)) = self.checksum() else { return Ok(Verdict::Unknown) };
+        let Some((kind, name)) = self.checksum() else { return Ok(FileVerdict::Unknown) };
         let fault = digest::fault(model, &self.path, name, cancel, on_bytes)?;
-        Ok(fault.map_or(Verdict::Right(kind), Verdict::Wrong))
+        Ok(fault.map_or(FileVerdict::Right(kind), FileVerdict::Wrong))
     }
 }
 

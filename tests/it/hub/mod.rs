@@ -9,8 +9,8 @@ use predicates::prelude::*;
 use tempfile::TempDir;
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::error::{Error, ModelProblem, Result};
-use transcribe::models::checkpoint::{Checkpoint, Files};
-use transcribe::models::hub::Download;
+use transcribe::models::checkpoint::{Checkpoint, CheckpointFiles};
+use transcribe::models::hub::DownloadProgress;
 use transcribe::models::hub::Hub;
 use transcribe::models::source;
 
@@ -69,7 +69,7 @@ fn assert_is_demo(checkpoint: &Checkpoint) {
     assert!(checkpoint.config().unwrap() == demo("config.json"));
     assert!(checkpoint.generation_config().unwrap().unwrap() == demo("generation_config.json"));
     assert!(checkpoint.tokenizer().unwrap() == demo("tokenizer.json"));
-    let Files::Folder { weights, .. } = &checkpoint.files else { panic!("not in a folder") };
+    let CheckpointFiles::Folder { weights, .. } = &checkpoint.files else { panic!("not in a folder") };
     assert_eq!(weights.len(), 1);
     assert!(std::fs::read(&weights[0]).unwrap() == demo("model.safetensors"));
 }
@@ -79,7 +79,7 @@ fn what_was_downloaded_once_needs_no_network() {
     let server = Server::start(Plan::demo(REPOSITORY));
     let mut person = Person::new(&server.endpoint());
     let mut steps: Vec<(String, u64, u64)> = Vec::new();
-    let mut note = |step: Download<'_>| steps.push((step.file.to_owned(), step.done, step.total));
+    let mut note = |step: DownloadProgress<'_>| steps.push((step.file.to_owned(), step.done, step.total));
     let found = source::find("tiny", None, &person.hub, &CancelToken::new(), &mut note).unwrap();
     assert_is_demo(&found);
 
@@ -250,7 +250,7 @@ fn weights_may_come_in_shards() {
     for again in [false, true] {
         let found = person.find("tiny").unwrap();
         assert!(found.generation_config().unwrap().is_none());
-        let Files::Folder { weights, .. } = &found.files else { panic!("not in a folder") };
+        let CheckpointFiles::Folder { weights, .. } = &found.files else { panic!("not in a folder") };
         let names: Vec<_> = weights.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);
         assert_eq!(std::fs::read(&weights[1]).unwrap(), shard("b", 2.0));
@@ -274,7 +274,7 @@ fn a_download_can_be_cancelled_and_taken_up() {
     let server = Server::start(Plan::demo(REPOSITORY));
     let person = Person::new(&server.endpoint());
     let cancel = CancelToken::new();
-    let mut stop = |step: Download<'_>| {
+    let mut stop = |step: DownloadProgress<'_>| {
         if step.file == "model.safetensors" && step.done > 0 {
             cancel.cancel(CancelReason::Interrupt);
         }

@@ -19,7 +19,7 @@ pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub struct Plan {
     pub repository: String,
     pub files: BTreeMap<String, Stored>,
-    /// Needed in `Authorization`, if set.
+    /// DefaultMemory in `Authorization`, if set.
     pub token: Option<String>,
     /// So many transfers of large files end in the middle.
     pub cuts: AtomicUsize,
