@@ -88,7 +88,7 @@ fn usage_errors_exit_with_2() {
     rejects(&["--batch-size", "0"], "must be `auto` or a number");
     rejects(&["--jobs", "many"], "must be `auto` or a number");
     rejects(&["--suppress-tokens", "x"], "not a token id");
-    rejects(&["--revision", "../x", "--model", "tiny"], "not the name of a branch, tag or commit");
+    rejects(&["--revision", "../x", "--model", "tiny"], "not a valid name of a branch, tag or commit");
     rejects(&["--quiet", "--verbose"], "cannot be used with");
 }
 

@@ -153,7 +153,7 @@ fn a_flipped_bit_is_found_and_the_model_fetched_anew() {
     let told: Value = serde_json::from_slice(&output).unwrap();
     assert_eq!(told["wrong"], 1);
     std::fs::remove_file(&blob).unwrap();
-    person.models(&["verify"]).code(3).stdout(contains("its bytes are missing"));
+    person.models(&["verify"]).code(3).stdout(contains("its content is missing"));
     person.models(&["list"]).code(0).stdout(contains("incomplete"));
 
     person.models(&["remove", "tiny", "--yes"]).code(0);

@@ -1,4 +1,4 @@
-//! The proof that a file is what its name in the cache says: large files are named by their SHA-256, small ones by git.
+//! Checksums of cached files. The hub's cache names large files by their SHA-256 and small ones by their git hash.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,19 +12,20 @@ use crate::digest::hex;
 use crate::error::Result;
 use crate::models::checkpoint::unreadable;
 
-/// How a name tells of the content, by its length; None if it does not.
-pub(super) fn kind(name: &str) -> Option<&'static str> {
+/// Returns the kind of checksum that a name is, by its length; `None` if it is none.
+pub fn kind(name: &str) -> Option<&'static str> {
     match name.len() {
         _ if !name.bytes().all(|byte| byte.is_ascii_hexdigit()) => None,
         64 => Some("SHA-256"),
-        // Of git, which hashes with a preamble.
+        // Git hashes the content after a preamble.
         40 => Some("git"),
         _ => None,
     }
 }
 
-/// Why a file is not what its name says, if it is not. `on_bytes` hears how much was read.
-pub(super) fn fault(
+/// Returns how the content of a file differs from the checksum in its name, if it does. `on_bytes` receives the number
+/// of bytes read so far.
+pub fn mismatch(
     model: &str,
     path: &Path,
     name: &str,
@@ -38,8 +39,8 @@ pub(super) fn fault(
     } else {
         digest(model, path, Sha256::new(), cancel, on_bytes)?
     };
-    let wrong = !digest.eq_ignore_ascii_case(name);
-    Ok(wrong.then(|| format!("its {kind} checksum is {digest} instead of {name}")))
+    let differs = !digest.eq_ignore_ascii_case(name);
+    Ok(differs.then(|| format!("its {kind} checksum is {digest} instead of {name}")))
 }
 
 fn digest(

@@ -1,4 +1,4 @@
-//! One file of the hub: where it is, its bytes with resumption, and the proof that they are the right ones.
+//! Download of one file from the hub: locating it, transferring it with resumption, verifying its checksum.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -9,47 +9,47 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response, header};
 use ureq::{Agent, Body};
 
-use super::watch::Watch;
+use super::watch::CancelWatch;
 use super::{Hub, digest};
 use crate::cancel::CancelToken;
 use crate::error::{Cause, Error, ModelProblem, Result};
 
-/// How often a request is tried before giving up.
-const ATTEMPTS: u32 = 4;
+/// How often a request is attempted.
+const MAX_ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// A transfer that got this far after a fault earns the full number of attempts again.
-const GOOD_PROGRESS: u64 = 1 << 20;
+/// Progress after a failure that resets the number of attempts.
+const PROGRESS_RESET: u64 = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest silence of the other side.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How long a read may block.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the hub says about a file before sending it.
+/// What the hub announces about a file.
 #[derive(Debug, Clone)]
-pub(super) struct Remote {
-    pub(super) url: String,
-    pub(super) commit: String,
-    /// The name of the blob; also its digest, on the hub itself.
-    pub(super) etag: String,
-    pub(super) size: u64,
+pub struct RemoteFile {
+    pub url: String,
+    pub commit: String,
+    /// The name of the blob; on huggingface.co also its checksum.
+    pub etag: String,
+    pub size: u64,
 }
 
 /// Sends requests for one model.
-pub(super) struct Client<'a> {
+pub struct HubClient<'a> {
     model: &'a str,
     cancel: &'a CancelToken,
     authorization: Option<String>,
     agent: Agent,
-    _watch: Watch,
+    _watch: CancelWatch,
 }
 
 /// Why a transfer ended early.
-enum Stop {
-    /// It may go on where it stopped.
-    Lost(Cause),
+enum TransferError {
+    /// It can be resumed.
+    Interrupted(Cause),
     Fatal(Error),
 }
 
-pub(super) fn url(endpoint: &str, repository: &str, revision: &str, file: &str) -> String {
+pub fn url(endpoint: &str, repository: &str, revision: &str, file: &str) -> String {
     let endpoint = endpoint.trim_end_matches('/');
     format!("{endpoint}/{repository}/resolve/{}/{}", escaped(revision), escaped(file))
 }
@@ -59,24 +59,24 @@ fn escaped(part: &str) -> String {
     part.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-impl<'a> Client<'a> {
-    pub(super) fn new(model: &'a str, hub: &Hub, cancel: &'a CancelToken) -> Self {
+impl<'a> HubClient<'a> {
+    pub fn new(model: &'a str, hub: &Hub, cancel: &'a CancelToken) -> Self {
         let config = Agent::config_builder()
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_per_read(Some(SILENCE))
+            .timeout_per_read(Some(READ_TIMEOUT))
             .build();
         let authorization = hub.token.as_ref().map(|token| format!("Bearer {token}"));
         let agent = Agent::from(config);
-        Self { model, cancel, authorization, _watch: Watch::over(&agent, cancel), agent }
+        Self { model, cancel, authorization, _watch: CancelWatch::start(&agent, cancel), agent }
     }
 
-    /// Asks where a file is; `None` if the repository has no such file.
-    pub(super) fn locate(&self, url: &str) -> Result<Option<Remote>> {
+    /// Requests the location of a file; `None` if the repository has no such file.
+    pub fn locate(&self, url: &str) -> Result<Option<RemoteFile>> {
         let mut url = url.to_owned();
         for _redirect in 0..5 {
-            let response = self.patiently(&url)?;
+            let response = self.head_with_retries(&url)?;
             let status = response.status().as_u16();
             let text = |name: &str| text(response.headers(), name);
             match status {
@@ -84,26 +84,26 @@ impl<'a> Client<'a> {
                 404 if text("x-error-code").is_none_or(|code| code == "EntryNotFound") => return Ok(None),
                 _ => return Err(self.refused(&url, status, text("x-error-code"), text("x-error-message"))),
             }
-            // A repository that was renamed answers with another path on the same host; a redirect to the store of
-            // large files still carries what is asked here.
+            // A renamed repository redirects to another path on the same host. A redirect to the store of large files
+            // already has the headers needed here.
             if let Some(path) = text("location").filter(|to| status >= 300 && to.starts_with('/')) {
                 url = origin(&url).to_owned() + path;
                 continue;
             }
-            let lacks = |what: &str| self.download_fault(format!("{url}: the answer lacks {what}"));
-            let etag = text("x-linked-etag").or_else(|| text("etag")).ok_or_else(|| lacks("an ETag"))?;
+            let lacks = |what: &str| self.download_error(format!("{url}: the response has no {what}"));
+            let etag = text("x-linked-etag").or_else(|| text("etag")).ok_or_else(|| lacks("ETag"))?;
             let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
             if etag.is_empty() || !etag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
-                return Err(lacks("a usable ETag"));
+                return Err(lacks("usable ETag"));
             }
             let commit = text("x-repo-commit").filter(|commit| super::is_commit(commit));
             let commit = commit.ok_or_else(|| lacks("X-Repo-Commit"))?.to_owned();
             let size =
                 text("x-linked-size").or_else(|| text("content-length")).and_then(|size| size.parse().ok());
-            let size = size.ok_or_else(|| lacks("the size"))?;
-            return Ok(Some(Remote { url, commit, etag, size }));
+            let size = size.ok_or_else(|| lacks("size"))?;
+            return Ok(Some(RemoteFile { url, commit, etag, size }));
         }
-        Err(self.download_fault(format!("{url}: too many redirects")))
+        Err(self.download_error(format!("{url}: too many redirects")))
     }
 
     fn head(&self, url: &str) -> Result<Response<Body>, ureq::Error> {
@@ -114,18 +114,18 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Repeats a small request while the fault looks like a passing one.
-    fn patiently(&self, url: &str) -> Result<Response<Body>> {
+    /// Repeats a small request while its failure looks transient.
+    fn head_with_retries(&self, url: &str) -> Result<Response<Body>> {
         let mut attempt = 1;
         loop {
             self.cancel.check()?;
             match self.head(url) {
-                Ok(response) if attempt == ATTEMPTS || !is_passing(response.status().as_u16()) => {
+                Ok(response) if attempt == MAX_ATTEMPTS || !is_transient(response.status().as_u16()) => {
                     return Ok(response);
                 }
-                Err(error) if attempt == ATTEMPTS || is_unreachable(&error) => {
+                Err(error) if attempt == MAX_ATTEMPTS || is_unreachable(&error) => {
                     self.cancel.check()?;
-                    return Err(self.download_fault(format!("{url}: {error}")));
+                    return Err(self.download_error(format!("{url}: {error}")));
                 }
                 _ => self.pause(attempt)?,
             }
@@ -144,8 +144,8 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Waits until no other process downloads the same blob.
-    pub(super) fn lock(&self, path: &Path) -> Result<File> {
+    /// Locks a blob, waiting while another process downloads it.
+    pub fn lock(&self, path: &Path) -> Result<File> {
         let file = File::create(path).map_err(|e| self.unwritable(path, e))?;
         loop {
             self.cancel.check()?;
@@ -157,15 +157,15 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Makes `blob` hold the file: kept if it is right, else gone on with or made anew.
-    pub(super) fn fetch(
+    /// Makes `blob` hold the file: keeps it if its checksum is right, else resumes or restarts the download.
+    pub fn fetch(
         &self,
         file: &str,
-        remote: &Remote,
+        remote: &RemoteFile,
         blob: &Path,
         report: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        if blob.is_file() && self.fault_of(blob, remote)?.is_none() {
+        if blob.is_file() && self.mismatch(blob, remote)?.is_none() {
             return Ok(());
         }
         let mut partial = blob.as_os_str().to_owned();
@@ -173,23 +173,23 @@ impl<'a> Client<'a> {
         let partial = PathBuf::from(partial);
         let resumed = partial.metadata().is_ok_and(|found| found.len() > 0);
         self.transfer(remote, &partial, report)?;
-        let mut fault = self.fault_of(&partial, remote)?;
-        if fault.is_some() && resumed {
-            // What was there may have been the wrong beginning.
+        let mut mismatch = self.mismatch(&partial, remote)?;
+        if mismatch.is_some() && resumed {
+            // The partial file may have belonged to another version.
             self.remove(&partial)?;
             self.transfer(remote, &partial, report)?;
-            fault = self.fault_of(&partial, remote)?;
+            mismatch = self.mismatch(&partial, remote)?;
         }
-        if let Some(why) = fault {
+        if let Some(why) = mismatch {
             self.remove(&partial)?;
-            let why = format!("{why}; it was thrown away");
+            let why = format!("{why}; the download was deleted");
             return Err(Error::model(self.model, ModelProblem::Damaged { file: file.to_owned(), why }));
         }
         std::fs::rename(&partial, blob).map_err(|e| self.unwritable(blob, e))
     }
 
-    /// Appends to `path` until it has the promised length, over as many connections as it takes.
-    fn transfer(&self, remote: &Remote, path: &Path, report: &mut dyn FnMut(u64)) -> Result<()> {
+    /// Appends to `path` until it has the announced length, reconnecting as often as needed.
+    fn transfer(&self, remote: &RemoteFile, path: &Path, report: &mut dyn FnMut(u64)) -> Result<()> {
         let unwritable = |e| self.unwritable(path, e);
         let mut file =
             OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(unwritable)?;
@@ -203,14 +203,14 @@ impl<'a> Client<'a> {
             let before = done;
             let cause = match self.receive(remote, path, &mut file, &mut done, report) {
                 Ok(()) => continue,
-                Err(Stop::Fatal(error)) => return Err(error),
-                Err(Stop::Lost(cause)) => cause,
+                Err(TransferError::Fatal(error)) => return Err(error),
+                Err(TransferError::Interrupted(cause)) => cause,
             };
-            if done >= before.saturating_add(GOOD_PROGRESS) {
+            if done >= before.saturating_add(PROGRESS_RESET) {
                 attempt = 1;
             }
             self.cancel.check()?;
-            if attempt == ATTEMPTS {
+            if attempt == MAX_ATTEMPTS {
                 return Err(Error::model(self.model, ModelProblem::Download(cause)));
             }
             self.pause(attempt)?;
@@ -219,15 +219,15 @@ impl<'a> Client<'a> {
         file.sync_all().map_err(unwritable)
     }
 
-    /// One connection's worth of bytes from `done` on.
+    /// Receives bytes from offset `done` on until the connection ends.
     fn receive(
         &self,
-        remote: &Remote,
+        remote: &RemoteFile,
         path: &Path,
         file: &mut File,
         done: &mut u64,
         report: &mut dyn FnMut(u64),
-    ) -> Result<(), Stop> {
+    ) -> Result<(), TransferError> {
         self.cancel.check()?;
         let mut request = self.agent.get(&remote.url);
         if let Some(value) = &self.authorization {
@@ -236,38 +236,39 @@ impl<'a> Client<'a> {
         if *done > 0 {
             request = request.header(header::RANGE, format!("bytes={done}-"));
         }
-        let lost = |why: &dyn std::fmt::Display| Stop::Lost(format!("{}: {why}", remote.url).into());
-        let response = request.call().map_err(|e| lost(&e))?;
+        let interrupted =
+            |why: &dyn std::fmt::Display| TransferError::Interrupted(format!("{}: {why}", remote.url).into());
+        let response = request.call().map_err(|e| interrupted(&e))?;
         let status = response.status().as_u16();
         let range = text(response.headers(), "content-range");
-        let goes_on =
+        let resumes =
             status == 206 && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")));
-        if !goes_on {
+        if !resumes {
             match status {
                 200 | 206 | 416 => {}
-                _ if is_passing(status) => {
-                    return Err(lost(&format!("status {status}")));
+                _ if is_transient(status) => {
+                    return Err(interrupted(&format!("status {status}")));
                 }
-                _ => return Err(Stop::Fatal(self.refused(&remote.url, status, None, None))),
+                _ => return Err(TransferError::Fatal(self.refused(&remote.url, status, None, None))),
             }
-            // The other side cannot or would not go on in the middle.
+            // The server does not resume; start over.
             *done = 0;
-            file.set_len(0).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
+            file.set_len(0).map_err(|e| TransferError::Fatal(self.unwritable(path, e)))?;
             if status != 200 {
-                return Err(lost(&"the wrong range"));
+                return Err(interrupted(&"the server sent the wrong range"));
             }
         }
-        file.seek(SeekFrom::Start(*done)).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
+        file.seek(SeekFrom::Start(*done)).map_err(|e| TransferError::Fatal(self.unwritable(path, e)))?;
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 16];
         report(*done);
         loop {
             self.cancel.check()?;
-            let read = body.read(&mut buffer).map_err(|e| lost(&e))?;
+            let read = body.read(&mut buffer).map_err(|e| interrupted(&e))?;
             if read == 0 {
                 break;
             }
-            file.write_all(&buffer[..read]).map_err(|e| Stop::Fatal(self.unwritable(path, e)))?;
+            file.write_all(&buffer[..read]).map_err(|e| TransferError::Fatal(self.unwritable(path, e)))?;
             *done += read as u64;
             if *done > remote.size {
                 break;
@@ -275,29 +276,29 @@ impl<'a> Client<'a> {
             report(*done);
         }
         match (*done).cmp(&remote.size) {
-            std::cmp::Ordering::Less => Err(lost(&"the connection was closed")),
-            // More than promised cannot be right; the check of the whole file will say so.
+            std::cmp::Ordering::Less => Err(interrupted(&"the connection was closed")),
+            // An excess is reported by the verification of the whole file.
             _ => Ok(()),
         }
     }
 
-    /// Why a file is not the one that the hub described, if it is not.
-    fn fault_of(&self, path: &Path, remote: &Remote) -> Result<Option<String>> {
+    /// Returns how a file differs from what the hub announced, if it does.
+    fn mismatch(&self, path: &Path, remote: &RemoteFile) -> Result<Option<String>> {
         let unreadable = |e| crate::models::checkpoint::unreadable(self.model, path, e);
         let length = path.metadata().map_err(unreadable)?.len();
         if length != remote.size {
             return Ok(Some(format!("it has {length} bytes instead of {}", remote.size)));
         }
-        digest::fault(self.model, path, &remote.etag, self.cancel, &mut |_| {})
+        digest::mismatch(self.model, path, &remote.etag, self.cancel, &mut |_| {})
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
         std::fs::remove_file(path).map_err(|e| self.unwritable(path, e))
     }
 
-    /// An answer that repeating would not change.
+    /// Translates a final error response.
     fn refused(&self, url: &str, status: u16, code: Option<&str>, message: Option<&str>) -> Error {
-        let fault = match (status, code) {
+        let problem = match (status, code) {
             (401 | 403, _) => ModelProblem::NoAccess { gated: code == Some("GatedRepo") },
             (404, Some("RevisionNotFound")) => {
                 ModelProblem::NotFound(Some("the hub has no such revision".into()))
@@ -305,13 +306,13 @@ impl<'a> Client<'a> {
             (404, _) => ModelProblem::NotFound(Some("the hub has no such repository".into())),
             _ => {
                 let message = message.map(|message| format!(", {message}")).unwrap_or_default();
-                return self.download_fault(format!("{url}: status {status}{message}"));
+                return self.download_error(format!("{url}: status {status}{message}"));
             }
         };
-        Error::model(self.model, fault)
+        Error::model(self.model, problem)
     }
 
-    fn download_fault(&self, cause: String) -> Error {
+    fn download_error(&self, cause: String) -> Error {
         Error::model(self.model, ModelProblem::Download(cause.into()))
     }
 
@@ -320,9 +321,9 @@ impl<'a> Client<'a> {
     }
 }
 
-impl From<Error> for Stop {
+impl From<Error> for TransferError {
     fn from(error: Error) -> Self {
-        Stop::Fatal(error)
+        TransferError::Fatal(error)
     }
 }
 
@@ -330,18 +331,18 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Scheme and host of a URL.
+/// Returns the scheme and the host of a URL.
 fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find('/').map_or(url.len(), |at| host + at);
     &url[..end]
 }
 
-fn is_passing(status: u16) -> bool {
+fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// Faults that say "no network" rather than "a bad moment".
+/// Whether an error means that there is no network, so that retrying is pointless.
 fn is_unreachable(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::BadUri(_) => true,
@@ -355,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_escaped() {
+    fn escapes_urls() {
         assert_eq!(
             url("https://hub.example/", "o/n", "refs/pr/1", "a b.json"),
             "https://hub.example/o/n/resolve/refs%2Fpr%2F1/a%20b.json"

@@ -1,7 +1,7 @@
-//! Checkpoints of the hub: first from the cache that all hub clients share, else downloaded into it.
+//! Checkpoints from the Hugging Face hub: taken from the cache that all hub clients share, else downloaded into it.
 //!
-//! The order of events is chosen so that a cut at any moment leaves a cache that is either without the checkpoint or
-//! with all of it. Requests and checks are in [`fetch`].
+//! The order of writes is chosen so that an interruption at any moment leaves a cache that has either all of the
+//! checkpoint or no reference to it. Requests and verification are in [`fetch`].
 
 mod digest;
 mod fetch;
@@ -18,7 +18,7 @@ use crate::error::{Error, ModelProblem, Result};
 use crate::models::checkpoint::{self, CONFIG, Checkpoint, CheckpointFiles, GENERATION_CONFIG, TOKENIZER};
 use crate::models::checkpoint::{WEIGHTS, WEIGHTS_INDEX};
 
-/// How far the download of one file is.
+/// Progress of the download of one file, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DownloadProgress<'a> {
     pub file: &'a str,
@@ -26,7 +26,7 @@ pub struct DownloadProgress<'a> {
     pub total: u64,
 }
 
-/// Where the hub and its cache are, and whether the network may be used.
+/// Location of the hub and of its cache, and whether the network may be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hub {
     pub endpoint: String,
@@ -36,7 +36,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// As the environment says, by the same variables and defaults as the hub's own clients.
+    /// Reads the environment, with the variables and defaults of the hub's own clients.
     pub fn from_env(offline: bool) -> Self {
         let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let home = set("HF_HOME")
@@ -50,24 +50,24 @@ impl Hub {
             let token = std::fs::read_to_string(path).ok()?;
             Some(token.trim().to_owned()).filter(|token| !token.is_empty())
         });
-        let said = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+        let is_true = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
         Self {
             endpoint: set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
             cache: cache.unwrap_or_else(|| home.join("hub")),
             token,
-            offline: offline || set("HF_HUB_OFFLINE").is_some_and(said),
+            offline: offline || set("HF_HUB_OFFLINE").is_some_and(is_true),
         }
     }
 
     #[cfg(test)]
-    pub(super) fn nowhere() -> Self {
+    pub fn nowhere() -> Self {
         let endpoint = "http://127.0.0.1:1".to_owned();
         Self { endpoint, cache: PathBuf::from("/nonexistent"), token: None, offline: true }
     }
 }
 
-/// One revision of one repository, in the cache and on the hub.
-struct Place<'a> {
+/// One revision of a repository, in the cache and on the hub.
+struct HubRevision<'a> {
     model: &'a str,
     repository: &'a str,
     revision: &'a str,
@@ -75,8 +75,8 @@ struct Place<'a> {
     repo: CacheRepo,
 }
 
-/// Finds `repository` in the cache or fetches it; nothing is asked of the network if the cache has everything.
-pub(super) fn checkpoint(
+/// Finds `repository` in the cache or downloads it; sends no request if the cache is complete.
+pub fn checkpoint(
     model: &str,
     repository: &str,
     revision: Option<&str>,
@@ -88,30 +88,30 @@ pub(super) fn checkpoint(
     if !is_revision(revision) {
         return Err(Error::usage(
             format!("`--revision {revision}`"),
-            "not the name of a branch, tag or commit",
+            "not a valid name of a branch, tag or commit",
         ));
     }
     let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
     let repo = Cache::new(hub.cache.clone()).repo(repo);
-    let place = Place { model, repository, revision, hub, repo };
-    let cached = place.cached()?;
+    let wanted = HubRevision { model, repository, revision, hub, repo };
+    let cached = wanted.cached()?;
     match cached {
         Some((checkpoint, true)) => checkpoint::checked(checkpoint),
         Some((checkpoint, false)) if hub.offline => checkpoint::checked(checkpoint),
         None if hub.offline => Err(Error::model(model, ModelProblem::Offline)),
-        cached => match (place.download(cancel, on_progress), cached) {
-            (Ok(()), _) => match place.cached()? {
+        cached => match (wanted.download(cancel, on_progress), cached) {
+            (Ok(()), _) => match wanted.cached()? {
                 Some((checkpoint, _)) => checkpoint::checked(checkpoint),
                 None => Err(checkpoint::missing(model, WEIGHTS)),
             },
-            // What another client left is enough to work with when the hub cannot be reached.
+            // Without the hub, the files that another client downloaded are enough to run.
             (Err(Error::Model { .. }), Some((checkpoint, _))) => checkpoint::checked(checkpoint),
             (Err(error), _) => Err(error),
         },
     }
 }
 
-/// What git allows as far as it matters for a path and a URL.
+/// Whether git allows the name, as far as it matters for a path and a URL.
 fn is_revision(revision: &str) -> bool {
     !revision.is_empty()
         && revision.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
@@ -122,8 +122,8 @@ fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-impl Place<'_> {
-    /// The folder `models--owner--name` in the cache.
+impl HubRevision<'_> {
+    /// Returns the folder `models--owner--name` in the cache.
     fn root(&self) -> PathBuf {
         let mut root = self.repo.pointer_path("commit");
         root.pop();
@@ -139,7 +139,7 @@ impl Place<'_> {
         config.parent().map(Path::to_path_buf)
     }
 
-    /// The checkpoint as the cache has it, and whether nothing more could be fetched for it.
+    /// Returns the cached checkpoint, and whether it is complete: optional files are there or known to be absent.
     fn cached(&self) -> Result<Option<(Checkpoint, bool)>> {
         let Some(snapshot) = self.snapshot() else { return Ok(None) };
         let present = |file: &str| Some(snapshot.join(file)).filter(|path| path.is_file());
@@ -156,36 +156,37 @@ impl Place<'_> {
         let Some(weights) = weights else { return Ok(None) };
         let generation_config = present(GENERATION_CONFIG);
         let commit = snapshot.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let whole = generation_config.is_some() || self.absence(&commit, GENERATION_CONFIG).exists();
+        let is_complete = generation_config.is_some() || self.absence(&commit, GENERATION_CONFIG).exists();
         let identity = format!("{}@{commit}", self.repository);
         let files = CheckpointFiles::Folder { config, generation_config, tokenizer, weights };
-        Ok(Some((Checkpoint { name: self.model.to_owned(), identity, files }, whole)))
+        Ok(Some((Checkpoint { name: self.model.to_owned(), identity, files }, is_complete)))
     }
 
-    /// The empty file by which the cache remembers that a commit has no such file.
+    /// Returns the empty file that marks a file as absent from a commit.
     fn absence(&self, commit: &str, file: &str) -> PathBuf {
         self.root().join(".no_exist").join(commit).join(file)
     }
 
-    /// Fetches every file that is needed; the reference comes last, when the snapshot is whole.
+    /// Downloads every needed file and writes the reference last, when the snapshot is complete.
     fn download(
         &self,
         cancel: &CancelToken,
         on_progress: &mut dyn FnMut(DownloadProgress<'_>),
     ) -> Result<()> {
-        let client = fetch::Client::new(self.model, self.hub, cancel);
+        let client = fetch::HubClient::new(self.model, self.hub, cancel);
         let at = |revision: &str, file: &str| fetch::url(&self.hub.endpoint, self.repository, revision, file);
         let first = client.locate(&at(self.revision, CONFIG))?;
         let Some(first) = first else { return Err(checkpoint::missing(self.model, CONFIG)) };
         let commit = first.commit.clone();
-        // Everything else is asked for by commit, so that a push in between cannot mix two versions.
+        // Everything else is requested by commit, so that a push in between cannot mix two versions.
         let locate = |file: &str| client.locate(&at(&commit, file));
-        let mut get = |file: &str, remote: &fetch::Remote| self.bring(&client, file, remote, on_progress);
+        let mut get =
+            |file: &str, remote: &fetch::RemoteFile| self.download_file(&client, file, remote, on_progress);
 
-        is_whisper(self.model, &get(CONFIG, &first)?)?;
+        check_is_whisper(self.model, &get(CONFIG, &first)?)?;
         match locate(GENERATION_CONFIG)? {
             Some(remote) => drop(get(GENERATION_CONFIG, &remote)?),
-            None => self.remember_absence(&commit, GENERATION_CONFIG)?,
+            None => self.mark_absent(&commit, GENERATION_CONFIG)?,
         }
         let tokenizer = locate(TOKENIZER)?.ok_or_else(|| checkpoint::missing(self.model, TOKENIZER))?;
         get(TOKENIZER, &tokenizer)?;
@@ -206,12 +207,12 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// Makes one file of the snapshot present and returns its path.
-    fn bring(
+    /// Downloads one file of the snapshot unless it is there, and returns its path.
+    fn download_file(
         &self,
-        client: &fetch::Client<'_>,
+        client: &fetch::HubClient<'_>,
         file: &str,
-        remote: &fetch::Remote,
+        remote: &fetch::RemoteFile,
         on_progress: &mut dyn FnMut(DownloadProgress<'_>),
     ) -> Result<PathBuf> {
         let pointer = self.repo.pointer_path(&remote.commit).join(file);
@@ -232,7 +233,7 @@ impl Place<'_> {
         Ok(pointer)
     }
 
-    fn remember_absence(&self, commit: &str, file: &str) -> Result<()> {
+    fn mark_absent(&self, commit: &str, file: &str) -> Result<()> {
         let marker = self.absence(commit, file);
         let write = || {
             std::fs::create_dir_all(marker.parent().unwrap_or(&marker))?;
@@ -247,8 +248,8 @@ impl Place<'_> {
     }
 }
 
-/// Looks before gigabytes of the wrong thing are fetched.
-fn is_whisper(model: &str, config: &Path) -> Result<()> {
+/// Rejects other kinds of models before their weights are downloaded.
+fn check_is_whisper(model: &str, config: &Path) -> Result<()> {
     let bytes = std::fs::read(config).map_err(|e| checkpoint::unreadable(model, config, e))?;
     let config: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| {
         Error::model(model, ModelProblem::Damaged { file: config.display().to_string(), why: e.to_string() })
@@ -256,13 +257,16 @@ fn is_whisper(model: &str, config: &Path) -> Result<()> {
     match config.get("model_type").and_then(|kind| kind.as_str()) {
         Some("whisper") => Ok(()),
         kind => {
-            let why = format!("its config.json says `{}`", kind.unwrap_or("nothing about the kind"));
+            let why = match kind {
+                Some(kind) => format!("the `model_type` in its config.json is `{kind}`"),
+                None => "its config.json has no `model_type`".to_owned(),
+            };
             Err(Error::model(model, ModelProblem::NotWhisper { why }))
         }
     }
 }
 
-/// Puts a finished blob into the snapshot; a relative link, so that the cache can be moved.
+/// Links a finished blob into the snapshot, by a relative path so that the cache can be moved.
 fn link(blob: &Path, pointer: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(pointer) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -282,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn revisions_cannot_leave_the_cache() {
+    fn rejects_revisions_that_leave_the_cache() {
         for yes in ["main", "refs/pr/1", "v1.0", "0123456789abcdef0123456789abcdef01234567"] {
             assert!(is_revision(yes), "{yes}");
         }

@@ -1,7 +1,7 @@
-//! What the cache of the hub's clients holds: told, proved and removed.
+//! The cache that the hub's clients share: listing, verification and removal.
 //!
 //! `models--owner--name` has `snapshots/<commit>`, whose files are links into `blobs`; `refs/<branch>` with a commit; and
-//! `.no_exist/<commit>`, which remembers what a commit has not.
+//! `.no_exist/<commit>`, which marks files that a commit does not have.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -14,22 +14,22 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, ModelProblem, Result};
 use crate::models::checkpoint::{self, CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
 
-/// One repository of the cache.
+/// A cached repository.
 #[derive(Debug, Clone)]
 pub struct CachedRepository {
     /// `owner/name`
     pub name: String,
     pub root: PathBuf,
     pub revisions: Vec<CachedRevision>,
-    /// Bytes of downloads that were not finished.
+    /// Bytes of unfinished downloads.
     pub unfinished: u64,
 }
 
-/// One commit of it.
+/// A cached commit of a repository.
 #[derive(Debug, Clone)]
 pub struct CachedRevision {
     pub commit: String,
-    /// Branches and tags that stand for it.
+    /// Branches and tags that point to it.
     pub references: Vec<String>,
     pub path: PathBuf,
     pub files: Vec<CachedFile>,
@@ -37,27 +37,27 @@ pub struct CachedRevision {
 
 #[derive(Debug, Clone)]
 pub struct CachedFile {
-    /// Below the snapshot, with slashes.
+    /// Path below the snapshot, with slashes.
     pub name: String,
     pub path: PathBuf,
-    /// Where the bytes are, if that is elsewhere. Its name may tell their checksum.
+    /// The blob that the file links to, if it is a link. Its name may be a checksum.
     pub blob: Option<PathBuf>,
     pub bytes: u64,
-    /// None where the file system does not tell.
+    /// Time of the last access; `None` if the file system does not record it.
     pub used: Option<SystemTime>,
 }
 
-/// What a look at every byte of a file says.
+/// Result of verifying every byte of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileVerdict {
-    /// By this kind of checksum.
+    /// Matches its checksum, of this kind.
     Right(&'static str),
     Wrong(String),
-    /// There is no checksum to compare with.
+    /// The cache has no checksum of it.
     Unknown,
 }
 
-/// All models of the cache, by name; none if there is no cache.
+/// Returns all models in the cache, sorted by name; none if there is no cache.
 pub fn repositories(cache: &Path) -> Result<Vec<CachedRepository>> {
     let mut found = Vec::new();
     for path in entries(cache)? {
@@ -93,7 +93,7 @@ impl CachedRepository {
         Ok(Self { name, root, revisions, unfinished })
     }
 
-    /// On the disk; what several revisions share counts once.
+    /// Returns the size on disk; blobs that several revisions share count once.
     pub fn bytes(&self) -> u64 {
         let mut seen = HashSet::new();
         let files = self.revisions.iter().flat_map(|revision| &revision.files);
@@ -105,27 +105,27 @@ impl CachedRepository {
         self.revisions.iter().any(CachedRevision::is_whisper)
     }
 
-    /// Those that a branch, a tag, or the beginning of a commit names; all if nothing is named.
-    pub fn named(&self, revision: Option<&str>) -> Vec<&CachedRevision> {
-        let is_meant = |found: &&CachedRevision| match revision {
+    /// Returns the revisions that a branch, a tag or a prefix of a commit selects; all without one.
+    pub fn select(&self, revision: Option<&str>) -> Vec<&CachedRevision> {
+        let is_selected = |found: &&CachedRevision| match revision {
             None => true,
             Some(name) => {
                 found.references.iter().any(|reference| reference == name)
                     || (name.len() >= 7 && found.commit.starts_with(name))
             }
         };
-        self.revisions.iter().filter(is_meant).collect()
+        self.revisions.iter().filter(is_selected).collect()
     }
 
-    /// Deletes these commits and what only they need; the bytes that are free now. A reference goes first and the bytes
-    /// last, so that a cut leaves a cache without the commit.
+    /// Deletes these commits and the blobs that only they use, and returns the freed bytes. References go first and blobs
+    /// last, so an interruption leaves a cache without the commit.
     pub fn remove(&self, cache: &Path, commits: &[String]) -> Result<u64> {
-        let (gone, kept): (Vec<&CachedRevision>, Vec<&CachedRevision>) =
+        let (removed, kept): (Vec<&CachedRevision>, Vec<&CachedRevision>) =
             self.revisions.iter().partition(|revision| commits.contains(&revision.commit));
         let folder = self.root.file_name().unwrap_or_default();
         let locks = cache.join(".locks").join(folder);
         let _held = self.lock(&locks)?;
-        for revision in &gone {
+        for revision in &removed {
             for reference in &revision.references {
                 self.delete(&self.root.join("refs").join(reference))?;
             }
@@ -133,32 +133,32 @@ impl CachedRepository {
         if kept.is_empty() {
             let bytes = self.bytes();
             self.delete(&self.root)?;
-            // Others may wait for a lock in it, and then make it anew.
+            // Other processes may be waiting for a lock in it and then create it again.
             let _ = fs::remove_dir_all(&locks);
             return Ok(bytes);
         }
-        for revision in &gone {
+        for revision in &removed {
             self.delete(&revision.path)?;
             self.delete(&self.root.join(".no_exist").join(&revision.commit))?;
         }
-        self.delete_blobs(&gone, &kept)
+        self.delete_blobs(&removed, &kept)
     }
 
-    fn delete_blobs(&self, gone: &[&CachedRevision], kept: &[&CachedRevision]) -> Result<u64> {
+    fn delete_blobs(&self, removed: &[&CachedRevision], kept: &[&CachedRevision]) -> Result<u64> {
         let blobs = |revisions: &[&CachedRevision]| -> Option<HashSet<PathBuf>> {
             revisions.iter().flat_map(|revision| &revision.files).map(|file| file.blob.clone()).collect()
         };
-        // Where files are no links, nobody knows which bytes are still needed.
-        let (Some(gone), Some(kept)) = (blobs(gone), blobs(kept)) else { return Ok(0) };
+        // Without links it is unknown which blobs are still needed.
+        let (Some(removed), Some(kept)) = (blobs(removed), blobs(kept)) else { return Ok(0) };
         let mut bytes = 0;
-        for blob in gone.difference(&kept).filter(|blob| blob.starts_with(self.root.join("blobs"))) {
+        for blob in removed.difference(&kept).filter(|blob| blob.starts_with(self.root.join("blobs"))) {
             bytes += blob.metadata().map_or(0, |found| found.len());
             self.delete(blob)?;
         }
         Ok(bytes)
     }
 
-    /// Holds every lock of the repository, if no download does.
+    /// Takes every lock of the repository; fails if a download holds one.
     fn lock(&self, locks: &Path) -> Result<Vec<File>> {
         let mut held = Vec::new();
         for path in entries(locks)? {
@@ -204,7 +204,7 @@ impl CachedRevision {
         config["model_type"] == "whisper"
     }
 
-    /// Whether it can be transcribed with as it is.
+    /// Whether all files needed to transcribe are there.
     pub fn is_complete(&self) -> bool {
         let has = |file: &str| self.path.join(file).is_file();
         let has_weights = || match fs::read(self.path.join(WEIGHTS_INDEX)) {
@@ -229,13 +229,13 @@ impl CachedFile {
         }
     }
 
-    /// The checksum that the cache knows it by, if it does.
+    /// Returns the kind and the value of the checksum in the blob's name, if it is one.
     pub fn checksum(&self) -> Option<(&'static str, &str)> {
         let name = self.blob.as_ref()?.file_name()?.to_str()?;
         digest::kind(name).map(|kind| (kind, name))
     }
 
-    /// Reads all of it; `on_bytes` hears how much was read.
+    /// Reads the whole file and compares its checksum. `on_bytes` receives the number of bytes read so far.
     pub fn verify(
         &self,
         model: &str,
@@ -243,7 +243,7 @@ impl CachedFile {
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<FileVerdict> {
         if !self.path.is_file() {
-            return Ok(FileVerdict::Wrong("its bytes are missing".into()));
+            return Ok(FileVerdict::Wrong("its content is missing".into()));
         }
         if self.name.ends_with(".safetensors") {
             match checkpoint::header(model, &self.path) {
@@ -254,12 +254,12 @@ impl CachedFile {
             }
         }
         let Some((kind, name)) = self.checksum() else { return Ok(FileVerdict::Unknown) };
-        let fault = digest::fault(model, &self.path, name, cancel, on_bytes)?;
-        Ok(fault.map_or(FileVerdict::Right(kind), FileVerdict::Wrong))
+        let mismatch = digest::mismatch(model, &self.path, name, cancel, on_bytes)?;
+        Ok(mismatch.map_or(FileVerdict::Right(kind), FileVerdict::Wrong))
     }
 }
 
-/// What is in a folder; nothing if there is none.
+/// Returns the entries of a folder; none if it does not exist.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     match listed {
@@ -269,7 +269,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Every file below a folder with its name there; links to files count as files.
+/// Calls `on_file` with the relative name and the path of every file below a folder; links to files count as files.
 fn walk(folder: &Path, prefix: &str, on_file: &mut dyn FnMut(&str, &Path)) -> Result<()> {
     for path in entries(folder)? {
         let name = format!("{prefix}{}", path.file_name().unwrap_or_default().to_string_lossy());

@@ -1,4 +1,4 @@
-//! Ends the waiting for the other side of a connection as soon as somebody asks to stop.
+//! Aborts blocking network reads as soon as cancellation is requested.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,23 +8,22 @@ use ureq::Agent;
 
 use crate::cancel::CancelToken;
 
-/// How often to ask.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// Interval between checks of the cancellation token.
+const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Watches as long as it lives.
-pub(super) struct Watch {
+/// Watches the token for as long as this lives.
+pub struct CancelWatch {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Watch {
-    /// Connections of the agent are closed when the token says so. Without a thread for it they are not, and the
-    /// silence of the other side has to end first.
-    pub(super) fn over(agent: &Agent, cancel: &CancelToken) -> Self {
+impl CancelWatch {
+    /// Shuts the agent's connections down on cancellation. If no thread can be started, a read ends only at its timeout.
+    pub fn start(agent: &Agent, cancel: &CancelToken) -> Self {
         let (end, ended) = bounded::<()>(0);
         let (agent, cancel) = (agent.clone(), cancel.clone());
         let watch = move || {
-            while ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 if cancel.reason().is_some() {
                     return agent.shutdown();
                 }
@@ -35,11 +34,11 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for CancelWatch {
     fn drop(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
-            // It does nothing that could fail.
+            // The thread does nothing that can fail.
             let _ = thread.join();
         }
     }
