@@ -1,8 +1,7 @@
-//! A Whisper checkpoint that runs on candle.
+//! The [`Backend`] of a Whisper checkpoint on candle: its network, caches and work buffers on one device.
 
 mod ahead;
 mod align;
-mod on_host;
 #[cfg(test)]
 mod steps;
 
@@ -22,7 +21,8 @@ use crate::time::WINDOW_FRAMES;
 use crate::whisper::alignment::{self, AlignmentHead};
 use crate::whisper::{KvCache, SequenceTokens, Whisper, WhisperConfig, Workspace};
 
-const TOGETHER_ON_ACCELERATOR: usize = 8;
+/// Windows per encoder pass on a GPU.
+const ENCODER_BATCH_ON_ACCELERATOR: usize = 8;
 
 #[derive(Debug)]
 pub struct CandleBackend {
@@ -31,38 +31,38 @@ pub struct CandleBackend {
     shape: DecoderShape,
     capacity: Capacity,
     kernels: Arc<dyn Kernels>,
-    /// Keys and values of the sequences' own texts.
+    /// Self-attention keys and values of the sequences.
     text: KvCache,
-    /// Keys and values of what each window's encoder heard.
+    /// Cross-attention keys and values of the windows.
     audio: KvCache,
-    work: Workspace,
-    /// What the encoder computes with and in, beside the decoder where the device can do both at a time.
+    workspace: Workspace,
+    /// The encoder's queue, concurrent with the decoder's if the device supports that.
     encoder_kernels: Arc<dyn Kernels>,
     encoder_workspace: Workspace,
-    /// Kept until they are read.
+    /// Must live until the encoder has read it.
     encoder_batch: TokenBatch,
     /// Of sequences that choose their own tokens.
     ahead: Option<Workspace>,
     rules: ahead::KnownRules,
     device: Device,
     formats: NumberFormats,
-    /// Those that know where in the audio the text is.
+    /// Cross-attention heads used for word timestamps.
     heads: Vec<AlignmentHead>,
 }
 
-/// What a cache is made for.
+/// Dimensions of the KV caches.
 #[derive(Debug, Clone, Copy)]
 struct DecoderShape {
     layers: usize,
     heads: usize,
     width: usize,
-    /// Entries of a text, and of a window of audio.
+    /// Positions of a sequence; `audio`: of a window.
     text: usize,
     audio: usize,
 }
 
-/// Those of the sequences' texts and of the windows.
-fn caches(
+/// Allocates the KV caches of the sequences and of the windows.
+fn allocate_caches(
     shape: &DecoderShape,
     capacity: Capacity,
     formats: NumberFormats,
@@ -76,8 +76,8 @@ fn caches(
     Ok((cache(capacity.sequences, text)?, cache(capacity.windows, audio)?))
 }
 
-/// candle's error as ours: what is for want of memory is not a bug.
-fn failed(during: &'static str, error: candle_core::Error) -> Error {
+/// Converts an error of candle; a lack of memory is not a bug.
+fn convert_error(during: &'static str, error: candle_core::Error) -> Error {
     match memory::is_exhausted(&error) {
         true => Error::OutOfMemory { during, source: error.into() },
         false => Error::compute(during, error),
@@ -111,7 +111,7 @@ impl CandleBackend {
             text: config.max_target_positions,
             audio: config.max_source_positions,
         };
-        let (text, audio) = caches(&shape, capacity, formats, &device, &kernels)?;
+        let (text, audio) = allocate_caches(&shape, capacity, formats, &device, &kernels)?;
         let spec = ModelSpec {
             n_mels: config.num_mel_bins,
             n_audio_ctx: config.max_source_positions,
@@ -119,8 +119,8 @@ impl CandleBackend {
             n_vocab: config.vocab_size,
         };
         let encoder_kernels = kernels.new_queue().transpose().unwrap_or_else(|| Ok(Arc::clone(&kernels)))?;
-        let work = || Workspace::new(formats.activations, &device);
-        let (work, encoder_workspace) = (work(), work());
+        let workspace = || Workspace::new(formats.activations, &device);
+        let (workspace, encoder_workspace) = (workspace(), workspace());
         let heads = alignment::heads(&config, None);
         let model = Whisper::new(config, weights, formats, Arc::clone(&kernels), &encoder_kernels)?;
         Ok(CandleBackend {
@@ -131,7 +131,7 @@ impl CandleBackend {
             kernels,
             text,
             audio,
-            work,
+            workspace,
             encoder_kernels,
             encoder_workspace,
             encoder_batch: TokenBatch::default(),
@@ -143,13 +143,13 @@ impl CandleBackend {
         })
     }
 
-    /// With what the checkpoint's `generation_config.json` says.
-    pub fn generating(mut self, generation_config: &[u8]) -> Self {
+    /// Applies the alignment heads of the checkpoint's `generation_config.json`.
+    pub fn with_generation_config(mut self, generation_config: &[u8]) -> Self {
         self.heads = alignment::heads(&self.model.config, Some(generation_config));
         self
     }
 
-    /// The encoder's output for windows of mel, `[windows, 1500, width]`.
+    /// Returns the encoder's output for windows of log-mel, `[windows, 1500, width]`.
     pub fn encoder_output(&self, windows: &[&[f32]]) -> candle_core::Result<Tensor> {
         let output = self
             .model
@@ -162,7 +162,7 @@ impl CandleBackend {
     fn encode_group(&mut self, windows: &[WindowInput<'_>]) -> candle_core::Result<()> {
         let mels: Vec<&[f32]> = windows.iter().map(|window| window.mel).collect();
         let slots: Vec<usize> = windows.iter().map(|window| window.slot).collect();
-        on_the_pool(&self.device, || {
+        on_compute_thread(&self.device, || {
             self.encoder_batch = self.model.decoder.audio_batch(&slots)?;
             let encoded = self.model.encoder.forward(&mels, &mut self.encoder_workspace)?;
             self.model.decoder.cache_audio(
@@ -175,10 +175,10 @@ impl CandleBackend {
     }
 
     fn decode_rows(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> candle_core::Result<()> {
-        let mut chosen = Vec::new();
+        let mut wanted = Vec::new();
         let mut first = 0;
-        let network_rows = rows.iter().map(|row| {
-            chosen.extend(row.logits_after.iter().map(|&after| (first + after) as u32));
+        let sequences = rows.iter().map(|row| {
+            wanted.extend(row.logits_after.iter().map(|&after| (first + after) as u32));
             first += row.tokens.len();
             SequenceTokens {
                 sequence: row.sequence,
@@ -187,13 +187,13 @@ impl CandleBackend {
                 tokens: row.tokens,
             }
         });
-        let network_rows: Vec<SequenceTokens<'_>> = network_rows.collect();
-        let (model, work) = (&self.model, &mut self.work);
-        on_the_pool(&self.device, || {
-            let outputs = model.decoder.forward(&network_rows, &self.text, &self.audio, work)?;
+        let sequences: Vec<SequenceTokens<'_>> = sequences.collect();
+        let (model, workspace) = (&self.model, &mut self.workspace);
+        on_compute_thread(&self.device, || {
+            let outputs = model.decoder.forward(&sequences, &self.text, &self.audio, workspace)?;
             logits.clear();
-            if !chosen.is_empty() {
-                model.kernels.read(&model.decoder.logits(&outputs, &chosen, work)?, logits)?;
+            if !wanted.is_empty() {
+                model.kernels.read(&model.decoder.logits(&outputs, &wanted, workspace)?, logits)?;
             }
             Ok(())
         })
@@ -206,17 +206,13 @@ impl CandleBackend {
                 && (input.token as usize) < self.spec.n_vocab
                 && input.left > 0
                 && input.position + input.left <= self.spec.n_text_ctx;
-            if fits {
-                Ok(())
-            } else {
-                Err(Error::compute("decoding", format!("a request that does not fit: {input:?}")))
-            }
+            if fits { Ok(()) } else { Err(Error::compute("decoding", format!("invalid request: {input:?}"))) }
         };
         inputs.iter().try_for_each(row)
     }
 
-    /// A request outside of the slots or the vocabulary is a bug of the caller; said before it does harm.
-    fn check(&self, rows: &[RowInput<'_>]) -> Result<()> {
+    /// Rejects requests outside the slots or the vocabulary, which are bugs of the caller, before they do harm.
+    fn check_rows(&self, rows: &[RowInput<'_>]) -> Result<()> {
         for row in rows {
             let fits = row.sequence < self.capacity.sequences
                 && row.window < self.capacity.windows
@@ -225,27 +221,28 @@ impl CandleBackend {
                 && row.tokens.iter().all(|&token| (token as usize) < self.spec.n_vocab)
                 && row.logits_after.iter().all(|&after| after < row.tokens.len());
             if !fits {
-                return Err(Error::compute("decoding", format!("a request that does not fit: {row:?}")));
+                return Err(Error::compute("decoding", format!("invalid request: {row:?}")));
             }
         }
         Ok(())
     }
 }
 
-/// On the CPU a window alone keeps all cores busy and its rows in their caches; a few fill any GPU.
+/// Returns the number of windows per encoder pass. On the CPU one window keeps all cores busy and its rows in their
+/// caches; a few windows fill any GPU.
 pub fn encoder_batch(device: &Device, capacity: Capacity) -> usize {
-    if device.is_cpu() { 1 } else { capacity.windows.clamp(1, TOGETHER_ON_ACCELERATOR) }
+    if device.is_cpu() { 1 } else { capacity.windows.clamp(1, ENCODER_BATCH_ON_ACCELERATOR) }
 }
 
-/// On the CPU the network runs on a thread of the pool that computes it: its hundreds of small tasks then start
-/// without waking a sleeping thread for each. Other devices keep the thread they know.
-fn on_the_pool<T: Send>(device: &Device, f: impl FnOnce() -> T + Send) -> T {
+/// Runs `f` on a thread of the pool if the device is the CPU, so that the network's hundreds of small tasks start without
+/// waking a sleeping thread for each. Other devices stay on the calling thread.
+fn on_compute_thread<T: Send>(device: &Device, f: impl FnOnce() -> T + Send) -> T {
     if device.is_cpu() { rayon::scope(|_| f()) } else { f() }
 }
 
 impl Drop for CandleBackend {
     fn drop(&mut self) {
-        // What is freed now may be another's at once. If this fails, the device is lost, and all of its memory with it.
+        // The memory freed next may be reused at once. If this fails, the device is lost together with its memory.
         let _ = self.encoder_kernels.synchronize();
     }
 }
@@ -271,30 +268,30 @@ impl Backend for CandleBackend {
             return Err(Error::compute("encoding", text));
         }
         let mut groups = windows.chunks(self.encoder_batch());
-        let all = groups.try_for_each(|group| {
-            // Their memory is one and the same.
+        let encoded = groups.try_for_each(|group| {
+            // All groups use the same workspace.
             self.encoder_kernels.synchronize()?;
             self.encode_group(group)
         });
-        all.map_err(|error| failed("encoding", error))
+        encoded.map_err(|error| convert_error("encoding", error))
     }
 
     fn poll_encoded(&mut self, wait: bool) -> Result<bool> {
-        let heard = if wait {
+        let is_encoded = if wait {
             self.encoder_kernels.synchronize().map(|()| true)
         } else {
             self.encoder_kernels.is_idle()
         };
-        heard.map_err(|error| failed("encoding", error))
+        is_encoded.map_err(|error| convert_error("encoding", error))
     }
 
     fn decode(&mut self, rows: &[RowInput<'_>], logits: &mut Vec<f32>) -> Result<()> {
-        self.check(rows)?;
+        self.check_rows(rows)?;
         if rows.is_empty() {
             logits.clear();
             return Ok(());
         }
-        self.decode_rows(rows, logits).map_err(|error| failed("decoding", error))
+        self.decode_rows(rows, logits).map_err(|error| convert_error("decoding", error))
     }
 
     fn sampling_steps(&self) -> usize {
@@ -312,18 +309,18 @@ impl Backend for CandleBackend {
         ranked: &mut Vec<SampledTokens>,
     ) -> Result<()> {
         self.check_ahead(inputs)?;
-        self.run_ahead(inputs, Some(count), ranked).map_err(|error| failed("decoding", error))
+        self.run_ahead(inputs, Some(count), ranked).map_err(|error| convert_error("decoding", error))
     }
 
     fn sample(&mut self, inputs: &[SamplingInput<'_>], chosen: &mut Vec<SampledTokens>) -> Result<()> {
         self.check_ahead(inputs)?;
-        self.run_ahead(inputs, None, chosen).map_err(|error| failed("decoding", error))
+        self.run_ahead(inputs, None, chosen).map_err(|error| convert_error("decoding", error))
     }
 
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {
         found.clear();
         for input in inputs {
-            self.check(&[RowInput {
+            self.check_rows(&[RowInput {
                 sequence: input.sequence,
                 window: input.window,
                 position: 0,
@@ -335,13 +332,10 @@ impl Backend for CandleBackend {
                 && (1..=self.spec.n_audio_ctx).contains(&input.ticks)
                 && (1..=self.spec.n_vocab).contains(&input.n_text);
             if !fits {
-                return Err(Error::compute(
-                    "timing words",
-                    format!("a request that does not fit: {input:?}"),
-                ));
+                return Err(Error::compute("timing words", format!("invalid request: {input:?}")));
             }
         }
-        self.align_groups(inputs, found).map_err(|error| failed("timing words", error))
+        self.align_groups(inputs, found).map_err(|error| convert_error("timing words", error))
     }
 
     fn release(&mut self) -> Result<ReleasedMemory> {
@@ -359,12 +353,12 @@ impl Backend for CandleBackend {
     }
 
     fn shrink(&mut self, capacity: Capacity) -> Result<()> {
-        self.encoder_kernels.synchronize().map_err(|error| failed("making room", error))?;
-        // The old ones go first: there is no room for both.
+        self.encoder_kernels.synchronize().map_err(|error| convert_error("shrinking the batch", error))?;
+        // The old caches are freed first, because there is no memory for both.
         let none = || KvCache::empty(Arc::clone(&self.kernels));
         (self.text, self.audio) = (none(), none());
-        let caches = caches(&self.shape, capacity, self.formats, &self.device, &self.kernels);
-        (self.text, self.audio) = caches.map_err(|error| failed("making room", error))?;
+        let caches = allocate_caches(&self.shape, capacity, self.formats, &self.device, &self.kernels);
+        (self.text, self.audio) = caches.map_err(|error| convert_error("shrinking the batch", error))?;
         self.capacity = capacity;
         // Recorded steps know the old caches.
         self.kernels.sampler().into_iter().for_each(|sampler| sampler.discard_recordings());
@@ -372,12 +366,14 @@ impl Backend for CandleBackend {
     }
 
     fn copy_sequence(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()> {
-        self.text.copy_slot(from, to, positions).map_err(|error| failed("copying a sequence", error))
+        self.text.copy_slot(from, to, positions).map_err(|error| convert_error("copying a sequence", error))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    mod host_kernels;
+
     use candle_core::DType;
 
     use super::*;
@@ -387,7 +383,7 @@ mod tests {
         values.iter().map(|value| value.to_bits()).collect()
     }
 
-    /// The encoder's output, and the scores after a prompt and after a step of several rows beside another prompt.
+    /// Returns the encoder's output, the logits after two prompts, and those of two steps batched with another prompt.
     fn results(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<u32>; 3] {
         let encoded = backend.encoder_output(&[mel]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         backend.encode(&[WindowInput { slot: 0, mel }, WindowInput { slot: 1, mel }]).unwrap();
@@ -407,7 +403,7 @@ mod tests {
 
     #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
-        // Two layers of each kind, at a width that fills no panel, and a vocabulary of the true size.
+        // Two layers of each kind, at a width that fills no panel of the kernels, and a vocabulary of the true size.
         let config = WhisperConfig {
             d_model: 320,
             encoder_layers: 2,

@@ -62,7 +62,7 @@ pub fn load(
                 true => Error::OutOfMemory { during: LOADING, source: error.into() },
                 false => Error::model(name, problem(error, file.clone())),
             })?;
-        let backend = Box::new(backend.generating(&generation));
+        let backend = Box::new(backend.with_generation_config(&generation));
         Ok(LoadedModel { backend, tokenizer: Arc::clone(&tokenizer), memory })
     };
     let free = free_memory(device, limits.budget);

@@ -1,13 +1,13 @@
-//! The whole network on CUDA's kernels, run on the host: what they say in each dtype beside what the CPU says.
-
-#![cfg(test)]
+//! The whole network on CUDA's kernels, compiled for the host, compared with the CPU backend in each number format.
+//!
+//! The tests are skipped with a message if there is no C++ compiler, and fail in CI; see `device::cuda::host`.
 
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use crossbeam_channel::unbounded;
 
-use super::CandleBackend;
+use super::super::CandleBackend;
 use crate::audio::{AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
 use crate::decode::{DecodeOptions, Language, Tokenizer};
@@ -36,32 +36,32 @@ fn backend(dtype: DType, kernels: Arc<dyn Kernels>) -> CandleBackend {
     CandleBackend::with_kernels(config, weights, (&Device::Cpu, kernels), formats, capacity).unwrap()
 }
 
-fn on_cuda(dtype: DType) -> Option<CandleBackend> {
+fn cuda_backend(dtype: DType) -> Option<CandleBackend> {
     Some(backend(dtype, Arc::new(host::kernels(3)?)))
 }
 
-/// The first chunk of a recording.
-fn heard(bins: usize) -> MelChunk {
+/// Returns the first chunk of a recording.
+fn first_chunk(bins: usize) -> MelChunk {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
     let mut reader = AudioInput::file(path).unwrap().open(&AudioOptions::default()).unwrap();
-    let mut maker = MelChunker::new(bins, ChunkMode::AtPauses { seconds: 30.0 });
+    let mut chunker = MelChunker::new(bins, ChunkMode::AtPauses { seconds: 30.0 });
     let mut chunks = Vec::new();
     while let Some(block) = reader.next_block().unwrap() {
-        maker.push(block, &mut chunks);
+        chunker.push(block, &mut chunks);
     }
-    maker.finish(&mut chunks);
+    chunker.finish(&mut chunks);
     chunks.remove(0)
 }
 
-/// The encoder's output, and the scores after prompts of several lengths and after a step.
-fn numbers(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<f32>; 3] {
-    // Once, as the attention of a whole window takes long here.
-    let work = &mut Workspace::new(backend.formats.activations, &backend.device);
-    let encoded = backend.model.encoder.forward(&[mel], work).unwrap();
-    let heard = encoded.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1().unwrap();
+/// Returns the encoder's output, and the logits after prompts of several lengths and after a step.
+fn outputs(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<f32>; 3] {
+    // Encoded once, because the attention of a whole window takes long on the host.
+    let workspace = &mut Workspace::new(backend.formats.activations, &backend.device);
+    let encoded = backend.model.encoder.forward(&[mel], workspace).unwrap();
+    let encoder = encoded.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1().unwrap();
     for slot in 0..2 {
         let places = backend.model.decoder.audio_batch(&[slot]).unwrap();
-        backend.model.decoder.cache_audio(&encoded, &places, &backend.audio, &mut backend.work).unwrap();
+        backend.model.decoder.cache_audio(&encoded, &places, &backend.audio, &mut backend.workspace).unwrap();
     }
     let row = |sequence, position, tokens, logits_after| RowInput {
         sequence,
@@ -77,33 +77,33 @@ fn numbers(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<f32>; 3] {
     let steps =
         [row(0, 200, &[7], &[0]), row(1, 50, &[9], &[0]), row(3, 200, &[8], &[0]), row(2, 0, &[5], &[0])];
     backend.decode(&steps, &mut second).unwrap();
-    [heard, first, second]
+    [encoder, first, second]
 }
 
 #[test]
-fn the_network_says_the_same_in_every_dtype() {
+fn the_network_matches_the_cpu_in_every_format() {
     let mut cpu = backend(DType::F32, Arc::new(Cpu));
     let mut mel = Vec::new();
-    heard(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
-    let expected = numbers(&mut cpu, &mel);
+    first_chunk(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
+    let expected = outputs(&mut cpu, &mel);
     for (dtype, tolerance) in [(DType::F32, 1e-3), (DType::F16, 2e-2), (DType::BF16, 0.15)] {
-        let Some(mut cuda) = on_cuda(dtype) else { return };
-        for (part, (ours, theirs)) in numbers(&mut cuda, &mel).iter().zip(&expected).enumerate() {
+        let Some(mut cuda) = cuda_backend(dtype) else { return };
+        for (part, (ours, theirs)) in outputs(&mut cuda, &mel).iter().zip(&expected).enumerate() {
             assert_near(&format!("{dtype:?}, part {part}"), ours, theirs, tolerance);
         }
     }
 }
 
-/// What runs where there are no kernels of our own, on Metal.
+/// Covers candle's own operations, which run on Metal.
 #[test]
-fn candles_own_operations_say_the_same_in_half_precision() {
+fn candle_operations_match_the_cpu_in_half_precision() {
     let mut cpu = backend(DType::F32, Arc::new(Cpu));
     let mut mel = Vec::new();
-    heard(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
-    let expected = numbers(&mut cpu, &mel);
-    let mut plain = backend(DType::F16, Arc::new(Reference::on(&Device::Cpu)));
-    for (ours, theirs) in numbers(&mut plain, &mel).iter().zip(&expected) {
-        // The CPU multiplies halves less exactly than any GPU.
+    first_chunk(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
+    let expected = outputs(&mut cpu, &mel);
+    let mut reference = backend(DType::F16, Arc::new(Reference::on(&Device::Cpu)));
+    for (ours, theirs) in outputs(&mut reference, &mel).iter().zip(&expected) {
+        // The CPU multiplies halves less precisely than any GPU.
         assert_near("f16", ours, theirs, 6e-2);
     }
 }
@@ -116,8 +116,8 @@ fn assert_near(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
     assert!(worst <= tolerance * spread.max(1.0), "{what}: {worst} of {spread}");
 }
 
-/// Texts and times of a chunk, and whether tokens were chosen on the device.
-fn said(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64, String)> {
+/// Returns the times and texts of a chunk.
+fn transcribe(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64, String)> {
     let tokenizer =
         Tokenizer::from_json(&std::fs::read(demo("tokenizer.json")).unwrap(), backend.spec().n_vocab);
     let bins = backend.spec().n_mels;
@@ -128,11 +128,11 @@ fn said(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64, Strin
         &CancelToken::new(),
     );
     let (sender, events) = unbounded();
-    let listener = move |_, event| drop(sender.send(event));
-    let recording = Arc::new(InputContext::new(0, Arc::new(options.clone()), Box::new(listener)));
-    recording.set_language(Language::ENGLISH);
-    let MelChunk { span, features, .. } = heard(bins);
-    let task = ChunkTask { input: recording, index: 0, span, features: Box::new(features), permit: None };
+    let handler = move |_, event| drop(sender.send(event));
+    let input = Arc::new(InputContext::new(0, Arc::new(options.clone()), Box::new(handler)));
+    input.set_language(Language::ENGLISH);
+    let MelChunk { span, features, .. } = first_chunk(bins);
+    let task = ChunkTask { input, index: 0, span, features: Box::new(features), permit: None };
     let engine = engine.unwrap();
     engine.submit(task);
     let mut segments = Vec::new();
@@ -147,31 +147,31 @@ fn said(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64, Strin
 }
 
 #[test]
-fn a_recording_says_the_same_in_every_dtype() {
+fn a_recording_has_the_same_text_in_every_format() {
     let greedy = DecodeOptions { temperatures: vec![0.0], ..DecodeOptions::default() };
-    let expected = said(backend(DType::F32, Arc::new(Cpu)), &greedy);
+    let expected = transcribe(backend(DType::F32, Arc::new(Cpu)), &greedy);
     assert!(!expected.is_empty());
     for dtype in [DType::F32, DType::F16, DType::BF16] {
-        let Some(cuda) = on_cuda(dtype) else { return };
+        let Some(cuda) = cuda_backend(dtype) else { return };
         assert!(cuda.sampling_steps() > 1);
-        assert_eq!(said(cuda, &greedy), expected, "{dtype:?}");
+        assert_eq!(transcribe(cuda, &greedy), expected, "{dtype:?}");
     }
 }
 
 #[test]
-fn beams_find_the_same() {
+fn beam_search_finds_the_same_text() {
     let beams = DecodeOptions { temperatures: vec![0.0], beam_size: Some(3), ..DecodeOptions::default() };
-    let expected = said(backend(DType::F32, Arc::new(Cpu)), &beams);
+    let expected = transcribe(backend(DType::F32, Arc::new(Cpu)), &beams);
     assert!(!expected.is_empty());
-    let Some(cuda) = on_cuda(DType::F32) else { return };
+    let Some(cuda) = cuda_backend(DType::F32) else { return };
     assert!(cuda.max_ranked() > 3);
-    assert_eq!(said(cuda, &beams), expected);
+    assert_eq!(transcribe(cuda, &beams), expected);
 }
 
 #[test]
-fn what_is_drawn_is_the_same() {
+fn sampling_draws_the_same_text() {
     let hot = DecodeOptions { temperatures: vec![0.8], best_of: Some(3), ..DecodeOptions::default() };
-    let expected = said(backend(DType::F32, Arc::new(Cpu)), &hot);
-    let Some(cuda) = on_cuda(DType::F32) else { return };
-    assert_eq!(said(cuda, &hot), expected);
+    let expected = transcribe(backend(DType::F32, Arc::new(Cpu)), &hot);
+    let Some(cuda) = cuda_backend(DType::F32) else { return };
+    assert_eq!(transcribe(cuda, &hot), expected);
 }
