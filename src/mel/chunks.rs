@@ -1,4 +1,6 @@
-//! Samples → chunks of log-mel frames, begun and cut where the splitter says, each with all that its windows may see.
+//! Samples → chunks of log-mel frames, each with all frames that its windows may see.
+//!
+//! Where chunks begin and end is decided by [`AudioSplitter`].
 
 use std::collections::VecDeque;
 
@@ -8,22 +10,21 @@ use super::stream::MelStream;
 use crate::chunking::{AudioSplitter, Boundary, ChunkSpan, CutPoint, CutPolicy, Selection, SplitReport};
 use crate::time::{HOP, WINDOW_FRAMES};
 
-/// Frames from seam to seam of a recording that is not really cut: two minutes.
-const PIECE: u64 = 12_000;
+/// Distance of the seams in frames if the recording is not cut at pauses: two minutes.
+const SEAM_DISTANCE: u64 = 12_000;
 
-/// How a recording is divided.
+/// How a recording is split into chunks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ChunkMode {
-    /// At pauses, about so many seconds long. Values are seen relative to the loudest one up to the chunk's end.
+    /// At pauses, aiming at this many seconds. Values are scaled relative to the loudest one up to the chunk's end.
     AtPauses { seconds: f64 },
-    /// Not at all: pieces that each go on where the one before left off, all seen relative to the loudest value
-    /// of the recording. This is how openai/whisper hears it.
+    /// At seams only, so that each chunk continues the one before it as openai/whisper continues through a file. Values
+    /// are scaled relative to the loudest one of the recording.
     Seamless { loudest: f32 },
 }
 
-/// A stretch of a recording, ready for the engine.
+/// A chunk, ready for the engine.
 pub struct MelChunk {
-    /// Counts from 0.
     pub index: usize,
     pub span: ChunkSpan,
     pub features: ChunkFeatures,
@@ -36,7 +37,7 @@ impl MelChunk {
     }
 }
 
-/// See the module.
+/// Builds chunks as a stream. Buffers little more than one chunk.
 pub struct MelChunker {
     stream: MelStream,
     bins: usize,
@@ -44,12 +45,12 @@ pub struct MelChunker {
     splitter: AudioSplitter,
     boundaries: VecDeque<Boundary>,
     new_boundaries: Vec<Boundary>,
-    /// Between the boundary of a stretch's beginning and that of its end.
-    is_open: bool,
-    /// Times are not left as the network says them: stretches do not reach over their ends.
+    /// Whether a span has begun and not ended.
+    in_span: bool,
+    /// Whether segments may not reach beyond the end of their span; otherwise times stay as the network predicts them.
     is_bounded: bool,
     samples: u64,
-    /// Frames from the first of the next chunk on.
+    /// Raw values from the first frame of the next chunk on.
     raw: Vec<f32>,
     first: usize,
     index: usize,
@@ -58,16 +59,16 @@ pub struct MelChunker {
 }
 
 impl MelChunker {
-    /// For all of a recording.
+    /// Creates a chunker for a whole recording.
     pub fn new(bins: usize, mode: ChunkMode) -> Self {
         Self::with_selection(bins, mode, &Selection::default())
     }
 
-    /// For parts of a recording.
+    /// Creates a chunker for parts of a recording.
     pub fn with_selection(bins: usize, mode: ChunkMode, selection: &Selection) -> Self {
         let (policy, loudest) = match mode {
             ChunkMode::AtPauses { seconds } => (CutPolicy::AtPauses(seconds), SILENCE),
-            ChunkMode::Seamless { loudest } => (CutPolicy::Every(PIECE), loudest),
+            ChunkMode::Seamless { loudest } => (CutPolicy::Every(SEAM_DISTANCE), loudest),
         };
         Self {
             stream: MelStream::new(bins),
@@ -76,7 +77,7 @@ impl MelChunker {
             splitter: AudioSplitter::new(policy, selection),
             boundaries: VecDeque::new(),
             new_boundaries: Vec::new(),
-            is_open: false,
+            in_span: false,
             is_bounded: selection.vad.is_some() || matches!(mode, ChunkMode::AtPauses { .. }),
             samples: 0,
             raw: Vec::new(),
@@ -93,26 +94,26 @@ impl MelChunker {
         self.stream.push(samples, &mut self.raw);
         self.splitter.push(samples, &mut self.new_boundaries);
         self.boundaries.extend(self.new_boundaries.drain(..));
-        self.make(None, out);
+        self.build(None, out);
         if self.boundaries.is_empty()
-            && let (false, Some(frame)) = (self.is_open, self.splitter.keep_from())
+            && let (false, Some(frame)) = (self.in_span, self.splitter.keep_from())
         {
             self.skip_to(frame as usize);
         }
     }
 
-    /// All chunks that are asked for have been made: what comes now is for nobody.
+    /// Whether all requested chunks are built, so that further samples have no effect.
     pub fn is_done(&self) -> bool {
         self.splitter.is_done() && self.boundaries.is_empty()
     }
 
-    /// What was left out so far.
+    /// Returns the report on the samples processed so far.
     pub fn report(&self) -> &SplitReport {
         self.splitter.report()
     }
 
-    /// Appends the rest; at least one chunk has come in the end, even of nothing. Tells how many samples there
-    /// were, and what was left out of them.
+    /// Appends the remaining chunks, so that there is at least one, even if it is empty. Returns the number of samples and
+    /// the report on them.
     pub fn finish(mut self, out: &mut Vec<MelChunk>) -> (u64, SplitReport) {
         let splitter = std::mem::replace(
             &mut self.splitter,
@@ -123,21 +124,21 @@ impl MelChunker {
         let stream = std::mem::replace(&mut self.stream, MelStream::new(self.bins));
         stream.finish(&mut self.raw);
         let end = (self.samples / HOP as u64) as usize;
-        self.make(Some(end), out);
+        self.build(Some(end), out);
         if self.index == 0 {
             self.skip_to(end);
-            let nothing = self.take(end, self.frames_end());
-            out.push(nothing.with_bounds(end, self.is_bounded.then_some(end)));
+            let empty = self.take(end, self.frames_end());
+            out.push(empty.with_bounds(end, self.is_bounded.then_some(end)));
         }
         (self.samples, report)
     }
 
-    /// The chunks that the boundaries make of the frames that are there. Where the audio ends is known at its end.
-    fn make(&mut self, end_of_audio: Option<usize>, out: &mut Vec<MelChunk>) {
+    /// Appends the chunks whose boundaries and frames are complete. `end_of_audio` is known only at the end.
+    fn build(&mut self, end_of_audio: Option<usize>, out: &mut Vec<MelChunk>) {
         while let Some(&boundary) = self.boundaries.front() {
             let chunk = match boundary {
                 Boundary::Begin(frame) if self.skip_to(frame as usize) => {
-                    self.is_open = true;
+                    self.in_span = true;
                     None
                 }
                 Boundary::Begin(_) => return,
@@ -153,18 +154,18 @@ impl MelChunker {
         }
     }
 
-    /// The chunk before a cut, if enough frames are there.
+    /// Returns the chunk before a cut once it has enough frames.
     fn cut(&mut self, CutPoint { frame, silent }: CutPoint, end_of_audio: Option<usize>) -> Option<MelChunk> {
         let end = frame as usize;
         if silent {
             let chunk = (self.frames_end() >= end).then(|| self.take(end, end));
             return chunk.map(|chunk| chunk.with_bounds(end, Some(end)));
         }
-        let stretch_end = self.boundaries.iter().find_map(|boundary| match boundary {
+        let span_end = self.boundaries.iter().find_map(|boundary| match boundary {
             Boundary::End(frame) => Some(*frame as usize),
             _ => None,
         });
-        let bound = stretch_end.or(end_of_audio).unwrap_or(usize::MAX);
+        let bound = span_end.or(end_of_audio).unwrap_or(usize::MAX);
         let visible = bound.min(end + WINDOW_FRAMES);
         if self.frames_end() < visible {
             return None;
@@ -174,13 +175,13 @@ impl MelChunker {
         Some(chunk.with_bounds(visible, (self.is_bounded && visible == bound).then_some(bound)))
     }
 
-    /// The last chunk of a stretch.
+    /// Returns the last chunk of a span.
     fn end(&mut self, end: usize, end_of_audio: Option<usize>) -> MelChunk {
-        // At the end, all frames that touch audio, a few more than hold it: the loudest value may be there.
+        // At the end of the audio, a few more frames overlap it than begin in it; the loudest value may be among them.
         let seen = if end_of_audio == Some(end) { self.frames_end() } else { end };
         let chunk = self.take(end, seen);
-        self.is_open = false;
-        // What was said goes on to be known, as if there were no gap.
+        self.in_span = false;
+        // The text before a gap is the prompt after it, as if there were none.
         self.follows = matches!(self.mode, ChunkMode::Seamless { .. });
         chunk.with_bounds(end, self.is_bounded.then_some(end))
     }
@@ -189,7 +190,7 @@ impl MelChunker {
         self.first + self.raw.len() / self.bins
     }
 
-    /// Lets go of the frames before this one; false if it is not there yet.
+    /// Drops the frames before this one. Returns `false` if it has not been computed yet.
     fn skip_to(&mut self, frame: usize) -> bool {
         let next = frame.min(self.frames_end()).max(self.first);
         self.raw.drain(..(next - self.first) * self.bins);
@@ -197,7 +198,7 @@ impl MelChunker {
         next >= frame
     }
 
-    /// A chunk up to `end` of which frames up to `seen` are looked at. It is taken for one that stands alone.
+    /// Returns a chunk up to `end` with the frames up to `seen`, bounded as if no other chunk followed.
     fn take(&mut self, end: usize, seen: usize) -> MelChunk {
         let kept = self.raw[..(seen - self.first) * self.bins].to_vec();
         if matches!(self.mode, ChunkMode::AtPauses { .. }) {
@@ -231,7 +232,7 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 8) as f32 / (1 << 23) as f32 - 1.0
         };
-        // Loud and soft seconds in turn, so that there is something to cut at.
+        // Alternates loud and quiet parts, so that there are places to cut at.
         (0..samples).map(|i| next() * if i / 8_000 % 5 == 4 { 1e-4 } else { 0.3 }).collect()
     }
 
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_follow_each_other_without_a_gap() {
+    fn chunks_have_no_gaps_between_them() {
         let audio = noise(16_000 * 400 + 77);
         let modes = [
             ChunkMode::AtPauses { seconds: 30.0 },
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_do_not_depend_on_the_division_nor_on_the_blocks() {
+    fn windows_are_independent_of_chunks_and_blocks() {
         let audio = noise(16_000 * 290);
         let whole_max = loudest(&audio);
         let mut whole = chunks(&audio, ChunkMode::AtPauses { seconds: 1e6 }, 1_000_000);
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_one_empty_chunk() {
+    fn empty_audio_is_one_empty_chunk() {
         for samples in [0, 100] {
             let chunks = chunks(&noise(samples), ChunkMode::AtPauses { seconds: 30.0 }, 10);
             assert_eq!((chunks.len(), chunks[0].span.end), (1, 0));
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn little_more_than_a_chunk_is_held() {
+    fn buffers_little_more_than_a_chunk() {
         let mut chunker = MelChunker::new(80, ChunkMode::AtPauses { seconds: 30.0 });
         let (mut out, block, mut most) = (Vec::new(), noise(16_000), 0);
         for _ in 0..1_000 {
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_asked_for_is_made() {
+    fn builds_only_the_selected_clips() {
         let audio = noise(16_000 * 400);
         let selection = Selection { clips: "10,200,200,215.5,300".parse().unwrap(), ..Selection::default() };
         let mut whole = chunks(&audio, ChunkMode::AtPauses { seconds: 1e6 }, 16_000);
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn between_clips_little_is_held() {
+    fn buffers_little_between_clips() {
         let selection = Selection { clips: "500,510,3000".parse().unwrap(), ..Selection::default() };
         let mut chunker = MelChunker::with_selection(80, ChunkMode::AtPauses { seconds: 30.0 }, &selection);
         let (mut out, block, mut most) = (Vec::new(), noise(16_000), 0);

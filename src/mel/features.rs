@@ -1,4 +1,4 @@
-//! What the engine needs of a chunk's audio: any window of it, as the network sees it.
+//! The windows of a chunk in the layout of the network's input.
 
 use std::array;
 use std::ops::Range;
@@ -7,11 +7,12 @@ use super::scale::{SILENCE, Scale};
 use crate::error::{Error, Result};
 use crate::time::WINDOW_FRAMES;
 
-/// Frames per step of the transposition: a few cache lines of every bin.
+/// Frames per step of the transposition: a few cache lines per bin.
 const TILE: usize = 32;
-/// Frames and bins of a square that is transposed in registers.
+/// Side of a square of frames and bins that is transposed in registers.
 const SIDE: usize = 4;
 
+/// The windows that the engine reads from a chunk.
 pub trait Features: Send {
     /// Writes the window of `frames` frames from frame `seek` of the recording as `n_mels` rows of 3000 values,
     /// zeros after `frames`.
@@ -21,15 +22,15 @@ pub trait Features: Send {
 /// All frames that the windows of one chunk may see.
 pub struct ChunkFeatures {
     bins: usize,
-    /// Which frame of the recording is the first one here.
+    /// The frame of the recording that `raw` begins with.
     first: usize,
-    /// Raw values, one frame's bins after the other.
+    /// Raw values, frame by frame.
     raw: Vec<f32>,
     scale: Scale,
 }
 
 impl ChunkFeatures {
-    /// `loudest` is the greatest raw value, relative to which the others are seen.
+    /// `loudest` is the raw value relative to which the others are scaled.
     pub fn new(bins: usize, first: usize, raw: Vec<f32>, loudest: f32) -> Self {
         Self { bins, first, raw, scale: Scale::new(loudest) }
     }
@@ -38,22 +39,22 @@ impl ChunkFeatures {
         self.first + self.raw.len() / self.bins
     }
 
-    /// Writes some frames into the rows of the bins from `first` on.
+    /// Scales and transposes `frames` of the window into the rows of the bins from `first` on.
     fn transpose(&self, source: &[f32], first: usize, rows: &mut [f32], frames: Range<usize>) {
-        let is_whole = rows.len() == SIDE * WINDOW_FRAMES;
-        let whole = if is_whole { frames.len() / SIDE * SIDE } else { 0 };
-        for frame in (0..whole).step_by(SIDE) {
+        let is_full = rows.len() == SIDE * WINDOW_FRAMES;
+        let in_squares = if is_full { frames.len() / SIDE * SIDE } else { 0 };
+        for frame in (0..in_squares).step_by(SIDE) {
             let square: [[f32; SIDE]; SIDE] = array::from_fn(|side| {
                 let values = &source[(frame + side) * self.bins + first..][..SIDE];
                 array::from_fn(|bin| self.scale.apply(values[bin]))
             });
             for (bin, row) in rows.chunks_exact_mut(WINDOW_FRAMES).enumerate() {
-                let turned: [f32; SIDE] = array::from_fn(|side| square[side][bin]);
-                row[frames.start + frame..][..SIDE].copy_from_slice(&turned);
+                let transposed: [f32; SIDE] = array::from_fn(|side| square[side][bin]);
+                row[frames.start + frame..][..SIDE].copy_from_slice(&transposed);
             }
         }
         for (bin, row) in rows.chunks_exact_mut(WINDOW_FRAMES).enumerate() {
-            for frame in whole..frames.len() {
+            for frame in in_squares..frames.len() {
                 row[frames.start + frame] = self.scale.apply(source[frame * self.bins + first + bin]);
             }
         }
@@ -61,23 +62,24 @@ impl ChunkFeatures {
 }
 
 impl Features for ChunkFeatures {
-    /// `frames` may reach past what is here: there lies the mel of the zeros behind the audio, which the
-    /// reference detects the language on and which is not the zero of a short window.
+    /// `frames` may reach beyond the stored ones, into the mel of the zeros that the reference appends to the audio: it
+    /// detects the language on them, and they differ from the zeros that pad a short window.
     fn window(&mut self, seek: usize, frames: usize, out: &mut Vec<f32>) -> Result<()> {
         if seek < self.first || frames > WINDOW_FRAMES {
-            let why = format!("{frames} frames from {seek} asked for, but {} is the first here", self.first);
+            let why =
+                format!("{frames} frames from {seek} requested, but the chunk begins at {}", self.first);
             return Err(Error::compute("reading the mel spectrogram", why));
         }
-        let here = self.end().saturating_sub(seek).min(frames);
-        let behind = self.scale.apply(SILENCE);
+        let stored = self.end().saturating_sub(seek).min(frames);
+        let silence = self.scale.apply(SILENCE);
         out.resize(self.bins * WINDOW_FRAMES, 0.0);
         for row in out.chunks_exact_mut(WINDOW_FRAMES) {
-            row[here..frames].fill(behind);
+            row[stored..frames].fill(silence);
             row[frames..].fill(0.0);
         }
         let skipped = (seek - self.first).min(self.raw.len() / self.bins) * self.bins;
-        for tile in (0..here).step_by(TILE) {
-            let width = TILE.min(here - tile);
+        for tile in (0..stored).step_by(TILE) {
+            let width = TILE.min(stored - tile);
             let source = &self.raw[skipped + tile * self.bins..][..width * self.bins];
             for (group, rows) in out.chunks_mut(SIDE * WINDOW_FRAMES).enumerate() {
                 self.transpose(source, group * SIDE, rows, tile..tile + width);
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_number_of_bins_is_transposed() {
+    fn transposes_any_number_of_bins() {
         for bins in [1, 3, 4, 7, 80] {
             let raw: Vec<f32> = (0..200 * bins).map(|i| (i % 977) as f32 / 100.0).collect();
             let mut features = ChunkFeatures::new(bins, 0, raw.clone(), 8.0);
@@ -108,7 +110,7 @@ mod tests {
         }
     }
 
-    /// Frame `f` has the raw values `f` and `-f / 1000`.
+    /// Returns features whose frame `f` has the raw values `f` and `-f / 1000`.
     fn features(first: usize, frames: usize) -> ChunkFeatures {
         let raw = (first..first + frames).flat_map(|f| [f as f32, -(f as f32) / 1000.0]).collect();
         ChunkFeatures::new(2, first, raw, 4.0)
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_transposed_scaled_and_padded() {
+    fn transposes_scales_and_pads_windows() {
         let mut features = features(1_000, 5_000);
         let mut out = vec![9.0; 3];
         for (seek, frames) in [(1_000, 3_000), (1_000, 3_000), (1_010, 100), (3_500, 2_500), (5_999, 1)] {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn past_the_content_lie_the_zeros_behind_the_audio() {
+    fn extends_the_audio_with_silence() {
         let mut out = Vec::new();
         features(0, 102).window(0, 3_000, &mut out).unwrap();
         assert_eq!(out[101], expected(101.0));
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_before_the_chunk_are_not_invented() {
+    fn rejects_frames_before_the_chunk() {
         assert!(features(100, 100).window(99, 10, &mut Vec::new()).is_err());
     }
 }

@@ -1,11 +1,11 @@
-//! Samples → log-mel frames, as a stream and with openai/whisper's numbers. Knows no files, no threads' owners
-//! and no network.
+//! Samples → log-mel frames, as a stream and with openai/whisper's values.
 //!
-//! The reference computes the mel of the whole file with thirty seconds of zeros behind it and measures every
-//! value against the loudest one of the file. For a recording that is cut into chunks, the loudest value up to the
-//! chunk's end stands for it, so that one pass is enough; to hear it as the reference does, a [`MelMeter`] finds
-//! the loudest value in a pass of its own. Neither holds more than a few seconds; a [`MelChunker`] little more
-//! than one chunk.
+//! The reference computes the mel of the whole file, padded with thirty seconds of zeros, and scales every value relative
+//! to the loudest one of the file. For a recording that is cut into chunks, the loudest value up to the end of the chunk
+//! is used instead, so that one pass is enough; to match the reference, a [`MelMeter`] finds the loudest value in a pass
+//! of its own. Both buffer a few seconds at most, and a [`MelChunker`] little more than one chunk.
+//!
+//! Leaves reading files to `audio` and the choice of chunks to `chunking`.
 
 mod chunks;
 pub mod features;

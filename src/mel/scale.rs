@@ -1,10 +1,10 @@
-//! From the logarithm of a mel power to the value that the network sees.
+//! Scaling of mel powers: their logarithms, and the values that the network sees.
 
-/// Powers below this count as this: the logarithm of silence is −10.
+/// Lower powers are raised to this one, so that the logarithm of silence is −10.
 const POWER_FLOOR: f32 = 1e-10;
 /// The logarithm of [`POWER_FLOOR`].
 pub const SILENCE: f32 = -10.0;
-/// How many powers of ten below the loudest value are kept.
+/// Dynamic range below the loudest value, in powers of ten.
 const RANGE: f32 = 8.0;
 
 /// Scales values relative to the loudest one of the audio.
@@ -14,7 +14,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// `max` is the greatest raw value of the audio, its padding included.
+    /// `max` is the maximum raw value of the audio, padding included.
     pub fn new(max: f32) -> Self {
         Self { floor: max - RANGE }
     }
@@ -24,11 +24,11 @@ impl Scale {
     }
 }
 
-/// The raw value of a mel power.
+/// Returns the raw value of a mel power, its logarithm to base 10.
 pub fn log_power(power: f32) -> f32 {
-    // Infinite or undefined samples must not spread: the loudest value scales all others.
+    // An infinite or undefined value must not spread to all others through the loudest value.
     let power = if power > POWER_FLOOR { power.min(f32::MAX) } else { POWER_FLOOR };
-    // Base 2 is the faster of the two in the usual maths libraries.
+    // The logarithm to base 2 is faster in the usual maths libraries.
     power.log2() * std::f32::consts::LOG10_2
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eighty_decibels_are_kept() {
+    fn keeps_80_decibels() {
         let scale = Scale::new(2.0);
         assert_eq!(scale.apply(2.0), 1.5);
         assert_eq!(scale.apply(-6.0), -0.5);
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_has_a_logarithm() {
+    fn silence_has_a_finite_logarithm() {
         assert!((log_power(0.0) - SILENCE).abs() < 2e-6);
         assert!((log_power(1e-3) + 3.0).abs() < 1e-6);
     }

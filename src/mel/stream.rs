@@ -1,43 +1,43 @@
-//! Blocks of samples of any size → frames, a batch at a time and over several threads.
+//! Samples in blocks of any size → frames, computed in batches by several threads.
 //!
-//! Each frame depends on its own 400 samples only, so the values are the same for every number of threads and
-//! every size of the blocks.
+//! Each frame depends only on its own 400 samples, so the values are the same for every number of threads and every
+//! block size.
 
 use rayon::prelude::*;
 
 use super::filters::MelBank;
 use super::scale::{SILENCE, log_power};
-use super::stft::{FFT_SIZE, Scratch, Stft};
+use super::stft::{FFT_SIZE, Stft, StftScratch};
 use crate::time::{HOP, frames_of_samples};
 
-/// Frames are centred: the first one reaches this far before the first sample.
+/// Frames are centered: the first one reaches this far before the first sample.
 const REACH: usize = FFT_SIZE / 2;
 /// Frames computed together, about ten seconds.
 const BATCH: usize = 1024;
-/// Frames that one thread takes at once.
+/// Frames per parallel task.
 const GRAIN: usize = 64;
 
-/// How long and how loud some audio is.
+/// Length and loudness of some audio.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Extent {
     pub samples: u64,
-    /// Frames that hold audio, without padding.
+    /// Complete frames of audio, without padding.
     pub frames: u64,
-    /// The greatest raw value, the padding's included.
+    /// The maximum raw value, padding included.
     pub max: f32,
 }
 
-/// The audio from the first sample that a frame still to come looks at.
-struct Pending {
+/// The samples that frames still to be computed depend on.
+struct PendingSamples {
     samples: Vec<f32>,
-    /// How many samples came in, in all.
+    /// Samples received.
     total: u64,
-    /// How many frames went out.
+    /// Frames computed.
     done: u64,
     mirrored: bool,
 }
 
-impl Pending {
+impl PendingSamples {
     fn new() -> Self {
         Self { samples: Vec::new(), total: 0, done: 0, mirrored: false }
     }
@@ -50,26 +50,26 @@ impl Pending {
         }
     }
 
-    /// The audio begins with its own mirror image, without the first sample.
+    /// Prepends the mirror image of the beginning, without the first sample.
     fn mirror(&mut self) {
         let image: Vec<f32> = self.samples[1..=REACH].iter().rev().copied().collect();
         self.samples.splice(0..0, image);
         self.mirrored = true;
     }
 
-    /// Appends as much of the zeros behind the audio as frames that touch audio look at.
+    /// Appends the zeros that the last frames overlapping the audio need.
     fn end(&mut self) {
         if !self.mirrored {
             self.samples.resize(self.samples.len().max(REACH + 1), 0.0);
             self.mirror();
         }
-        let touching = (self.total + REACH as u64).div_ceil(HOP as u64);
-        let left = (touching - self.done) as usize;
-        // The audio itself may reach further than the last of them, never less far than its middle.
+        let overlapping = (self.total + REACH as u64).div_ceil(HOP as u64);
+        let left = (overlapping - self.done) as usize;
+        // The audio may reach beyond the last of these frames, but at least to its center.
         self.samples.resize(left.saturating_sub(1) * HOP + FFT_SIZE, 0.0);
     }
 
-    /// Frames whose samples are all there.
+    /// Returns the number of frames whose samples are complete.
     fn ready(&self) -> usize {
         match self.samples.len() {
             len if self.mirrored && len >= FFT_SIZE => (len - FFT_SIZE) / HOP + 1,
@@ -83,13 +83,13 @@ impl Pending {
     }
 }
 
-/// Samples of consecutive frames → mel powers.
-struct Spectra {
+/// Computes the mel powers of consecutive frames.
+struct MelSpectra {
     stft: Stft,
     bank: MelBank,
 }
 
-impl Spectra {
+impl MelSpectra {
     fn new(bins: usize) -> Self {
         Self { stft: Stft::new(), bank: MelBank::new(bins) }
     }
@@ -99,7 +99,7 @@ impl Spectra {
         let bins = self.bank.bins();
         let start = out.len();
         out.resize(start + frames * bins, 0.0);
-        let one_grain = |scratch: &mut Scratch, (grain, out): (usize, &mut [f32])| {
+        let one_grain = |scratch: &mut StftScratch, (grain, out): (usize, &mut [f32])| {
             for (frame, out) in out.chunks_exact_mut(bins).enumerate() {
                 let samples = &samples[(grain * GRAIN + frame) * HOP..][..FFT_SIZE];
                 let power = self.stft.power(samples, scratch);
@@ -112,9 +112,9 @@ impl Spectra {
             .for_each_init(|| self.stft.scratch(), one_grain);
     }
 
-    /// The greatest mel power of `frames` frames.
+    /// Returns the maximum mel power of `frames` frames.
     fn loudest(&self, samples: &[f32], frames: usize) -> f32 {
-        let one_grain = |scratch: &mut Scratch, grain: usize| {
+        let one_grain = |scratch: &mut StftScratch, grain: usize| {
             let mut loudest = 0.0_f32;
             for frame in grain * GRAIN..frames.min((grain + 1) * GRAIN) {
                 let power = self.stft.power(&samples[frame * HOP..][..FFT_SIZE], scratch);
@@ -129,18 +129,18 @@ impl Spectra {
     }
 }
 
-/// Makes frames of raw values (logarithms of mel powers), one frame's bins after the other.
+/// Computes raw values (logarithms of mel powers), frame by frame.
 pub struct MelStream {
-    spectra: Spectra,
-    pending: Pending,
+    spectra: MelSpectra,
+    pending: PendingSamples,
 }
 
 impl MelStream {
     pub fn new(bins: usize) -> Self {
-        Self { spectra: Spectra::new(bins), pending: Pending::new() }
+        Self { spectra: MelSpectra::new(bins), pending: PendingSamples::new() }
     }
 
-    /// Takes samples and appends the frames that they complete, whole batches only.
+    /// Takes samples and appends the frames of the batches that they complete.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.pending.push(samples);
         while self.pending.ready() >= BATCH {
@@ -148,8 +148,8 @@ impl MelStream {
         }
     }
 
-    /// Appends the frames that are left: those of the audio, and the few behind its end that still touch it.
-    /// All later ones would be silence. Tells how many samples there were.
+    /// Appends the remaining frames: those of the audio, and the few after its end that still overlap it. All later ones
+    /// would be silence. Returns the number of samples.
     pub fn finish(mut self, out: &mut Vec<f32>) -> u64 {
         self.pending.end();
         self.emit(self.pending.ready(), out);
@@ -162,16 +162,16 @@ impl MelStream {
     }
 }
 
-/// Finds the [`Extent`] of some audio without keeping its frames.
+/// Measures the [`Extent`] of some audio without keeping its frames.
 pub struct MelMeter {
-    spectra: Spectra,
-    pending: Pending,
+    spectra: MelSpectra,
+    pending: PendingSamples,
     loudest: f32,
 }
 
 impl MelMeter {
     pub fn new(bins: usize) -> Self {
-        Self { spectra: Spectra::new(bins), pending: Pending::new(), loudest: 0.0 }
+        Self { spectra: MelSpectra::new(bins), pending: PendingSamples::new(), loudest: 0.0 }
     }
 
     pub fn push(&mut self, samples: &[f32]) {
@@ -215,13 +215,13 @@ mod tests {
         out
     }
 
-    /// The definition: the whole file in one piece, frame after frame.
-    fn whole(samples: &[f32]) -> Vec<f32> {
+    /// The definition: the whole file in one piece, frame by frame.
+    fn reference(samples: &[f32]) -> Vec<f32> {
         let mut padded: Vec<f32> =
             (1..=REACH).rev().map(|i| samples.get(i).copied().unwrap_or(0.0)).collect();
         padded.extend_from_slice(samples);
         padded.resize(padded.len() + 480_000, 0.0);
-        let spectra = Spectra::new(80);
+        let spectra = MelSpectra::new(80);
         let mut scratch = spectra.stft.scratch();
         let mut out = Vec::new();
         for frame in 0..(samples.len() + 480_000 - REACH) / HOP {
@@ -232,10 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_equals_the_definition_for_every_length_and_block() {
+    fn matches_the_definition_for_every_length_and_block() {
         for samples in [0, 1, 39, 40, 159, 160, 200, 201, 400, 1_000, 163_840, 164_200, 170_017] {
             let audio = noise(samples);
-            let expected = whole(&audio);
+            let expected = reference(&audio);
             for block in [1_024, 7, 1_000_000] {
                 let got = stream(&audio, block);
                 let frames = got.len() / 80;
@@ -250,20 +250,20 @@ mod tests {
     }
 
     #[test]
-    fn the_meter_finds_what_the_stream_makes() {
+    fn the_meter_finds_the_maximum_of_the_stream() {
         for samples in [0, 100, 4_711, 200_000] {
             let audio = noise(samples);
             let mut meter = MelMeter::new(80);
             audio.chunks(333).for_each(|block| meter.push(block));
             let extent = meter.finish();
-            let max = whole(&audio).into_iter().fold(SILENCE, f32::max);
+            let max = reference(&audio).into_iter().fold(SILENCE, f32::max);
             let expected = Extent { samples: samples as u64, frames: (samples / HOP) as u64, max };
             assert_eq!(extent, expected);
         }
     }
 
     #[test]
-    fn one_thread_and_three_give_the_same_bits() {
+    fn is_independent_of_the_number_of_threads() {
         let audio = noise(500_000);
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_batch_is_held() {
+    fn buffers_only_a_batch() {
         let mut stream = MelStream::new(80);
         let mut out = Vec::new();
         let block = noise(1_000);
