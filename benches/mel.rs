@@ -1,4 +1,4 @@
-//! How fast samples become mel frames. `elem/s` are seconds of audio per second: multiples of real time.
+//! Speed of the log-mel. `elem/s` is seconds of audio per second, a multiple of real time.
 
 use std::hint::black_box;
 
@@ -7,10 +7,10 @@ use transcribe::mel::{ChunkFeatures, Features, MelMeter, MelStream};
 use transcribe::time::{SAMPLE_RATE, WINDOW_FRAMES};
 
 const SECONDS: usize = 120;
-/// As much as a decoder hands over at once.
+/// The block size of a decoder.
 const BLOCK: usize = 8_000;
 
-/// A sweep with overtones: the time does not depend on what the samples are.
+/// Returns a sweep with overtones; the content does not affect the time.
 fn samples() -> Vec<f32> {
     (0..SECONDS * SAMPLE_RATE as usize)
         .map(|i| {
@@ -58,7 +58,7 @@ fn mel(criterion: &mut Criterion) {
     }
 }
 
-/// How long the engine waits for a window of a chunk.
+/// Latency of a window of a chunk.
 fn window(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("window");
     for bins in [80, 128] {

@@ -1,9 +1,9 @@
-//! How well speech is told from the rest, frame by frame and as spans with silence left out between them, beside a
-//! gate that only looks at loudness. The truth is that of `fixtures/long`; noise and music are mixed in here.
+//! Quality of voice activity detection, by frame and as spans with the silence between them skipped, compared with a gate
+//! on loudness. The ground truth is that of `fixtures/long`; noise and music are mixed in here.
 //!
 //!     cargo bench --bench voice
 
-// A table is what it is for.
+// Its output is a table.
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;
@@ -17,12 +17,12 @@ use transcribe::vad::{VoiceDetector, VoiceOptions};
 const SPEECH: [&str; 6] = ["long_de", "long_en", "long_en_hole", "long_es", "short_en", "short_es"];
 
 type Spans = Vec<(usize, usize)>;
-/// Samples → how likely each frame is speech.
-type Way<'a> = dyn Fn(&[f32]) -> Vec<f32> + 'a;
+/// Samples → the speech probability of each frame.
+type FrameDetector<'a> = dyn Fn(&[f32]) -> Vec<f32> + 'a;
 
 struct Recording {
     samples: Vec<f32>,
-    /// Frames of phrases.
+    /// Ranges of the phrases in frames.
     phrases: Spans,
 }
 
@@ -46,12 +46,12 @@ fn recording(name: &str) -> anyhow::Result<Recording> {
 }
 
 impl Recording {
-    /// With another sound under it, so many decibels below the mean of speech.
+    /// Mixes in another sound, this many decibels below the mean of the speech.
     fn over(mut self, other: &[f32], decibels: f32) -> Self {
         let level = |s: &[f32]| (s.iter().map(|x| x * x).sum::<f32>() / s.len() as f32).sqrt();
-        let spoken: Vec<f32> =
+        let speech: Vec<f32> =
             self.phrases.iter().flat_map(|p| &self.samples[p.0 * HOP..p.1 * HOP]).copied().collect();
-        let gain = level(&spoken) / level(other) * 10_f32.powf(-decibels / 20.0);
+        let gain = level(&speech) / level(other) * 10_f32.powf(-decibels / 20.0);
         self.samples.iter_mut().zip(other.iter().cycle()).for_each(|(s, o)| *s += gain * o);
         self
     }
@@ -72,13 +72,13 @@ fn noise() -> Vec<f32> {
 }
 
 fn network(samples: &[f32]) -> Vec<f32> {
-    let (mut voice, mut activity) = (VoiceDetector::new(), Vec::new());
-    voice.push(samples, &mut activity);
-    voice.finish(&mut activity);
-    activity
+    let (mut voice, mut probabilities) = (VoiceDetector::new(), Vec::new());
+    voice.push(samples, &mut probabilities);
+    voice.finish(&mut probabilities);
+    probabilities
 }
 
-/// 1 for frames louder than so many decibels below full scale.
+/// Returns 1 for frames above this level relative to full scale, in decibels.
 fn fixed_gate(decibels: f32) -> impl Fn(&[f32]) -> Vec<f32> {
     move |samples| {
         let least = 10_f32.powf(decibels / 10.0);
@@ -86,7 +86,7 @@ fn fixed_gate(decibels: f32) -> impl Fn(&[f32]) -> Vec<f32> {
     }
 }
 
-/// 1 for frames 9 dB above the quiet tenth of the recording, which a stream cannot know.
+/// Returns 1 for frames 9 dB above the quietest tenth of the recording, which a stream cannot know.
 fn adaptive_gate(samples: &[f32]) -> Vec<f32> {
     let powers = powers(samples);
     let mut sorted = powers.clone();
@@ -99,24 +99,24 @@ fn powers(samples: &[f32]) -> Vec<f32> {
     samples.chunks_exact(HOP).map(|frame| frame.iter().map(|s| s * s).sum::<f32>() / HOP as f32).collect()
 }
 
-/// Precision and recall of frames.
-fn judge(recordings: &[Recording], tell: &Way<'_>) -> (f64, f64) {
-    let (mut told, mut spoken, mut both) = (0_u32, 0_u32, 0_u32);
+/// Returns precision and recall of frames.
+fn evaluate(recordings: &[Recording], detect: &FrameDetector<'_>) -> (f64, f64) {
+    let (mut detected, mut actual, mut both) = (0_u32, 0_u32, 0_u32);
     for recording in recordings {
-        for (frame, probability) in tell(&recording.samples).iter().enumerate() {
-            let is = recording.phrases.iter().any(|p| (p.0..p.1).contains(&frame));
-            let says = *probability >= 0.5;
-            told += u32::from(says);
-            spoken += u32::from(is);
-            both += u32::from(is && says);
+        for (frame, probability) in detect(&recording.samples).iter().enumerate() {
+            let is_speech = recording.phrases.iter().any(|p| (p.0..p.1).contains(&frame));
+            let is_detected = *probability >= 0.5;
+            detected += u32::from(is_detected);
+            actual += u32::from(is_speech);
+            both += u32::from(is_speech && is_detected);
         }
     }
-    (f64::from(both) / f64::from(told.max(1)), f64::from(both) / f64::from(spoken.max(1)))
+    (f64::from(both) / f64::from(detected.max(1)), f64::from(both) / f64::from(actual.max(1)))
 }
 
-/// Of the seconds without speech the share that is left out, and of the seconds of speech the share that is lost.
+/// Returns the share of silence that is skipped and the share of speech that is lost.
 fn spans(recordings: &[Recording], options: VoiceOptions) -> (f64, f64) {
-    let (mut silent, mut spoken, mut out, mut lost) = (0, 0, 0, 0);
+    let (mut silent, mut speech, mut skipped, mut lost) = (0, 0, 0, 0);
     for recording in recordings {
         let selection = Selection { vad: Some(options), ..Selection::default() };
         let (mut splitter, mut boundaries) =
@@ -124,15 +124,15 @@ fn spans(recordings: &[Recording], options: VoiceOptions) -> (f64, f64) {
         splitter.push(&recording.samples, &mut boundaries);
         let report = splitter.finish(&mut boundaries);
         for frame in 0..recording.samples.len() / HOP {
-            let is = recording.phrases.iter().any(|p| (p.0..p.1).contains(&frame));
-            let is_out = report.skipped.iter().any(|(span, _)| span.contains(&(frame as u64)));
-            silent += u32::from(!is);
-            spoken += u32::from(is);
-            out += u32::from(!is && is_out);
-            lost += u32::from(is && is_out);
+            let is_speech = recording.phrases.iter().any(|p| (p.0..p.1).contains(&frame));
+            let is_skipped = report.skipped.iter().any(|(span, _)| span.contains(&(frame as u64)));
+            silent += u32::from(!is_speech);
+            speech += u32::from(is_speech);
+            skipped += u32::from(!is_speech && is_skipped);
+            lost += u32::from(is_speech && is_skipped);
         }
     }
-    (f64::from(out) / f64::from(silent.max(1)), f64::from(lost) / f64::from(spoken.max(1)))
+    (f64::from(skipped) / f64::from(silent.max(1)), f64::from(lost) / f64::from(speech.max(1)))
 }
 
 fn main() -> anyhow::Result<()> {
@@ -154,16 +154,16 @@ fn main() -> anyhow::Result<()> {
     println!("frames: precision / recall");
     println!("| | network | gate -40 dB | gate 9 dB over the quiet tenth |\n|---|---|---|---|");
     let fixed = fixed_gate(-40.0);
-    let ways: [&Way<'_>; 3] = [&network, &fixed, &adaptive_gate];
+    let detectors: [&FrameDetector<'_>; 3] = [&network, &fixed, &adaptive_gate];
     for (name, recordings) in &sets {
-        let cells: Vec<String> = ways
+        let cells: Vec<String> = detectors
             .iter()
-            .map(|way| judge(recordings, way))
+            .map(|detector| evaluate(recordings, detector))
             .map(|(precision, recall)| format!("{precision:.3} / {recall:.3}"))
             .collect();
         println!("| {name} | {} |", cells.join(" | "));
     }
-    println!("\nspans: silence left out / speech lost");
+    println!("\nspans: silence skipped / speech lost");
     println!(
         "| | default | threshold 0.3 | 0.7 | min. speech 0 | min. silence 0.5 s, pad 0.2 s |\n|---|---|---|---|---|---|"
     );
@@ -183,11 +183,11 @@ fn main() -> anyhow::Result<()> {
             .collect();
         println!("| {name} | {} |", cells.join(" | "));
     }
-    println!("\nno speech at all: share of frames told to be speech, by the network");
+    println!("\nno speech at all: share of frames detected as speech by the network");
     for (name, sound) in [("music", &music), ("noise", &noise)] {
-        let told = network(sound);
-        let share = told.iter().filter(|p| **p >= 0.5).count() as f64 / told.len() as f64;
-        let densest = told.chunks(3_000).map(|w| w.iter().filter(|p| **p >= 0.5).count()).max();
+        let probabilities = network(sound);
+        let share = probabilities.iter().filter(|p| **p >= 0.5).count() as f64 / probabilities.len() as f64;
+        let densest = probabilities.chunks(3_000).map(|w| w.iter().filter(|p| **p >= 0.5).count()).max();
         println!("{name}: {:.2} %, at most {} frames in 30 s", share * 100.0, densest.unwrap_or_default());
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! What `--model` names: a known name, a hub repository, a folder or the demo, resolved to files at hand.
+//! Resolution of `--model`, which is a known name, a hub repository, a folder or the demo, to local files.
 //!
-//! Only finds the files; what they hold is for the loader.
+//! Leaves the contents of the files to the loader.
 
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -17,7 +17,7 @@ use crate::cancel::CancelToken;
 use crate::digest::hex;
 use crate::error::{Error, ModelProblem, Result};
 
-/// Names that people use, and the hub repositories that hold them.
+/// Short names and their hub repositories.
 const KNOWN: [(&str, &str); 19] = [
     ("tiny", "openai/whisper-tiny"),
     ("tiny.en", "openai/whisper-tiny.en"),
@@ -40,12 +40,12 @@ const KNOWN: [(&str, &str); 19] = [
     ("distil-large-v3.5", "distil-whisper/distil-large-v3.5"),
 ];
 
-/// The names that people use, and the demo's.
+/// Returns the short names and the demo's.
 pub fn names() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().map(|(name, _)| *name).chain([DEMO])
 }
 
-/// The hub repository that a name stands for: of a known name its own, and `owner/name` as it is.
+/// Returns the hub repository that a name stands for: that of a short name, or `owner/name` itself.
 pub fn repository(model: &str) -> Result<&str> {
     if let Some((_, repository)) = KNOWN.iter().find(|(name, _)| *name == model) {
         return Ok(repository);
@@ -53,12 +53,12 @@ pub fn repository(model: &str) -> Result<&str> {
     if is_repository(model) { Ok(model) } else { Err(unknown(model)) }
 }
 
-/// What people call a repository, if it has a name.
+/// Returns the short name of a repository, if it has one.
 pub fn name_of(repository: &str) -> Option<&'static str> {
     KNOWN.iter().find(|(_, known)| *known == repository).map(|(name, _)| *name)
 }
 
-/// Finds the checkpoint that `model` names, and downloads it if it must and may.
+/// Finds the checkpoint that `model` names, and downloads it if it is missing and that is allowed.
 pub fn find(
     model: &str,
     revision: Option<&str>,
@@ -77,7 +77,7 @@ pub fn find(
         return folder(model, path);
     }
     if path.is_file() {
-        let why = "it is a file; name the folder that holds it".to_owned();
+        let why = "it is a file; pass the folder that contains it".to_owned();
         return Err(Error::model(model, ModelProblem::NotWhisper { why }));
     }
     if is_repository(model) {
@@ -88,7 +88,7 @@ pub fn find(
 
 fn unknown(model: &str) -> Error {
     let why = if Path::new(model).components().count() > 1 {
-        "there is no such folder".to_owned()
+        "no such folder".to_owned()
     } else {
         nearest(model)
             .map_or_else(|| "no model has this name".to_owned(), |near| format!("did you mean {near}?"))
@@ -96,7 +96,7 @@ fn unknown(model: &str) -> Error {
     Error::model(model, ModelProblem::NotFound(Some(why)))
 }
 
-/// `owner/name`, in the letters that the hub allows.
+/// Whether this is `owner/name` in the characters that the hub allows.
 fn is_repository(model: &str) -> bool {
     let part = |s: &str| {
         s.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -105,7 +105,7 @@ fn is_repository(model: &str) -> bool {
     model.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
-/// The known names most like a mistyped one, best first.
+/// Returns the names most similar to a mistyped one, best first.
 fn nearest(model: &str) -> Option<String> {
     let asked = model.to_lowercase();
     let asked = asked.strip_prefix("whisper-").unwrap_or(&asked);
@@ -114,7 +114,7 @@ fn nearest(model: &str) -> Option<String> {
         .map(|(name, _)| *name)
         .chain([DEMO])
         .map(|name| (strsim::jaro_winkler(asked, name), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .filter(|(similarity, _)| *similarity > 0.8)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     near.truncate(3);
@@ -122,7 +122,7 @@ fn nearest(model: &str) -> Option<String> {
     (!names.is_empty()).then(|| names.join(" or "))
 }
 
-/// A checkpoint in a folder of the person's own.
+/// Finds a checkpoint in a local folder.
 fn folder(model: &str, folder: &Path) -> Result<Checkpoint> {
     let required = |file: &str| {
         let path = folder.join(file);
@@ -147,7 +147,7 @@ fn folder(model: &str, folder: &Path) -> Result<Checkpoint> {
     checked(Checkpoint { name: model.to_owned(), identity, files })
 }
 
-/// A folder made for another program deserves a better answer than "model.safetensors is missing".
+/// Returns a better error than "model.safetensors is missing" for a folder in another program's format.
 fn other_weights(model: &str, folder: &Path) -> Option<Error> {
     let found = ["pytorch_model.bin", "model.bin", "tf_model.h5", "flax_model.msgpack"]
         .into_iter()
@@ -156,7 +156,7 @@ fn other_weights(model: &str, folder: &Path) -> Option<Error> {
     Some(Error::model(model, ModelProblem::NotWhisper { why }))
 }
 
-/// Hashing gigabytes at every start would be felt, so sizes and times stand for the weights themselves.
+/// Identifies the weights by their sizes and modification times, because hashing gigabytes at every start is slow.
 fn folder_identity(model: &str, config: &Path, tokenizer: &Path, weights: &[PathBuf]) -> Result<String> {
     let mut digest = Sha256::new();
     for path in [config, tokenizer] {
@@ -179,20 +179,20 @@ mod tests {
         find(model, None, &Hub { offline: true, ..Hub::nowhere() }, &CancelToken::new(), &mut |_| {})
     }
 
-    fn fault(model: &str) -> String {
+    fn problem(model: &str) -> String {
         find_local(model).unwrap_err().to_string()
     }
 
     #[test]
-    fn mistyped_names_lead_to_the_nearest() {
-        assert!(fault("largev3").contains("did you mean `large-v3`"), "{}", fault("largev3"));
-        assert!(fault("whisper-tiny").contains("did you mean `tiny`"), "{}", fault("whisper-tiny"));
-        assert!(fault("xyzzy").contains("no model has this name"));
-        assert!(fault("./nowhere/at/all").contains("no such folder"));
+    fn suggests_similar_names() {
+        assert!(problem("largev3").contains("did you mean `large-v3`"), "{}", problem("largev3"));
+        assert!(problem("whisper-tiny").contains("did you mean `tiny`"), "{}", problem("whisper-tiny"));
+        assert!(problem("xyzzy").contains("no model has this name"));
+        assert!(problem("./nowhere/at/all").contains("no such folder"));
     }
 
     #[test]
-    fn repositories_are_told_from_paths() {
+    fn distinguishes_repositories_from_paths() {
         for yes in ["openai/whisper-tiny", "a/b.c_d-1"] {
             assert!(is_repository(yes), "{yes}");
         }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_read_and_its_faults_are_named() {
+    fn reads_a_folder_and_names_its_problems() {
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
         let found = find_local(demo.to_str().unwrap()).unwrap();
         assert!(found.identity.starts_with("folder@"));
@@ -211,23 +211,23 @@ mod tests {
 
         let copy = tempfile::tempdir().unwrap();
         let name = copy.path().to_str().unwrap();
-        assert!(fault(name).ends_with("`config.json` is missing"));
+        assert!(problem(name).ends_with("`config.json` is missing"));
         std::fs::copy(demo.join(CONFIG), copy.path().join(CONFIG)).unwrap();
-        assert!(fault(name).ends_with("`model.safetensors` is missing"));
+        assert!(problem(name).ends_with("`model.safetensors` is missing"));
         std::fs::write(copy.path().join("pytorch_model.bin"), b"").unwrap();
-        assert!(fault(name).contains("`pytorch_model.bin` but no `model.safetensors`"));
+        assert!(problem(name).contains("`pytorch_model.bin` but no `model.safetensors`"));
         let weights = std::fs::read(demo.join(WEIGHTS)).unwrap();
         let cut = copy.path().join(WEIGHTS);
         std::fs::write(&cut, &weights[..weights.len() / 2]).unwrap();
-        assert!(fault(name).ends_with("`tokenizer.json` is missing"));
+        assert!(problem(name).ends_with("`tokenizer.json` is missing"));
         std::fs::copy(demo.join(TOKENIZER), copy.path().join(TOKENIZER)).unwrap();
-        assert!(fault(name).contains(&format!("bytes instead of {}", weights.len())), "{}", fault(name));
+        assert!(problem(name).contains(&format!("bytes instead of {}", weights.len())), "{}", problem(name));
         for (length, why) in [(0, "only 0 bytes"), (100, "ends within its header")] {
             std::fs::write(&cut, &weights[..length]).unwrap();
-            assert!(fault(name).contains(why), "{}", fault(name));
+            assert!(problem(name).contains(why), "{}", problem(name));
         }
         std::fs::write(&cut, &weights).unwrap();
         assert!(find_local(name).unwrap().generation_config().unwrap().is_none());
-        assert!(fault(cut.to_str().unwrap()).contains("name the folder"));
+        assert!(problem(cut.to_str().unwrap()).contains("pass the folder"));
     }
 }

@@ -166,7 +166,10 @@ fn measure_run(
     }
 }
 
-fn load_model(request: &BenchRequest, context: RunContext<'_>) -> Result<(LoadedModel, String, SelectedDevice)> {
+fn load_model(
+    request: &BenchRequest,
+    context: RunContext<'_>,
+) -> Result<(LoadedModel, String, SelectedDevice)> {
     let device = device::select(request.device)?.with_precision(request.precision)?;
     if let Some(why) = &device.fallback_reason {
         context.emit(RunEvent::AcceleratorUnavailable { why: why.clone() });

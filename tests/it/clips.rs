@@ -1,4 +1,4 @@
-//! Parts of a recording: equal to openai-whisper's `clip_timestamps`, and cut as always where chunks are.
+//! Clips: equal to openai-whisper's `clip_timestamps`, and cut into chunks like whole recordings.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::program::{demo, fixture};
 
-/// What a run made of one recording.
+/// The result of a run on one recording.
 pub struct Done {
     pub stderr: String,
     pub json: Value,
 }
 
 impl Done {
-    /// Seek, start, end and text of each segment.
+    /// Returns seek, start, end and text of each segment.
     pub fn segments(&self) -> Vec<(u64, f64, f64, String)> {
         let segments = self.json["segments"].as_array().unwrap().iter();
         let float = |value: &Value| value.as_f64().unwrap();
@@ -31,14 +31,14 @@ impl Done {
         self.json["text"].as_str().unwrap()
     }
 
-    /// A figure of `--stats`.
+    /// Returns the number of windows from `--stats`.
     pub fn windows(&self) -> u64 {
         let line = self.stderr.lines().find(|line| line.starts_with("windows ")).unwrap();
         line.split_whitespace().nth(1).unwrap().trim_end_matches(',').parse().unwrap()
     }
 }
 
-/// Runs the demo on one recording for its JSON; it must succeed.
+/// Transcribes one recording with the demo model and returns its JSON.
 pub fn transcribed(audio: &Path, args: &[&str]) -> Done {
     let folder = tempfile::tempdir().unwrap();
     let mut program = demo();
@@ -56,7 +56,6 @@ fn succeeded(mut program: Command) -> String {
     said
 }
 
-/// Every case of the reference.
 #[test]
 fn clips_equal_openai() {
     let cases = fs::read(fixture("reference/clips.json")).unwrap();
@@ -87,9 +86,9 @@ fn clips_equal_openai() {
     }
 }
 
-/// Times are those of the recording, nothing reaches over the clip, and only windows in it are decoded.
+/// Times are relative to the recording, no segment exceeds the clip, and only windows in it are decoded.
 #[test]
-fn offset_and_duration_are_a_clip() {
+fn offset_and_duration_select_a_clip() {
     let audio = fixture("long/long_en.flac");
     let common = ["--language", "en", "--chunk-length", "10"];
     let by_length =
@@ -100,7 +99,7 @@ fn offset_and_duration_are_a_clip() {
     assert!(segments.len() >= 3);
     assert!(segments.iter().all(|(seek, start, end, _)| *seek >= 4050 && *start >= 40.5 && *end <= 60.5));
     assert!(by_length.windows() <= 4, "{}", by_length.windows());
-    // What the whole says there, save for what the clip's edges cut.
+    // Inside the clip, the text equals that of the whole recording.
     let whole = transcribed(&audio, &common);
     let inside = |segments: Vec<(u64, f64, f64, String)>| -> Vec<String> {
         let inside = segments.into_iter().filter(|(_, start, end, _)| *start > 42.0 && *end < 58.0);
@@ -111,9 +110,9 @@ fn offset_and_duration_are_a_clip() {
     assert!(ours.len() == theirs.len() && same + 1 >= theirs.len(), "{ours:?} {theirs:?}");
 }
 
-/// Nothing is read behind the last clip: not even damage is noticed there.
+/// Damage after the last clip is not even noticed.
 #[test]
-fn what_lies_behind_the_last_clip_is_not_read() {
+fn stops_reading_after_the_last_clip() {
     let folder = tempfile::tempdir().unwrap();
     let audio = folder.path().join("cut.flac");
     let whole = fs::read(fixture("long/long_en.flac")).unwrap();
@@ -128,7 +127,7 @@ fn what_lies_behind_the_last_clip_is_not_read() {
 }
 
 #[test]
-fn clips_behind_the_end_are_told() {
+fn warns_of_clips_after_the_end() {
     let audio = fixture("long/short_en.flac");
     for chunk_length in ["0", "120"] {
         let done =
@@ -143,7 +142,7 @@ fn clips_behind_the_end_are_told() {
 }
 
 #[test]
-fn clips_that_cannot_be_meant_are_refused() {
+fn rejects_invalid_clips() {
     for (clips, named) in [
         (["--clip-timestamps", "1,2,5,4"], "clip `5-4`: ends before it begins"),
         (["--clip-timestamps", "1,5,3,8"], "clip `3-8`: begins before"),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::clips::transcribed;
 use crate::program::{demo, fixture, run};
-use crate::vad::{hush, samples, wav};
+use crate::vad::{faint_noise, samples, wav};
 
 /// Returns the detected language and its probability in percent, as the program reports them.
 fn detect(audio: &Path, args: &[&str]) -> (String, u32) {
@@ -48,8 +48,8 @@ fn windows_before_the_first_words_do_not_vote() {
     let (german, music) = (samples("long_de"), samples("music"));
     let intros: [(&str, &[f32], &[&str]); 3] = [
         ("music", &music[..40 * 16_000], &["0", "15", "120"]),
-        ("hush", &hush(45.0), &["15"]),
-        ("both", &[&music[..], &hush(15.0)].concat(), &["120"]),
+        ("hush", &faint_noise(45.0), &["15"]),
+        ("both", &[&music[..], &faint_noise(15.0)].concat(), &["120"]),
     ];
     for (name, intro, chunk_lengths) in intros {
         let audio = folder.path().join(format!("{name}.wav"));

@@ -1,4 +1,4 @@
-//! The mel spectrogram of real files against openai-whisper's, from the file to the window that the network sees.
+//! The log-mel of real files compared with openai-whisper's, from the file to the network's input.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,14 @@ use transcribe::time::WINDOW_FRAMES;
 
 use crate::recording::chunks;
 
-/// What the issue allows, on values of about −1 to 1.5.
+/// On values of about −1 to 1.5.
 const TOLERANCE: f64 = 1e-4;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mel").join(name)
 }
 
-/// All frames of the padded file as `frames` columns of `bins` values, in chunks so long or in one piece.
+/// Returns the frames of the padded file as `frames` columns of `bins` values.
 fn mel(audio: &Path, bins: usize, frames: usize, chunk_length: f64) -> Vec<Vec<f32>> {
     let input = AudioInput::file(audio).unwrap();
     let [part] = &mut chunks(&input, bins, chunk_length)[..] else { panic!("one chunk") };
@@ -60,18 +60,18 @@ fn compare(name: &str, bins: usize, chunk_length: f64) {
 fn compare_all(name: &str) {
     for bins in [80, 128] {
         compare(name, bins, 0.0);
-        // Shorter than a chunk: heard as in one piece.
+        // A file shorter than a chunk is processed in one piece.
         compare(name, bins, 120.0);
     }
 }
 
 #[test]
-fn speech_has_the_references_mel() {
+fn matches_openai_on_speech() {
     compare_all("speech");
 }
 
-/// The loudest value, which decides what counts as silence, comes long after the frames that it clamps.
+/// The loudest value of this file comes long after the frames that it clamps.
 #[test]
-fn loudness_is_measured_over_the_whole_file() {
+fn scales_relative_to_the_loudest_value_of_the_file() {
     compare_all("half");
 }

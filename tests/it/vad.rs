@@ -1,5 +1,4 @@
-//! Silence that is left out: all words are there with their times, fewer windows are decoded, and nothing reaches
-//! over what was left out.
+//! `--vad`: all words and their times are kept, fewer windows are decoded, and no segment overlaps skipped silence.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use transcribe::audio::{AudioInput, AudioOptions};
 use crate::clips::{Done, transcribed};
 use crate::program::{Running, demo, fixture, run};
 
-/// 16 kHz samples of a recording.
+/// Returns the 16 kHz samples of a recording.
 pub fn samples(name: &str) -> Vec<f32> {
     let input = AudioInput::file(fixture("long").join(format!("{name}.flac"))).unwrap();
     let mut reader = input.open(&AudioOptions::default()).unwrap();
@@ -22,8 +21,8 @@ pub fn samples(name: &str) -> Vec<f32> {
     samples
 }
 
-/// A faint noise for so many seconds.
-pub fn hush(seconds: f64) -> Vec<f32> {
+/// Returns faint noise of this length.
+pub fn faint_noise(seconds: f64) -> Vec<f32> {
     let mut seed = 7_u32;
     let mut next = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -32,7 +31,7 @@ pub fn hush(seconds: f64) -> Vec<f32> {
     (0..(seconds * 16_000.0) as usize).map(|_| next()).collect()
 }
 
-/// Writes 16 bit WAV.
+/// Writes a 16-bit WAV file.
 pub fn wav(path: &Path, samples: &[f32]) {
     let bytes = 2 * samples.len() as u32;
     let mut wav = Vec::with_capacity(44 + bytes as usize);
@@ -44,7 +43,7 @@ pub fn wav(path: &Path, samples: &[f32]) {
     fs::write(path, wav).unwrap();
 }
 
-/// A phrase of the truth: start, end, text.
+/// A phrase of the ground truth: start, end, text.
 type Phrase = (f64, f64, String);
 
 fn truth(name: &str) -> Vec<Phrase> {
@@ -58,44 +57,44 @@ fn truth(name: &str) -> Vec<Phrase> {
         .collect()
 }
 
-/// A recording in which the speaker is silent for long, again and again.
-struct Gappy {
+/// A recording with long silence between phrases.
+struct SparseRecording {
     folder: TempDir,
     phrases: Vec<Phrase>,
-    /// Where the silence lies that was put in.
+    /// The inserted silence.
     silence: Vec<(f64, f64)>,
     seconds: f64,
 }
 
-impl Gappy {
-    /// 40 s of silence after every eighth phrase, and a minute before the first one.
+impl SparseRecording {
+    /// Inserts 40 s of silence after every eighth phrase and a minute before the first.
     fn new() -> Self {
         let audio = samples("long_en");
-        let mut gappy = Self {
+        let mut sparse = Self {
             folder: tempfile::tempdir().unwrap(),
             phrases: Vec::new(),
             silence: Vec::new(),
             seconds: 0.0,
         };
-        let (mut out, mut from) = (hush(60.0), 0);
-        gappy.silence.push((0.0, 60.0));
+        let (mut out, mut from) = (faint_noise(60.0), 0);
+        sparse.silence.push((0.0, 60.0));
         let truth = truth("long_en");
         for (index, (start, end, text)) in truth.iter().enumerate() {
             let moved = (out.len() as f64 - from as f64) / 16_000.0;
-            gappy.phrases.push((start + moved, end + moved, text.clone()));
+            sparse.phrases.push((start + moved, end + moved, text.clone()));
             let next = truth.get(index + 1);
             if let Some(next) = next.filter(|_| index % 8 == 7) {
                 let middle = ((end + next.0) / 2.0 * 16_000.0) as usize;
                 out.extend_from_slice(&audio[from..middle]);
                 from = middle;
-                gappy.silence.push((out.len() as f64 / 16_000.0, out.len() as f64 / 16_000.0 + 40.0));
-                out.extend(hush(40.0));
+                sparse.silence.push((out.len() as f64 / 16_000.0, out.len() as f64 / 16_000.0 + 40.0));
+                out.extend(faint_noise(40.0));
             }
         }
         out.extend_from_slice(&audio[from..]);
-        gappy.seconds = out.len() as f64 / 16_000.0;
-        wav(&gappy.audio(), &out);
-        gappy
+        sparse.seconds = out.len() as f64 / 16_000.0;
+        wav(&sparse.audio(), &out);
+        sparse
     }
 
     fn audio(&self) -> PathBuf {
@@ -116,13 +115,13 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(plain).filter(|word| !word.is_empty()).collect()
 }
 
-/// Words of the truth that are missing, by multiset.
+/// Counts the words of the ground truth that are missing, with multiplicity.
 fn missing(truth: &[Phrase], text: &str) -> usize {
-    let mut heard = words(text);
+    let mut found = words(text);
     let all = truth.iter().flat_map(|(.., text)| words(text));
-    all.filter(|word| match heard.iter().position(|other| other == word) {
+    all.filter(|word| match found.iter().position(|other| other == word) {
         Some(at) => {
-            heard.swap_remove(at);
+            found.swap_remove(at);
             false
         }
         None => true,
@@ -131,61 +130,61 @@ fn missing(truth: &[Phrase], text: &str) -> usize {
 }
 
 #[test]
-fn silence_is_skipped_and_nothing_else() {
-    let gappy = Gappy::new();
-    let report = gappy.report();
+fn skips_only_silence() {
+    let sparse = SparseRecording::new();
+    let report = sparse.report();
     for chunk_length in ["120", "0"] {
-        let without = gappy.run(&["--chunk-length", chunk_length]);
+        let without = sparse.run(&["--chunk-length", chunk_length]);
         let length = ["--chunk-length", chunk_length, "--vad-report", report.to_str().unwrap(), "--vad"];
-        let with = gappy.run(&length);
+        let with = sparse.run(&length);
         let line: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
         let seconds = |value: &Value| (value["start"].as_f64().unwrap(), value["end"].as_f64().unwrap());
         let skipped: Vec<(f64, f64)> = line["skipped"].as_array().unwrap().iter().map(seconds).collect();
 
-        // Every silence is left out but for its edges, and no phrase is touched.
-        for (start, end) in &gappy.silence {
+        // All silence is skipped up to its edges, and no phrase is.
+        for (start, end) in &sparse.silence {
             let out = skipped.iter().find(|s| s.0 < end - 1.0 && s.1 > start + 1.0).unwrap();
             assert!(out.0 < start + 2.5 && out.1 > end - 2.5, "{out:?} of {start} to {end}");
         }
-        for (start, end, text) in &gappy.phrases {
+        for (start, end, text) in &sparse.phrases {
             assert!(skipped.iter().all(|s| s.1 < *start || s.0 > *end), "{text} in {skipped:?}");
         }
         let total: f64 = skipped.iter().map(|(start, end)| end - start).sum();
         assert!((line["seconds_of_silence_skipped"].as_f64().unwrap() - total).abs() < 1e-6);
-        assert!((line["duration"].as_f64().unwrap() - gappy.seconds).abs() < 0.01);
+        assert!((line["duration"].as_f64().unwrap() - sparse.seconds).abs() < 0.01);
         assert!(with.stderr.contains("s skipped as silence"), "{}", with.stderr);
 
-        // No segment lies over what was left out.
+        // No segment overlaps skipped silence.
         for (_, start, end, text) in with.segments() {
             let over = skipped.iter().find(|s| s.0 < end - 1e-6 && s.1 > start + 1e-6);
             assert_eq!(over, None, "{text} from {start} to {end}");
         }
-        // All is said, and where the network tells the begin of a phrase at all it is true.
-        let (here, there) = (missing(&gappy.phrases, with.text()), missing(&gappy.phrases, without.text()));
-        println!("{chunk_length}: {here} words missing, {there} without leaving out silence");
+        // All words are there, and where the network predicts the start of a phrase, it is right.
+        let (here, there) = (missing(&sparse.phrases, with.text()), missing(&sparse.phrases, without.text()));
+        println!("{chunk_length}: {here} words missing, {there} without skipping");
         assert!(here <= there + 2, "{here} words are missing, {there} without");
         let mut near = 0;
         for (_, start, _, text) in with.segments() {
             let phrase =
-                gappy.phrases.iter().find(|p| words(&p.2) == words(&text) && (p.0 - start).abs() < 3.0);
+                sparse.phrases.iter().find(|p| words(&p.2) == words(&text) && (p.0 - start).abs() < 3.0);
             if let Some(phrase) = phrase {
                 near += 1;
                 assert!((phrase.0 - start).abs() <= 0.1, "{text} at {start}, not at {}", phrase.0);
             }
         }
-        assert!(near >= gappy.phrases.len() / 2, "{near} of {}", gappy.phrases.len());
+        assert!(near >= sparse.phrases.len() / 2, "{near} of {}", sparse.phrases.len());
         println!("{chunk_length}: {} windows instead of {}", with.windows(), without.windows());
         assert!(with.windows() < without.windows(), "{} {}", with.windows(), without.windows());
     }
 }
 
 #[test]
-fn stopped_in_between_it_gives_the_same_bytes() {
-    let gappy = Gappy::new();
-    let out = gappy.folder.path().join("out");
+fn resumes_to_the_same_bytes() {
+    let sparse = SparseRecording::new();
+    let out = sparse.folder.path().join("out");
     let command = || {
         let mut program = demo();
-        program.arg(gappy.audio()).args([
+        program.arg(sparse.audio()).args([
             "--vad_filter",
             "True",
             "--chunk-length",
@@ -219,14 +218,13 @@ fn stopped_in_between_it_gives_the_same_bytes() {
     assert!([read("gappy.json"), read("gappy.srt")] == undisturbed);
 }
 
-/// Other ways to leave out silence are other work.
 #[test]
-fn other_options_do_not_take_over_what_is_finished() {
-    let gappy = Gappy::new();
+fn other_options_do_not_resume_finished_chunks() {
+    let sparse = SparseRecording::new();
     let command = |vad: &[&str]| {
         let mut program = demo();
         program
-            .arg(gappy.audio())
+            .arg(sparse.audio())
             .args(["--language", "en", "--chunk-length", "8", "--export", "txt"])
             .args(vad);
         program
@@ -241,7 +239,7 @@ fn other_options_do_not_take_over_what_is_finished() {
         running.signal("KILL");
         let said = running.end().stderr;
         assert!(said.contains("options that affect the text have changed"), "{other:?}: {said}");
-        // What it was stopped in is that of another command now.
+        // The journal now belongs to other options.
         let mut running = Running::start_until(command(&["--vad"]), "stop chunk 2");
         running.wait_for("test hook: ");
         running.signal("KILL");
@@ -250,19 +248,19 @@ fn other_options_do_not_take_over_what_is_finished() {
 }
 
 #[test]
-fn without_a_voice_there_is_nothing() {
+fn silence_has_no_text() {
     let folder = tempfile::tempdir().unwrap();
     let audio = folder.path().join("hush.wav");
-    wav(&audio, &hush(100.0));
+    wav(&audio, &faint_noise(100.0));
     let done = transcribed(&audio, &["--vad", "--language", "en"]);
     assert_eq!((done.text(), done.segments().len(), done.windows()), ("", 0, 0));
     let done = transcribed(&audio, &["--vad"]);
     assert_eq!((done.text(), done.segments().len()), ("", 0));
 }
 
-/// A recording that is there is not taken for a report.
+/// An existing recording is not overwritten by the report.
 #[test]
-fn a_report_does_not_overwrite_recordings() {
+fn rejects_a_recording_as_report_path() {
     let folder = tempfile::tempdir().unwrap();
     let audio = folder.path().join("a.flac");
     fs::copy(fixture("long/short_en.flac"), &audio).unwrap();

@@ -89,8 +89,10 @@ impl World {
     /// Performs one step of an actor or closer: `pick` chooses which, `choice` how it goes. Returns `false` if none can
     /// take one.
     fn step(&mut self, pick: usize, choice: u8, draining: bool) -> bool {
-        let is_able =
-            |actor: &Actor| !actor.is_asleep && !(draining && matches!(actor.activity, Activity::Idle));
+        let is_able = |actor: &Actor| {
+            let is_done = draining && matches!(actor.activity, Activity::Idle);
+            !actor.is_asleep && !is_done
+        };
         let mut able: Vec<usize> = (0..=OWNER).filter(|&actor| is_able(&self.actors[actor])).collect();
         able.extend((0..self.closers.len()).map(|closer| OWNER + 1 + closer));
         let is_waiting = |actor: &Actor| actor.is_asleep && matches!(actor.activity, Activity::Closing(..));

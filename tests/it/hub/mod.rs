@@ -1,4 +1,4 @@
-//! Getting models from a hub: what is asked, what is kept, and what a bad line or a bad server does to it.
+//! Downloads from a hub: requests, the cache, and failures of the connection or the server.
 
 pub mod server;
 
@@ -18,13 +18,13 @@ use self::server::{COMMIT, Plan, Server};
 
 const REPOSITORY: &str = "openai/whisper-tiny";
 
-/// A cache of its own and whatever hub it is pointed at.
-struct Person {
+/// A cache folder and the hub that it is filled from.
+struct TestHub {
     _cache: TempDir,
     hub: Hub,
 }
 
-impl Person {
+impl TestHub {
     fn new(endpoint: &str) -> Self {
         let cache = tempfile::tempdir().unwrap();
         let path = cache.path().join("hub");
@@ -38,10 +38,10 @@ impl Person {
         source::find(model, None, &self.hub, &CancelToken::new(), &mut |_| {})
     }
 
-    fn fault(&self, model: &str) -> ModelProblem {
+    fn problem(&self, model: &str) -> ModelProblem {
         match self.find(model) {
             Err(Error::Model { why, .. }) => why,
-            other => panic!("expected a fault of the model, got {other:?}"),
+            other => panic!("expected a problem of the model, got {other:?}"),
         }
     }
 
@@ -54,7 +54,7 @@ impl Person {
         folder.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// What is there of an unfinished download.
+    /// Returns the files of unfinished downloads.
     fn unfinished(&self) -> Vec<PathBuf> {
         self.blobs().into_iter().filter(|blob| blob.extension().is_some_and(|e| e == "incomplete")).collect()
     }
@@ -75,12 +75,12 @@ fn assert_is_demo(checkpoint: &Checkpoint) {
 }
 
 #[test]
-fn what_was_downloaded_once_needs_no_network() {
+fn a_cached_model_needs_no_network() {
     let server = Server::start(Plan::demo(REPOSITORY));
-    let mut person = Person::new(&server.endpoint());
+    let mut client = TestHub::new(&server.endpoint());
     let mut steps: Vec<(String, u64, u64)> = Vec::new();
-    let mut note = |step: DownloadProgress<'_>| steps.push((step.file.to_owned(), step.done, step.total));
-    let found = source::find("tiny", None, &person.hub, &CancelToken::new(), &mut note).unwrap();
+    let mut record = |step: DownloadProgress<'_>| steps.push((step.file.to_owned(), step.done, step.total));
+    let found = source::find("tiny", None, &client.hub, &CancelToken::new(), &mut record).unwrap();
     assert_is_demo(&found);
 
     let size = demo("model.safetensors").len() as u64;
@@ -95,143 +95,144 @@ fn what_was_downloaded_once_needs_no_network() {
             .iter()
             .all(|r| r.path.starts_with("/store/") || needed.iter().any(|file| r.path.ends_with(file)))
     );
-    // Where other clients of the hub look for it.
-    let pointer = person.repository().join("snapshots").join(COMMIT).join("model.safetensors");
+    // Other clients of the hub look for it there.
+    let pointer = client.repository().join("snapshots").join(COMMIT).join("model.safetensors");
     assert!(pointer.is_file());
-    assert_eq!(std::fs::read_to_string(person.repository().join("refs/main")).unwrap(), COMMIT);
-    assert!(person.unfinished().is_empty());
+    assert_eq!(std::fs::read_to_string(client.repository().join("refs/main")).unwrap(), COMMIT);
+    assert!(client.unfinished().is_empty());
 
     drop(server);
-    assert_is_demo(&person.find("tiny").unwrap());
-    assert_is_demo(&person.find(REPOSITORY).unwrap());
-    person.hub.offline = true;
-    assert_is_demo(&person.find("tiny").unwrap());
-    assert!(matches!(person.fault("base"), ModelProblem::Offline));
+    assert_is_demo(&client.find("tiny").unwrap());
+    assert_is_demo(&client.find(REPOSITORY).unwrap());
+    client.hub.offline = true;
+    assert_is_demo(&client.find("tiny").unwrap());
+    assert!(matches!(client.problem("base"), ModelProblem::Offline));
 }
 
 #[test]
-fn a_dropped_connection_is_taken_up_where_it_broke() {
+fn resumes_after_a_dropped_connection() {
     let server = Server::start(Plan { cuts: AtomicUsize::new(1), ..Plan::demo(REPOSITORY) });
-    let person = Person::new(&server.endpoint());
-    assert_is_demo(&person.find("tiny").unwrap());
+    let client = TestHub::new(&server.endpoint());
+    assert_is_demo(&client.find("tiny").unwrap());
     let ranges: Vec<_> = server.transfers().into_iter().map(|request| request.range).collect();
     assert_eq!(ranges, [None, Some(format!("bytes={}-", demo("model.safetensors").len() / 2))]);
 }
 
 #[test]
-fn the_next_run_goes_on_with_what_a_failed_one_left() {
-    let mut person = Person::new("");
+fn resumes_the_download_of_a_failed_run() {
+    let mut client = TestHub::new("");
     {
         let server = Server::start(Plan { cuts: AtomicUsize::new(usize::MAX), ..Plan::demo(REPOSITORY) });
-        person.hub.endpoint = server.endpoint();
-        // Half of the rest each time: small steps after the first one use up the attempts.
-        assert!(matches!(person.fault("tiny"), ModelProblem::Download(_)));
+        client.hub.endpoint = server.endpoint();
+        // Each transfer sends half of the rest, so that later steps are too small to reset the number of attempts.
+        assert!(matches!(client.problem("tiny"), ModelProblem::Download(_)));
     }
-    let left = person.unfinished();
+    let left = client.unfinished();
     let length = left[0].metadata().unwrap().len();
     assert!(left.len() == 1 && length > 0, "{left:?}");
-    assert!(!person.repository().join("refs/main").exists());
+    assert!(!client.repository().join("refs/main").exists());
 
     let server = Server::start(Plan::demo(REPOSITORY));
-    person.hub.endpoint = server.endpoint();
-    assert_is_demo(&person.find("tiny").unwrap());
+    client.hub.endpoint = server.endpoint();
+    assert_is_demo(&client.find("tiny").unwrap());
     let ranges: Vec<_> = server.transfers().into_iter().map(|request| request.range).collect();
     assert_eq!(ranges, [Some(format!("bytes={length}-"))]);
-    assert!(person.unfinished().is_empty());
+    assert!(client.unfinished().is_empty());
 }
 
 #[test]
-fn a_server_without_ranges_sends_all_again() {
+fn restarts_if_the_server_ignores_ranges() {
     let server =
         Server::start(Plan { cuts: AtomicUsize::new(1), ignores_ranges: true, ..Plan::demo(REPOSITORY) });
-    let person = Person::new(&server.endpoint());
-    assert_is_demo(&person.find("tiny").unwrap());
+    let client = TestHub::new(&server.endpoint());
+    assert_is_demo(&client.find("tiny").unwrap());
     assert_eq!(server.transfers().len(), 2);
 }
 
 #[test]
-fn a_wrong_checksum_is_said_and_nothing_of_it_is_kept() {
+fn reports_a_wrong_checksum_and_deletes_the_file() {
     for file in ["model.safetensors", "tokenizer.json"] {
         let server = Server::start(Plan::demo(REPOSITORY).corrupt(file));
-        let mut person = Person::new(&server.endpoint());
-        match person.fault("tiny") {
+        let mut client = TestHub::new(&server.endpoint());
+        match client.problem("tiny") {
             ModelProblem::Damaged { file: named, why } => {
                 assert_eq!(named, file);
                 assert!(why.contains("checksum"), "{why}");
             }
             other => panic!("{other:?}"),
         }
-        assert!(person.unfinished().is_empty());
-        assert!(!person.repository().join("snapshots").join(COMMIT).join(file).exists());
-        person.hub.offline = true;
-        assert!(matches!(person.fault("tiny"), ModelProblem::Offline));
+        assert!(client.unfinished().is_empty());
+        assert!(!client.repository().join("snapshots").join(COMMIT).join(file).exists());
+        client.hub.offline = true;
+        assert!(matches!(client.problem("tiny"), ModelProblem::Offline));
     }
 }
 
 #[test]
-fn a_wrong_beginning_is_fetched_again() {
+fn restarts_after_a_wrong_partial_file() {
     let server = Server::start(Plan { cuts: AtomicUsize::new(usize::MAX), ..Plan::demo(REPOSITORY) });
-    let mut person = Person::new(&server.endpoint());
-    assert!(matches!(person.fault("tiny"), ModelProblem::Download(_)));
-    let left = person.unfinished().remove(0);
+    let mut client = TestHub::new(&server.endpoint());
+    assert!(matches!(client.problem("tiny"), ModelProblem::Download(_)));
+    let left = client.unfinished().remove(0);
     std::fs::write(&left, vec![7; 1000]).unwrap();
     drop(server);
 
     let server = Server::start(Plan::demo(REPOSITORY));
-    person.hub.endpoint = server.endpoint();
-    assert_is_demo(&person.find("tiny").unwrap());
+    client.hub.endpoint = server.endpoint();
+    assert_is_demo(&client.find("tiny").unwrap());
     assert_eq!(server.transfers().len(), 2);
 }
 
 #[test]
-fn a_cut_file_in_the_cache_is_noticed() {
+fn detects_a_truncated_cached_file() {
     let server = Server::start(Plan::demo(REPOSITORY));
-    let person = Person::new(&server.endpoint());
-    person.find("tiny").unwrap();
-    let pointer = person.repository().join("snapshots").join(COMMIT).join("model.safetensors");
+    let client = TestHub::new(&server.endpoint());
+    client.find("tiny").unwrap();
+    let pointer = client.repository().join("snapshots").join(COMMIT).join("model.safetensors");
     let blob = pointer.canonicalize().unwrap();
     let bytes = demo("model.safetensors");
     std::fs::write(&blob, &bytes[..bytes.len() - 1]).unwrap();
-    let fault = person.fault("tiny");
+    let problem = client.problem("tiny");
     assert!(
-        matches!(&fault, ModelProblem::Damaged { why, .. } if why.contains("bytes instead of")),
-        "{fault:?}"
+        matches!(&problem, ModelProblem::Damaged { why, .. } if why.contains("bytes instead of")),
+        "{problem:?}"
     );
-    // As the hint says.
+    // Follows the hint.
     std::fs::remove_file(&pointer).unwrap();
-    assert_is_demo(&person.find("tiny").unwrap());
+    assert_is_demo(&client.find("tiny").unwrap());
 }
 
 #[test]
-fn what_the_hub_refuses_is_said_with_a_way_out() {
+fn reports_refused_requests_with_a_hint() {
     let server = Server::start(Plan { token: Some("secret".into()), ..Plan::demo(REPOSITORY) });
-    let mut person = Person::new(&server.endpoint());
-    let error = person.find("tiny").unwrap_err();
+    let mut client = TestHub::new(&server.endpoint());
+    let error = client.find("tiny").unwrap_err();
     assert!(matches!(&error, Error::Model { why: ModelProblem::NoAccess { gated: false }, .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("HF_TOKEN"));
 
-    person.hub.token = Some("secret".into());
-    assert_is_demo(&person.find("tiny").unwrap());
-    // The token is for the hub and not for the store that the hub points to.
+    client.hub.token = Some("secret".into());
+    assert_is_demo(&client.find("tiny").unwrap());
+    // The token is sent to the hub, not to the store that it redirects to.
     assert!(server.transfers().iter().all(|request| request.authorization.is_none()));
-    assert!(matches!(person.fault("someone/nothing"), ModelProblem::NotFound(Some(_))));
-    let fault = source::find("tiny", Some("v9"), &person.hub, &CancelToken::new(), &mut |_| {}).unwrap_err();
-    assert!(fault.to_string().contains("no such revision"), "{fault}");
+    assert!(matches!(client.problem("someone/nothing"), ModelProblem::NotFound(Some(_))));
+    let problem =
+        source::find("tiny", Some("v9"), &client.hub, &CancelToken::new(), &mut |_| {}).unwrap_err();
+    assert!(problem.to_string().contains("no such revision"), "{problem}");
 }
 
 #[test]
-fn a_commit_can_be_asked_for() {
+fn downloads_a_commit() {
     let server = Server::start(Plan::demo(REPOSITORY));
-    let person = Person::new(&server.endpoint());
-    let find = || source::find("tiny", Some(COMMIT), &person.hub, &CancelToken::new(), &mut |_| {});
+    let client = TestHub::new(&server.endpoint());
+    let find = || source::find("tiny", Some(COMMIT), &client.hub, &CancelToken::new(), &mut |_| {});
     assert_is_demo(&find().unwrap());
-    assert!(!person.repository().join("refs").exists());
+    assert!(!client.repository().join("refs").exists());
     drop(server);
     assert_is_demo(&find().unwrap());
 }
 
 #[test]
-fn weights_may_come_in_shards() {
+fn downloads_sharded_weights() {
     let shard = |name: &str, value: f32| {
         let bytes: Vec<u8> = [value; 4].iter().flat_map(|v| v.to_le_bytes()).collect();
         let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![4], &bytes).unwrap();
@@ -246,53 +247,53 @@ fn weights_may_come_in_shards() {
         .large("model-00001-of-00002.safetensors", shard("a", 1.0))
         .large("model-00002-of-00002.safetensors", shard("b", 2.0));
     let server = Server::start(plan);
-    let person = Person::new(&server.endpoint());
+    let client = TestHub::new(&server.endpoint());
     for again in [false, true] {
-        let found = person.find("tiny").unwrap();
+        let found = client.find("tiny").unwrap();
         assert!(found.generation_config().unwrap().is_none());
         let CheckpointFiles::Folder { weights, .. } = &found.files else { panic!("not in a folder") };
         let names: Vec<_> = weights.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);
         assert_eq!(std::fs::read(&weights[1]).unwrap(), shard("b", 2.0));
-        // That there is no generation_config.json is remembered, too.
+        // The absence of generation_config.json is cached, too.
         assert_eq!(server.transfers().len(), 2, "again: {again}");
     }
 }
 
 #[test]
-fn another_kind_of_model_is_refused_before_its_weights() {
+fn rejects_another_kind_of_model_before_its_weights() {
     let plan = Plan::demo("someone/bert").small("config.json", br#"{"model_type": "bert"}"#.to_vec());
     let server = Server::start(plan);
-    let person = Person::new(&server.endpoint());
-    let fault = person.fault("someone/bert");
-    assert!(matches!(&fault, ModelProblem::NotWhisper { why } if why.contains("bert")), "{fault:?}");
+    let client = TestHub::new(&server.endpoint());
+    let problem = client.problem("someone/bert");
+    assert!(matches!(&problem, ModelProblem::NotWhisper { why } if why.contains("bert")), "{problem:?}");
     assert!(server.transfers().is_empty());
 }
 
 #[test]
-fn a_download_can_be_cancelled_and_taken_up() {
+fn cancels_and_resumes_a_download() {
     let server = Server::start(Plan::demo(REPOSITORY));
-    let person = Person::new(&server.endpoint());
+    let client = TestHub::new(&server.endpoint());
     let cancel = CancelToken::new();
     let mut stop = |step: DownloadProgress<'_>| {
         if step.file == "model.safetensors" && step.done > 0 {
             cancel.cancel(CancelReason::Interrupt);
         }
     };
-    let error = source::find("tiny", None, &person.hub, &cancel, &mut stop).unwrap_err();
+    let error = source::find("tiny", None, &client.hub, &cancel, &mut stop).unwrap_err();
     assert!(matches!(error, Error::Cancelled(CancelReason::Interrupt)));
-    assert_eq!(person.unfinished().len(), 1);
-    assert_is_demo(&person.find("tiny").unwrap());
+    assert_eq!(client.unfinished().len(), 1);
+    assert_is_demo(&client.find("tiny").unwrap());
     assert!(server.transfers()[1].range.is_some());
 }
 
 #[test]
-fn no_network_ends_with_3_and_names_the_demo() {
+fn without_a_network_exits_with_3_and_names_the_demo() {
     let cache = tempfile::tempdir().unwrap();
     let program = || {
         let mut program = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
         program.env_clear().env("HF_HOME", cache.path()).env("HF_ENDPOINT", "http://127.0.0.1:1");
-        // The input is looked at first.
+        // The input is checked first.
         program.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).args(["--model", "tiny"]);
         program
     };
@@ -306,12 +307,12 @@ fn no_network_ends_with_3_and_names_the_demo() {
 }
 
 #[test]
-fn the_environment_says_where_the_hub_and_the_cache_are() {
+fn reads_the_hub_and_the_cache_from_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(Plan { token: Some("secret".into()), ..Plan::demo(REPOSITORY) });
     std::fs::write(folder.path().join("token"), "secret\n").unwrap();
     let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac");
-    let say = |model: &str, variable: &str, cache: &Path| {
+    let transcribe = |model: &str, variable: &str, cache: &Path| {
         let mut program = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
         program
             .env_clear()
@@ -321,7 +322,7 @@ fn the_environment_says_where_the_hub_and_the_cache_are() {
         program.env("HF_ENDPOINT", server.endpoint()).arg(&speech).args(["--model", model]);
         program.assert().code(0).stderr("").get_output().stdout.clone()
     };
-    let demo = say("demo", "HF_HUB_CACHE", folder.path());
+    let demo = transcribe("demo", "HF_HUB_CACHE", folder.path());
     assert!(!demo.is_empty() && server.requests().is_empty());
     for variable in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"] {
         let cache = folder.path().join(variable);
@@ -329,7 +330,7 @@ fn the_environment_says_where_the_hub_and_the_cache_are() {
             std::fs::create_dir(&cache).unwrap();
             std::fs::write(cache.join("token"), "secret").unwrap();
         }
-        assert_eq!(say("tiny", variable, &cache), demo, "{variable}");
+        assert_eq!(transcribe("tiny", variable, &cache), demo, "{variable}");
         let hub = if variable == "HF_HOME" { cache.join("hub") } else { cache };
         let snapshot = hub.join("models--openai--whisper-tiny/snapshots").join(COMMIT);
         assert!(snapshot.join("model.safetensors").is_file(), "{variable}");

@@ -1,4 +1,4 @@
-//! A server on this machine that speaks the hub's protocol, as far as fetching files needs it, and misbehaves on demand.
+//! A local server with the part of the hub's protocol that downloads need, which misbehaves on demand.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,23 +14,23 @@ use sha2::{Digest, Sha256};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What the server holds and how it behaves; one repository.
+/// The one repository of the server, and its behavior.
 #[derive(Default)]
 pub struct Plan {
     pub repository: String,
     pub files: BTreeMap<String, Stored>,
-    /// DefaultMemory in `Authorization`, if set.
+    /// Required in `Authorization`, if set.
     pub token: Option<String>,
-    /// So many transfers of large files end in the middle.
+    /// Number of transfers of large files that end half way.
     pub cuts: AtomicUsize,
     pub ignores_ranges: bool,
-    /// The first transfer of a large file stops in the middle, which is told here.
+    /// If set, the first transfer of a large file stops half way and reports that here.
     pub stalls: Option<Sender<()>>,
 }
 
 pub struct Stored {
     bytes: Vec<u8>,
-    /// Large files lie in a store elsewhere, under their SHA-256.
+    /// Whether the file is in the store for large files, under its SHA-256.
     large: bool,
     etag: String,
 }
@@ -55,7 +55,7 @@ impl Plan {
         Self { repository: repository.into(), ..Self::default() }
     }
 
-    /// The demo model under another name.
+    /// Serves the demo model under another name.
     pub fn demo(repository: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
         let read = |file: &str| std::fs::read(folder.join(file)).unwrap();
@@ -78,7 +78,7 @@ impl Plan {
         self
     }
 
-    /// Sends bytes other than those whose checksum it announces.
+    /// Serves content that differs from the announced checksum.
     pub fn corrupt(mut self, file: &str) -> Self {
         let stored = self.files.get_mut(file).unwrap();
         let middle = stored.bytes.len() / 2;
@@ -99,7 +99,7 @@ impl Server {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                // A client that hangs up is part of the tests.
+                // Some tests let the client disconnect.
                 let _ = stream.and_then(|stream| answer(&plan, stream, &requests));
             }
         });
@@ -114,7 +114,7 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    /// The transfers from the store of large files.
+    /// Returns the requests to the store for large files.
     pub fn transfers(&self) -> Vec<Request> {
         self.requests().into_iter().filter(|r| r.method == "GET" && r.path.starts_with("/store/")).collect()
     }
@@ -163,7 +163,7 @@ fn respond(plan: &Plan, stream: &TcpStream, request: &Request) -> std::io::Resul
         };
         send(stream, request, stored, "", plan.ignores_ranges, true)?;
         stalled.send(()).unwrap();
-        // Until the other side hangs up.
+        // Waits until the client disconnects.
         return (&mut &*stream).read_to_end(&mut Vec::new()).map(drop);
     }
     let wanted = plan.token.as_ref().map(|token| format!("Bearer {token}"));
@@ -184,7 +184,7 @@ fn respond(plan: &Plan, stream: &TcpStream, request: &Request) -> std::io::Resul
     if !stored.large {
         return send(stream, request, stored, &format!("{commit}ETag: \"{}\"\r\n", stored.etag), true, false);
     }
-    // Another name for the same machine, as the store is another host than the hub.
+    // Uses another name for this machine, because the real store is another host than the hub.
     let store = format!("http://localhost:{}/store/{}", stream.local_addr()?.port(), stored.etag);
     let (etag, size) = (&stored.etag, stored.bytes.len());
     let head = format!("{commit}Location: {store}\r\nX-Linked-Etag: \"{etag}\"\r\nX-Linked-Size: {size}\r\n");
