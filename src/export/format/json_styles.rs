@@ -79,12 +79,12 @@ pub fn whisperx(transcript: &Transcript) -> String {
 /// The style of whisper.cpp: times as timestamps and as milliseconds, with words in place of tokens.
 pub fn whisper_cpp(transcript: &Transcript) -> String {
     #[derive(Serialize)]
-    struct WhisperCppJson<'t> {
+    struct WhisperCppDocument<'t> {
         systeminfo: String,
         model: WhisperCppModel<'t>,
         params: WhisperCppParams<'t>,
         result: WhisperCppLanguage<'t>,
-        transcription: Vec<WhisperCppJsonSegment<'t>>,
+        transcription: Vec<WhisperCppDocumentSegment<'t>>,
     }
     #[derive(Serialize)]
     struct WhisperCppModel<'t> {
@@ -100,25 +100,25 @@ pub fn whisper_cpp(transcript: &Transcript) -> String {
         language: &'t str,
     }
     #[derive(Serialize)]
-    struct WhisperCppJsonSegment<'t> {
+    struct WhisperCppDocumentSegment<'t> {
         timestamps: WhisperCppTimes<String>,
         offsets: WhisperCppTimes<i64>,
         text: &'t str,
         #[serde(skip_serializing_if = "Option::is_none")]
         p: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        tokens: Option<Vec<WhisperCppJsonSegment<'t>>>,
+        tokens: Option<Vec<WhisperCppDocumentSegment<'t>>>,
     }
     #[derive(Serialize)]
     struct WhisperCppTimes<T> {
         from: T,
         to: T,
     }
-    fn timed(text: &str, start: f64, end: f64) -> WhisperCppJsonSegment<'_> {
+    fn timed(text: &str, start: f64, end: f64) -> WhisperCppDocumentSegment<'_> {
         const STYLE: TimestampStyle = TimestampStyle { always_hours: true, separator: ',' };
         let (from, to) = (milliseconds(start), milliseconds(end));
         let timestamps = WhisperCppTimes { from: STYLE.time(from), to: STYLE.time(to) };
-        WhisperCppJsonSegment {
+        WhisperCppDocumentSegment {
             timestamps,
             offsets: WhisperCppTimes { from, to },
             text,
@@ -126,15 +126,15 @@ pub fn whisper_cpp(transcript: &Transcript) -> String {
             tokens: None,
         }
     }
-    fn token(Word { word, start, end, probability }: &Word) -> WhisperCppJsonSegment<'_> {
-        WhisperCppJsonSegment { p: Some(*probability), ..timed(word, *start, *end) }
+    fn token(Word { word, start, end, probability }: &Word) -> WhisperCppDocumentSegment<'_> {
+        WhisperCppDocumentSegment { p: Some(*probability), ..timed(word, *start, *end) }
     }
-    fn segment(Segment { text, start, end, words, .. }: &Segment) -> WhisperCppJsonSegment<'_> {
+    fn segment(Segment { text, start, end, words, .. }: &Segment) -> WhisperCppDocumentSegment<'_> {
         let tokens = words.as_ref().map(|words| words.iter().map(token).collect());
-        WhisperCppJsonSegment { tokens, ..timed(text, *start, *end) }
+        WhisperCppDocumentSegment { tokens, ..timed(text, *start, *end) }
     }
     let Transcript { language, model, .. } = transcript;
-    unclosed(&WhisperCppJson {
+    unclosed(&WhisperCppDocument {
         systeminfo: format!("transcribe {}", env!("CARGO_PKG_VERSION")),
         model: WhisperCppModel { r#type: &model.name },
         params: WhisperCppParams { model: &model.name, language },
