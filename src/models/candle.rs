@@ -1,9 +1,7 @@
 //! The [`Backend`] of a Whisper checkpoint on candle: its network, caches and work buffers on one device.
 
-mod ahead;
 mod align;
-#[cfg(test)]
-mod steps;
+mod sampling;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,9 +39,9 @@ pub struct CandleBackend {
     encoder_workspace: Workspace,
     /// Must live until the encoder has read it.
     encoder_batch: TokenBatch,
-    /// Of sequences that choose their own tokens.
-    ahead: Option<Workspace>,
-    rules: ahead::KnownRules,
+    /// Allocated by the first use of device sampling.
+    sampling_workspace: Option<Workspace>,
+    token_rules: sampling::TokenRuleCache,
     device: Device,
     formats: NumberFormats,
     /// Cross-attention heads used for word timestamps.
@@ -135,8 +133,8 @@ impl CandleBackend {
             encoder_kernels,
             encoder_workspace,
             encoder_batch: TokenBatch::default(),
-            ahead: None,
-            rules: ahead::KnownRules::default(),
+            sampling_workspace: None,
+            token_rules: sampling::TokenRuleCache::default(),
             device,
             formats,
             heads,
@@ -199,7 +197,7 @@ impl CandleBackend {
         })
     }
 
-    fn check_ahead(&self, inputs: &[SamplingInput<'_>]) -> Result<()> {
+    fn check_sampling(&self, inputs: &[SamplingInput<'_>]) -> Result<()> {
         let row = |input: &SamplingInput<'_>| {
             let fits = input.sequence < self.capacity.sequences
                 && input.window < self.capacity.windows
@@ -308,13 +306,13 @@ impl Backend for CandleBackend {
         count: usize,
         ranked: &mut Vec<SampledTokens>,
     ) -> Result<()> {
-        self.check_ahead(inputs)?;
-        self.run_ahead(inputs, Some(count), ranked).map_err(|error| convert_error("decoding", error))
+        self.check_sampling(inputs)?;
+        self.run_sampler(inputs, Some(count), ranked).map_err(|error| convert_error("decoding", error))
     }
 
-    fn sample(&mut self, inputs: &[SamplingInput<'_>], chosen: &mut Vec<SampledTokens>) -> Result<()> {
-        self.check_ahead(inputs)?;
-        self.run_ahead(inputs, None, chosen).map_err(|error| convert_error("decoding", error))
+    fn sample(&mut self, inputs: &[SamplingInput<'_>], sampled: &mut Vec<SampledTokens>) -> Result<()> {
+        self.check_sampling(inputs)?;
+        self.run_sampler(inputs, None, sampled).map_err(|error| convert_error("decoding", error))
     }
 
     fn align(&mut self, inputs: &[AlignInput<'_>], found: &mut Vec<Alignment>) -> Result<()> {
@@ -360,7 +358,7 @@ impl Backend for CandleBackend {
         let caches = allocate_caches(&self.shape, capacity, self.formats, &self.device, &self.kernels);
         (self.text, self.audio) = caches.map_err(|error| convert_error("shrinking the batch", error))?;
         self.capacity = capacity;
-        // Recorded steps know the old caches.
+        // Recorded steps refer to the old caches.
         self.kernels.sampler().into_iter().for_each(|sampler| sampler.discard_recordings());
         Ok(())
     }
@@ -372,6 +370,7 @@ impl Backend for CandleBackend {
 
 #[cfg(test)]
 mod tests {
+    mod allocations;
     mod host_kernels;
 
     use candle_core::DType;

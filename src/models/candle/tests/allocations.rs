@@ -1,4 +1,4 @@
-//! What a step of the decoder and an encoder pass take from the allocator: no more at the end than at the beginning.
+//! Allocations of decoder steps and encoder passes: nothing is kept, and later steps take no more than early ones.
 
 use allocation_counter::{AllocationInfo, measure};
 
@@ -12,27 +12,27 @@ const PROMPT: [u32; 3] = [50258, 50259, 50359];
 
 fn demo() -> Box<dyn Backend> {
     let found = source::find("demo", None, &Hub::nowhere(), &CancelToken::new(), &mut |_| ()).unwrap();
-    let room = LoadLimits { budget: None, on_fewer_windows: &mut |_| () };
-    load(&found, &SelectedDevice::cpu(), SlotRequest { windows: Some(2), candidates: 1, beams: 1 }, room)
+    let limits = LoadLimits { budget: None, on_fewer_windows: &mut |_| () };
+    load(&found, &SelectedDevice::cpu(), SlotRequest { windows: Some(2), candidates: 1, beams: 1 }, limits)
         .unwrap()
         .backend
 }
 
-/// Both windows move on by these tokens.
+/// Feeds these tokens to both windows.
 fn step(backend: &mut dyn Backend, position: usize, tokens: &[u32], logits: &mut Vec<f32>) {
     let last = [tokens.len() - 1];
     let row = |slot| RowInput { sequence: slot, window: slot, position, tokens, logits_after: &last };
     backend.decode(&[row(0), row(1)], logits).unwrap();
 }
 
-/// One thread, so that all of its allocations are seen.
-fn alone<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(work)
+/// Runs on a single thread, so that all allocations are counted.
+fn on_one_thread<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(f)
 }
 
 #[test]
-fn steps_keep_nothing_and_take_no_more_as_the_text_grows() {
-    let steps: Vec<AllocationInfo> = alone(|| {
+fn steps_keep_nothing_and_do_not_grow_with_the_text() {
+    let steps: Vec<AllocationInfo> = on_one_thread(|| {
         let mut backend = demo();
         let mel: Vec<f32> =
             (0..backend.spec().n_mels * WINDOW_FRAMES).map(|at| (at % 7) as f32 * 0.1).collect();
@@ -52,10 +52,10 @@ fn steps_keep_nothing_and_take_no_more_as_the_text_grows() {
         )
     };
     let (early_most, late_most) = (most(early), most(late));
-    // From some length on the attention of each layer is shared out, by one short list.
-    let told = format!("{early_most:?}, {late_most:?} allocations and bytes in a step");
-    assert!(late_most.0 <= early_most.0 + 4 && late_most.1 <= early_most.1 + 512, "{told}");
-    assert!(late_most.1 < 16 << 10, "{told}");
+    // Beyond some length the attention of each layer is split among threads, which allocates one short list.
+    let message = format!("{early_most:?}, {late_most:?} allocations and bytes in a step");
+    assert!(late_most.0 <= early_most.0 + 4 && late_most.1 <= early_most.1 + 512, "{message}");
+    assert!(late_most.1 < 16 << 10, "{message}");
     let kept: Vec<i64> =
         steps[10..].iter().map(|step| step.bytes_current).filter(|kept| *kept != 0).collect();
     assert!(kept.is_empty(), "{kept:?}");
@@ -63,7 +63,7 @@ fn steps_keep_nothing_and_take_no_more_as_the_text_grows() {
 
 #[test]
 fn encoder_passes_keep_nothing() {
-    let passes: Vec<AllocationInfo> = alone(|| {
+    let passes: Vec<AllocationInfo> = on_one_thread(|| {
         let mut backend = demo();
         let mel: Vec<f32> =
             (0..backend.spec().n_mels * WINDOW_FRAMES).map(|at| (at % 5) as f32 * 0.1).collect();

@@ -1,4 +1,4 @@
-//! Sequences that choose their own tokens on a device that can do that.
+//! Device sampling: sequences choose their own tokens for several steps, if the device has a sampler.
 
 use std::sync::{Arc, Weak};
 
@@ -13,24 +13,24 @@ use crate::device::sampling::{
 };
 use crate::whisper::Workspace;
 
-/// The rules of the chunks in work, as the device takes them.
+/// The rules of the active chunks in the device's form.
 #[derive(Debug, Default)]
-pub struct KnownRules(Vec<(Weak<LogitRules>, Arc<TokenRules>)>);
+pub struct TokenRuleCache(Vec<(Weak<LogitRules>, Arc<TokenRules>)>);
 
-impl KnownRules {
-    /// None if they look at more than the last tokens.
-    fn of(&mut self, rules: &Arc<LogitRules>, n_vocab: usize) -> Option<Arc<TokenRules>> {
-        let known = self.0.iter().find(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(rules)));
-        if let Some((_, made)) = known {
-            return Some(Arc::clone(made));
+impl TokenRuleCache {
+    /// Returns the device's form of the rules; `None` if they depend on more than the last tokens.
+    fn get(&mut self, rules: &Arc<LogitRules>, n_vocab: usize) -> Option<Arc<TokenRules>> {
+        let cached = self.0.iter().find(|(cached, _)| std::ptr::eq(cached.as_ptr(), Arc::as_ptr(rules)));
+        if let Some((_, converted)) = cached {
+            return Some(Arc::clone(converted));
         }
-        let made = token_rules(rules, n_vocab)?;
+        let converted = token_rules(rules, n_vocab)?;
         self.0.retain(|(rules, _)| rules.strong_count() > 0);
-        // Chunks of one recording have rules of their own that say the same.
-        let same = self.0.iter().find(|(_, other)| **other == made).map(|(_, other)| Arc::clone(other));
-        let made = same.unwrap_or_else(|| Arc::new(made));
-        self.0.push((Arc::downgrade(rules), Arc::clone(&made)));
-        Some(made)
+        // Each chunk has its own rules, which are equal for all chunks of an input.
+        let equal = self.0.iter().find(|(_, other)| **other == converted).map(|(_, other)| Arc::clone(other));
+        let converted = equal.unwrap_or_else(|| Arc::new(converted));
+        self.0.push((Arc::downgrade(rules), Arc::clone(&converted)));
+        Some(converted)
     }
 }
 
@@ -60,7 +60,8 @@ fn token_rules(rules: &LogitRules, n_vocab: usize) -> Option<TokenRules> {
 fn device_sequence(input: &SamplingInput<'_>, rules: Arc<TokenRules>) -> DeviceSequence {
     let sampled = input.sampled;
     let from_end = |back: usize| sampled.len().checked_sub(back).map_or(NO_TOKEN, |at| sampled[at]);
-    let is_stamp = |token: &&u32| rules.params.has_timestamps != 0 && **token >= rules.params.first_timestamp;
+    let is_timestamp =
+        |token: &&u32| rules.params.has_timestamps != 0 && **token >= rules.params.first_timestamp;
     DeviceSequence {
         row: TokenRow {
             token: input.token,
@@ -73,7 +74,7 @@ fn device_sequence(input: &SamplingInput<'_>, rules: Arc<TokenRules>) -> DeviceS
             sampled: sampled.len() as u32,
             last: from_end(1),
             second_last: from_end(2),
-            last_timestamp: sampled.iter().rfind(is_stamp).copied().unwrap_or(NO_TOKEN),
+            last_timestamp: sampled.iter().rfind(is_timestamp).copied().unwrap_or(NO_TOKEN),
             remaining: input.left as u32,
             step: 0,
             temperature: input.temperature,
@@ -84,37 +85,37 @@ fn device_sequence(input: &SamplingInput<'_>, rules: Arc<TokenRules>) -> DeviceS
 }
 
 impl CandleBackend {
-    /// Tokens of some steps, or so many of the likeliest ones of one.
-    pub(super) fn run_ahead(
+    /// Samples tokens for several steps or, with `ranks`, returns the likeliest tokens of one step.
+    pub fn run_sampler(
         &mut self,
         inputs: &[SamplingInput<'_>],
         ranks: Option<usize>,
-        chosen: &mut Vec<SampledTokens>,
+        sampled: &mut Vec<SampledTokens>,
     ) -> Result<()> {
-        let mut all = Vec::with_capacity(inputs.len());
+        let mut sequences = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let Some(rules) = self.rules.of(input.rules, self.spec.n_vocab) else {
-                candle_core::bail!("rules that the device does not know");
+            let Some(rules) = self.token_rules.get(input.rules, self.spec.n_vocab) else {
+                candle_core::bail!("the device does not support the token rules");
             };
-            all.push(device_sequence(input, rules));
+            sequences.push(device_sequence(input, rules));
         }
         let Some(sampler) = self.kernels.sampler() else {
-            candle_core::bail!("the device cannot choose");
+            candle_core::bail!("the device has no sampler");
         };
         let (decoder, text, audio) = (&self.model.decoder, &self.text, &self.audio);
-        // What is recorded knows where its memory lies, so it has memory of its own.
-        let work = match &mut self.ahead {
-            Some(work) => work,
+        // Recorded steps contain the addresses of their buffers, so they have a workspace of their own.
+        let workspace = match &mut self.sampling_workspace {
+            Some(workspace) => workspace,
             none => {
-                let mut work = Workspace::new(self.formats.activations, &self.device);
-                decoder.reserve(sampler.padded_rows(self.capacity.sequences), &mut work)?;
-                none.insert(work)
+                let mut workspace = Workspace::new(self.formats.activations, &self.device);
+                decoder.reserve(sampler.padded_rows(self.capacity.sequences), &mut workspace)?;
+                none.insert(workspace)
             }
         };
-        let mut step = |rows: &TokenBatch| decoder.step(rows, text, audio, work);
+        let mut step = |rows: &TokenBatch| decoder.step(rows, text, audio, workspace);
         match ranks {
-            None => sampler.sample(&all, &mut step, chosen),
-            Some(count) => sampler.top_tokens(&all, count, &mut step, chosen),
+            None => sampler.sample(&sequences, &mut step, sampled),
+            Some(count) => sampler.top_tokens(&sequences, count, &mut step, sampled),
         }
     }
 }
