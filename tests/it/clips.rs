@@ -51,9 +51,9 @@ pub fn transcribed(audio: &Path, args: &[&str]) -> Done {
 
 fn succeeded(mut program: Command) -> String {
     let output = program.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{program:?}: {said}");
-    said
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{program:?}: {stderr}");
+    stderr
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn clips_equal_openai() {
     for case in cases {
         let options = case["options"].as_object().unwrap();
         let mut args = vec!["--chunk-length", "0", "--temperature-increment-on-fallback", "none"];
-        let said: Vec<(String, String)> = options
+        let arguments: Vec<(String, String)> = options
             .iter()
             .map(|(name, value)| {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 (format!("--{name}"), value)
             })
             .collect();
-        said.iter().for_each(|(name, value)| args.extend([name.as_str(), value.as_str()]));
+        arguments.iter().for_each(|(name, value)| args.extend([name.as_str(), value.as_str()]));
         let done = transcribed(&fixture(case["audio"].as_str().unwrap()), &args);
         let what = format!("{} {:?}", case["audio"], options);
         assert_eq!(done.text(), case["text"].as_str().unwrap(), "{what}");
@@ -151,8 +151,8 @@ fn rejects_invalid_clips() {
         (["--duration", "0"], "has no length"),
     ] {
         let output = demo().arg(fixture("long/short_en.flac")).args(clips).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(named), "{clips:?}: {said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(named), "{clips:?}: {stderr}");
         assert_eq!(output.status.code(), Some(2));
     }
 }

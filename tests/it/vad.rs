@@ -237,8 +237,8 @@ fn other_options_do_not_resume_finished_chunks() {
         let mut running = Running::start_until(command(other), "stop encode 1");
         running.wait_for("test hook: ");
         running.signal("KILL");
-        let said = running.end().stderr;
-        assert!(said.contains("options that affect the text have changed"), "{other:?}: {said}");
+        let stderr = running.end().stderr;
+        assert!(stderr.contains("options that affect the text have changed"), "{other:?}: {stderr}");
         // The journal now belongs to other options.
         let mut running = Running::start_until(command(&["--vad"]), "stop chunk 2");
         running.wait_for("test hook: ");
