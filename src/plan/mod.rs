@@ -72,7 +72,7 @@ pub struct PlannedInput {
     pub source: InputSource,
     /// Its id in a manifest.
     pub id: Option<String>,
-    /// How to do it, if not as the request says.
+    /// Its own settings; those of the request if none.
     pub settings: Option<Arc<InputSettings>>,
     /// Seconds, as the file claims; probed only where it is needed.
     pub length: Option<f64>,

@@ -1,4 +1,4 @@
-//! What a run is asked to transcribe, and how: everything that planning needs to know.
+//! What a run is to transcribe, and how: everything that planning needs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub struct PlanRequest {
 }
 
 impl PlanRequest {
-    /// Target length of a chunk in seconds, unless another one is asked for.
+    /// Default target length of a chunk in seconds.
     pub const CHUNK_LENGTH: f64 = 120.0;
 
     /// Requests a plan with default options and without output files.

@@ -110,7 +110,7 @@ fn check(request: &PlanRequest, options: &WatchOptions) -> Result<(), Vec<Error>
         }
     }
     if request.outputs.formats.is_empty() {
-        let why = "needs `--export`: without outputs it could not tell which inputs are done";
+        let why = "needs `--export`: without outputs the watch cannot know which inputs are done";
         return fault("`watch`".into(), why.into(), "choose formats, for example `--export srt,txt`");
     }
     if request.outputs.template.as_ref().is_some_and(Template::uses_index) {

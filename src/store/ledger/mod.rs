@@ -2,7 +2,7 @@
 //! knows which outputs are up to date, which are not, and which were edited since.
 //!
 //! A [`RecordLog`] to which records are added before the outputs are written: an output that matches no record was
-//! changed by somebody else. A damaged record costs only itself, and a ledger that is missing or cannot be written
+//! edited after it was written. A damaged record costs only itself, and a ledger that is missing or cannot be written
 //! costs only the knowledge.
 
 use std::collections::{BTreeMap, HashMap};
@@ -140,7 +140,7 @@ fn append(path: &Path, entry: &LedgerEntry) -> io::Result<()> {
     log.sync()
 }
 
-/// The ledgers of the folders that were asked about.
+/// Reads the ledger of each folder once.
 #[derive(Debug, Default)]
 pub struct LedgerReader {
     folders: HashMap<PathBuf, FolderLedger>,

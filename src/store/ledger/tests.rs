@@ -98,7 +98,7 @@ fn edited_outputs_are_foreign() {
 fn a_kill_between_record_and_outputs_makes_no_output_foreign() {
     let folder = LedgerFolder::new();
     folder.record("others", &ExportOptions::default(), b"other text");
-    // The old outputs are still there and known.
+    // The old outputs are still there and in the ledger.
     assert_eq!(folder.state(), OutputState::UpToDate);
     let others = folder.states(Some("demo@1"), "others", &ExportOptions::default());
     assert_eq!(others, [OutputState::Outdated("options that affect the text have changed"); 2]);
