@@ -22,7 +22,7 @@ mod enabled {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use super::CancelToken;
+    use crate::cancel::CancelToken;
 
     const VARIABLE: &str = "TRANSCRIBE_TEST_AT";
 
