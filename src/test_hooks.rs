@@ -5,12 +5,10 @@
 //! and the thread waits until the program is asked to stop. With `hang` it waits for ever, with `panic` it panics.
 //! Without the variable nothing happens.
 
-use crate::cancel::CancelToken;
-
 /// Marks a point at which a test can interrupt the program.
 #[cfg(not(feature = "testing"))]
 #[inline(always)]
-pub fn reached(_: &str, _: &CancelToken) {}
+pub fn reached(_: &str, _: &crate::cancel::CancelToken) {}
 
 #[cfg(feature = "testing")]
 pub use enabled::reached;
