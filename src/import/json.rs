@@ -87,7 +87,7 @@ fn from_transformers(chunked: TransformersJson) -> ImportedTranscript {
     found
 }
 
-fn from_whisper_cpp(cpp: WhisperCppJson) -> ImportedTranscript {
+fn from_whisper_cpp(cpp: WhisperCppFile) -> ImportedTranscript {
     let segments = cpp.transcription.into_iter().map(ImportedSegment::from).collect();
     let language = cpp.result.and_then(|result| result.language);
     ImportedTranscript { language, ..ImportedTranscript::of_segments(segments) }
@@ -136,7 +136,7 @@ struct TransformersChunk {
 
 /// The JSON of whisper.cpp.
 #[derive(Deserialize)]
-struct WhisperCppJson {
+struct WhisperCppFile {
     result: Option<WhisperCppResult>,
     transcription: Vec<WhisperCppSegment>,
 }

@@ -61,7 +61,7 @@ pub struct TrackerOptions {
 
 /// How an input ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputOutcome {
+pub enum InputEnd {
     Done,
     /// The input itself cannot be transcribed.
     Failed,
@@ -280,24 +280,24 @@ impl InboxTracker {
     }
 
     /// Ends an active input; returns `None` if it was not active. A file that changed meanwhile counts as new.
-    pub fn end(&mut self, name: &str, outcome: InputOutcome, now: Instant) -> Option<EndedInput> {
+    pub fn end(&mut self, name: &str, outcome: InputEnd, now: Instant) -> Option<EndedInput> {
         let path = self.active.remove(name)?;
         let TrackerOptions { retry, locked_retry, .. } = self.options;
         let file = self.files.get_mut(&path)?;
         let ended = EndedInput { path: path.clone(), subfolder: file.subfolder.clone(), state: file.taken };
-        if outcome == InputOutcome::Gone {
+        if outcome == InputEnd::Gone {
             self.files.remove(&path);
             return Some(ended);
         }
-        file.attempts = if outcome == InputOutcome::Postponed { file.attempts + 1 } else { 0 };
+        file.attempts = if outcome == InputEnd::Postponed { file.attempts + 1 } else { 0 };
         file.progress = match outcome {
             _ if file.state != file.taken => FileProgress::Settling { since: now },
-            InputOutcome::Failed => FileProgress::Failed { retry_at: retry.map(|retry| now + retry) },
-            InputOutcome::Postponed => {
+            InputEnd::Failed => FileProgress::Failed { retry_at: retry.map(|retry| now + retry) },
+            InputEnd::Postponed => {
                 FileProgress::Postponed { until: now + retry_delay(file.attempts), is_locked: false }
             }
-            InputOutcome::Locked => FileProgress::Postponed { until: now + locked_retry, is_locked: true },
-            InputOutcome::Done | InputOutcome::Gone => FileProgress::Done,
+            InputEnd::Locked => FileProgress::Postponed { until: now + locked_retry, is_locked: true },
+            InputEnd::Done | InputEnd::Gone => FileProgress::Done,
         };
         Some(ended)
     }

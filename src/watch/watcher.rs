@@ -10,7 +10,7 @@ use super::moving::{MoveOutcome, move_input};
 use super::open_files::open_for_writing;
 use super::snapshot::WatchState;
 use super::status::{Publish, WatchStatus};
-use super::tracker::{EndedInput, InboxTracker, InputOutcome, TrackerOptions};
+use super::tracker::{EndedInput, InboxTracker, InputEnd, TrackerOptions};
 use crate::audio::is_recording;
 use crate::cancel::CancelToken;
 use crate::error::{Error, InputProblem, Result};
@@ -196,11 +196,11 @@ impl<'a> Watcher<'a> {
             }
             RunEvent::Skipped { input, .. } => {
                 self.status.input_skipped();
-                self.end(input, InputOutcome::Done, now);
+                self.end(input, InputEnd::Done, now);
             }
             RunEvent::Finished { input, transcript, .. } => {
                 self.status.input_done(input, transcript.seconds_asked_for());
-                self.end(input, InputOutcome::Done, now);
+                self.end(input, InputEnd::Done, now);
             }
             RunEvent::Failed { input, error } => return self.on_failure(input, error, now),
             RunEvent::Waiting { why, .. } => {
@@ -223,27 +223,27 @@ impl<'a> Watcher<'a> {
                 self.status.add_failure(input, error, false);
                 return false;
             }
-            _ if !Path::new(input).exists() => InputOutcome::Gone,
+            _ if !Path::new(input).exists() => InputEnd::Gone,
             error => outcome_of(error),
         };
         self.status.set_shortage(None);
         match outcome {
-            InputOutcome::Locked => {}
-            InputOutcome::Gone | InputOutcome::Done => self.status.add_failure(input, error, false),
-            InputOutcome::Failed => self.status.input_failed(input, error, self.options.retry.is_some()),
-            InputOutcome::Postponed => self.status.input_postponed(input, error),
+            InputEnd::Locked => {}
+            InputEnd::Gone | InputEnd::Done => self.status.add_failure(input, error, false),
+            InputEnd::Failed => self.status.input_failed(input, error, self.options.retry.is_some()),
+            InputEnd::Postponed => self.status.input_postponed(input, error),
         }
         self.end(input, outcome, now);
-        outcome == InputOutcome::Locked
+        outcome == InputEnd::Locked
     }
 
-    fn end(&mut self, input: &str, outcome: InputOutcome, now: Instant) {
+    fn end(&mut self, input: &str, outcome: InputEnd, now: Instant) {
         self.status.input_ended(input);
         let ended = self.tracker.end(input, outcome, now);
         let folder = match outcome {
-            InputOutcome::Done => self.options.done_dir.as_ref(),
-            InputOutcome::Failed => self.options.failed_dir.as_ref(),
-            InputOutcome::Postponed | InputOutcome::Locked | InputOutcome::Gone => None,
+            InputEnd::Done => self.options.done_dir.as_ref(),
+            InputEnd::Failed => self.options.failed_dir.as_ref(),
+            InputEnd::Postponed | InputEnd::Locked | InputEnd::Gone => None,
         };
         if let (Some(ended), Some(folder)) = (ended, folder) {
             self.moves.push(PendingMove { ended, folder: folder.clone(), due: now });
@@ -288,13 +288,13 @@ impl<'a> Watcher<'a> {
 }
 
 /// Returns whether an error is the input's own, passes, or means that another process has the input.
-fn outcome_of(error: &Error) -> InputOutcome {
+fn outcome_of(error: &Error) -> InputEnd {
     match error {
-        Error::InputLocked { .. } => InputOutcome::Locked,
+        Error::InputLocked { .. } => InputEnd::Locked,
         Error::Input { why: InputProblem::Unreadable(cause), .. }
             if cause.kind() != std::io::ErrorKind::PermissionDenied =>
         {
-            InputOutcome::Postponed
+            InputEnd::Postponed
         }
         Error::Output { .. }
         | Error::InsufficientResources { .. }
@@ -304,11 +304,11 @@ fn outcome_of(error: &Error) -> InputOutcome {
         | Error::BackendClosed { .. }
         | Error::CloseFailed { .. }
         | Error::Cancelled(_)
-        | Error::Shared(_) => InputOutcome::Postponed,
+        | Error::Shared(_) => InputEnd::Postponed,
         Error::Usage { .. }
         | Error::Input { .. }
         | Error::QualityGate { .. }
         | Error::Compute { .. }
-        | Error::Panicked { .. } => InputOutcome::Failed,
+        | Error::Panicked { .. } => InputEnd::Failed,
     }
 }

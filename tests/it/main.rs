@@ -29,6 +29,7 @@ mod html;
 mod hub;
 mod inputs;
 mod language;
+mod layers;
 mod log;
 mod mel;
 mod memory;
@@ -46,7 +47,7 @@ mod quality;
 mod recording;
 mod report;
 mod resume;
-mod rooms;
+
 mod schema;
 mod score;
 mod screen;

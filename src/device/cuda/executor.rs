@@ -5,6 +5,9 @@ use std::fmt::Debug;
 
 use candle_core::{DType, Result, Tensor, bail};
 
+use crate::device::kernels::TokenRow;
+use crate::device::sampling::{SamplerState, TokenRuleParams};
+
 /// An address in the memory that the kernels use.
 pub type Pointer = u64;
 
@@ -119,3 +122,22 @@ pub trait Executor: Debug + Send + Sync {
     /// Orders all later work on this queue after the work that the device's main queue has been given so far.
     fn wait_for_main_queue(&self) -> Result<()>;
 }
+
+pub fn bytes<T: DeviceData>(values: &[T]) -> &[u8] {
+    // SAFETY: such values have no padding and no invalid bytes, and a byte may have any address.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+pub fn bytes_mut<T: DeviceData>(values: &mut [T]) -> &mut [u8] {
+    // SAFETY: as above, and any bytes are a valid value.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
+}
+
+/// Numbers and structs of numbers without padding, for which any bytes are a valid value.
+pub trait DeviceData: Copy {}
+impl DeviceData for f32 {}
+impl DeviceData for f64 {}
+impl DeviceData for u32 {}
+impl DeviceData for TokenRow {}
+impl DeviceData for SamplerState {}
+impl DeviceData for TokenRuleParams {}

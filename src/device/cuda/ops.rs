@@ -8,7 +8,9 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 use super::attention::{Blocks, Queries, check_head_dim, scale};
-use super::executor::{Argument, Executor, Kernel, Launch, Pointer, Product, ProductDtypes};
+use super::executor::{
+    Argument, Executor, Kernel, Launch, Pointer, Product, ProductDtypes, bytes, bytes_mut,
+};
 use super::sampler::SamplerCache;
 use super::scratch::ScratchBuffer;
 use crate::device::LAYER_NORM_EPS;
@@ -440,22 +442,3 @@ pub fn on_device(batch: &TokenBatch) -> Result<&DeviceBatch> {
         None => bail!("the batch was not uploaded to the device"),
     }
 }
-
-pub fn bytes<T: DeviceData>(values: &[T]) -> &[u8] {
-    // SAFETY: such values have no padding and no invalid bytes, and a byte may have any address.
-    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
-}
-
-pub fn bytes_mut<T: DeviceData>(values: &mut [T]) -> &mut [u8] {
-    // SAFETY: as above, and any bytes are a valid value.
-    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
-}
-
-/// Numbers and structs of numbers without padding, for which any bytes are a valid value.
-pub trait DeviceData: Copy {}
-impl DeviceData for f32 {}
-impl DeviceData for f64 {}
-impl DeviceData for u32 {}
-impl DeviceData for TokenRow {}
-impl DeviceData for SamplerState {}
-impl DeviceData for TokenRuleParams {}

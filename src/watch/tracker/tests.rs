@@ -34,7 +34,7 @@ impl TestInbox {
         self.tracker.due_files(self.now) == [Path::new(NAME)]
     }
 
-    fn transcribe(&mut self, outcome: InputOutcome) -> Option<EndedInput> {
+    fn transcribe(&mut self, outcome: InputEnd) -> Option<EndedInput> {
         self.tracker.take(Path::new(NAME)).unwrap();
         self.tracker.mark_planned(NAME);
         self.tracker.mark_started(NAME);
@@ -58,7 +58,7 @@ fn a_file_is_complete_once_it_stays_unchanged() {
     assert!(!inbox.is_due_after(1) && !inbox.is_due_after(60));
     inbox.is_incomplete = false;
     assert!(!inbox.is_due_after(1) && inbox.is_due_after(5));
-    assert!(inbox.transcribe(InputOutcome::Done).is_some());
+    assert!(inbox.transcribe(InputEnd::Done).is_some());
     assert!(!inbox.is_due_after(1_000));
     inbox.bytes = 3;
     assert!(!inbox.is_due_after(0) && inbox.is_due_after(5));
@@ -69,7 +69,7 @@ fn a_failed_file_is_left_alone_until_it_changes() {
     let mut inbox = TestInbox::new(|_| ());
     inbox.is_due_after(0);
     assert!(inbox.is_due_after(5));
-    inbox.transcribe(InputOutcome::Failed);
+    inbox.transcribe(InputEnd::Failed);
     assert!(!inbox.is_due_after(100_000));
     // Also if it is missing for a while, together with its share.
     inbox.tracker.update(Vec::new(), inbox.now);
@@ -83,7 +83,7 @@ fn a_failed_file_is_retried_if_that_is_requested() {
     let mut inbox = TestInbox::new(|options| options.retry = Some(Duration::from_secs(60)));
     inbox.is_due_after(0);
     inbox.is_due_after(5);
-    inbox.transcribe(InputOutcome::Failed);
+    inbox.transcribe(InputEnd::Failed);
     assert!(!inbox.is_due_after(59) && inbox.is_due_after(1));
 }
 
@@ -93,14 +93,14 @@ fn retry_delays_grow_until_something_else_happens() {
     inbox.is_due_after(0);
     inbox.is_due_after(5);
     for delay in [5, 10, 20, 40, 80, 160, 300, 300] {
-        inbox.transcribe(InputOutcome::Postponed);
+        inbox.transcribe(InputEnd::Postponed);
         assert_eq!(inbox.tracker.counts().postponed, 1);
         assert!(!inbox.is_due_after(delay - 1) && inbox.is_due_after(1), "{delay}");
     }
-    inbox.transcribe(InputOutcome::Locked);
+    inbox.transcribe(InputEnd::Locked);
     assert_eq!(inbox.tracker.counts().locked, 1);
     assert!(!inbox.is_due_after(1) && inbox.is_due_after(1));
-    inbox.transcribe(InputOutcome::Postponed);
+    inbox.transcribe(InputEnd::Postponed);
     assert!(inbox.is_due_after(5));
 }
 
@@ -112,13 +112,13 @@ fn a_file_that_changes_while_it_is_transcribed_is_transcribed_again() {
     inbox.tracker.take(Path::new(NAME));
     inbox.bytes = 2;
     assert!(!inbox.is_due_after(10));
-    let ended = inbox.tracker.end(NAME, InputOutcome::Done, inbox.now).unwrap();
+    let ended = inbox.tracker.end(NAME, InputEnd::Done, inbox.now).unwrap();
     assert_ne!(ended.state, inbox.state());
     assert!(!inbox.is_due_after(4) && inbox.is_due_after(1));
     inbox.tracker.take(Path::new(NAME));
-    assert!(inbox.tracker.end(NAME, InputOutcome::Gone, inbox.now).is_some());
+    assert!(inbox.tracker.end(NAME, InputEnd::Gone, inbox.now).is_some());
     assert_eq!(inbox.tracker.counts(), TrackerCounts::default());
-    assert!(inbox.tracker.end(NAME, InputOutcome::Done, inbox.now).is_none());
+    assert!(inbox.tracker.end(NAME, InputEnd::Done, inbox.now).is_none());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn once_takes_only_complete_files_of_the_first_listing() {
     assert!(!inbox.tracker.is_drained());
     inbox.is_due_after(0);
     assert!(!inbox.tracker.is_drained() && inbox.is_due_after(5));
-    inbox.transcribe(InputOutcome::Postponed);
+    inbox.transcribe(InputEnd::Postponed);
     assert!(inbox.tracker.is_drained() && !inbox.is_due_after(1_000));
 
     let mut growing = TestInbox::new(|options| options.once = true);
