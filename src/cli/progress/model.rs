@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
 use super::rate::RateEstimator;
 use super::text::{bar, clock, columns, fitted, joined, shortened};
-use crate::cli::human::size;
 use crate::engine::EngineStats;
 use crate::report::Tally;
 use crate::run::RunEvent;
@@ -299,6 +299,10 @@ fn memory(tally: &Tally) -> Option<String> {
     let memory = tally.memory?;
     let host = size(memory.host.current);
     Some(memory.device.map_or(host.clone(), |device| format!("{host} + {}", size(device.current))))
+}
+
+fn size(bytes: u64) -> String {
+    DecimalBytes(bytes).to_string()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::device::kernels::{
     AttentionSource, CachePrefix, CacheShape, DeviceBatch, Epilogue, Kernels, LayerCache, Matrix,
     MatrixValues, TokenBatch, TokenRow,
 };
-use crate::device::sampling::{DeviceSampler, SamplerState, TokenRuleParams};
+use crate::device::sampling::DeviceSampler;
 
 /// Threads of a block that processes a row.
 pub const ROW_THREADS: u32 = 128;
