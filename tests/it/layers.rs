@@ -34,10 +34,49 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("score", &["import"]),
     ("store", &["audio", "chunking", "decode", "export", "transcript", "vad"]),
     ("plan", &["audio", "chunking", "decode", "device", "export", "models", "store"]),
-    ("run", &["audio", "chunking", "decode", "device", "engine", "export", "import", "mel", "models", "plan", "store", "transcript"]),
-    ("report", &["audio", "chunking", "device", "engine", "export", "models", "plan", "run", "store", "transcript"]),
+    (
+        "run",
+        &[
+            "audio",
+            "chunking",
+            "decode",
+            "device",
+            "engine",
+            "export",
+            "import",
+            "mel",
+            "models",
+            "plan",
+            "store",
+            "transcript",
+        ],
+    ),
+    (
+        "report",
+        &["audio", "chunking", "device", "engine", "export", "models", "plan", "run", "store", "transcript"],
+    ),
     ("watch", &["audio", "plan", "report", "run"]),
-    ("cli", &["audio", "chunking", "decode", "device", "engine", "export", "import", "models", "plan", "report", "run", "score", "store", "transcript", "vad", "watch"]),
+    (
+        "cli",
+        &[
+            "audio",
+            "chunking",
+            "decode",
+            "device",
+            "engine",
+            "export",
+            "import",
+            "models",
+            "plan",
+            "report",
+            "run",
+            "score",
+            "store",
+            "transcript",
+            "vad",
+            "watch",
+        ],
+    ),
 ];
 
 /// Modules that every module may use, except as [`NOT_COMMON`] says.
@@ -84,7 +123,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sha1", &["models/hub/digest.rs"]),
     ("sha2", &["digest.rs", "export/format/html/mod.rs", "models/", "store/fingerprint.rs"]),
     ("signal_hook", &["cli/interrupt.rs"]),
-    ("strsim", &["cli/usage_error.rs", "decode/language.rs", "export/format.rs", "models/source.rs", "plan/"]),
+    (
+        "strsim",
+        &["cli/usage_error.rs", "decode/language.rs", "export/format.rs", "models/source.rs", "plan/"],
+    ),
     ("symphonia", &["audio/decode/"]),
     ("sysinfo", &["device/", "report/lines.rs"]),
     ("thiserror", &["device/cuda/matmul.rs", "error.rs"]),
@@ -413,7 +455,10 @@ fn every_module_is_in_the_table_and_on_the_map() {
         let module = file.module();
         assert!(LAYERS.iter().any(|(known, _)| *known == module), "`{module}` is not in the table");
         if path.contains('/') {
-            assert!(map.contains(&format!("//! | [`{module}`] |")), "`{module}` is not on the map in src/lib.rs");
+            assert!(
+                map.contains(&format!("//! | [`{module}`] |")),
+                "`{module}` is not on the map in src/lib.rs"
+            );
         }
     }
 }
@@ -430,7 +475,8 @@ fn the_walk_in_the_documentation_names_existing_functions() {
         let mut cells = line.split('|').map(str::trim).skip(1);
         let (Some(file), Some(functions)) = (cells.next(), cells.next()) else { continue };
         let Some(file) = file.strip_prefix('`').and_then(|file| file.strip_suffix('`')) else { continue };
-        let source = fs::read_to_string(root.join("src").join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let source =
+            fs::read_to_string(root.join("src").join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
         for function in functions.split(", ") {
             let name = function.trim_matches('`').rsplit("::").next().unwrap();
             assert!(source.contains(&format!("fn {name}")), "src/{file} has no function `{name}`");
@@ -449,7 +495,8 @@ fn type_names_are_unique() {
         }
     }
     let repeated = declared.iter().filter(|(_, places)| places.len() > 1);
-    let repeated: Vec<String> = repeated.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect();
+    let repeated: Vec<String> =
+        repeated.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect();
     assert!(repeated.is_empty(), "\n{}", repeated.join("\n"));
 }
 
@@ -512,12 +559,8 @@ fn the_checker_finds_each_violation() {
         ("tools/mod.rs", "use crate::error::E;", "`tools` is not in the table of layers"),
         ("mel/mod.rs", "use crate as all;", "names the whole crate, which hides what it uses"),
         ("mel/mod.rs", "use crate::*;", "`mel` must not use `*`"),
-        (
-            "audio/mod.rs",
-            "use symphonia::core::X;",
-            "`symphonia` belongs in audio/decode/ only",
-        ),
-("run/mod.rs", "fn f() { toml::Value::x() }", "`toml` belongs in cli/config/document.rs only"),
+        ("audio/mod.rs", "use symphonia::core::X;", "`symphonia` belongs in audio/decode/ only"),
+        ("run/mod.rs", "fn f() { toml::Value::x() }", "`toml` belongs in cli/config/document.rs only"),
         ("run/mod.rs", "use anyhow::Context;", "`anyhow` belongs in cli/ only"),
         (
             "decode/rules.rs",
@@ -545,6 +588,7 @@ fn the_checker_reads_the_form_of_a_file() {
     assert_eq!(violations_of("time.rs", &long), ["has 451 lines before its tests, more than 450"]);
     let tested = format!("#[cfg(test)]\nmod tests {{\n{long}}}\n");
     assert_eq!(violations_of("time.rs", &tested), Vec::<String>::new());
-    let at = SourceFile::new("mel/mod.rs", "//! Doc.\n\nuse crate::{\n    error::E,\n    cli::X,\n};").violations();
+    let at = SourceFile::new("mel/mod.rs", "//! Doc.\n\nuse crate::{\n    error::E,\n    cli::X,\n};")
+        .violations();
     assert_eq!(at, ["src/mel/mod.rs:5: `mel` must not use `cli`"]);
 }
