@@ -3,7 +3,8 @@
 use candle_core::{D, Device, Result, Tensor, bail};
 
 use super::executor::{Argument as A, Pointer};
-use super::ops::{Cuda, ROW_THREADS, on_device};
+use super::launcher::{Cuda, on_device};
+use super::ops::ROW_THREADS;
 use crate::device::kernels::{
     AttentionSource, CacheShape, Kernels, LayerCache, QueryTiles, TokenBatch, TokenRow,
 };

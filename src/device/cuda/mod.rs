@@ -31,6 +31,8 @@ mod driver;
 pub mod executor;
 #[cfg(test)]
 pub mod host;
+#[cfg(any(test, feature = "cuda"))]
+mod launcher;
 #[cfg(feature = "cuda")]
 mod matmul;
 #[cfg(any(test, feature = "cuda"))]
@@ -40,9 +42,9 @@ mod sampler;
 #[cfg(any(test, feature = "cuda"))]
 mod scratch;
 
+#[cfg(any(test, feature = "cuda"))]
+pub use launcher::Cuda;
 #[cfg(feature = "cuda")]
 pub use matmul::CublasLtError;
-#[cfg(any(test, feature = "cuda"))]
-pub use ops::Cuda;
 #[cfg(feature = "cuda")]
 pub use unavailable::CudaUnavailable;

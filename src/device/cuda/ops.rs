@@ -1,6 +1,6 @@
 //! The network's operations in our own CUDA kernels and in cuBLASLt's matrix products.
 //!
-//! The kernels are written in CUDA C++, in `kernels/`. An [`Executor`] runs them: the driver, or the host in tests.
+//! The kernels are written in CUDA C++, in `kernels/`. An [`executor`](super::executor) runs them: the driver, or the host in tests.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,11 +8,8 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 use super::attention::{Blocks, Queries, check_head_dim, scale};
-use super::executor::{
-    Argument, Executor, Kernel, Launch, Pointer, Product, ProductDtypes, bytes, bytes_mut,
-};
-use super::sampler::SamplerCache;
-use super::scratch::ScratchBuffer;
+use super::executor::{Argument, Product, ProductDtypes, bytes, bytes_mut};
+use super::launcher::{Cuda, ELEMENTWISE_THREADS, elementwise_blocks, on_device};
 use crate::device::LAYER_NORM_EPS;
 use crate::device::kernels::{
     AttentionSource, CachePrefix, CacheShape, DeviceBatch, Epilogue, Kernels, LayerCache, Matrix,
@@ -22,87 +19,13 @@ use crate::device::sampling::DeviceSampler;
 
 /// Threads of a block that processes a row.
 pub const ROW_THREADS: u32 = 128;
-/// Threads of a block of an elementwise kernel, eight elements to a thread.
-const ELEMENTWISE_THREADS: u32 = 256;
-/// The largest grid of an elementwise kernel, enough for any device.
-const MAX_ELEMENTWISE_BLOCKS: usize = 1 << 13;
-
-#[derive(Debug)]
-pub struct Cuda {
-    executor: Box<dyn Executor>,
-    device: Device,
-    /// The taps of a convolution side by side.
-    taps: ScratchBuffer,
-    /// The partial results of an attention that is split.
-    partial: ScratchBuffer,
-    /// Small index lists from the host, for one kernel each.
-    indices: ScratchBuffer,
-    sampler_cache: SamplerCache,
-}
 
 impl Cuda {
-    /// Returns the kernels of a GPU.
-    #[cfg(feature = "cuda")]
-    pub fn on_gpu(device: &Device) -> Result<Self> {
-        Ok(Self::new(Box::new(super::driver::Driver::new(device.as_cuda_device()?)?), device))
-    }
-
-    pub fn new(executor: Box<dyn Executor>, device: &Device) -> Self {
-        let scratch = |dtype| ScratchBuffer::new(dtype, device);
-        Cuda {
-            executor,
-            device: device.clone(),
-            taps: scratch(DType::U8),
-            partial: scratch(DType::F32),
-            indices: scratch(DType::U32),
-            sampler_cache: SamplerCache::new(device),
-        }
-    }
-
-    pub fn executor(&self) -> &dyn Executor {
-        &*self.executor
-    }
-
-    pub fn sampler_cache(&self) -> &SamplerCache {
-        &self.sampler_cache
-    }
-
-    /// Returns memory for this many f32 values of partial results.
-    pub fn partial(&self, count: usize) -> Result<Pointer> {
-        self.at(&self.partial.at_least(count, self.executor())?)
-    }
-
-    /// Returns the address of a tensor's content.
-    pub fn at(&self, x: &Tensor) -> Result<Pointer> {
-        self.executor.pointer(x)
-    }
-
-    pub fn launch(
-        &self,
-        (name, dtype): (&'static str, DType),
-        grid: [usize; 3],
-        block: u32,
-        arguments: &[Argument],
-    ) -> Result<()> {
-        let grid = [grid[0] as u32, grid[1] as u32, grid[2] as u32];
-        if grid.contains(&0) {
-            return Ok(());
-        }
-        self.executor.launch(&Launch { kernel: Kernel { name, dtype }, grid, block, shared: 0, arguments })
-    }
-
     /// Applies the exact GELU, because cuBLASLt's epilogue has only the tanh approximation.
     fn gelu(&self, y: &Tensor) -> Result<()> {
         let count = y.elem_count();
         let arguments = [Argument::Pointer(self.at(y)?), Argument::Long(count as u64)];
         self.launch(("gelu", y.dtype()), [elementwise_blocks(count), 1, 1], ELEMENTWISE_THREADS, &arguments)
-    }
-
-    /// Uploads an index list for the next kernel.
-    fn upload_indices(&self, indices: &[u32]) -> Result<Pointer> {
-        let at = self.at(&self.indices.at_least(indices.len(), self.executor())?)?;
-        self.executor.upload(bytes(indices), at)?;
-        Ok(at)
     }
 }
 
@@ -114,7 +37,7 @@ impl Kernels for Cuda {
     }
 
     fn upload_tensor(&self, x: Tensor) -> Result<Tensor> {
-        x.contiguous()?.to_device(&self.device)
+        x.contiguous()?.to_device(self.device())
     }
 
     fn write(&self, values: &[&[f32]], y: &Tensor) -> Result<()> {
@@ -124,7 +47,7 @@ impl Kernels for Cuda {
         }
         let mut to = self.at(y)?;
         for values in values {
-            self.executor.upload(bytes(values), to)?;
+            self.executor().upload(bytes(values), to)?;
             to += size_of_val(*values) as u64;
         }
         Ok(())
@@ -136,7 +59,7 @@ impl Kernels for Cuda {
         let words: Vec<u32> = batch.rows.iter().flat_map(fields).collect();
         let rows = self.upload_tensor(Tensor::from_vec(words, (batch.rows.len(), 4), &Device::Cpu)?)?;
         // The upload goes through the device's main queue.
-        self.executor.wait_for_main_queue()?;
+        self.executor().wait_for_main_queue()?;
         Ok(TokenBatch { on_device: Some(DeviceBatch { rows, tiles }), ..batch })
     }
 
@@ -214,7 +137,7 @@ impl Kernels for Cuda {
         if x.elem_count() != rows * weight.width || y.elem_count() != rows * weight.out {
             bail!("linear: {:?} by {} x {} to {:?}", x.shape(), weight.out, weight.width, y.shape());
         }
-        self.executor.multiply(&Product {
+        self.executor().multiply(&Product {
             x: self.at(x)?,
             weight: self.at(weight.row_major()?)?,
             bias: bias.map(|bias| self.at(bias)).transpose()?,
@@ -236,7 +159,7 @@ impl Kernels for Cuda {
         let (windows, rows, width) = x.dims3()?;
         let out = rows / stride;
         let count = windows * out * 3 * width;
-        let taps = self.at(&self.taps.at_least(count * x.dtype().size_in_bytes(), self.executor())?)?;
+        let taps = self.taps(count * x.dtype().size_in_bytes())?;
         self.launch(
             ("im2row", x.dtype()),
             [elementwise_blocks(out * 3 * width), 1, windows],
@@ -249,7 +172,7 @@ impl Kernels for Cuda {
                 A::Int(stride as i32),
             ],
         )?;
-        self.executor.multiply(&Product {
+        self.executor().multiply(&Product {
             x: taps,
             weight: self.at(weight.row_major()?)?,
             bias: Some(self.at(bias)?),
@@ -405,40 +328,27 @@ impl Kernels for Cuda {
             return Ok(());
         }
         to.resize(x.elem_count(), 0.0);
-        self.executor.download(self.at(x)?, bytes_mut(to))
+        self.executor().download(self.at(x)?, bytes_mut(to))
     }
 
     fn new_queue(&self) -> Result<Option<Arc<dyn Kernels>>> {
-        let executor = self.executor.new_queue()?;
-        Ok(executor.map(|executor| Arc::new(Self::new(executor, &self.device)) as Arc<dyn Kernels>))
+        let executor = self.executor().new_queue()?;
+        Ok(executor.map(|executor| Arc::new(Self::new(executor, self.device())) as Arc<dyn Kernels>))
     }
 
     fn wait_for_main_queue(&self) -> Result<()> {
-        self.executor.wait_for_main_queue()
+        self.executor().wait_for_main_queue()
     }
 
     fn is_idle(&self) -> Result<bool> {
-        self.executor.is_idle()
+        self.executor().is_idle()
     }
 
     fn synchronize(&self) -> Result<()> {
-        self.executor.synchronize()
+        self.executor().synchronize()
     }
 
     fn sampler(&self) -> Option<&dyn DeviceSampler> {
         Some(self)
-    }
-}
-
-/// Returns the grid for this many elements, eight to a thread; the blocks loop over the rest.
-fn elementwise_blocks(count: usize) -> usize {
-    count.div_ceil(8 * ELEMENTWISE_THREADS as usize).min(MAX_ELEMENTWISE_BLOCKS)
-}
-
-/// Returns the part of a batch that is in device memory.
-pub fn on_device(batch: &TokenBatch) -> Result<&DeviceBatch> {
-    match &batch.on_device {
-        Some(rows) => Ok(rows),
-        None => bail!("the batch was not uploaded to the device"),
     }
 }

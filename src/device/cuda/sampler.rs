@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::executor::{Argument as A, Recording};
 use super::executor::{bytes, bytes_mut};
-use super::ops::Cuda;
+use super::launcher::Cuda;
 use crate::device::kernels::{DeviceBatch, TokenBatch, TokenRow};
 use crate::device::sampling::{
     DecoderStep, DeviceSampler, DeviceSequence, NO_TOKEN, SampledBatch, SamplerState, TokenRuleParams,
