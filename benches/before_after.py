@@ -470,7 +470,7 @@ variants("clips", "only parts of a recording", [LONG],
 variants("offset", "begin and length", [SHORT, LONG], "--offset 0:02 --duration 5", "--offset 3.5 --word-timestamps", "--offset 2:30")
 variants("chunk-0", "recordings in one piece", [LONG, HOLE, SPANISH], "--chunk-length 0", "--chunk-length 0 --vad")
 variants("chunk-30", "chunks of half a minute", [LONG, GERMAN, HOLE], "--chunk-length 30")
-variants("seams", "short chunks, and cuts where nobody pauses", [LONG, MUSIC],
+variants("seams", "short chunks, and cuts without a pause", [LONG, MUSIC],
          "--chunk-length 6 --temperature-increment-on-fallback none --max-new-tokens 30",
          "--chunk-length 6 --temperature-increment-on-fallback none --max-new-tokens 30 --batch-size 1")
 variants("batch-size", "windows side by side", [LONG], "--batch-size 1 --chunk-length 10", "--batch-size 3 --chunk-length 10",

@@ -14,7 +14,7 @@ End to end: seconds from the audio file to the text, the model being loaded alre
 shapes, the same numbers for everybody; the same speech; greedy or with --beams, without timestamps, 64 tokens in every half minute.
 The end of the text is forbidden, by an option or, for whisper.cpp, by the weights (weights.py says how). What is
 not the same is in the table: `transcribe` cuts at pauses, which makes more windows of the same audio than cutting
-each 30 s, as the sequential programs do and faster-whisper's batches are told to (its own voice activity network is
+each 30 s, as the sequential programs do and faster-whisper's batches are set to (its own voice activity network is
 spared). The build of whisper.cpp is the caller's: whisper-cli made for this machine, in release mode.
 """
 
@@ -274,8 +274,8 @@ def whisper_cpp(size, folder, state, args, versions):
 
 
 def whisper_cpp_version(binary):
-    told = subprocess.run([binary, "--version"], capture_output=True, text=True, errors="replace")
-    found = re.search(r"version: *(\S+)", told.stdout + told.stderr)
+    printed = subprocess.run([binary, "--version"], capture_output=True, text=True, errors="replace")
+    found = re.search(r"version: *(\S+)", printed.stdout + printed.stderr)
     return found.group(1) if found else "of unknown version"
 
 

@@ -6,7 +6,7 @@
 Needs ffmpeg, and no Python package. Occupancy: 30 files of 1 to 20 minutes, 5.25 hours in all, in one run; then 1,
 5, 10, 20 and 30 files of ten minutes. `--scale 0.1` makes all of them shorter.
 
-Memory: the peak resident memory (VmHWM) that the system tells of `transcribe -`, the model included, with ten
+Memory: the peak resident memory (VmHWM) that the system reports for `transcribe -`, the model included, with ten
 minutes and with one hour (`--full`: ten hours) of WAV that a thread makes while it is read; `--hours` says another
 length. The program puts its standard input aside in a temporary file without a name (115 MB per hour here), which
 is no memory unless TMPDIR is.
@@ -124,7 +124,7 @@ def peak(binary, samples, seconds, folder, args):
                     for piece in wav(samples, seconds):
                         pipe.write(piece)
             except BrokenPipeError:
-                pass  # told by its exit code
+                pass  # its exit code says it
 
         feeder = threading.Thread(target=feed)
         feeder.start()

@@ -50,7 +50,7 @@ class Done:
 
 @dataclass
 class Result:
-    """What a part has found; told even if it does not come to its end."""
+    """What a part has found; reported even if the part does not finish."""
 
     name: str
     title: str

@@ -78,7 +78,7 @@ pub struct FrontEndResult {
     /// Seconds of audio: what was read, or what the file holds if not all of it was read.
     pub duration: f64,
     pub chunks: usize,
-    /// What was left out, and where somebody speaks.
+    /// What was left out, and the speech regions.
     pub split: SplitReport,
     /// The end of the last requested clip, in frames.
     pub clips_end: Option<u64>,
@@ -96,7 +96,7 @@ impl FrontEndResult {
 }
 
 impl FrontEnd {
-    /// Reads to the end, or until the recording is given up.
+    /// Reads to the end, or until the recording is abandoned.
     pub fn run(self, emit: impl Fn(FrontEndEvent)) -> Result<FrontEndResult> {
         catch_panic("reading the audio", || self.read(&emit))
     }
@@ -109,22 +109,22 @@ impl FrontEnd {
         let mut reader = audio.open_prefetching(&self.audio, self.decoder_threads)?;
         let claimed = reader.duration_hint();
         let mut chunker = MelChunker::with_selection(self.engine.n_mels(), chunk_mode, &self.selection);
-        let mut ears = self.ears(chunk_mode);
+        let mut probe = self.language_probe(chunk_mode);
         let mut waveform = self.needs_waveform.then(WaveformBuilder::new);
         let followers = ChunkBudget::new(FOLLOWERS);
         let (mut chunks, mut samples, mut made) = (Vec::new(), 0, 0);
         while let Some(block) = reader.next_block()? {
             test_hooks::reached("read", &self.cancel);
             self.cancel.check()?;
-            ears.iter_mut().for_each(|ears| ears.push(block, samples));
+            probe.iter_mut().for_each(|probe| probe.push(block, samples));
             waveform.iter_mut().for_each(|waveform| waveform.push(block));
             samples += block.len() as u64;
             chunker.push(block, &mut chunks);
             let read = seconds_of_samples(samples);
             emit(FrontEndEvent::Progress { read, claimed, skipped: chunker.report().skipped_frames() });
-            self.prick(&mut ears, false);
+            self.finish_probe(&mut probe, false);
             // Chunks wait until the windows to detect the language by are known.
-            if ears.is_none() {
+            if probe.is_none() {
                 made += chunks.len();
                 self.submit(&mut chunks, &followers, &mut kept, emit)?;
             }
@@ -138,7 +138,7 @@ impl FrontEnd {
             let why = io::Error::other("it became shorter while it was read");
             return Err(Error::input(audio.name(), InputProblem::Unreadable(why)));
         }
-        self.prick(&mut ears, true);
+        self.finish_probe(&mut probe, true);
         made += chunks.len();
         self.submit(&mut chunks, &followers, &mut kept, emit)?;
         let known = match measured {
@@ -155,20 +155,20 @@ impl FrontEnd {
         })
     }
 
-    /// What looks for windows to find out the language by, if it is to be found out.
-    fn ears(&self, chunk_mode: ChunkMode) -> Option<Hearing> {
+    /// Returns what looks for windows to detect the language by, if it is to be detected.
+    fn language_probe(&self, chunk_mode: ChunkMode) -> Option<ClipProbe> {
         let first = self.selection.clips.iter().next().filter(|_| self.recording.language().is_none())?;
         let loudest = match chunk_mode {
             ChunkMode::Seamless { loudest } => Some(loudest),
             ChunkMode::AtPauses { .. } => None,
         };
-        Some(Hearing::new(self.engine.n_mels(), self.recording.language_windows(), loudest, first))
+        Some(ClipProbe::new(self.engine.n_mels(), self.recording.language_windows(), loudest, first))
     }
 
-    /// Tells the recording what to listen to, as soon as that is known.
-    fn prick(&self, ears: &mut Option<Hearing>, is_end: bool) {
-        if let Some(hearing) = ears.take_if(|hearing| is_end || hearing.probe.is_done()) {
-            let found = hearing.probe.finish().into_iter();
+    /// Gives the engine the windows to detect the language by, as soon as they are known.
+    fn finish_probe(&self, probe: &mut Option<ClipProbe>, is_end: bool) {
+        if let Some(clip) = probe.take_if(|clip| is_end || clip.probe.is_done()) {
+            let found = clip.probe.finish().into_iter();
             let window = |found: LanguageWindow| ProbeWindow {
                 seek: found.seek,
                 features: Some(Box::new(found.features)),
@@ -262,21 +262,21 @@ impl FrontEnd {
     ) -> Result<()> {
         let stop = || self.cancel.reason().is_some() || self.recording.is_abandoned();
         for chunk in chunks.drain(..) {
-            let given_up = || {
+            let abandoned = || {
                 self.cancel
                     .check()
                     .err()
-                    .unwrap_or_else(|| Error::compute("reading the audio", "its transcription was given up"))
+                    .unwrap_or_else(|| Error::compute("reading the audio", "its transcription was abandoned"))
             };
             let MelChunk { index, span, features } = chunk;
             if self.resume_chunk(index, &span, kept, emit) {
                 continue;
             }
             let follower = match span.follows {
-                true => Some(followers.take(stop).ok_or_else(given_up)?),
+                true => Some(followers.take(stop).ok_or_else(abandoned)?),
                 false => None,
             };
-            let permit = self.budget.take(stop).ok_or_else(given_up)?;
+            let permit = self.budget.take(stop).ok_or_else(abandoned)?;
             emit(FrontEndEvent::ChunkMade(index, span));
             self.engine.submit(ChunkTask {
                 input: Arc::clone(&self.recording),
@@ -290,20 +290,20 @@ impl FrontEnd {
     }
 }
 
-/// [`LanguageProbe`] on a part of the audio.
-struct Hearing {
+/// A [`LanguageProbe`] that starts at the first clip.
+struct ClipProbe {
     probe: LanguageProbe,
-    /// The first sample that they take.
+    /// The clip's first sample.
     start: u64,
 }
 
-impl Hearing {
+impl ClipProbe {
     fn new(bins: usize, windows: usize, loudest: Option<f32>, clip: Clip) -> Self {
         let probe = LanguageProbe::new(bins, windows, loudest, clip.start, clip.end);
         Self { probe, start: clip.start * HOP as u64 }
     }
 
-    /// Takes samples, of which so many came before.
+    /// Takes samples that begin at sample `before` of the recording.
     fn push(&mut self, samples: &[f32], before: u64) {
         let skipped = self.start.saturating_sub(before).min(samples.len() as u64);
         self.probe.push(&samples[skipped as usize..]);

@@ -98,7 +98,7 @@ impl Batch {
 #[test]
 fn forty_mixed_files_end_with_the_right_outputs_and_reasons() {
     let mut batch = Batch::new();
-    // The same ones by other names, a folder in the way of one's outputs, and a file that nobody may read.
+    // The same ones by other names, a folder in the way of an output, and an unreadable file.
     let (copy, twice) = (batch.inputs[4].clone(), batch.at("one/../one/twin.flac"));
     batch.inputs.extend([copy, twice]);
     batch.add("long/short_en.flac", "blocked.flac");
