@@ -170,7 +170,7 @@ fn too_little_memory_reduces_the_batch_then_exits_with_5() {
     let less = run("60MB", "64");
     let said = String::from_utf8(less.stderr).unwrap();
     assert_eq!(less.status.code(), Some(0), "{said}");
-    assert!(said.contains("memory is short: going on with 32 half minutes at a time"), "{said}");
+    assert!(said.contains("memory is short: decoding 32 windows at a time from now on"), "{said}");
     assert_eq!(std::fs::read(folder.path().join("long_en.srt")).unwrap(), text);
 
     let none = run("5MB", "8");
@@ -198,7 +198,7 @@ fn the_guard_fails_each_input_that_lacks_resources() {
     assert_eq!((code, text.as_str()), (Some(5), ""), "{said}");
     let errors = said.lines().filter(|line| line.starts_with("error: "));
     assert_eq!(errors.filter(|line| line.contains("not started: only")).count(), 2, "{said}");
-    assert!(said.contains("waits: only") && said.contains("--min-free-memory"), "{said}");
+    assert!(said.contains("waiting: only") && said.contains("--min-free-memory"), "{said}");
 
     let (code, _, said) = run(&["--min-free-disk", "1000TB", "--export", "srt", "--output-dir", "out"]);
     assert_eq!(code, Some(6), "{said}");

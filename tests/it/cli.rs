@@ -363,7 +363,7 @@ fn bench_does_the_same_work_in_every_window() {
     let table = contains("times real time").and(contains("ms a window")).and(contains("% occupied"));
     let random = ["bench", "--seconds", "10", "--tokens", "2", "--random", "tiny"];
     demo().args(random).arg(speech()).assert().code(0).stdout(table);
-    demo().args(["bench", "--random", "huge"]).assert().code(2).stderr(contains("hint: take one of tiny"));
+    demo().args(["bench", "--random", "huge"]).assert().code(2).stderr(contains("hint: choose one of tiny"));
     demo().args(["bench", "--seconds", "1e9"]).assert().code(2).stderr(contains("36000"));
 }
 

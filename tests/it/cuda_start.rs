@@ -92,7 +92,7 @@ fn assert_unavailable(program: impl Fn() -> Command, reason: &str) {
     let (code, stderr, has_output) = transcribe(program(), "auto");
     assert_eq!((code, has_output), (0, true), "{stderr}");
     let warnings: Vec<&str> = stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
-    assert!(warnings.len() == 1 && warnings[0].contains("going on with the CPU: "), "{stderr}");
+    assert!(warnings.len() == 1 && warnings[0].contains("using the CPU: "), "{stderr}");
     assert!(warnings[0].contains(reason) && !stderr.contains("error: "), "{reason}: {stderr}");
 }
 

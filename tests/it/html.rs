@@ -206,7 +206,7 @@ fn warns_about_recordings_that_cannot_be_embedded() {
     program.stdin(fs::File::open(fixture("long/short_en.flac")).unwrap());
     let ended = run(program);
     assert!(
-        ended.stderr.contains("does not hold its audio: there is no file to take it from"),
+        ended.stderr.contains("the audio is not embedded: there is no file to take it from"),
         "{}",
         ended.stderr
     );
