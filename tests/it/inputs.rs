@@ -211,7 +211,7 @@ fn all_faults_of_a_manifest_are_reported_at_once() {
         "`jobs.jsonl:4`: `audio` is missing",
         "`jobs.jsonl:5`: repeats the id `x` of `jobs.jsonl:4`",
         "`jobs.jsonl:5`: `clip`: clip `5-2`: ends before it begins",
-        "`jobs.jsonl:5`: `outputs`: `--export`: `doc` is no format",
+        "`jobs.jsonl:5`: `outputs`: `--export`: unknown format `doc`",
         "`jobs.jsonl:6`: is not a JSON object",
         "`jobs.jsonl:7`: `task`: task `sing`: neither",
     ] {
