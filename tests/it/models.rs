@@ -72,7 +72,7 @@ fn pulls_lists_verifies_and_removes_a_model() {
     cache.models(&["pull", "tiny", "demo"]).code(0).stdout(
         starts_with("tiny: already cached: ").and(contains("demo: already cached: built into the program")),
     );
-    let line = predicate::str::is_match(r"tiny +0123456 main +\d+ MB +today +ready").unwrap();
+    let line = predicate::str::is_match(r"tiny +0123456 main +[\d.]+ MB +today +ready").unwrap();
     cache.models(&["list"]).code(0).stdout(line.and(contains("built in"))).stderr(contains("1 model, "));
     let listed = cache.json(&["list", "--json"]);
     let model = &listed["models"][0];
