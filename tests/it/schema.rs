@@ -15,7 +15,13 @@ pub fn check(root: &Value, schema: &Value, value: &Value) -> Result<(), String> 
             "enum" if !list(&schema["enum"]).contains(value) => return Err(format!("{value} is not listed")),
             "const" | "enum" => {}
             "type" => is_of_type(&schema["type"], value)?,
-            "minimum" => assert!(value.as_f64() >= schema["minimum"].as_f64(), "{value} is too small"),
+            "minimum" if value.is_number() && value.as_f64() < schema["minimum"].as_f64() => {
+                return Err(format!("{value} is too small"));
+            }
+            "maximum" if value.is_number() && value.as_f64() > schema["maximum"].as_f64() => {
+                return Err(format!("{value} is too large"));
+            }
+            "minimum" | "maximum" => {}
             "format" if schema["format"] != "date-time" => {}
             "format" => drop(value.as_str().unwrap().parse::<jiff::Timestamp>().map_err(|e| e.to_string())?),
             "oneOf" | "anyOf" => one_of(root, list(&schema[member]), value)?,

@@ -293,7 +293,7 @@ fn a_missing_inbox_is_waited_for() {
     fs::rename(folder.at("in"), folder.at("away")).unwrap();
     let status = watch.wait_until("the loss", |status| status["health"] == "degraded");
     assert_eq!(status["inbox"]["reachable"], false);
-    assert!(status["reasons"][0].as_str().unwrap().contains("cannot be read"), "{status:#}");
+    assert!(status["reasons"][0].as_str().unwrap().contains("cannot read"), "{status:#}");
     fs::rename(folder.at("away"), folder.at("in")).unwrap();
     watch.wait_until("the return", |status| status["health"] == "ok" && status["inbox"]["reachable"] == true);
     // An output that cannot be written does not fail the input for good.

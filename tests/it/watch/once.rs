@@ -57,7 +57,7 @@ fn faults_are_reported_before_watching() {
             2,
             "a watch has no fixed list of inputs",
         ),
-        (vec![inbox, "--export", "srt", "--settle", "soon"], 2, "must be a time"),
+        (vec![inbox, "--export", "srt", "--settle", "soon"], 2, "must be a duration"),
     ] {
         let mut program = bare();
         program.env("TRANSCRIBE_MODEL", "demo").arg("watch").args(&line);
