@@ -1,7 +1,7 @@
 //! Records a run for other programs: a JSONL report with a line per event, and metrics for a monitor.
 //!
 //! Consumes [`RunEvent`](crate::run::RunEvent)s and influences nothing. [`line`] defines the lines and their schema,
-//! [`lines`] makes them of events, [`Tally`] adds events up, [`merge`](merge()) joins the reports of several runs.
+//! `lines` makes them of events, [`Tally`] adds events up, [`merge`](merge()) joins the reports of several runs.
 
 mod failure;
 mod line;

@@ -1,6 +1,6 @@
 //! Carries out a plan: starts inputs, feeds the engines, collects chunks and writes outputs.
 //!
-//! A [`Session`] owns the models and outlives single runs. The [`scheduler`] runs on the calling thread and is the only
+//! A [`Session`] owns the models and outlives single runs. The `scheduler` runs on the calling thread and is the only
 //! one that emits events; every input has a front-end thread that reads, cuts and converts its audio. Nothing here
 //! prints: a caller passes a [`RunContext`] whose sink receives each [`RunEvent`].
 

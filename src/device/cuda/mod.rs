@@ -1,9 +1,9 @@
 //! CUDA: opening devices, with a reason where one cannot be used, and the network's operations on them.
 //!
-//! [`ops`] maps the operations to kernels. An [`executor`] runs these: the driver on a GPU, or the host in tests.
+//! `ops` maps the operations to kernels. An `executor` runs these: the driver on a GPU, or the host in tests.
 //!
-//! The program starts on machines without CUDA, because NVIDIA's libraries are not linked: [`lazy`] defines stubs for
-//! their functions, which look up the real ones in [`libraries`] on their first call. [`open`] queries the driver before
+//! The program starts on machines without CUDA, because NVIDIA's libraries are not linked: `lazy` defines stubs for
+//! their functions, which look up the real ones in `libraries` on their first call. `open` queries the driver before
 //! candle does.
 
 #![allow(unsafe_code, reason = "NVIDIA's libraries and their driver")]

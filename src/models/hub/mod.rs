@@ -1,7 +1,7 @@
 //! Checkpoints from the Hugging Face hub: taken from the cache that all hub clients share, else downloaded into it.
 //!
 //! The order of writes is chosen so that an interruption at any moment leaves a cache that has either all of the
-//! checkpoint or no reference to it. Requests and verification are in [`fetch`].
+//! checkpoint or no reference to it. Requests and verification are in `fetch`.
 
 mod digest;
 mod fetch;

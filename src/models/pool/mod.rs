@@ -2,7 +2,7 @@
 //!
 //! A borrower gets a [`Lease`]; a model without leases is idle and stays warm until the [policy](PoolPolicy) or one of
 //! the `close` methods closes it. Each model goes `Unloaded → Loading → Ready → Unloading → Unloaded`, or `Failed` if
-//! it does not unload in time. What to do is decided by [`PoolState`], a pure state machine that a property test
+//! it does not unload in time. What to do is decided by `PoolState`, a pure state machine that a property test
 //! checks; the lock, the waiting and the threads are here.
 //!
 //! The pool is shared by threads, because the jobs of a server borrow from several. It supports what that needs and no

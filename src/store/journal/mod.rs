@@ -1,6 +1,6 @@
 //! The journal of one unfinished input, kept beside its outputs: what is finished, so that the next run resumes there.
 //!
-//! A [`RecordLog`] that begins with the fingerprint of the work, followed by the language and every chunk as soon as
+//! A `RecordLog` that begins with the fingerprint of the work, followed by the language and every chunk as soon as
 //! it is finished. Records are only ever added, so that an end at any moment costs at most the last one, and damage
 //! costs only what comes after it. A run that holds the journal owns the outputs: it is locked while the input is in
 //! progress, and removed once the outputs are written.

@@ -1,7 +1,7 @@
 //! The ledger of a folder with outputs: how each finished output was made, kept in a hidden file. By it the next run
 //! knows which outputs are up to date, which are not, and which were edited since.
 //!
-//! A [`RecordLog`] to which records are added before the outputs are written: an output that matches no record was
+//! A `RecordLog` to which records are added before the outputs are written: an output that matches no record was
 //! edited after it was written. A damaged record costs only itself, and a ledger that is missing or cannot be written
 //! costs only the knowledge.
 
