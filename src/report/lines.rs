@@ -76,62 +76,64 @@ impl LineBuilder {
     }
 
     fn line(&mut self, event: &RunEvent, tally: &Tally) -> Option<ReportLine> {
-        Some(match event.clone() {
-            RunEvent::Planned { item } => planned(&item),
+        Some(match event {
+            RunEvent::Planned { item } => planned(item),
             RunEvent::Skipped { input, why } | RunEvent::HeldElsewhere { input, why } => {
-                ReportLine::FileSkipped { input, reason: why }
+                ReportLine::FileSkipped { input: input.clone(), reason: why.clone() }
             }
-            RunEvent::Note { input, text } => ReportLine::Note { input, message: text },
+            RunEvent::Note { input, text } => {
+                ReportLine::Note { input: input.clone(), message: text.clone() }
+            }
             RunEvent::Downloading { file, done, total } if done == total => {
-                ReportLine::ModelDownloaded { file, bytes: total }
+                ReportLine::ModelDownloaded { file: file.clone(), bytes: *total }
             }
-            RunEvent::ModelLoading { model, device } => ReportLine::ModelLoading { model, device },
-            RunEvent::ModelLoaded { identity, device, seconds } => {
-                ReportLine::ModelLoaded { model: model(&identity), device, seconds: rounded(seconds) }
+            RunEvent::ModelLoading { model, device } => {
+                ReportLine::ModelLoading { model: model.clone(), device: device.clone() }
             }
+            RunEvent::ModelLoaded { identity, device, seconds } => ReportLine::ModelLoaded {
+                model: model(identity),
+                device: device.clone(),
+                seconds: rounded(*seconds),
+            },
             RunEvent::ModelUnloaded { identity, device } => {
-                ReportLine::ModelUnloaded { model: model(&identity), device }
+                ReportLine::ModelUnloaded { model: model(identity), device: device.clone() }
             }
-            RunEvent::Started { input, number, count } => ReportLine::FileStarted { input, number, count },
-            RunEvent::Resumed { input } => ReportLine::FileResumed { input },
+            RunEvent::Started { input, number, count } => {
+                ReportLine::FileStarted { input: input.clone(), number: *number, count: *count }
+            }
+            RunEvent::Resumed { input } => ReportLine::FileResumed { input: input.clone() },
             RunEvent::ResumeDiscarded { input, why, keeps_some } => {
-                ReportLine::FileRenewed { input, reason: why.into(), kept: keeps_some }
+                ReportLine::FileRenewed { input: input.clone(), reason: (*why).into(), kept: *keeps_some }
             }
             RunEvent::LanguageDetected { input, guess } => ReportLine::Language {
-                input,
+                input: input.clone(),
                 language: guess.language.code().into(),
                 probability: rounded(guess.probability().into()),
             },
-            RunEvent::WindowDone { input, window } if window.fallbacks > 0 => fallback(input, &window),
+            RunEvent::WindowDone { input, window } if window.fallbacks > 0 => fallback(input.clone(), window),
             RunEvent::MemoryReleased { input, chunk, footprint } => {
-                self.footprints.insert((input, chunk), footprint);
+                self.footprints.insert((input.clone(), *chunk), *footprint);
                 return None;
             }
             RunEvent::ChunkDone { input, chunk, start, end, is_resumed, figures } => {
-                let footprint = self.footprints.remove(&(input.clone(), chunk));
-                chunk_done(input, chunk, (start, end), is_resumed, &figures, footprint)
+                let footprint = self.footprints.remove(&(input.clone(), *chunk));
+                chunk_done(input.clone(), *chunk, (*start, *end), *is_resumed, figures, footprint)
             }
-            RunEvent::SlotsReduced { slots } => ReportLine::OutOfMemory { slots },
-            RunEvent::Stopped { resumable } => ReportLine::Stopped { kept: resumable },
+            RunEvent::SlotsReduced { slots } => ReportLine::OutOfMemory { slots: *slots },
+            RunEvent::Stopped { resumable } => ReportLine::Stopped { kept: *resumable },
             RunEvent::OutputWritten { input, path } => {
-                let path = text(&path);
+                let path = text(path);
                 self.written.entry(input.clone()).or_default().push(path.clone());
-                ReportLine::OutputWritten { input, path }
+                ReportLine::OutputWritten { input: input.clone(), path }
             }
             RunEvent::Finished { input, transcript, quality, cues, seconds } => {
-                let outputs = self.written.remove(&input).unwrap_or_default();
-                ReportLine::FileDone(Box::new(file_done(
-                    input,
-                    outputs,
-                    &transcript,
-                    &quality,
-                    &cues,
-                    seconds,
-                )))
+                let outputs = self.written.remove(input).unwrap_or_default();
+                let done = file_done(input.clone(), outputs, transcript, quality, cues, *seconds);
+                ReportLine::FileDone(Box::new(done))
             }
             RunEvent::Failed { input, error } => {
-                self.written.remove(&input);
-                match kind(&error) == "limit_missed" {
+                self.written.remove(input);
+                match kind(error) == "limit_missed" {
                     true => ReportLine::LimitMissed(tally.missed.last()?.clone()),
                     false => ReportLine::FileFailed(tally.failures.last()?.clone()),
                 }
