@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Counts, Failure, rounded};
 use crate::cancel::CancelReason;
-use crate::transcript::{Coverage, RejectionReason};
+use crate::transcript::{Coverage, ModelIdentity, RejectedAttempt};
 
 /// One line of a report, without its time.
 ///
@@ -63,12 +63,12 @@ pub enum ReportLine {
         device: String,
     },
     ModelLoaded {
-        model: ModelLine,
+        model: ModelIdentity,
         device: String,
         seconds: f64,
     },
     ModelUnloaded {
-        model: ModelLine,
+        model: ModelIdentity,
         device: String,
     },
     FileStarted {
@@ -105,7 +105,7 @@ pub enum ReportLine {
         attempts: usize,
         /// Temperature of the accepted attempt.
         temperature: f64,
-        rejected: Vec<RejectedLine>,
+        rejected: Vec<RejectedAttempt>,
     },
     /// The input from start to end is finished.
     ChunkDone {
@@ -171,11 +171,11 @@ pub struct FileDone {
     pub seconds: f64,
     /// audio_seconds / seconds
     pub speed: Option<f64>,
-    pub model: ModelLine,
+    pub model: ModelIdentity,
     pub language: String,
     /// Null if the language was given.
     pub language_probability: Option<f64>,
-    pub coverage: CoverageLine,
+    pub coverage: Coverage,
     /// Mean probability of the text, 0 to 1.
     pub confidence: Option<f64>,
     pub segments: usize,
@@ -200,7 +200,7 @@ pub struct RunTotals {
     pub unfinished: Vec<String>,
     /// Errors that concerned every input.
     pub errors: Vec<Failure>,
-    pub model: Option<ModelLine>,
+    pub model: Option<ModelIdentity>,
     pub device: Option<String>,
     /// Of the inputs that are done.
     pub audio_seconds: f64,
@@ -209,7 +209,7 @@ pub struct RunTotals {
     /// audio_seconds / seconds
     pub speed: Option<f64>,
     /// Of the inputs that are done.
-    pub coverage: Option<CoverageLine>,
+    pub coverage: Option<Coverage>,
     /// Finished chunks, including those of earlier runs.
     pub chunks: u64,
     /// Windows finished by this run.
@@ -224,22 +224,6 @@ pub struct RunTotals {
     /// What stopped the run.
     pub stopped: Option<StopLine>,
     pub exit_code: u8,
-}
-
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-#[schemars(rename = "model")]
-pub struct ModelLine {
-    /// As it was requested.
-    pub name: String,
-    /// Tells versions of the same name apart.
-    pub revision: Option<String>,
-}
-
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-#[schemars(rename = "rejected")]
-pub struct RejectedLine {
-    pub temperature: f64,
-    pub faults: Vec<FaultLine>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -265,26 +249,6 @@ pub struct UsageLine {
 pub struct ReleasedLine {
     pub host: u64,
     pub device: u64,
-}
-
-/// What became of the audio.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-#[schemars(rename = "coverage")]
-pub struct CoverageLine {
-    /// Seconds; the next five together.
-    pub duration: f64,
-    /// Seconds with text.
-    pub transcribed: f64,
-    /// Seconds skipped as silence.
-    pub skipped: f64,
-    /// Seconds outside the requested clips.
-    pub not_asked_for: f64,
-    /// Seconds of speech without text.
-    pub dropped: f64,
-    /// Seconds without speech and without text.
-    pub silent: f64,
-    /// The share of the speech that has text, 0 to 1; null if voice activity was not detected.
-    pub ratio: Option<f64>,
 }
 
 /// How many spans of each kind need attention.
@@ -347,35 +311,16 @@ pub enum OptionValue {
     Many(Vec<String>),
 }
 
-/// A threshold that an attempt did not meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "fault")]
-#[serde(rename_all = "snake_case")]
-pub enum FaultLine {
-    CompressionRatio,
-    Logprob,
-}
-
-impl From<RejectionReason> for FaultLine {
-    fn from(fault: RejectionReason) -> Self {
-        match fault {
-            RejectionReason::CompressionRatio => FaultLine::CompressionRatio,
-            RejectionReason::Logprob => FaultLine::Logprob,
-        }
-    }
-}
-
-impl From<&Coverage> for CoverageLine {
-    fn from(coverage: &Coverage) -> Self {
-        Self {
-            duration: rounded(coverage.duration),
-            transcribed: rounded(coverage.transcribed),
-            skipped: rounded(coverage.skipped),
-            not_asked_for: rounded(coverage.not_asked_for),
-            dropped: rounded(coverage.dropped),
-            silent: rounded(coverage.silent),
-            ratio: coverage.ratio.map(rounded),
-        }
+/// Rounds the seconds of a coverage as all numbers of a report.
+pub fn rounded_coverage(coverage: &Coverage) -> Coverage {
+    Coverage {
+        duration: rounded(coverage.duration),
+        transcribed: rounded(coverage.transcribed),
+        skipped: rounded(coverage.skipped),
+        not_asked_for: rounded(coverage.not_asked_for),
+        dropped: rounded(coverage.dropped),
+        silent: rounded(coverage.silent),
+        ratio: coverage.ratio.map(rounded),
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::line::{
-    DamageLine, FileDone, MemoryLine, ModelLine, OptionValue, PeakLine, PoolLine, RejectedLine, ReleasedLine,
-    ReportLine, RunTotals, SpansLine, UsageLine,
+    DamageLine, FileDone, MemoryLine, OptionValue, PeakLine, PoolLine, ReleasedLine, ReportLine, RunTotals,
+    SpansLine, UsageLine, rounded_coverage,
 };
 use super::{Ending, Failure, Tally, VERSION, kind, rounded, speed, warnings};
 use crate::device::memory::MemoryUsage;
@@ -17,7 +17,7 @@ use crate::models::pool::PoolStats;
 use crate::plan::PlannedInput;
 use crate::run::{ChunkFigures, RunEvent};
 use crate::time::seconds_of_frames;
-use crate::transcript::{ModelIdentity, Quality, RejectedAttempt, Transcript};
+use crate::transcript::{Quality, RejectedAttempt, Transcript};
 
 /// What is known of a run before it begins.
 #[derive(Debug, Clone, Default)]
@@ -91,12 +91,12 @@ impl LineBuilder {
                 ReportLine::ModelLoading { model: model.clone(), device: device.clone() }
             }
             RunEvent::ModelLoaded { identity, device, seconds } => ReportLine::ModelLoaded {
-                model: model(identity),
+                model: identity.clone(),
                 device: device.clone(),
                 seconds: rounded(*seconds),
             },
             RunEvent::ModelUnloaded { identity, device } => {
-                ReportLine::ModelUnloaded { model: model(identity), device: device.clone() }
+                ReportLine::ModelUnloaded { model: identity.clone(), device: device.clone() }
             }
             RunEvent::Started { input, number, count } => {
                 ReportLine::FileStarted { input: input.clone(), number: *number, count: *count }
@@ -185,12 +185,12 @@ pub fn summary(tally: &Tally, ending: &Ending<'_>) -> ReportLine {
         missed: tally.missed.clone(),
         unfinished: tally.unfinished().map(str::to_owned).collect(),
         errors: ending.errors.iter().map(failure).collect(),
-        model: tally.model.as_ref().map(model),
+        model: tally.model.clone(),
         device: tally.device.clone(),
         audio_seconds: rounded(tally.audio_seconds),
         seconds: rounded(seconds),
         speed: speed(tally.audio_seconds, seconds),
-        coverage: (tally.done > 0).then(|| (&tally.coverage).into()),
+        coverage: (tally.done > 0).then(|| rounded_coverage(&tally.coverage)),
         chunks: tally.chunks,
         windows: tally.windows,
         fallbacks: tally.fallbacks(),
@@ -211,15 +211,11 @@ fn planned(item: &PlannedInput) -> ReportLine {
     }
 }
 
-fn model(identity: &ModelIdentity) -> ModelLine {
-    ModelLine { name: identity.name.clone(), revision: identity.revision.clone() }
-}
-
 fn fallback(input: String, window: &WindowDone) -> ReportLine {
     let first = window.seek as u64;
-    let rejected = |attempt: &RejectedAttempt| RejectedLine {
+    let rejected = |attempt: &RejectedAttempt| RejectedAttempt {
         temperature: rounded(attempt.temperature),
-        faults: attempt.faults.iter().map(|fault| (*fault).into()).collect(),
+        faults: attempt.faults.clone(),
     };
     ReportLine::WindowFallback {
         input,
@@ -278,10 +274,10 @@ fn file_done(
         audio_seconds: rounded(audio_seconds),
         seconds: rounded(seconds),
         speed: speed(audio_seconds, seconds),
-        model: model(&transcript.model),
+        model: transcript.model.clone(),
         language: transcript.language.clone(),
         language_probability: transcript.language_probability.map(rounded),
-        coverage: (&quality.coverage).into(),
+        coverage: rounded_coverage(&quality.coverage),
         confidence: quality.confidence.map(rounded),
         segments: transcript.segments.len(),
         cues: cues.cues,

@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::line::CoverageLine;
+use super::line::rounded_coverage;
 use super::{Counts, Failure, rounded, speed};
 use crate::error::{Error, InputProblem, Result};
 use crate::transcript::Coverage;
@@ -293,7 +293,7 @@ impl MergedTally {
             "audio_seconds": rounded(audio_seconds),
             "seconds": rounded(seconds),
             "speed": speed(audio_seconds, seconds),
-            "coverage": (counts.done > 0).then(|| CoverageLine::from(&coverage)),
+            "coverage": (counts.done > 0).then(|| rounded_coverage(&coverage)),
             "chunks": self.chunks.len(),
             "windows": self.windows,
             "fallbacks": self.fallbacks,

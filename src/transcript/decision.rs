@@ -1,5 +1,6 @@
 //! How the text of a window was chosen, and which attempts were rejected before.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why the text of a window is in the transcript, or is not.
@@ -18,7 +19,8 @@ pub enum DecisionRule {
 }
 
 /// A threshold that a text failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "fault")]
 #[serde(rename_all = "snake_case")]
 pub enum RejectionReason {
     /// The text compresses too well.
@@ -28,7 +30,8 @@ pub enum RejectionReason {
 }
 
 /// An attempt that did not meet the thresholds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "rejected")]
 pub struct RejectedAttempt {
     pub temperature: f64,
     pub faults: Vec<RejectionReason>,

@@ -10,6 +10,9 @@ pub use quality::{Coverage, Fallback, Quality, TranscriptSpan, confidence, mean_
 pub use segment::{Segment, Word};
 pub use waveform::{Seam, Waveform};
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 /// Everything known about one input.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transcript {
@@ -76,7 +79,8 @@ impl SkipReason {
 }
 
 /// The model that made a transcript.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[schemars(rename = "model")]
 pub struct ModelIdentity {
     /// As it was named on the command line.
     pub name: String,

@@ -1,6 +1,7 @@
 //! Coverage and confidence of a transcript: how much of the input it holds, and how sure the text is, as far as that can
 //! be measured without a reference.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DecisionRule, RejectedAttempt};
@@ -35,7 +36,8 @@ pub struct Quality {
 }
 
 /// Seconds of the input by outcome. Their sum is its duration.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "coverage")]
 pub struct Coverage {
     pub duration: f64,
     /// Under at least one segment with text.

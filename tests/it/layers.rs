@@ -119,7 +119,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("regex", &["score/normalise/"]),
     ("rubato", &["audio/resample.rs"]),
     ("safetensors", &["models/"]),
-    ("schemars", &["report/"]),
+    ("schemars", &["report/", "transcript/"]),
     ("sha1", &["models/hub/digest.rs"]),
     ("sha2", &["digest.rs", "export/format/html/mod.rs", "models/", "store/fingerprint.rs"]),
     ("signal_hook", &["cli/interrupt.rs"]),
