@@ -21,12 +21,12 @@ use crate::time::seconds_of_frames;
 use crate::transcript::Segment;
 use crate::transcript::{Damage, Seam, SkipReason, Skipped, Transcript};
 
-/// See the module. Dropping it gives the recording up and joins the front end.
+/// See the module. Dropping it abandons its chunks and joins the front end.
 pub struct ActiveInput {
     pub item: PlannedInput,
     pub name: String,
     pub model: LeasedModel,
-    pub recording: Arc<InputContext>,
+    pub engine_input: Arc<InputContext>,
     pub started: Instant,
     /// It has failed, and the event was emitted.
     pub has_failed: bool,
@@ -59,14 +59,14 @@ impl ActiveInput {
     pub fn new(
         item: PlannedInput,
         model: LeasedModel,
-        recording: Arc<InputContext>,
+        engine_input: Arc<InputContext>,
         thread: JoinHandle<()>,
     ) -> Self {
         Self {
             name: item.name(),
             item,
             model,
-            recording,
+            engine_input,
             started: Instant::now(),
             has_failed: false,
             front_end: None,
@@ -85,7 +85,7 @@ impl ActiveInput {
         }
     }
 
-    /// Waits for the front end, which ends once everything is read or the recording is given up.
+    /// Waits for the front end, which ends once everything is read or the input is abandoned.
     pub fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             // The thread catches its own panics and reports them.
@@ -213,7 +213,10 @@ impl ActiveInput {
             source: self.name.clone(),
             duration,
             model: self.model.identity.clone(),
-            language: self.recording.language().map_or(String::new(), |language| language.code().to_owned()),
+            language: self
+                .engine_input
+                .language()
+                .map_or(String::new(), |language| language.code().to_owned()),
             language_probability: self.guess.as_ref().map(|guess| f64::from(guess.probability())),
             languages: self.languages(),
             text: self.model.engine.tokenizer().decode(&tokens),
@@ -274,7 +277,7 @@ impl ActiveInput {
 
 impl Drop for ActiveInput {
     fn drop(&mut self) {
-        self.recording.abandon();
+        self.engine_input.abandon();
         self.join();
     }
 }

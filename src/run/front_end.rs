@@ -37,7 +37,7 @@ pub struct FrontEnd {
     pub chunk_length: f64,
     pub selection: Selection,
     pub engine: Arc<EngineGroup>,
-    pub recording: Arc<InputContext>,
+    pub engine_input: Arc<InputContext>,
     pub budget: ChunkBudget,
     pub cancel: CancelToken,
     pub journal: JournalRequest,
@@ -157,12 +157,12 @@ impl FrontEnd {
 
     /// Returns what looks for windows to detect the language by, if it is to be detected.
     fn language_probe(&self, chunk_mode: ChunkMode) -> Option<ClipProbe> {
-        let first = self.selection.clips.iter().next().filter(|_| self.recording.language().is_none())?;
+        let first = self.selection.clips.iter().next().filter(|_| self.engine_input.language().is_none())?;
         let loudest = match chunk_mode {
             ChunkMode::Seamless { loudest } => Some(loudest),
             ChunkMode::AtPauses { .. } => None,
         };
-        Some(ClipProbe::new(self.engine.n_mels(), self.recording.language_windows(), loudest, first))
+        Some(ClipProbe::new(self.engine.n_mels(), self.engine_input.language_windows(), loudest, first))
     }
 
     /// Gives the engine the windows to detect the language by, as soon as they are known.
@@ -173,7 +173,7 @@ impl FrontEnd {
                 seek: found.seek,
                 features: Some(Box::new(found.features)),
             };
-            self.recording.set_probe_windows(found.map(window).collect());
+            self.engine_input.set_probe_windows(found.map(window).collect());
         }
     }
 
@@ -228,11 +228,11 @@ impl FrontEnd {
             emit(FrontEndEvent::ResumeEnded(index));
         }
         if let Some(guess) = kept.language.take_if(|_| index == 0) {
-            self.recording.set_language(guess.language);
+            self.engine_input.set_language(guess.language);
             emit(FrontEndEvent::LanguageResumed(Box::new(guess)));
         }
         let Ok(Some(finished)) = found else { return false };
-        self.recording.add_handover(index, finished.decoded.handover.clone());
+        self.engine_input.add_handover(index, finished.decoded.handover.clone());
         emit(FrontEndEvent::ChunkResumed(Box::new(finished)));
         true
     }
@@ -260,7 +260,7 @@ impl FrontEnd {
         kept: &mut ResumedChunks,
         emit: &dyn Fn(FrontEndEvent),
     ) -> Result<()> {
-        let stop = || self.cancel.reason().is_some() || self.recording.is_abandoned();
+        let stop = || self.cancel.reason().is_some() || self.engine_input.is_abandoned();
         for chunk in chunks.drain(..) {
             let abandoned = || {
                 self.cancel
@@ -279,7 +279,7 @@ impl FrontEnd {
             let permit = self.budget.take(stop).ok_or_else(abandoned)?;
             emit(FrontEndEvent::ChunkMade(index, span));
             self.engine.submit(ChunkTask {
-                input: Arc::clone(&self.recording),
+                input: Arc::clone(&self.engine_input),
                 index,
                 span,
                 features: Box::new(features),

@@ -19,7 +19,7 @@ impl Scheduler<'_> {
     pub(super) fn fail_active(&mut self, index: usize, error: Error) -> Result<()> {
         self.context.check()?;
         let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
-        input.recording.abandon();
+        input.engine_input.abandon();
         match std::mem::replace(&mut input.has_failed, true) {
             true => Ok(()),
             false => {
@@ -135,7 +135,7 @@ impl Scheduler<'_> {
 
     /// Stops all active inputs. JournaledChunk chunks stay in the journals and, up to the first gap, in partial outputs.
     pub(super) fn stop(&mut self) {
-        self.active.values().for_each(|input| input.recording.abandon());
+        self.active.values().for_each(|input| input.engine_input.abandon());
         self.active.values_mut().for_each(ActiveInput::join);
         let unread: Vec<InputMessage> = self.messages.try_iter().collect();
         for InputMessage { input: index, kind } in unread {

@@ -101,9 +101,9 @@ impl Scheduler<'_> {
             }
             language => language?,
         };
-        let recording = self.recording(index, options);
-        language.into_iter().for_each(|language| recording.set_language(language));
-        match self.spawn_front_end(index, item, model, recording) {
+        let engine_input = self.engine_input(index, options);
+        language.into_iter().for_each(|language| engine_input.set_language(language));
+        match self.spawn_front_end(index, item, model, engine_input) {
             Ok(input) => drop(self.active.insert(index, input)),
             Err(error) => {
                 self.fail(&name, error)?;
@@ -113,7 +113,7 @@ impl Scheduler<'_> {
         Ok(())
     }
 
-    fn recording(&self, index: usize, options: Arc<DecodeOptions>) -> Arc<InputContext> {
+    fn engine_input(&self, index: usize, options: Arc<DecodeOptions>) -> Arc<InputContext> {
         let sender = self.sender.clone();
         let on_event = move |chunk, event| {
             // A closed channel means that the run has ended and nobody needs the event.
@@ -127,7 +127,7 @@ impl Scheduler<'_> {
         index: usize,
         item: PlannedInput,
         model: LeasedModel,
-        recording: Arc<InputContext>,
+        engine_input: Arc<InputContext>,
     ) -> Result<ActiveInput> {
         let plan = &self.request.plan;
         let settings = item.settings.as_ref().unwrap_or(&plan.settings);
@@ -138,7 +138,7 @@ impl Scheduler<'_> {
             chunk_length: plan.chunk_length,
             selection: settings.selection.clone(),
             engine: Arc::clone(&model.engine),
-            recording: Arc::clone(&recording),
+            engine_input: Arc::clone(&engine_input),
             budget: model.budget.clone(),
             cancel: self.context.cancel.clone(),
             journal: JournalRequest {
@@ -159,7 +159,7 @@ impl Scheduler<'_> {
                 send(MessageKind::FrontEndDone(result));
             })
             .map_err(|error| Error::compute("starting a thread", error))?;
-        Ok(ActiveInput::new(item, model, recording, thread))
+        Ok(ActiveInput::new(item, model, engine_input, thread))
     }
 }
 
