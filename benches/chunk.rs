@@ -28,7 +28,7 @@ fn chunk(criterion: &mut Criterion) {
                 let mut splitter = AudioSplitter::new(CutPolicy::AtPauses(target), &Selection::default());
                 let mut boundaries = Vec::new();
                 samples.chunks(BLOCK).for_each(|block| splitter.push(block, &mut boundaries));
-                splitter.finish(&mut boundaries);
+                splitter.finish(&mut boundaries, &mut Vec::new());
                 black_box(boundaries.len())
             });
         });

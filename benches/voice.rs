@@ -122,7 +122,7 @@ fn spans(recordings: &[Recording], options: VoiceOptions) -> (f64, f64) {
         let (mut splitter, mut boundaries) =
             (AudioSplitter::new(CutPolicy::AtPauses(120.0), &selection), Vec::<Boundary>::new());
         splitter.push(&recording.samples, &mut boundaries);
-        let report = splitter.finish(&mut boundaries);
+        let report = splitter.finish(&mut boundaries, &mut Vec::new());
         for frame in 0..recording.samples.len() / HOP {
             let is_speech = recording.phrases.iter().any(|p| (p.0..p.1).contains(&frame));
             let is_skipped = report.skipped.iter().any(|(span, _)| span.contains(&(frame as u64)));

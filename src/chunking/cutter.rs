@@ -1,27 +1,49 @@
 //! Cuts for a target length: buffers the frames since the last cut and cuts again once enough of them are known.
 
 use super::cut_point;
-use crate::time::{HOP, SAMPLE_RATE};
+use crate::time::{HOP, SAMPLE_RATE, WINDOW_FRAMES};
 use crate::vad::VadFrame;
 
 /// The minimum and the maximum target, in seconds.
 const TARGET_RANGE: (f64, f64) = (1.0, 1e7);
+/// Distance of the seams in frames: two minutes. What is finished at a seam is not lost if the run is interrupted.
+pub const SEAM_DISTANCE: usize = 12_000;
+/// No seam is nearer than this to the end of its section, so that the windows before it see whole windows.
+const LAST_SEAM: usize = WINDOW_FRAMES;
+/// From this target on, in frames, the audio before a cut is heard again as context: a window for at least eight of the
+/// section.
+const CONTEXT_TARGET: usize = 48_000;
+/// The least and the most frames of context.
+const CONTEXT: (usize, usize) = (WINDOW_FRAMES / 2, WINDOW_FRAMES);
 
 /// The end of one chunk and the start of the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CutPoint {
     /// One past the last frame of the chunk, counted from the start of the audio.
     pub frame: u64,
-    /// Whether it lies in a pause; if there is none, the cut is at the quietest frame.
-    pub silent: bool,
+    pub kind: CutKind,
+}
+
+/// What the chunk behind a cut knows of the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutKind {
+    /// It lies in a pause: the next chunk begins a new section, which is decoded on its own.
+    Pause {
+        /// The frame from which the next chunk hears the audio before the cut as context; the cut itself for none.
+        context: u64,
+    },
+    /// There is no pause: it is at the quietest frame, and the next chunk continues this one.
+    NoPause,
+    /// It divides a section for the sake of the journal: the next chunk continues this one.
+    Seam,
 }
 
 /// Chooses cuts for a target length, as a stream of frames that may begin anywhere in the audio.
 ///
-/// A chunk ends in the second half of its target, or in the half target after it if only there is a good pause. So
-/// no chunk is longer than 1.5 targets, and none is shorter than half a target, except the last one, which is at least
-/// a quarter. Audio up to the target is not cut. The cuts do not depend on block sizes, and the buffer is 8 bytes per
-/// frame of less than two targets.
+/// A section ends in the second half of its target, or in the half target after it if only there is a good pause. So
+/// no section is longer than 1.5 targets, and none is shorter than half a target, except the last one, which is at least
+/// a quarter. Audio up to the target is not cut. Seams divide long sections into chunks. The cuts do not depend on block
+/// sizes, and the buffer is 8 bytes per frame of less than two targets.
 pub struct PauseCutter {
     /// The target in frames.
     target: usize,
@@ -40,7 +62,7 @@ impl PauseCutter {
         Self { target, frames: Vec::new(), start }
     }
 
-    /// The maximum length of a chunk in frames.
+    /// The maximum length of a section in frames.
     fn max_length(&self) -> u64 {
         (self.target + self.target / 2) as u64
     }
@@ -49,23 +71,24 @@ impl PauseCutter {
     pub fn push(&mut self, frame: VadFrame, cuts: &mut Vec<CutPoint>) {
         self.frames.push(frame);
         if self.frames.len() >= self.lookahead() {
-            let (frame, silent) = self.choose(self.lookahead());
-            self.cut(frame, silent, cuts);
+            let (frame, is_pause) = self.choose(self.lookahead());
+            self.cut(frame, is_pause, cuts);
         }
     }
 
     /// Appends the cuts that only the end of the audio settles, never one at the end itself.
     pub fn finish(&mut self, cuts: &mut Vec<CutPoint>) {
         while self.frames.len() > self.target {
-            let (frame, silent) = self.choose(self.frames.len());
-            if !silent && self.frames.len() as u64 <= self.max_length() {
+            let (frame, is_pause) = self.choose(self.frames.len());
+            if !is_pause && self.frames.len() as u64 <= self.max_length() {
                 break;
             }
-            self.cut(frame, silent, cuts);
+            self.cut(frame, is_pause, cuts);
         }
+        self.seams(self.frames.len(), cuts);
     }
 
-    /// The number of frames that are known when a cut is chosen. A quarter of the target is left for the next chunk,
+    /// The number of frames that are known when a cut is chosen. A quarter of the target is left for the next section,
     /// even if the audio ends there.
     fn lookahead(&self) -> usize {
         self.target + self.target / 2 + self.target / 4
@@ -83,10 +106,32 @@ impl PauseCutter {
         }
     }
 
-    fn cut(&mut self, frame: usize, silent: bool, cuts: &mut Vec<CutPoint>) {
+    fn cut(&mut self, frame: usize, is_pause: bool, cuts: &mut Vec<CutPoint>) {
+        self.seams(frame, cuts);
+        let kind = match is_pause {
+            true => CutKind::Pause { context: self.start + self.context(frame) as u64 },
+            false => CutKind::NoPause,
+        };
         self.frames.drain(..frame);
         self.start += frame as u64;
-        cuts.push(CutPoint { frame: self.start, silent });
+        cuts.push(CutPoint { frame: self.start, kind });
+    }
+
+    /// Appends the seams of a section that ends after so many frames.
+    fn seams(&self, end: usize, cuts: &mut Vec<CutPoint>) {
+        let seams = (SEAM_DISTANCE..(end + 1).saturating_sub(LAST_SEAM)).step_by(SEAM_DISTANCE);
+        cuts.extend(seams.map(|at| CutPoint { frame: self.start + at as u64, kind: CutKind::Seam }));
+    }
+
+    /// Returns where the context of a cut begins: in a pause, if there is one at the right distance.
+    fn context(&self, cut: usize) -> usize {
+        if self.target < CONTEXT_TARGET {
+            return cut;
+        }
+        let (least, most) = CONTEXT;
+        let within = cut.saturating_sub(most)..cut.saturating_sub(least);
+        let nothing = within.end..within.end;
+        cut_point::in_pause(&self.frames[..cut], within.clone(), nothing).unwrap_or(within.start)
     }
 }
 
@@ -179,15 +224,20 @@ mod tests {
             let at_once = cuts(target, std::iter::once(&audio[..]));
 
             let mut start = 0;
-            for cut in &at_once {
+            for cut in at_once.iter().filter(|cut| cut.kind != CutKind::Seam) {
                 prop_assert!(cut.frame >= start + target_frames / 2, "{at_once:?}");
                 prop_assert!(cut.frame <= start + max_length, "{at_once:?}");
-                prop_assert!(cut.silent || cut.frame <= start + target_frames, "{at_once:?}");
+                prop_assert!(cut.kind != CutKind::NoPause || cut.frame <= start + target_frames, "{at_once:?}");
                 start = cut.frame;
             }
             prop_assert!(end - start <= max_length, "{at_once:?} of {end}");
-            prop_assert!(at_once.is_empty() || end - start >= target_frames / 4, "{at_once:?} of {end}");
-            prop_assert!(end > target_frames || at_once.is_empty());
+            prop_assert!(start == 0 || end - start >= target_frames / 4, "{at_once:?} of {end}");
+            prop_assert!(end > target_frames || start == 0);
+            let mut chunk_start = 0;
+            for frame in at_once.iter().map(|cut| cut.frame) {
+                prop_assert!(frame > chunk_start, "{at_once:?}");
+                chunk_start = frame;
+            }
 
             let mut rest = &audio[..];
             let blocks = blocks.iter().cycle().map_while(|size| {
@@ -223,8 +273,41 @@ mod tests {
     #[test]
     fn cuts_long_silence_into_targets() {
         let cuts = cuts(10.0, vec![0.0; 45 * 16_000].chunks(4_000));
-        assert!(cuts.iter().all(|cut| cut.silent));
+        assert!(
+            cuts.iter().all(|cut| matches!(cut.kind, CutKind::Pause { context } if context == cut.frame))
+        );
         assert_eq!(cuts.iter().map(|cut| cut.frame).collect::<Vec<_>>(), [950, 1900, 2850, 3800]);
+    }
+
+    #[test]
+    fn seams_divide_long_sections_and_cuts_have_context() {
+        let pause = VadFrame { speech: 0.1, power: 0.0 };
+        let frames = (0..150_000_u64).map(|at| match at % 500 {
+            0..60 => pause,
+            _ => VadFrame { speech: 0.9, power: 1.0 },
+        });
+        let (mut cutter, mut cuts) = (PauseCutter::new(600.0, 100), Vec::new());
+        frames.for_each(|frame| cutter.push(frame, &mut cuts));
+        cutter.finish(&mut cuts);
+        let sections: Vec<(u64, u64)> = cuts
+            .iter()
+            .filter_map(|cut| match cut.kind {
+                CutKind::Pause { context } => Some((cut.frame, context)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(sections.len(), 2, "{cuts:?}");
+        for (cut, context) in &sections {
+            assert!((1_500..=3_000).contains(&(cut - context)) && (context - 100) % 500 < 60, "{sections:?}");
+        }
+        let (first, second) = (sections[0].0, sections[1].0);
+        let seams: Vec<u64> =
+            cuts.iter().filter(|cut| cut.kind == CutKind::Seam).map(|cut| cut.frame).collect();
+        let expected =
+            [(100, first), (first, second), (second, 150_100)].into_iter().flat_map(|(start, end)| {
+                (1..).map(move |n| start + n * 12_000).take_while(move |at| at + 3_000 <= end)
+            });
+        assert_eq!(seams, expected.collect::<Vec<_>>());
     }
 
     /// Up to 1.5 targets are not cut outside a pause.

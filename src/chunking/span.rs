@@ -13,6 +13,10 @@ pub struct ChunkSpan {
     /// One past the last frame of audio that its windows may see; after `end` if the chunk ends at a seam, so that the
     /// next chunk's beginning is in sight.
     pub visible: usize,
+    /// From which frame on the audio before `first` is heard for the sake of the prompt; none if the chunk before this one
+    /// is continued, or nothing is known of what was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
     /// Where its last segment ends at the latest: at the pause, or at the end of the audio. None if the next chunk
     /// continues its text, and in an input that is not cut, where times stay as the network writes them.
     pub limit: Option<usize>,
@@ -23,6 +27,11 @@ pub struct ChunkSpan {
 }
 
 impl ChunkSpan {
+    /// Returns the first frame that its windows may see.
+    pub fn heard_from(&self) -> usize {
+        self.context.unwrap_or(self.first)
+    }
+
     /// Returns how many frames are its own.
     pub fn frames(&self) -> usize {
         self.end - self.first

@@ -5,7 +5,8 @@ use std::mem;
 use std::ops::Range;
 
 use super::clips::{Clip, Clips};
-use super::cutter::{CutPoint, PauseCutter};
+use super::cutter::{CutKind, CutPoint, PauseCutter};
+use super::speech_map::quantised;
 use crate::time::HOP;
 use crate::vad::{FrameAnalyzer, RegionDetector, RegionEvent, VadFrame, VoiceOptions};
 
@@ -83,7 +84,7 @@ impl SpanCutter {
             // A seam is certain only once a frame follows it.
             SpanCutter::Every { length, position, next } => {
                 if position == next {
-                    cuts.push(CutPoint { frame: *next, silent: false });
+                    cuts.push(CutPoint { frame: *next, kind: CutKind::NoPause });
                     *next += *length;
                 }
                 *position += 1;
@@ -105,6 +106,8 @@ pub struct AudioSplitter {
     /// `None` if nothing depends on the content of the frames.
     analyzer: Option<FrameAnalyzer>,
     frames: Vec<VadFrame>,
+    /// Speech probabilities since the last [`take_speech`](Self::take_speech), if recordings are cut at pauses.
+    speech: Vec<u8>,
     samples: u64,
     /// One past the last frame processed.
     position: u64,
@@ -134,6 +137,7 @@ impl AudioSplitter {
             vad: selection.vad,
             analyzer: analyzes.then(FrameAnalyzer::new),
             frames: Vec::new(),
+            speech: Vec::new(),
             samples: 0,
             position: 0,
             clips: selection.clips.iter().collect(),
@@ -161,8 +165,9 @@ impl AudioSplitter {
         self.process(boundaries);
     }
 
-    /// Appends the boundaries that only the end of the audio settles; an open span ends there.
-    pub fn finish(mut self, boundaries: &mut Vec<Boundary>) -> SplitReport {
+    /// Appends the boundaries that only the end of the audio settles, and the last speech probabilities; an open span ends
+    /// there.
+    pub fn finish(mut self, boundaries: &mut Vec<Boundary>, speech: &mut Vec<u8>) -> SplitReport {
         if let Some(analyzer) = &mut self.analyzer {
             analyzer.finish(&mut self.frames);
         }
@@ -174,6 +179,7 @@ impl AudioSplitter {
         if !self.report.missed_clips.is_empty() {
             self.skip(self.position, SkipCause::OutsideClips);
         }
+        self.take_speech(speech);
         self.report
     }
 
@@ -191,12 +197,21 @@ impl AudioSplitter {
         }
     }
 
+    /// Moves the speech probabilities of the frames processed since the last call to `out`; nothing unless recordings are
+    /// cut at pauses.
+    pub fn take_speech(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.speech);
+    }
+
     /// Returns the report on the frames processed so far.
     pub fn report(&self) -> &SplitReport {
         &self.report
     }
 
     fn process(&mut self, boundaries: &mut Vec<Boundary>) {
+        if matches!(self.policy, CutPolicy::AtPauses(_)) {
+            self.speech.extend(self.frames.iter().map(|frame| quantised(frame.speech)));
+        }
         for frame in mem::take(&mut self.frames) {
             if !self.in_clip && self.clips.front().is_some_and(|clip| clip.start == self.position) {
                 self.begin_clip(boundaries);
@@ -321,7 +336,7 @@ mod tests {
         let (mut splitter, mut boundaries) = (AudioSplitter::new(policy, selection), Vec::new());
         let audio = vec![0.0; seconds * 16_000];
         audio.chunks(block).for_each(|block| splitter.push(block, &mut boundaries));
-        let report = splitter.finish(&mut boundaries);
+        let report = splitter.finish(&mut boundaries, &mut Vec::new());
         (boundaries, report)
     }
 
@@ -331,7 +346,7 @@ mod tests {
 
     #[test]
     fn spans_begin_and_end_with_their_clips() {
-        let cut = |frame| Boundary::Cut(CutPoint { frame, silent: false });
+        let cut = |frame| Boundary::Cut(CutPoint { frame, kind: CutKind::NoPause });
         let expected = [
             Boundary::Begin(750),
             cut(1_750),

@@ -3,6 +3,7 @@
 //! A state machine that never blocks: it returns one request at a time and takes its result. Running the network is left
 //! to the engine, which drives many chunks side by side.
 
+mod unspoken;
 mod words;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use super::strip;
 use super::tokenizer::Tokenizer;
 use super::window::{SearchStrategy, WindowOutcome, WindowRequest};
 use super::words::{Alignment, TimedWindow};
-use crate::chunking::ChunkSpan;
+use crate::chunking::{ChunkSpan, SpeechMap};
 use crate::time::{SECONDS_PER_TICK, WINDOW_FRAMES, seconds_of_frames};
 use crate::transcript::decision::{DecisionRule, RejectedAttempt, WindowDecision};
 use crate::transcript::segment::Segment;
@@ -66,6 +67,8 @@ pub struct ChunkDecoder {
     sot_sequence: Vec<u32>,
     language: Language,
     span: ChunkSpan,
+    /// Where somebody speaks; none to decode whatever is heard.
+    speech: Option<SpeechMap>,
     seek: usize,
     /// Attempts at this window that were rejected.
     rejected: Vec<WindowResult>,
@@ -112,7 +115,7 @@ impl ChunkDecoder {
         if !prefix.is_empty() && !options.without_timestamps {
             prefix.insert(0, tokenizer.special().timestamps.start);
         }
-        let mut seek = span.first;
+        let mut seek = if options.condition_on_previous_text { span.heard_from() } else { span.first };
         // A chunk that begins at a pause does not know when the last word before it ended.
         let mut last_speech = span.limit.map_or(0.0, |_| seconds_of_frames(span.first as u64));
         if let Some(handover) = handover {
@@ -127,6 +130,7 @@ impl ChunkDecoder {
             sot_sequence: Vec::new(),
             language,
             span,
+            speech: None,
             seek,
             rejected: Vec::new(),
             prefix,
@@ -140,6 +144,12 @@ impl ChunkDecoder {
         };
         decoder.set_language(language);
         decoder
+    }
+
+    /// Leaves out windows and text in which nobody speaks, by this map.
+    pub fn with_speech(mut self, speech: Option<SpeechMap>) -> Self {
+        self.speech = speech;
+        self
     }
 
     /// Sets the language from the next request on.
@@ -225,6 +235,9 @@ impl ChunkDecoder {
     pub fn accept(&mut self, result: WindowResult) -> WindowOutcome {
         let frames = self.frames();
         let fails = result.needs_fallback(&self.options);
+        if self.seek < self.span.first {
+            return self.hear(&result, fails);
+        }
         if fails && self.rejected.len() + 1 < self.options.temperatures.len() {
             self.rejected.push(result);
             return WindowOutcome::Retry;
@@ -232,15 +245,15 @@ impl ChunkDecoder {
         let hottest = result.temperature;
         let (result, decision) = self.decide(result, fails);
         if decision.rule == DecisionRule::Silence {
-            self.advance(frames, decision);
+            self.advance(self.frames_to_speech().unwrap_or(frames), decision);
             return WindowOutcome::Silence;
         }
         let cut = cut(&result.tokens, self.tokenizer.special().timestamps.start, self.seek, frames);
         let pieces = cut.pieces.iter();
+        let segments =
+            pieces.map(|p| self.segment(&result, &result.tokens[p.tokens.clone()], p.start, p.end));
         let window = TimedWindow {
-            segments: pieces
-                .map(|p| self.segment(&result, &result.tokens[p.tokens.clone()], p.start, p.end))
-                .collect(),
+            segments: segments.filter(|segment| !self.is_unspoken(segment)).collect(),
             seek: self.seek,
             frames,
             advance: cut.advance,
@@ -287,6 +300,15 @@ impl ChunkDecoder {
         WindowOutcome::Segments(count)
     }
 
+    /// Takes what was said before the chunk into the prompt, unless it is doubtful, and goes on to the chunk.
+    fn hear(&mut self, result: &WindowResult, fails: bool) -> WindowOutcome {
+        if !fails && !result.is_silence(&self.options) {
+            self.history.hear(&result.tokens);
+        }
+        self.seek = self.span.first;
+        WindowOutcome::Heard
+    }
+
     /// Chooses the text of a window after its last attempt: that of `last`, or if it `fails` too the best of all.
     fn decide(&mut self, last: WindowResult, fails: bool) -> (WindowResult, WindowDecision) {
         let mut attempts = std::mem::take(&mut self.rejected);
@@ -321,19 +343,14 @@ impl ChunkDecoder {
         &self.segments
     }
 
-    /// Returns how the text of each window so far was chosen.
-    pub fn decisions(&self) -> &[WindowDecision] {
-        &self.decisions
-    }
-
-    /// Returns how many frames of the chunk precede the next window.
-    pub fn frames_done(&self) -> usize {
-        self.frames_before(self.seek)
+    /// Returns how the text of the window that begins at this frame was chosen.
+    pub fn decision_at(&self, seek: usize) -> Option<&WindowDecision> {
+        self.decisions.iter().rfind(|decision| decision.seek == seek)
     }
 
     /// Returns how many frames of the chunk precede this frame of the input.
     pub fn frames_before(&self, frame: usize) -> usize {
-        frame.min(self.span.end) - self.span.first
+        frame.clamp(self.span.first, self.span.end) - self.span.first
     }
 
     pub fn finish(self) -> DecodedChunk {
@@ -348,7 +365,8 @@ impl ChunkDecoder {
     }
 
     fn frames(&self) -> usize {
-        self.span.visible.saturating_sub(self.seek).min(WINDOW_FRAMES)
+        let visible = if self.seek < self.span.first { self.span.first } else { self.span.visible };
+        visible.saturating_sub(self.seek).min(WINDOW_FRAMES)
     }
 
     /// Clamps times that the model wrote past the chunk's limit.

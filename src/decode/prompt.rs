@@ -39,6 +39,11 @@ impl PromptHistory {
         self.tokens.extend_from_slice(tokens);
     }
 
+    /// Adds tokens to later prompts alone.
+    pub fn hear(&mut self, tokens: &[u32]) {
+        self.recent.extend_from_slice(tokens);
+    }
+
     /// Keeps all text so far out of later prompts.
     pub fn reset(&mut self) {
         self.recent.clear();

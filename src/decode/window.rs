@@ -42,6 +42,8 @@ pub enum WindowOutcome {
     Retry,
     /// The window counts as silence.
     Silence,
+    /// It was audio before the chunk, heard for the sake of the prompt: nothing is written.
+    Heard,
     /// Its text is settled and its words need times: see
     /// [`ChunkDecoder::alignment`](super::ChunkDecoder::alignment).
     Aligning,

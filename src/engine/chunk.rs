@@ -315,16 +315,19 @@ impl ActiveChunk {
             self.phase = ChunkPhase::Aligning { decoder, request, accepted };
             return;
         }
+        if outcome == WindowOutcome::Heard {
+            return self.next_window(decoder);
+        }
         if let WindowOutcome::Segments(count) = outcome {
             let segments = decoder.segments();
             self.emit(ChunkEvent::Segments(segments[segments.len() - count..].to_vec()));
         }
         if outcome != WindowOutcome::Retry {
             let AcceptedAttempt { seek, fallbacks } = accepted;
-            let decision = decoder.decisions().last().cloned().unwrap_or_default();
+            let decision = decoder.decision_at(seek).cloned().unwrap_or_default();
             self.emit(ChunkEvent::WindowDone(WindowDone {
                 seek,
-                frames: decoder.frames_done().saturating_sub(decoder.frames_before(seek)),
+                frames: decoder.frames_before(seek + decision.frames) - decoder.frames_before(seek),
                 fallbacks,
                 temperature: decision.temperature,
                 rejected: decision.rejected,
@@ -368,10 +371,19 @@ impl ActiveChunk {
         let handover = if span.follows { input.take_handover(index - 1) } else { None };
         let (tokenizer, options) = (Arc::clone(&model.tokenizer), Arc::clone(input.options()));
         let decoder = ChunkDecoder::new(tokenizer, options, language, model.n_text_ctx, *span, handover);
-        self.next_window(Box::new(decoder));
+        let speech = self.task.speech.take();
+        self.next_window(Box::new(decoder.with_speech(speech)));
     }
 
-    fn next_window(&mut self, decoder: Box<ChunkDecoder>) {
+    fn next_window(&mut self, mut decoder: Box<ChunkDecoder>) {
+        while let Some((seek, frames)) = decoder.skip_silence() {
+            self.emit(ChunkEvent::WindowDone(WindowDone {
+                seek,
+                frames: decoder.frames_before(seek + frames) - decoder.frames_before(seek),
+                is_silence: true,
+                ..WindowDone::default()
+            }));
+        }
         match decoder.request() {
             Some(request) if self.task.input.options().multilingual && request.attempt == 0 => {
                 let window = WindowRange { seek: request.seek, frames: request.frames };

@@ -24,7 +24,7 @@ pub enum ChunkEvent {
 }
 
 /// A window that needs no further attempt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct WindowDone {
     pub seek: usize,
     /// Frames by which the chunk advanced.

@@ -30,7 +30,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::cancel::CancelToken;
-use crate::chunking::ChunkSpan;
+use crate::chunking::{ChunkSpan, SpeechMap};
 use crate::decode::{DecodeOptions, Language, Tokenizer};
 use crate::device::memory::ReleasePolicy;
 use crate::error::{Error, Result, catch_panic};
@@ -49,6 +49,8 @@ pub struct ChunkTask {
     pub index: usize,
     pub span: ChunkSpan,
     pub features: Box<dyn Features>,
+    /// Where somebody speaks; none to decode as openai/whisper does, whatever is heard.
+    pub speech: Option<SpeechMap>,
     /// Dropped when the chunk is finished or abandoned.
     pub permit: Option<Box<dyn Send>>,
 }

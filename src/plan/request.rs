@@ -39,7 +39,7 @@ pub struct PlanRequest {
 
 impl PlanRequest {
     /// Default target length of a chunk in seconds.
-    pub const CHUNK_LENGTH: f64 = 120.0;
+    pub const CHUNK_LENGTH: f64 = 600.0;
 
     /// Requests a plan with default options and without output files.
     pub fn new(inputs: Vec<PathBuf>, settings: InputSettings) -> Self {

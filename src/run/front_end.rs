@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::backpressure::ChunkBudget;
+use super::backpressure::{ChunkBudget, ChunkPermit};
 use super::waveform::WaveformBuilder;
 use crate::audio::{AudioDamage, AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
@@ -24,7 +24,7 @@ use crate::test_hooks;
 use crate::time::{HOP, seconds_of_samples};
 use crate::transcript::Waveform;
 
-/// Chunks of one recording that may wait for the chunk before them; more would only keep other recordings out.
+/// Sections of one recording that may wait for the section before them; more would only keep other recordings out.
 const FOLLOWERS: usize = 2;
 
 /// What the thread needs.
@@ -111,7 +111,7 @@ impl FrontEnd {
         let mut chunker = MelChunker::with_selection(self.engine.n_mels(), chunk_mode, &self.selection);
         let mut probe = self.language_probe(chunk_mode);
         let mut waveform = self.needs_waveform.then(WaveformBuilder::new);
-        let followers = ChunkBudget::new(FOLLOWERS);
+        let mut permits = SectionPermits { followers: ChunkBudget::new(FOLLOWERS), current: None };
         let (mut chunks, mut samples, mut made) = (Vec::new(), 0, 0);
         while let Some(block) = reader.next_block()? {
             test_hooks::reached("read", &self.cancel);
@@ -126,7 +126,7 @@ impl FrontEnd {
             // Chunks wait until the windows to detect the language by are known.
             if probe.is_none() {
                 made += chunks.len();
-                self.submit(&mut chunks, &followers, &mut kept, emit)?;
+                self.submit(&mut chunks, &mut permits, &mut kept, emit)?;
             }
             if chunker.is_done() {
                 break;
@@ -140,7 +140,7 @@ impl FrontEnd {
         }
         self.finish_probe(&mut probe, true);
         made += chunks.len();
-        self.submit(&mut chunks, &followers, &mut kept, emit)?;
+        self.submit(&mut chunks, &mut permits, &mut kept, emit)?;
         let known = match measured {
             Some(extent) => seconds_of_samples(extent.samples),
             None => claimed.filter(|_| !is_whole).unwrap_or(0.0),
@@ -256,7 +256,7 @@ impl FrontEnd {
     fn submit(
         &self,
         chunks: &mut Vec<MelChunk>,
-        followers: &ChunkBudget,
+        permits: &mut SectionPermits,
         kept: &mut ResumedChunks,
         emit: &dyn Fn(FrontEndEvent),
     ) -> Result<()> {
@@ -268,26 +268,44 @@ impl FrontEnd {
                     .err()
                     .unwrap_or_else(|| Error::compute("reading the audio", "its transcription was abandoned"))
             };
-            let MelChunk { index, span, features } = chunk;
+            let MelChunk { index, span, in_section, features, speech } = chunk;
+            if !in_section {
+                permits.current = None;
+            }
             if self.resume_chunk(index, &span, kept, emit) {
                 continue;
             }
-            let follower = match span.follows {
-                true => Some(followers.take(stop).ok_or_else(abandoned)?),
-                false => None,
+            let permit = match &permits.current {
+                Some(permit) => Arc::clone(permit),
+                None => {
+                    let follower = match span.follows && !in_section {
+                        true => Some(permits.followers.take(stop).ok_or_else(abandoned)?),
+                        false => None,
+                    };
+                    Arc::new((self.budget.take(stop).ok_or_else(abandoned)?, follower))
+                }
             };
-            let permit = self.budget.take(stop).ok_or_else(abandoned)?;
+            permits.current = Some(Arc::clone(&permit));
             emit(FrontEndEvent::ChunkMade(index, span));
             self.engine.submit(ChunkTask {
                 input: Arc::clone(&self.engine_input),
                 index,
                 span,
                 features: Box::new(features),
-                permit: Some(Box::new((permit, follower))),
+                speech,
+                permit: Some(Box::new(permit)),
             });
         }
         Ok(())
     }
+}
+
+/// The permits of one recording. The chunks of a section share one, as they are in memory together.
+struct SectionPermits {
+    /// For sections that continue the one before.
+    followers: ChunkBudget,
+    /// That of the current section; none if its chunks so far were resumed.
+    current: Option<Arc<(ChunkPermit, Option<ChunkPermit>)>>,
 }
 
 /// A [`LanguageProbe`] that starts at the first clip.

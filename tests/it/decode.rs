@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use transcribe::cancel::{CancelReason, CancelToken};
-use transcribe::chunking::ChunkSpan;
+use transcribe::chunking::{ChunkSpan, SpeechMap};
 use transcribe::decode::fallback::WindowResult;
 use transcribe::decode::{
     ChunkDecoder, DecodeOptions, Language, Task, Tokenizer, WhenAllFail, WindowOutcome,
@@ -345,7 +345,7 @@ fn rejects_nan_and_infinite_logits() {
 #[test]
 fn empties_segments_without_length_and_always_advances() {
     let options = DecodeOptions { language: Some("en".parse().unwrap()), ..DecodeOptions::default() };
-    let span = ChunkSpan { first: 0, end: 6_000, visible: 6_000, limit: None, follows: false };
+    let span = ChunkSpan { first: 0, end: 6_000, visible: 6_000, context: None, limit: None, follows: false };
     let mut chunk = ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, span, None);
     let result = |tokens: &[u32]| WindowResult {
         tokens: tokens.to_vec(),
@@ -369,6 +369,108 @@ fn empties_segments_without_length_and_always_advances() {
     assert!(chunk.request().is_none());
 }
 
+fn window_result(tokens: &[u32]) -> WindowResult {
+    WindowResult {
+        tokens: tokens.to_vec(),
+        temperature: 0.0,
+        avg_logprob: -0.1,
+        no_speech_prob: 0.0,
+        compression_ratio: 1.0,
+    }
+}
+
+fn english_chunk(span: ChunkSpan, speech: Option<SpeechMap>) -> ChunkDecoder {
+    let options = DecodeOptions { language: Some("en".parse().unwrap()), ..DecodeOptions::default() };
+    ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, span, None)
+        .with_speech(speech)
+}
+
+#[test]
+fn audio_before_a_chunk_becomes_its_prompt_and_nothing_else() {
+    let span = ChunkSpan {
+        first: 10_000,
+        end: 16_000,
+        visible: 16_000,
+        context: Some(7_500),
+        limit: Some(16_000),
+        follows: false,
+    };
+    let mut chunk = english_chunk(span, None);
+    let request = chunk.request().unwrap();
+    assert_eq!((request.seek, request.frames, request.sot_index), (7_500, 2_500, 0));
+    let before = [BEGIN, 1002, 1003, BEGIN + 500, BEGIN + 500, 1004];
+    assert_eq!(chunk.accept(window_result(&before)), WindowOutcome::Heard);
+    assert!(chunk.segments().is_empty() && chunk.decision_at(7_500).is_none());
+    let request = chunk.request().unwrap();
+    assert_eq!((request.seek, request.frames), (10_000, 3_000));
+    assert_eq!(request.initial_tokens[1..=before.len()], before);
+    chunk.accept(window_result(&[BEGIN, 1005, BEGIN + 1_500]));
+    chunk.accept(window_result(&[BEGIN, 1006, BEGIN + 1_500]));
+    let decoded = chunk.finish();
+    assert_eq!(decoded.segments.len(), 2);
+    assert_eq!(decoded.tokens, [BEGIN, 1005, BEGIN + 1_500, BEGIN, 1006, BEGIN + 1_500]);
+
+    // A doubtful text is no help.
+    let mut chunk = english_chunk(span, None);
+    for _ in 0..6 {
+        chunk.accept(WindowResult { avg_logprob: -2.0, ..window_result(&before) });
+    }
+    let request = chunk.request().unwrap();
+    assert_eq!((request.seek, request.sot_index), (10_000, 0));
+}
+
+#[test]
+fn windows_and_doubtful_text_in_which_nobody_speaks_are_left_out() {
+    let span =
+        ChunkSpan { first: 0, end: 9_000, visible: 9_000, context: None, limit: Some(9_000), follows: false };
+    let mut speech = vec![0; 9_000];
+    speech[3_100..3_600].fill(255);
+    // A click.
+    speech[1_000..1_009].fill(255);
+    let mut chunk = english_chunk(span, Some(SpeechMap::new(0, speech.clone())));
+    assert_eq!(chunk.skip_silence(), Some((0, 2_950)));
+    assert_eq!(chunk.skip_silence(), None);
+    assert_eq!(chunk.request().unwrap().seek, 2_950);
+    // Spoken from 31 s to 36 s; the second segment is doubtful only in the second attempt, the third has no word.
+    let dots = multilingual().encode("...");
+    let spoken = [BEGIN + 75, 1002, BEGIN + 325, BEGIN + 500, 1003, BEGIN + 600, BEGIN + 600];
+    let tokens: Vec<u32> = spoken.into_iter().chain(dots).chain([BEGIN + 700, BEGIN + 700]).collect();
+    let mut certain = chunk;
+    let mut doubtful = english_chunk(span, Some(SpeechMap::new(0, speech)));
+    doubtful.skip_silence();
+    certain.accept(window_result(&tokens));
+    doubtful.accept(WindowResult { no_speech_prob: 0.5, ..window_result(&tokens) });
+    let starts =
+        |chunk: &ChunkDecoder| chunk.segments().iter().map(|segment| segment.start).collect::<Vec<_>>();
+    assert_eq!(starts(&certain), [31.0, 39.5]);
+    assert_eq!(starts(&doubtful), [31.0]);
+    // Nobody speaks in what is left.
+    assert_eq!(certain.request().unwrap().seek, 2_950 + 1_400);
+    let rest: Vec<_> = std::iter::from_fn(|| certain.skip_silence()).collect();
+    assert_eq!(rest, [(4_350, 2_950), (7_300, 1_700)]);
+    assert!(certain.request().is_none());
+}
+
+#[test]
+fn speech_behind_a_pause_is_heard_again() {
+    let span =
+        ChunkSpan { first: 0, end: 3_000, visible: 3_000, context: None, limit: Some(3_000), follows: false };
+    let mut speech = vec![0; 3_000];
+    speech[1_200..2_900].fill(255);
+    let silence = WindowResult { no_speech_prob: 0.9, avg_logprob: -1.5, ..window_result(&[]) };
+    let seek_after = |speech: Option<Vec<u8>>| {
+        let mut chunk = english_chunk(span, speech.map(|speech| SpeechMap::new(0, speech)));
+        assert_eq!(chunk.accept(silence.clone()), WindowOutcome::Silence);
+        chunk.request().map(|request| request.seek)
+    };
+    assert_eq!(seek_after(Some(speech.clone())), Some(1_150));
+    // openai/whisper's rule.
+    assert_eq!(seek_after(None), None);
+    // It has been heard from its beginning.
+    speech[..100].fill(255);
+    assert_eq!(seek_after(Some(speech)), None);
+}
+
 #[test]
 fn long_prompts_and_prefixes_leave_room_for_a_token() {
     let long = Some("one two three four five ".repeat(200));
@@ -378,7 +480,7 @@ fn long_prompts_and_prefixes_leave_room_for_a_token() {
         prefix: long,
         ..DecodeOptions::default()
     };
-    let span = ChunkSpan { first: 0, end: 3_000, visible: 3_000, limit: None, follows: false };
+    let span = ChunkSpan { first: 0, end: 3_000, visible: 3_000, context: None, limit: None, follows: false };
     let chunk = ChunkDecoder::new(multilingual(), Arc::new(options), Language::ENGLISH, 448, span, None);
     let request = chunk.request().unwrap();
     assert!(request.prefix > 200, "{}", request.prefix);

@@ -49,8 +49,8 @@ fn search_options(beams: bool) -> DecodeOptions {
 }
 
 fn chunk(first: usize, end: usize, visible: usize, follows: bool, frames: usize) -> InputChunk {
-    let span = ChunkSpan { first, end, visible, limit: None, follows };
-    InputChunk { span, features: Box::new(CountingFeatures { frames }) }
+    let span = ChunkSpan { first, end, visible, context: None, limit: None, follows };
+    InputChunk { span, features: Box::new(CountingFeatures { frames }), speech: None }
 }
 
 proptest! {
@@ -93,8 +93,8 @@ proptest! {
         bounds.extend(cuts.into_iter().filter(|cut| *cut < frames));
         bounds.push(frames);
         let chunks = bounds.windows(2).map(|bounds| {
-            let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]), follows: false };
-            InputChunk { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
+            let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], context: None, limit: Some(bounds[1]), follows: false };
+            InputChunk { span, features: Box::new(CountingFeatures { frames: bounds[1] }), speech: None }
         });
         let engine = start(scripted(seed, 3, 5), &CancelToken::new());
         let segments = decode(&engine, chunks.collect(), &options()).unwrap().segments;
@@ -148,13 +148,13 @@ proptest! {
             for index in 0..chunks {
                 let (first, end) = (index * 2_000, (index + 1) * 2_000);
                 let follows = follows && index > 0;
-                let span = ChunkSpan { first, end, visible: end, limit: None, follows };
+                let span = ChunkSpan { first, end, visible: end, context: None, limit: None, follows };
                 let frames = chunks * 2_000;
                 let features: Box<dyn transcribe::mel::Features> = match fate {
                     0 => Box::new(MarkedFeatures(CountingFeatures { frames })),
                     _ => Box::new(CountingFeatures { frames }),
                 };
-                engine.submit(ChunkTask { input: Arc::clone(&input), index, span, features, permit: None });
+                engine.submit(ChunkTask { input: Arc::clone(&input), index, span, features, speech: None, permit: None });
             }
             if fate == 1 {
                 input.abandon();
@@ -262,11 +262,12 @@ fn assert_second_fails(backend: ScriptedBackend, options: DecodeOptions, is_caus
         let sink = move |_, event| sender.send((order, event)).unwrap();
         let input = Arc::new(InputContext::new(order, Arc::new(options.clone()), Box::new(sink)));
         input.set_language("en".parse().unwrap());
-        let span = ChunkSpan { first: 0, end: 6_000, visible: 6_000, limit: None, follows: false };
+        let span =
+            ChunkSpan { first: 0, end: 6_000, visible: 6_000, context: None, limit: None, follows: false };
         let features = CountingFeatures { frames: 6_000 };
         let features: Box<dyn transcribe::mel::Features> =
             if order == 1 { Box::new(MarkedFeatures(features)) } else { Box::new(features) };
-        engine.submit(ChunkTask { input, index: 0, span, features, permit: None });
+        engine.submit(ChunkTask { input, index: 0, span, features, speech: None, permit: None });
     }
     drop(sender);
     let (mut done, mut failed) = (Vec::new(), Vec::new());

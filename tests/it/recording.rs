@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::chunking::ChunkSpan;
-use transcribe::chunking::Selection;
+use transcribe::chunking::{ChunkSpan, Selection, SpeechMap};
 use transcribe::decode::LanguageGuess;
 use transcribe::decode::{DecodeOptions, DecodedChunk};
 use transcribe::engine::{ChunkEvent, ChunkTask, Engine, InputContext, WindowDone};
@@ -29,20 +28,22 @@ pub struct DecodedRecording {
 pub struct InputChunk {
     pub span: ChunkSpan,
     pub features: Box<dyn Features>,
+    pub speech: Option<SpeechMap>,
 }
 
 impl InputChunk {
     /// A whole recording as one chunk.
     pub fn whole(frames: usize, features: impl Features + 'static) -> Self {
-        let span = ChunkSpan { first: 0, end: frames, visible: frames, limit: None, follows: false };
-        InputChunk { span, features: Box::new(features) }
+        let span =
+            ChunkSpan { first: 0, end: frames, visible: frames, context: None, limit: None, follows: false };
+        InputChunk { span, features: Box::new(features), speech: None }
     }
 }
 
 impl From<MelChunk> for InputChunk {
     fn from(chunk: MelChunk) -> Self {
-        let MelChunk { span, features, .. } = chunk;
-        InputChunk { span, features: Box::new(features) }
+        let MelChunk { span, features, speech, .. } = chunk;
+        InputChunk { span, features: Box::new(features), speech }
     }
 }
 
@@ -103,9 +104,9 @@ pub fn decode(engine: &Engine, chunks: Vec<InputChunk>, options: &DecodeOptions)
     }
     let count = chunks.len();
     for (index, chunk) in chunks.into_iter().enumerate() {
-        let InputChunk { span, features } = chunk;
+        let InputChunk { span, features, speech } = chunk;
         let recording = Arc::clone(&recording);
-        engine.submit(ChunkTask { input: recording, index, span, features, permit: None });
+        engine.submit(ChunkTask { input: recording, index, span, features, speech, permit: None });
     }
     let mut detected = None;
     let mut emitted: BTreeMap<usize, Vec<Segment>> = BTreeMap::new();

@@ -276,8 +276,9 @@ fn a_lack_of_memory_while_aligning_keeps_text_and_times() {
             Engine::start(Box::new(backend), multilingual(), ReleasePolicy::default(), &CancelToken::new());
         let parts = (0..4).map(|index| {
             let (first, end) = (index * 3_000, (index + 1) * 3_000);
-            let span = ChunkSpan { first, end, visible: end, limit: Some(end), follows: false };
-            InputChunk { span, features: Box::new(CountingFeatures { frames: 12_000 }) }
+            let span =
+                ChunkSpan { first, end, visible: end, context: None, limit: Some(end), follows: false };
+            InputChunk { span, features: Box::new(CountingFeatures { frames: 12_000 }), speech: None }
         });
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
@@ -348,8 +349,8 @@ proptest! {
         bounds.extend(cuts.into_iter().filter(|cut| *cut < frames));
         bounds.push(frames);
         let parts = || bounds.windows(2).map(|bounds| {
-            let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], limit: Some(bounds[1]), follows: false };
-            InputChunk { span, features: Box::new(CountingFeatures { frames: bounds[1] }) }
+            let span = ChunkSpan { first: bounds[0], end: bounds[1], visible: bounds[1], context: None, limit: Some(bounds[1]), follows: false };
+            InputChunk { span, features: Box::new(CountingFeatures { frames: bounds[1] }), speech: None }
         }).collect();
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
@@ -393,8 +394,8 @@ proptest! {
             let parts = bounds.windows(2).map(|bounds| {
                 let visible = frames.min(bounds[1] + 3_000);
                 let follows = bounds[0] > 0;
-                let span = ChunkSpan { first: bounds[0], end: bounds[1], visible, limit: None, follows };
-                InputChunk { span, features: Box::new(CountingFeatures { frames }) }
+                let span = ChunkSpan { first: bounds[0], end: bounds[1], visible, context: None, limit: None, follows };
+                InputChunk { span, features: Box::new(CountingFeatures { frames }), speech: None }
             });
             let backend = Box::new(scripted(seed, windows, windows));
             let engine = Engine::start(backend, multilingual(), ReleasePolicy::default(), &CancelToken::new());

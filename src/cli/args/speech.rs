@@ -63,8 +63,8 @@ pub struct SpeechArgs {
     #[arg(long, env = "TRANSCRIBE_CHANNEL", value_name = "N", help_heading = AUDIO)]
     channel: Option<usize>,
 
-    /// Target length of the chunks that a recording is cut into at pauses, to be processed in parallel. 0 processes
-    /// each recording as a whole, as openai's program does
+    /// Target length of the sections that a recording is cut into at pauses, to be processed in parallel. 0 processes
+    /// each recording as a whole, exactly as openai's program does
     #[arg(long, alias = "chunk_length", env = "TRANSCRIBE_CHUNK_LENGTH", value_name = "SECONDS",
         default_value_t = PlanRequest::CHUNK_LENGTH, help_heading = AUDIO)]
     chunk_length: f64,
@@ -105,6 +105,6 @@ pub fn chunk_length(seconds: f64) -> Result<f64> {
     Err(Error::Usage {
         what: format!("`--chunk-length {seconds}`"),
         why: "must be 0 or a number of seconds from 1 on".into(),
-        hint: Some("0 processes each recording as a whole; the default is 120".into()),
+        hint: Some("0 processes each recording as a whole; the default is 600".into()),
     })
 }

@@ -42,7 +42,7 @@ fn chunk(index: usize) -> JournaledChunk {
     };
     let first = index * 1_000;
     let (end, follows) = (first + 1_000, index % 2 == 1);
-    let span = ChunkSpan { first, end, visible: end, limit: Some(first), follows };
+    let span = ChunkSpan { first, end, visible: end, context: None, limit: Some(first), follows };
     JournaledChunk {
         index,
         span,

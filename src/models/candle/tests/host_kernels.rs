@@ -132,7 +132,7 @@ fn transcribe(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64,
     let input = Arc::new(InputContext::new(0, Arc::new(options.clone()), Box::new(handler)));
     input.set_language(Language::ENGLISH);
     let MelChunk { span, features, .. } = first_chunk(bins);
-    let task = ChunkTask { input, index: 0, span, features: Box::new(features), permit: None };
+    let task = ChunkTask { input, index: 0, span, features: Box::new(features), speech: None, permit: None };
     let engine = engine.unwrap();
     engine.submit(task);
     let mut segments = Vec::new();

@@ -1,0 +1,60 @@
+//! The voice detector's view of one chunk, for rules about windows and text that nobody spoke.
+
+use std::ops::Range;
+
+/// The speech probability of each frame of a chunk, in steps of 1/255.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpeechMap {
+    /// Frame of the recording that the probabilities begin with.
+    first: usize,
+    probabilities: Vec<u8>,
+}
+
+impl SpeechMap {
+    pub fn new(first: usize, probabilities: Vec<u8>) -> Self {
+        SpeechMap { first, probabilities }
+    }
+
+    /// Returns how many of these frames are speech with at least this probability. Frames that are not on the map count
+    /// as speech.
+    pub fn speech_frames(&self, frames: Range<usize>, probability: f32) -> usize {
+        let least = quantised(probability);
+        let is_speech = |frame: &usize| {
+            let known = frame.checked_sub(self.first).and_then(|at| self.probabilities.get(at));
+            known.is_none_or(|probability| *probability >= least)
+        };
+        frames.filter(is_speech).count()
+    }
+
+    /// Returns the first of these frames from which on so many are speech with at least this probability.
+    pub fn first_speech(&self, frames: Range<usize>, probability: f32, run: usize) -> Option<usize> {
+        let least = quantised(probability);
+        let from = frames.start.saturating_sub(self.first).min(self.probabilities.len());
+        let to = frames.end.saturating_sub(self.first).min(self.probabilities.len()).max(from);
+        let is_speech = |run: &[u8]| run.iter().all(|probability| *probability >= least);
+        self.probabilities[from..to].windows(run).position(is_speech).map(|at| self.first + from + at)
+    }
+}
+
+/// Returns a probability as the map stores it.
+pub fn quantised(probability: f32) -> u8 {
+    (probability * 255.0).round() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_speech_and_takes_the_unknown_for_it() {
+        let map = SpeechMap::new(100, [0.0, 0.2, 0.3, 0.9, 1.0].map(quantised).to_vec());
+        assert_eq!(map.speech_frames(100..105, 0.3), 3);
+        assert_eq!(map.speech_frames(100..102, 0.3), 0);
+        assert_eq!(map.speech_frames(103..108, 0.95), 4);
+        assert_eq!(map.speech_frames(90..100, 0.5), 10);
+        assert_eq!(map.first_speech(0..200, 0.3, 2), Some(102));
+        assert_eq!(map.first_speech(103..200, 0.3, 2), Some(103));
+        assert_eq!(map.first_speech(100..104, 0.3, 3), None);
+        assert_eq!(map.first_speech(300..400, 0.3, 1), None);
+    }
+}
