@@ -11,6 +11,7 @@ pub mod language;
 pub mod options;
 pub mod prompt;
 pub mod ranking;
+mod ranks;
 pub mod rules;
 pub mod sampling;
 pub mod seek;

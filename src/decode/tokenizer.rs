@@ -13,6 +13,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::language::Language;
 use super::options::Task;
+use super::ranks;
 use crate::error::ModelProblem;
 
 /// Where the vocabulary comes from, for messages.
@@ -21,6 +22,8 @@ const FILE: &str = "tokenizer.json";
 const TIMESTAMPS: u32 = 1501;
 /// Text tokens of GPT-2's vocabulary, which the English-only checkpoints use; the multilingual one has one more.
 const ENGLISH_TEXT_TOKENS: u32 = 50_256;
+const END_OF_TEXT: &str = "<|endoftext|>";
+
 /// The ids of the control tokens. Text is what lies below `eot`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialTokens {
@@ -55,12 +58,34 @@ impl Tokenizer {
         let added = file.added_tokens.into_iter().map(AddedToken::named).collect();
         let special = find_special(&added, n_vocab)?;
         let model = file.model.ok_or_else(|| not_whisper("its tokenizer has no vocabulary"))?;
+        Self::new(model, &added, special, n_vocab)
+    }
+
+    /// Builds the tokenizer of a vocabulary that is a list of tokens in the order of their ids and ranks, for a model with
+    /// `n_vocab` outputs. Whisper's special tokens follow the text tokens, in the order that openai gave them.
+    pub fn from_tokens(tokens: &[Vec<u8>], n_vocab: usize) -> Result<Self, ModelProblem> {
+        let is_end = |token: &Vec<u8>| token == END_OF_TEXT.as_bytes();
+        let text = tokens.iter().position(is_end).map_or(tokens, |end| &tokens[..end]);
+        let added = published_special_tokens(text.len(), n_vocab)?;
+        let special = find_special(&added, n_vocab)?;
+        let spelled = text.iter().map(|token| spell(token)).zip(0..).collect();
+        let merges = ranks::merges(text).into_iter();
+        let merges = merges.map(|(first, second)| Merge::Pair(spell(first), spell(second))).collect();
+        Self::new(BpeModel { vocab: spelled, merges }, &added, special, n_vocab)
+    }
+
+    fn new(
+        model: BpeModel,
+        added: &HashMap<String, u32>,
+        special: SpecialTokens,
+        n_vocab: usize,
+    ) -> Result<Self, ModelProblem> {
         // Without gaps between ids the table below is no larger than the file.
         if special.timestamps.start as usize > model.vocab.len() + added.len() {
             return Err(damaged("its special tokens do not follow its vocabulary"));
         }
-        let languages = find_languages(&added, n_vocab);
-        let (bytes, starts) = token_bytes(&model.vocab, &added, special.timestamps.start);
+        let languages = find_languages(added, n_vocab);
+        let (bytes, starts) = token_bytes(&model.vocab, added, special.timestamps.start);
         let encoder = model.encoder().map_err(damaged)?;
         let tokenizer = Tokenizer { encoder, bytes, starts, n_vocab, special, languages };
         if tokenizer.encode(" ").is_empty() {
@@ -244,7 +269,7 @@ fn find_special(added: &HashMap<String, u32>, n_vocab: usize) -> Result<SpecialT
     // Older files end with `<|notimestamps|>`; the timestamps follow it in every vocabulary.
     let begin = added.get("<|0.00|>").copied().unwrap_or(no_timestamps.saturating_add(1));
     let special = SpecialTokens {
-        eot: find("<|endoftext|>")?,
+        eot: find(END_OF_TEXT)?,
         sot: find("<|startoftranscript|>")?,
         translate: find("<|translate|>")?,
         transcribe: find("<|transcribe|>")?,
@@ -273,6 +298,27 @@ fn find_special(added: &HashMap<String, u32>, n_vocab: usize) -> Result<SpecialT
         )));
     }
     Ok(special)
+}
+
+/// Returns the special tokens of a published vocabulary of this size, by their names. Only the number of languages varies.
+fn published_special_tokens(text: usize, n_vocab: usize) -> Result<HashMap<String, u32>, ModelProblem> {
+    const BEFORE: [&str; 2] = [END_OF_TEXT, "<|startoftranscript|>"];
+    const AFTER: [&str; 6] = [
+        "<|translate|>",
+        "<|transcribe|>",
+        "<|startoflm|>",
+        "<|startofprev|>",
+        "<|nospeech|>",
+        "<|notimestamps|>",
+    ];
+    let others = text + BEFORE.len() + AFTER.len() + TIMESTAMPS as usize;
+    let languages = n_vocab.checked_sub(others).filter(|count| *count <= Language::all().len());
+    let languages = languages.ok_or_else(|| {
+        not_whisper(format!("its vocabulary has {text} text tokens, and its network {n_vocab} tokens in all"))
+    })?;
+    let languages = Language::all().take(languages).map(|language| format!("<|{}|>", language.code()));
+    let names = BEFORE.map(String::from).into_iter().chain(languages).chain(AFTER.map(String::from));
+    Ok(names.zip(text as u32..).collect())
 }
 
 fn find_languages(added: &HashMap<String, u32>, n_vocab: usize) -> Vec<(Language, u32)> {
@@ -310,16 +356,33 @@ fn token_bytes(vocab: &HashMap<String, u32>, added: &HashMap<String, u32>, end: 
     (bytes, starts)
 }
 
-/// Returns GPT-2's mapping of characters to bytes: printable Latin-1 maps to itself, the others follow from U+0100 on.
+/// Returns the bytes that a token of a byte-level vocabulary spells; those of its name if it is a special one.
+pub fn unspell(tokens: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Vec<u8>> {
+    let byte_of = byte_of_char();
+    let bytes = |text: &str| text.chars().map(|c| byte_of.get(&c).copied()).collect::<Option<Vec<u8>>>();
+    let tokens = tokens.into_iter();
+    tokens.map(|text| bytes(text.as_ref()).unwrap_or_else(|| text.as_ref().as_bytes().to_vec())).collect()
+}
+
+/// Spells bytes in the characters of a byte-level vocabulary.
+fn spell(token: &[u8]) -> String {
+    token.iter().map(|byte| char_of_byte(*byte)).collect()
+}
+
 fn byte_of_char() -> HashMap<char, u8> {
-    let mut next = 0x100;
-    let mut spell = |byte: u8| match byte {
+    (0..=u8::MAX).map(|byte| (char_of_byte(byte), byte)).collect()
+}
+
+/// Returns GPT-2's character of a byte: printable Latin-1 maps to itself, the others follow from U+0100 on.
+fn char_of_byte(byte: u8) -> char {
+    match byte {
         b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
-        _ => {
-            let spelled = char::from_u32(next).unwrap_or(char::REPLACEMENT_CHARACTER);
-            next += 1;
-            spelled
-        }
-    };
-    (0..=u8::MAX).map(|byte| (spell(byte), byte)).collect()
+        0..=b' ' => shifted(u32::from(byte)),
+        0x7F..=0xA0 => shifted(u32::from(byte - 0x7F) + 33),
+        0xAD => shifted(67),
+    }
+}
+
+fn shifted(index: u32) -> char {
+    char::from_u32(0x100 + index).unwrap_or(char::REPLACEMENT_CHARACTER)
 }

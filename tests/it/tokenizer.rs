@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
+use transcribe::decode::tokenizer::unspell;
 use transcribe::decode::{Language, Task, Tokenizer};
 use transcribe::error::ModelProblem;
 
@@ -101,6 +102,38 @@ fn the_english_vocabulary_equals_openai() {
     let tokenizer = Tokenizer::from_json(&json, 51_864).unwrap();
     assert!(!tokenizer.is_multilingual());
     assert_equals_reference(&tokenizer, &reference()["english"]);
+}
+
+/// Files of other programs list the tokens in the order of their ranks.
+#[test]
+fn tokens_by_rank_give_the_vocabularies_of_openai() {
+    let multilingual = demo_json();
+    let mut spelled = vec![String::new(); 50_257];
+    for (text, id) in multilingual["model"]["vocab"].as_object().unwrap() {
+        spelled[id.as_u64().unwrap() as usize] = text.clone();
+    }
+    let tokens = unspell(spelled);
+    let tokenizer = Tokenizer::from_tokens(&tokens, 51_865).unwrap();
+    assert_equals_reference(&tokenizer, &reference()["multilingual"]);
+    let tokenizer = Tokenizer::from_tokens(&tokens, 51_866).unwrap();
+    assert_equals_reference(&tokenizer, &reference()["multilingual_v3"]);
+
+    let packed = zstd::decode_all(&read("models/vocabulary/english.zst")[..]).unwrap();
+    let (mut rest, mut tokens) = (&packed[..], Vec::new());
+    while let Some((length, after)) = rest.split_first() {
+        let (token, after) = after.split_at(usize::from(*length));
+        tokens.push(token.to_vec());
+        rest = after;
+    }
+    // Some files list the end of the text, too.
+    for end in [None, Some(b"<|endoftext|>".to_vec())] {
+        tokens.extend(end);
+        let tokenizer = Tokenizer::from_tokens(&tokens, 51_864).unwrap();
+        assert!(!tokenizer.is_multilingual());
+        assert_equals_reference(&tokenizer, &reference()["english"]);
+    }
+    assert!(matches!(Tokenizer::from_tokens(&tokens, 60_000), Err(ModelProblem::NotWhisper { .. })));
+    assert!(Tokenizer::from_tokens(&[], 1509).is_err());
 }
 
 /// Older files end before the timestamps.
