@@ -311,10 +311,10 @@ impl ModelProblem {
                 "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to resume where it stopped, or try `--model demo`, which is built in".into()
             }
             ModelProblem::MissingFile { .. } | ModelProblem::NotWhisper { .. } => {
-                "a checkpoint needs config.json, tokenizer.json and model.safetensors in Hugging Face format".into()
+                "pass a folder in Hugging Face form (config.json, tokenizer.json, model.safetensors or pytorch_model.bin), a folder of faster-whisper, or a file of whisper.cpp (ggml, GGUF) or openai-whisper (.pt)".into()
             }
             ModelProblem::Unreadable { .. } => "check the file's permissions".into(),
-            ModelProblem::Damaged { .. } => "delete it if it still exists (`transcribe models remove`) and run again to download it".into(),
+            ModelProblem::Damaged { .. } => "download or copy it again; `transcribe models remove` deletes a damaged download".into(),
         }
     }
 }

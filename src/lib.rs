@@ -15,7 +15,7 @@
 //! | [`whisper`] | the network: config, weights, encoder, decoder, KV cache |
 //! | [`decode`] | logits → tokens → segments: openai/whisper's algorithm without a network |
 //! | [`engine`] | continuous batching: many chunks of [`decode`] side by side on one backend |
-//! | [`models`] | name → checkpoint → backend: hub, local store, loading, pool with leases |
+//! | [`models`] | name → checkpoint → backend: hub, files of other programs, loading, pool with leases |
 //! | [`device`] | device selection, memory and kernels |
 //! | [`transcript`] | segments, words, quality: pure data below everything that uses it |
 //! | [`export`] | transcript → bytes of one format |

@@ -95,13 +95,15 @@ fn describe(model: &PlannedModel) -> String {
         Some(_) => String::new(),
         None => ", to be downloaded".into(),
     };
+    let found =
+        estimate.found.as_ref().map(|found| format!(", `{}` of {}", found.path.display(), found.program));
     let memory = match (estimate.memory, estimate.windows) {
         (Some(bytes), Some(windows)) => {
             format!(", about {:.0} MB for {windows} windows at a time", bytes as f64 / 1e6)
         }
         _ => String::new(),
     };
-    format!("{}{identity}{memory}", model.name)
+    format!("{}{identity}{}{memory}", model.name, found.unwrap_or_default())
 }
 
 /// Returns the settings of an input that differ from the request's, with the keys of a manifest.
@@ -135,6 +137,7 @@ fn as_json(dry_run: &DryRun, request: &PlanRequest) -> Value {
             "name": model.name,
             "identity": estimate.identity,
             "cached": estimate.identity.is_some(),
+            "found": estimate.found.as_ref().map(|found| found.path.display().to_string()),
             "memory_bytes": estimate.memory,
             "batch_size": estimate.windows,
         })

@@ -8,6 +8,7 @@ use super::run_summary;
 use super::stats;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::error::Error;
+use crate::models::elsewhere::OtherProgram;
 use crate::report::{Tally, warnings};
 use crate::run::RunEvent;
 use crate::time::seconds_of_frames;
@@ -145,6 +146,11 @@ fn message(event: &RunEvent) -> Option<LogMessage<'_>> {
         RunEvent::Skipped { input, why } => about(LogLevel::Info, input, why),
         RunEvent::Note { input, text } => about(LogLevel::Info, input, text),
         RunEvent::HeldElsewhere { input, why } => Some((LogLevel::Debug, Some(input), why.to_string())),
+        RunEvent::ModelFoundElsewhere { model, found } => {
+            let OtherProgram { program, path } = found;
+            let text = format!("model {model}: using `{}`, downloaded by {program}", path.display());
+            Some((LogLevel::Info, None, text))
+        }
         RunEvent::ModelLoaded { identity, device, seconds } => {
             let identity = identity.revision.as_deref().unwrap_or(&identity.name);
             let text = format!("model {identity} on {device}, loaded in {seconds:.1} s");

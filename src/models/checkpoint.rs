@@ -1,13 +1,18 @@
-//! The files of a checkpoint in Hugging Face form: their names, and the check that none is truncated.
+//! The files of a checkpoint: their names in Hugging Face form, what they say, and the check that none is truncated.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use safetensors::tensor::Metadata;
 
+use super::elsewhere::OtherProgram;
+use super::formats::{ForeignModel, ModelFormat};
+use crate::decode::Tokenizer;
 use crate::error::{Error, ModelProblem, Result};
+use crate::whisper::WhisperConfig;
 
 pub const CONFIG: &str = "config.json";
 pub const GENERATION_CONFIG: &str = "generation_config.json";
@@ -15,13 +20,15 @@ pub const TOKENIZER: &str = "tokenizer.json";
 pub const WEIGHTS: &str = "model.safetensors";
 pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 
-/// A checkpoint in Hugging Face form, all of whose files are available locally.
+/// A checkpoint, all of whose files are available locally.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     /// The name that the user gave.
     pub name: String,
     /// Equal for checkpoints with the same weights.
     pub identity: String,
+    /// The other program that has downloaded it, if it was found there by its name.
+    pub found: Option<OtherProgram>,
     pub files: CheckpointFiles,
 }
 
@@ -41,29 +48,57 @@ pub enum CheckpointFiles {
         tokenizer: Vec<u8>,
         weights: Vec<u8>,
     },
+    /// Files of another program.
+    Foreign(Arc<ForeignModel>),
 }
 
 impl Checkpoint {
-    pub fn config(&self) -> Result<Cow<'_, [u8]>> {
+    pub fn format(&self) -> ModelFormat {
         match &self.files {
-            CheckpointFiles::Folder { config, .. } => self.read(config),
-            CheckpointFiles::Embedded { config, .. } => Ok(config.into()),
+            CheckpointFiles::Folder { .. } | CheckpointFiles::Embedded { .. } => ModelFormat::Safetensors,
+            CheckpointFiles::Foreign(model) => model.format,
         }
+    }
+
+    /// Returns the files of the weights; none if they are built in.
+    pub fn weight_files(&self) -> &[PathBuf] {
+        match &self.files {
+            CheckpointFiles::Folder { weights, .. } => weights,
+            CheckpointFiles::Embedded { .. } => &[],
+            CheckpointFiles::Foreign(model) => model.files(),
+        }
+    }
+
+    pub fn config(&self) -> Result<WhisperConfig> {
+        let json = match &self.files {
+            CheckpointFiles::Folder { config, .. } => self.read(config)?,
+            CheckpointFiles::Embedded { config, .. } => config.into(),
+            CheckpointFiles::Foreign(model) => return Ok(model.config.clone()),
+        };
+        WhisperConfig::from_json(&json)
+            .map_err(|why| Error::model(&self.name, ModelProblem::NotWhisper { why }))
     }
 
     pub fn generation_config(&self) -> Result<Option<Cow<'_, [u8]>>> {
         match &self.files {
-            CheckpointFiles::Folder { generation_config: None, .. } => Ok(None),
-            CheckpointFiles::Folder { generation_config: Some(path), .. } => self.read(path).map(Some),
             CheckpointFiles::Embedded { generation_config, .. } => Ok(Some(generation_config.into())),
+            CheckpointFiles::Folder { generation_config, .. } => {
+                generation_config.as_ref().map(|path| self.read(path)).transpose()
+            }
+            CheckpointFiles::Foreign(model) => {
+                model.generation_config.as_ref().map(|path| self.read(path)).transpose()
+            }
         }
     }
 
-    pub fn tokenizer(&self) -> Result<Cow<'_, [u8]>> {
-        match &self.files {
-            CheckpointFiles::Folder { tokenizer, .. } => self.read(tokenizer),
-            CheckpointFiles::Embedded { tokenizer, .. } => Ok(tokenizer.into()),
-        }
+    /// Returns the tokenizer for the network, which has `n_vocab` outputs.
+    pub fn tokenizer(&self, n_vocab: usize) -> Result<Tokenizer> {
+        let json = match &self.files {
+            CheckpointFiles::Folder { tokenizer, .. } => self.read(tokenizer)?,
+            CheckpointFiles::Embedded { tokenizer, .. } => tokenizer.into(),
+            CheckpointFiles::Foreign(model) => return model.tokenizer(&self.name),
+        };
+        Tokenizer::from_json(&json, n_vocab).map_err(|problem| Error::model(&self.name, problem))
     }
 
     fn read(&self, path: &Path) -> Result<Cow<'_, [u8]>> {
@@ -71,14 +106,13 @@ impl Checkpoint {
     }
 }
 
-/// Returns the names of the shards in a `model.safetensors.index.json`.
-pub fn shards(model: &str, index: &[u8]) -> Result<Vec<String>> {
+/// Returns the names of the shards in an index, the file with this name.
+pub fn shards(model: &str, file: &str, index: &[u8]) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: std::collections::BTreeMap<String, String>,
     }
-    let damaged =
-        |why: String| Error::model(model, ModelProblem::Damaged { file: WEIGHTS_INDEX.into(), why });
+    let damaged = |why: String| Error::model(model, ModelProblem::Damaged { file: file.into(), why });
     let index: Index = serde_json::from_slice(index).map_err(|e| damaged(e.to_string()))?;
     let mut names: Vec<String> = index.weight_map.into_values().collect();
     names.sort();
@@ -146,12 +180,12 @@ mod tests {
     fn sorts_shards_and_rejects_names_outside_the_folder() {
         let index =
             br#"{"weight_map": {"a": "m-2.safetensors", "b": "m-1.safetensors", "c": "m-2.safetensors"}}"#;
-        assert_eq!(shards("m", index).unwrap(), ["m-1.safetensors", "m-2.safetensors"]);
+        assert_eq!(shards("m", WEIGHTS_INDEX, index).unwrap(), ["m-1.safetensors", "m-2.safetensors"]);
         for bad in ["../x", "/etc/passwd", "a/b", ".."] {
             let index = format!(r#"{{"weight_map": {{"a": "{bad}"}}}}"#);
-            assert!(shards("m", index.as_bytes()).is_err(), "{bad}");
+            assert!(shards("m", WEIGHTS_INDEX, index.as_bytes()).is_err(), "{bad}");
         }
-        assert!(shards("m", b"{\"weight_map\": {}}").is_err());
-        assert!(shards("m", b"not json").is_err());
+        assert!(shards("m", WEIGHTS_INDEX, b"{\"weight_map\": {}}").is_err());
+        assert!(shards("m", WEIGHTS_INDEX, b"not json").is_err());
     }
 }

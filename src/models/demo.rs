@@ -16,7 +16,7 @@ pub fn checkpoint() -> Result<Checkpoint> {
         tokenizer: unpack("tokenizer.json", TOKENIZER)?,
         weights: unpack("model.safetensors", WEIGHTS)?,
     };
-    Ok(Checkpoint { name: DEMO.to_owned(), identity: format!("{DEMO}@{DIGEST}"), files })
+    Ok(Checkpoint { name: DEMO.to_owned(), identity: format!("{DEMO}@{DIGEST}"), found: None, files })
 }
 
 /// Adapts the demo's tokenizer to a vocabulary of this size: that of large-v3 has one more language.

@@ -9,15 +9,15 @@ use serde::Serialize;
 
 use super::checkpoint::{self, Checkpoint, CheckpointFiles, WEIGHTS};
 use super::{ModelMemory, SlotRequest};
-use crate::decode::Tokenizer;
 use crate::device::SelectedDevice;
 use crate::error::{Error, ModelProblem, Result};
-use crate::whisper::{WhisperConfig, alignment};
+use crate::whisper::alignment;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelDescription {
     pub name: String,
     pub identity: String,
+    pub format: String,
     /// The folder of the weights; `None` if they are built in.
     pub folder: Option<PathBuf>,
     /// Size of the weight files.
@@ -57,16 +57,15 @@ pub struct DefaultMemory {
 
 /// Describes a checkpoint; reads only the headers of its weights.
 pub fn describe(checkpoint: &Checkpoint) -> Result<ModelDescription> {
-    let config = WhisperConfig::from_json(&checkpoint.config()?)
-        .map_err(|why| Error::model(&checkpoint.name, ModelProblem::NotWhisper { why }))?;
-    let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
-        .map_err(|problem| Error::model(&checkpoint.name, problem))?;
-    let (headers, folder, bytes) = headers(checkpoint)?;
-    let mut types = BTreeMap::new();
-    for tensor in headers.iter().flat_map(|header| header.tensors().into_values()) {
-        let count: usize = tensor.shape.iter().product();
-        *types.entry(format!("{:?}", tensor.dtype).to_lowercase()).or_insert(0) += count as u64;
-    }
+    let config = checkpoint.config()?;
+    let tokenizer = checkpoint.tokenizer(config.vocab_size)?;
+    let types = types(checkpoint)?;
+    let files = checkpoint.weight_files();
+    let bytes = match &checkpoint.files {
+        CheckpointFiles::Embedded { weights, .. } => weights.len() as u64,
+        _ => files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum(),
+    };
+    let folder = files.first().and_then(|path| path.parent()).map(PathBuf::from);
     let parameters = types.values().sum();
     let capacity = SlotRequest { windows: None, candidates: 5, beams: 1 }.capacity(
         &config,
@@ -78,6 +77,7 @@ pub fn describe(checkpoint: &Checkpoint) -> Result<ModelDescription> {
     Ok(ModelDescription {
         name: checkpoint.name.clone(),
         identity: checkpoint.identity.clone(),
+        format: checkpoint.format().to_string(),
         folder,
         bytes,
         encoder: LayerStack {
@@ -107,20 +107,26 @@ pub fn describe(checkpoint: &Checkpoint) -> Result<ModelDescription> {
     })
 }
 
-fn headers(checkpoint: &Checkpoint) -> Result<(Vec<Metadata>, Option<PathBuf>, u64)> {
-    match &checkpoint.files {
+/// Returns the number of parameters by their type in the files.
+fn types(checkpoint: &Checkpoint) -> Result<BTreeMap<String, u64>> {
+    let headers = match &checkpoint.files {
+        CheckpointFiles::Foreign(model) => return Ok(model.types()),
         CheckpointFiles::Folder { weights, .. } => {
             let headers = weights.iter().map(|path| checkpoint::header(&checkpoint.name, path));
-            let bytes = weights.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
-            let folder = weights.first().and_then(|path| path.parent()).map(PathBuf::from);
-            Ok((headers.collect::<Result<_>>()?, folder, bytes))
+            headers.collect::<Result<Vec<Metadata>>>()?
         }
         CheckpointFiles::Embedded { weights, .. } => {
             let read = SafeTensors::read_metadata(weights);
             let damaged = |why: String| ModelProblem::Damaged { file: WEIGHTS.into(), why };
             let (_, header) =
                 read.map_err(|error| Error::model(&checkpoint.name, damaged(error.to_string())))?;
-            Ok((vec![header], None, weights.len() as u64))
+            vec![header]
         }
+    };
+    let mut types = BTreeMap::new();
+    for tensor in headers.iter().flat_map(|header| header.tensors().into_values()) {
+        let count: usize = tensor.shape.iter().product();
+        *types.entry(format!("{:?}", tensor.dtype).to_lowercase()).or_insert(0) += count as u64;
     }
+    Ok(types)
 }

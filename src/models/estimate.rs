@@ -1,6 +1,7 @@
 //! The memory that a model takes, computed without loading it.
 
 use super::candle::encoder_batch;
+use super::elsewhere::OtherProgram;
 use super::hub::Hub;
 use super::load::free_memory;
 use super::{Capacity, SlotRequest, source};
@@ -55,6 +56,8 @@ impl ModelMemory {
 pub struct ModelEstimate {
     /// Identifies the weights; `None` if they would have to be downloaded.
     pub identity: Option<String>,
+    /// The file of another program that would be used.
+    pub found: Option<OtherProgram>,
     /// Total bytes; `None` if the shape of the model is unknown.
     pub memory: Option<u64>,
     /// Window slots.
@@ -70,19 +73,23 @@ pub fn estimate(
     slots: SlotRequest,
 ) -> Result<ModelEstimate> {
     let hub = Hub { offline: true, ..hub.clone() };
-    let (identity, config) = match source::find(model, revision, &hub, &CancelToken::new(), &mut |_| ()) {
-        Ok(checkpoint) => {
-            let config = WhisperConfig::from_json(&checkpoint.config()?);
-            let not_whisper = |why| Error::model(model, ModelProblem::NotWhisper { why });
-            (Some(checkpoint.identity), Some(config.map_err(not_whisper)?))
-        }
-        Err(Error::Model { why: ModelProblem::Offline, .. }) => (None, WhisperConfig::published(model)),
-        Err(error) => return Err(error),
+    let (identity, found, config) =
+        match source::find(model, revision, &hub, &CancelToken::new(), &mut |_| ()) {
+            Ok(checkpoint) => {
+                let config = checkpoint.config()?;
+                (Some(checkpoint.identity), checkpoint.found, Some(config))
+            }
+            Err(Error::Model { why: ModelProblem::Offline, .. }) => {
+                (None, None, WhisperConfig::published(model))
+            }
+            Err(error) => return Err(error),
+        };
+    let Some(config) = config else {
+        return Ok(ModelEstimate { identity, found, memory: None, windows: None });
     };
-    let Some(config) = config else { return Ok(ModelEstimate { identity, memory: None, windows: None }) };
     let capacity = slots.capacity(&config, free_memory(device, None), device);
     let memory = ModelMemory::of(&config, capacity, device);
-    Ok(ModelEstimate { identity, memory: Some(memory.total()), windows: Some(capacity.windows) })
+    Ok(ModelEstimate { identity, found, memory: Some(memory.total()), windows: Some(capacity.windows) })
 }
 
 #[cfg(test)]

@@ -37,24 +37,19 @@ pub fn load(
     limits: LoadLimits<'_>,
 ) -> Result<LoadedModel> {
     let name = &checkpoint.name;
-    let config = WhisperConfig::from_json(&checkpoint.config()?);
-    let config = config.map_err(|why| Error::model(name, ModelProblem::NotWhisper { why }))?;
-    let tokenizer = Tokenizer::from_json(&checkpoint.tokenizer()?, config.vocab_size)
-        .map_err(|problem| Error::model(name, problem))?;
-    let tokenizer = Arc::new(tokenizer);
+    let config = checkpoint.config()?;
+    let tokenizer = Arc::new(checkpoint.tokenizer(config.vocab_size)?);
     let generation = checkpoint.generation_config()?.unwrap_or_default();
-    let (weights, file) = match &checkpoint.files {
-        CheckpointFiles::Folder { weights, .. } => {
-            let file = weights.first().map_or(WEIGHTS.into(), |path| path.display().to_string());
-            (WeightSource::Files(weights), file)
-        }
-        CheckpointFiles::Embedded { weights, .. } => (WeightSource::Bytes(weights), WEIGHTS.into()),
+    let file = checkpoint.weight_files().first().map_or(WEIGHTS.into(), |path| path.display().to_string());
+    let open = |dtype| match &checkpoint.files {
+        CheckpointFiles::Folder { weights, .. } => WeightSource::Files(weights).open(dtype),
+        CheckpointFiles::Embedded { weights, .. } => WeightSource::Bytes(weights).open(dtype),
+        CheckpointFiles::Foreign(model) => model.weights(dtype),
     };
     let build = |capacity| {
         let memory = ModelMemory::of(&config, capacity, device);
         check_memory(&memory, device, limits.budget)?;
-        let backend = weights
-            .open(device.formats.activations)
+        let backend = open(device.formats.activations)
             .and_then(|weights| {
                 CandleBackend::new(config.clone(), weights, &device.device, device.formats, capacity)
             })

@@ -8,9 +8,12 @@ pub mod checkpoint;
 mod demo;
 pub mod describe;
 pub mod device_sampling;
+pub mod elsewhere;
 mod estimate;
+pub mod formats;
 pub mod hub;
 mod load;
+mod local;
 mod options;
 pub mod pool;
 #[cfg(feature = "testing")]

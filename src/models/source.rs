@@ -1,20 +1,14 @@
-//! Resolution of `--model`, which is a known name, a hub repository, a folder or the demo, to local files.
+//! Resolution of `--model`, which is a known name, a hub repository, a file or folder, or the demo, to local files.
 //!
 //! Leaves the contents of the files to the loader.
 
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::checkpoint::{
-    CONFIG, Checkpoint, CheckpointFiles, GENERATION_CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, checked,
-    missing, shards, unreadable,
-};
+use super::checkpoint::Checkpoint;
 use super::demo::{self, DEMO};
 use super::hub::{self, DownloadProgress, Hub};
+use super::{elsewhere, local};
 use crate::cancel::CancelToken;
-use crate::digest::hex;
 use crate::error::{Error, ModelProblem, Result};
 
 /// Short names and their hub repositories.
@@ -70,15 +64,22 @@ pub fn find(
         return demo::checkpoint();
     }
     if let Some((_, repository)) = KNOWN.iter().find(|(name, _)| *name == model) {
+        if revision.is_none() && hub::cached(model, repository, hub)?.is_none() {
+            match elsewhere::find(model, hub) {
+                Ok(Some(found)) => return Ok(found),
+                Err(error) if hub.offline => return Err(error),
+                // A damaged file of another program is no reason not to download.
+                Ok(None) | Err(_) => {}
+            }
+        }
         return hub::checkpoint(model, repository, revision, hub, cancel, on_progress);
     }
     let path = Path::new(model);
     if path.is_dir() {
-        return folder(model, path);
+        return local::folder(model, path);
     }
     if path.is_file() {
-        let why = "it is a file; pass the folder that contains it".to_owned();
-        return Err(Error::model(model, ModelProblem::NotWhisper { why }));
+        return local::file(model, path);
     }
     if is_repository(model) {
         return hub::checkpoint(model, model, revision, hub, cancel, on_progress);
@@ -88,7 +89,7 @@ pub fn find(
 
 fn unknown(model: &str) -> Error {
     let why = if Path::new(model).components().count() > 1 {
-        "no such folder".to_owned()
+        "no such file or folder".to_owned()
     } else {
         nearest(model)
             .map_or_else(|| "no model has this name".to_owned(), |near| format!("did you mean {near}?"))
@@ -122,55 +123,6 @@ fn nearest(model: &str) -> Option<String> {
     (!names.is_empty()).then(|| names.join(" or "))
 }
 
-/// Finds a checkpoint in a local folder.
-fn folder(model: &str, folder: &Path) -> Result<Checkpoint> {
-    let required = |file: &str| {
-        let path = folder.join(file);
-        if path.is_file() { Ok(path) } else { Err(missing(model, file)) }
-    };
-    let config = required(CONFIG)?;
-    let weights = match required(WEIGHTS) {
-        Ok(path) => vec![path],
-        Err(none) => {
-            let index = folder.join(WEIGHTS_INDEX);
-            if !index.is_file() {
-                return Err(other_weights(model, folder).unwrap_or(none));
-            }
-            let bytes = std::fs::read(&index).map_err(|e| unreadable(model, &index, e))?;
-            shards(model, &bytes)?.iter().map(|shard| required(shard)).collect::<Result<_>>()?
-        }
-    };
-    let generation_config = Some(folder.join(GENERATION_CONFIG)).filter(|path| path.is_file());
-    let tokenizer = required(TOKENIZER)?;
-    let identity = folder_identity(model, &config, &tokenizer, &weights)?;
-    let files = CheckpointFiles::Folder { config, generation_config, tokenizer, weights };
-    checked(Checkpoint { name: model.to_owned(), identity, files })
-}
-
-/// Returns a better error than "model.safetensors is missing" for a folder in another program's format.
-fn other_weights(model: &str, folder: &Path) -> Option<Error> {
-    let found = ["pytorch_model.bin", "model.bin", "tf_model.h5", "flax_model.msgpack"]
-        .into_iter()
-        .find(|file| folder.join(file).is_file())?;
-    let why = format!("it has `{found}` but no `{WEIGHTS}`");
-    Some(Error::model(model, ModelProblem::NotWhisper { why }))
-}
-
-/// Identifies the weights by their sizes and modification times, because hashing gigabytes at every start is slow.
-fn folder_identity(model: &str, config: &Path, tokenizer: &Path, weights: &[PathBuf]) -> Result<String> {
-    let mut digest = Sha256::new();
-    for path in [config, tokenizer] {
-        digest.update(std::fs::read(path).map_err(|e| unreadable(model, path, e))?);
-    }
-    for path in weights {
-        let metadata = std::fs::metadata(path).map_err(|e| unreadable(model, path, e))?;
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        digest.update(metadata.len().to_le_bytes());
-        digest.update(modified.map_or(0, |time| time.as_nanos()).to_le_bytes());
-    }
-    Ok(format!("folder@{}", hex(&digest.finalize())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +140,7 @@ mod tests {
         assert!(problem("largev3").contains("did you mean `large-v3`"), "{}", problem("largev3"));
         assert!(problem("whisper-tiny").contains("did you mean `tiny`"), "{}", problem("whisper-tiny"));
         assert!(problem("xyzzy").contains("no model has this name"));
-        assert!(problem("./nowhere/at/all").contains("no such folder"));
+        assert!(problem("./nowhere/at/all").contains("no such file or folder"));
     }
 
     #[test]
@@ -199,35 +151,5 @@ mod tests {
         for no in ["tiny", "./a", "../a", "a/b/c", "/a", "a/", "a b/c", "a/.."] {
             assert!(!is_repository(no), "{no}");
         }
-    }
-
-    #[test]
-    fn reads_a_folder_and_names_its_problems() {
-        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
-        let found = find_local(demo.to_str().unwrap()).unwrap();
-        assert!(found.identity.starts_with("folder@"));
-        assert!(found.generation_config().unwrap().is_some());
-        assert_eq!(found.config().unwrap(), demo::checkpoint().unwrap().config().unwrap());
-
-        let copy = tempfile::tempdir().unwrap();
-        let name = copy.path().to_str().unwrap();
-        assert!(problem(name).ends_with("`config.json` is missing"));
-        std::fs::copy(demo.join(CONFIG), copy.path().join(CONFIG)).unwrap();
-        assert!(problem(name).ends_with("`model.safetensors` is missing"));
-        std::fs::write(copy.path().join("pytorch_model.bin"), b"").unwrap();
-        assert!(problem(name).contains("`pytorch_model.bin` but no `model.safetensors`"));
-        let weights = std::fs::read(demo.join(WEIGHTS)).unwrap();
-        let cut = copy.path().join(WEIGHTS);
-        std::fs::write(&cut, &weights[..weights.len() / 2]).unwrap();
-        assert!(problem(name).ends_with("`tokenizer.json` is missing"));
-        std::fs::copy(demo.join(TOKENIZER), copy.path().join(TOKENIZER)).unwrap();
-        assert!(problem(name).contains(&format!("bytes instead of {}", weights.len())), "{}", problem(name));
-        for (length, why) in [(0, "only 0 bytes"), (100, "ends within its header")] {
-            std::fs::write(&cut, &weights[..length]).unwrap();
-            assert!(problem(name).contains(why), "{}", problem(name));
-        }
-        std::fs::write(&cut, &weights).unwrap();
-        assert!(find_local(name).unwrap().generation_config().unwrap().is_none());
-        assert!(problem(cut.to_str().unwrap()).contains("pass the folder"));
     }
 }

@@ -139,6 +139,7 @@ impl LineBuilder {
                 }
             }
             RunEvent::Downloading { .. }
+            | RunEvent::ModelFoundElsewhere { .. }
             | RunEvent::Converted { .. }
             | RunEvent::EngineStats(_)
             | RunEvent::PoolClosed(_)

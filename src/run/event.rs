@@ -11,6 +11,7 @@ use crate::decode::LanguageGuess;
 use crate::engine::{EngineStats, Footprint, WindowDone};
 use crate::error::Error;
 use crate::export::CueQuality;
+use crate::models::elsewhere::OtherProgram;
 use crate::models::pool::PoolStats;
 use crate::plan::PlannedInput;
 use crate::transcript::{ModelIdentity, Quality, Segment, Transcript, mean_confidence};
@@ -44,6 +45,11 @@ pub enum RunEvent {
         file: String,
         done: u64,
         total: u64,
+    },
+    /// A model is used that another program has downloaded.
+    ModelFoundElsewhere {
+        model: String,
+        found: OtherProgram,
     },
     ModelLoading {
         model: String,

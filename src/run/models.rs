@@ -121,7 +121,7 @@ impl ModelSet {
         let (name, identity) = (checkpoint.name.clone(), checkpoint.identity.clone());
         let key = ModelKey { name, identity, device: self.device.label() };
         let checkpoint =
-            Some(checkpoint).filter(|found| matches!(found.files, CheckpointFiles::Folder { .. }));
+            Some(checkpoint).filter(|found| !matches!(found.files, CheckpointFiles::Embedded { .. }));
         self.found.push(FoundModel { request: request.clone(), key, checkpoint });
         Ok(ModelId(self.found.len() - 1))
     }
@@ -292,7 +292,12 @@ pub fn find_model(
     let mut on_download = |DownloadProgress { file, done, total }: DownloadProgress<'_>| {
         context.emit(RunEvent::Downloading { file: file.to_owned(), done, total });
     };
-    source::find(name, request.revision.as_deref(), &request.hub, context.cancel, &mut on_download)
+    let revision = request.revision.as_deref();
+    let checkpoint = source::find(name, revision, &request.hub, context.cancel, &mut on_download)?;
+    if let Some(found) = &checkpoint.found {
+        context.emit(RunEvent::ModelFoundElsewhere { model: name.to_owned(), found: found.clone() });
+    }
+    Ok(checkpoint)
 }
 
 /// Whether less work at a time, or another device, may help.

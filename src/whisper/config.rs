@@ -39,7 +39,7 @@ impl WhisperConfig {
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let config: WhisperConfig =
             serde_json::from_slice(bytes).map_err(|error| format!("config.json: {error}"))?;
-        config.check()?;
+        config.check().map_err(|why| format!("config.json: {why}"))?;
         Ok(config)
     }
 
@@ -57,15 +57,16 @@ impl WhisperConfig {
         (convolutions + encoder + decoder + positions + self.vocab_size * width + 2 * norm) as u64
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Returns what is wrong with the shapes, if anything.
+    pub fn check(&self) -> Result<(), String> {
         if let Some(kind) = self.model_type.as_deref().filter(|kind| *kind != "whisper") {
-            return Err(format!("config.json describes a model of type `{kind}`"));
+            return Err(format!("it describes a model of type `{kind}`"));
         }
         if let Some(function) = self.activation_function.as_deref().filter(|f| *f != "gelu") {
-            return Err(format!("config.json: the activation is `{function}`, not `gelu`"));
+            return Err(format!("the activation is `{function}`, not `gelu`"));
         }
         if self.scale_embedding {
-            return Err("config.json: scaled embeddings are not supported".into());
+            return Err("scaled embeddings are not supported".into());
         }
         // Far above every published size, and far below what could overflow or exhaust memory.
         let bounds = [
@@ -82,20 +83,17 @@ impl WhisperConfig {
         ];
         for (name, value, most) in bounds {
             if value == 0 || value > most {
-                return Err(format!("config.json: {name} is {value}"));
+                return Err(format!("{name} is {value}"));
             }
         }
         if self.max_source_positions != default_source_positions() {
-            return Err(format!(
-                "config.json: max_source_positions is {}, not 1500",
-                self.max_source_positions
-            ));
+            return Err(format!("max_source_positions is {}, not 1500", self.max_source_positions));
         }
         for (name, heads) in
             [("encoder", self.encoder_attention_heads), ("decoder", self.decoder_attention_heads)]
         {
             if !self.d_model.is_multiple_of(heads) {
-                return Err(format!("config.json: a width of {} in {heads} {name} heads", self.d_model));
+                return Err(format!("a width of {} in {heads} {name} heads", self.d_model));
             }
         }
         Ok(())

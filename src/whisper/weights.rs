@@ -3,10 +3,20 @@
 
 #![expect(unsafe_code, reason = "mapping a file of weights into memory")]
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result};
 use candle_nn::VarBuilder;
+pub use memmap2::Mmap as MappedFile;
+
+/// Maps a file of weights into memory.
+pub fn map_file(path: &Path) -> io::Result<MappedFile> {
+    let file = File::open(path)?;
+    // SAFETY: as for safetensors, below.
+    unsafe { MappedFile::map(&file) }
+}
 
 /// The safetensors of a checkpoint.
 #[derive(Debug)]

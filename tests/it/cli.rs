@@ -148,9 +148,9 @@ fn invalid_models_exit_with_3() {
     let model = |name: &str| program().arg(&talk).args(["--model", name]).assert().code(3).stdout(is_empty());
     model("large-v4")
         .stderr(contains("did you mean").and(contains("`large-v3`")).and(contains("--model demo")));
-    model("./no/such").stderr(contains("no such folder"));
+    model("./no/such").stderr(contains("no such file or folder"));
     model(here).stderr(contains("`config.json` is missing\nhint: "));
-    model(talk.to_str().unwrap()).stderr(contains("pass the folder"));
+    model(talk.to_str().unwrap()).stderr(contains("in none of the formats that are read"));
 
     let config = r#"{"model_type": "bert"}"#;
     std::fs::write(folder.path().join("config.json"), config).unwrap();

@@ -96,7 +96,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("base64", &["export/format/html/mod.rs"]),
     ("bytesize", &["cli/"]),
     ("candle_core", &["device/", "models/", "whisper/"]),
-    ("candle_nn", &["device/reference.rs", "models/candle.rs", "whisper/"]),
+    ("candle_nn", &["device/reference.rs", "models/candle.rs", "models/formats/", "whisper/"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/completions.rs"]),
     ("clap_mangen", &["cli/completions.rs"]),
@@ -112,6 +112,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli/progress/model.rs"]),
     ("jiff", &["cli/", "plan/output_names.rs", "report/", "watch/snapshot.rs"]),
     ("libloading", &["device/cuda/"]),
+    ("memmap2", &["whisper/weights.rs"]),
     ("nix", &["audio/stream.rs", "cli/models/remove.rs"]),
     ("opus_pure", &["audio/decode/opus.rs"]),
     ("pulp", &["device/cpu/"]),
@@ -141,7 +142,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("unsafe", &["device/", "whisper/weights.rs"]),
     ("ureq", &["models/hub/"]),
     ("walkdir", &["plan/walk.rs"]),
-    ("zstd", &["models/demo.rs"]),
+    ("zstd", &["models/demo.rs", "models/formats/vocabulary.rs"]),
 ];
 
 /// Features that only `device/` may ask for.

@@ -23,6 +23,7 @@ mod docs;
 mod doctor;
 mod engine;
 mod export;
+mod formats;
 #[cfg(unix)]
 mod gpu_check;
 mod html;

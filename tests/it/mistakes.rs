@@ -170,7 +170,8 @@ fn missing_or_invalid_values() {
         2,
         "error: `--model`: requires a value\n\
          hint: `model`: Size (tiny, base, small, medium, large-v3, large-v3-turbo, tiny.en …, distil-large-v3 …), \
-         hub repository (owner/name), folder with a checkpoint, or demo, which is built in. auto uses large-v3-turbo on a GPU and base on a CPU",
+         hub repository (owner/name), file or folder of a model (safetensors, PyTorch, CTranslate2, ggml, GGUF), or demo, \
+         which is built in. auto uses large-v3-turbo on a GPU and base on a CPU",
     );
     rejects(
         "talk.flac --task translat",

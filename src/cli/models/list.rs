@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{ModelsOutput, abbreviated, display_name, json};
 use crate::cancel::CancelToken;
 use crate::cli::human::{age, size, table, timestamp};
+use crate::models::elsewhere::OtherProgram;
 use crate::models::hub::Hub;
 use crate::models::hub::store::{self, CachedFile, CachedRepository, CachedRevision};
 use crate::models::{DEMO, describe, source};
@@ -29,10 +30,12 @@ pub fn run(args: &ListArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     let hub = Hub::from_env(true);
     let mut found = store::repositories(&hub.cache)?;
     found.retain(|repository| args.all || repository.is_whisper());
+    let others: Vec<_> = hub.others.iter().flat_map(|others| others.list(source::names())).collect();
     if args.json {
         let models: Vec<_> =
             found.iter().flat_map(|r| r.revisions.iter().map(|revision| record(r, revision))).collect();
-        output.print(&json(&json!({ "cache": hub.cache, "models": models })))?;
+        let others: Vec<_> = others.iter().map(|(name, found)| other_record(name, found)).collect();
+        output.print(&json(&json!({ "cache": hub.cache, "models": models, "others": others })))?;
         return Ok(());
     }
     let head = ["NAME", "REVISION", "SIZE", "LAST USED", "STATE"].map(String::from).to_vec();
@@ -40,6 +43,7 @@ pub fn run(args: &ListArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     let demo = describe::describe(&demo)?;
     let built_in = [DEMO.to_owned(), "-".into(), size(demo.bytes), "-".into(), "built in".into()].to_vec();
     let mut rows = vec![head, built_in];
+    rows.extend(others.iter().map(|(name, found)| other_row(name, found)));
     for repository in &found {
         rows.extend(repository.revisions.iter().map(|revision| row(repository, revision)));
     }
@@ -66,6 +70,24 @@ fn row(repository: &CachedRepository, revision: &CachedRevision) -> Vec<String> 
         used,
         state(revision).into(),
     ]
+}
+
+/// Returns the row of a model that another program has downloaded.
+fn other_row(name: &str, found: &OtherProgram) -> Vec<String> {
+    let metadata = found.path.metadata().ok();
+    let used = metadata.as_ref().and_then(|found| found.accessed().ok());
+    vec![
+        name.to_owned(),
+        "-".into(),
+        size(metadata.map_or(0, |found| found.len())),
+        used.map_or_else(|| "-".to_owned(), |used| age(used, SystemTime::now())),
+        format!("of {}", found.program),
+    ]
+}
+
+fn other_record(name: &str, found: &OtherProgram) -> serde_json::Value {
+    let bytes = found.path.metadata().map_or(0, |found| found.len());
+    json!({ "name": name, "program": found.program, "path": found.path, "bytes": bytes })
 }
 
 fn state(revision: &CachedRevision) -> &'static str {

@@ -6,7 +6,7 @@ use clap::Args;
 use super::ModelsOutput;
 use crate::cli::human::size;
 use crate::error::Error;
-use crate::models::checkpoint::{Checkpoint, CheckpointFiles};
+use crate::models::checkpoint::Checkpoint;
 use crate::models::hub::Hub;
 use crate::models::source;
 
@@ -24,7 +24,7 @@ pub struct PullArgs {
 
 /// Downloads all models, even if one of them fails.
 pub fn run(args: &PullArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
-    let hub = Hub::from_env(false);
+    let hub = Hub { others: None, ..Hub::from_env(false) };
     let mut failure = None;
     for name in &args.names {
         match pull(name, args.revision.as_deref(), &hub, output) {
@@ -59,9 +59,10 @@ fn pull(
 }
 
 fn location(checkpoint: &Checkpoint) -> String {
-    let CheckpointFiles::Folder { weights, .. } = &checkpoint.files else {
+    let weights = checkpoint.weight_files();
+    if weights.is_empty() {
         return "built into the program".into();
-    };
+    }
     let bytes = weights.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
     let folder = weights.first().and_then(|path| path.parent()).unwrap_or_else(|| "".as_ref());
     format!("{}, {} in `{}`", checkpoint.identity, size(bytes), folder.display())

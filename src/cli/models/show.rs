@@ -13,7 +13,7 @@ use crate::models::source;
 /// Show the layers, languages, data types and required memory of a model
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// Size, hub repository, folder with a checkpoint, or demo
+    /// Size, hub repository, file or folder of a model, or demo
     name: String,
 
     /// Branch, tag or commit [default: main]
@@ -72,6 +72,7 @@ fn text(model: &ModelDescription) -> String {
     let rows = [
         ("name", model.name.clone()),
         ("identity", model.identity.clone()),
+        ("format", model.format.clone()),
         ("location", location),
         ("size", format!("{}, {} parameters {kinds}", size(model.bytes), count_of(model.parameters))),
         ("encoder", stack(&model.encoder)),

@@ -1,19 +1,23 @@
 //! `transcribe models verify`
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::{ModelsOutput, abbreviated, cached, display_name, json};
 use crate::error::{Error, ModelProblem};
+use crate::models::describe::describe;
 use crate::models::hub::DownloadProgress;
 use crate::models::hub::Hub;
 use crate::models::hub::store::{self, CachedRepository, FileVerdict};
+use crate::models::source;
 
 /// Compare the files of cached models with their checksums from the hub
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Sizes or hub repositories [default: all cached Whisper models]
+    /// Sizes, hub repositories, or files and folders of models [default: all cached Whisper models]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -33,11 +37,16 @@ struct VerifiedFile {
 
 pub fn run(args: &VerifyArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     let hub = Hub::from_env(true);
+    let (local, cached_names): (Vec<&String>, Vec<&String>) =
+        args.names.iter().partition(|name| Path::new(name).exists());
     let models: Vec<CachedRepository> = match args.names.is_empty() {
         true => store::repositories(&hub.cache)?.into_iter().filter(CachedRepository::is_whisper).collect(),
-        false => args.names.iter().map(|name| cached(&hub, name)).collect::<crate::error::Result<_>>()?,
+        false => cached_names.iter().map(|name| cached(&hub, name)).collect::<crate::error::Result<_>>()?,
     };
     let mut all = Vec::new();
+    for name in local {
+        check_local(name, &hub, output, &mut all)?;
+    }
     for model in &models {
         check(model, output, &mut all)?;
     }
@@ -83,11 +92,26 @@ fn check(model: &CachedRepository, output: &mut ModelsOutput<'_>, all: &mut Vec<
     Ok(())
 }
 
+/// Checks that a model in a file or folder has all its tensors. There is no checksum to compare its bytes with.
+fn check_local(name: &str, hub: &Hub, output: &ModelsOutput<'_>, all: &mut Vec<VerifiedFile>) -> Result<()> {
+    let found = source::find(name, None, hub, output.cancel, &mut |_| {})?;
+    describe(&found)?;
+    all.extend(found.weight_files().iter().map(|path| VerifiedFile {
+        model: name.to_owned(),
+        commit: "-".into(),
+        file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        bytes: path.metadata().map_or(0, |found| found.len()),
+        verdict: FileVerdict::Unknown,
+    }));
+    Ok(())
+}
+
 fn lines(all: &[VerifiedFile]) -> String {
     let line = |checked: &VerifiedFile| {
         let result = match &checked.verdict {
             FileVerdict::Right(kind) => format!("ok ({kind} checksum)"),
             FileVerdict::Wrong(why) => format!("DAMAGED: {why}"),
+            FileVerdict::Unknown if checked.commit == "-" => "complete; there is no checksum for it".into(),
             FileVerdict::Unknown => "unknown: the cache has no checksum for it".into(),
         };
         format!("{} {} {}: {result}", checked.model, abbreviated(&checked.commit), checked.file)

@@ -5,6 +5,7 @@
 
 mod digest;
 mod fetch;
+mod layout;
 pub mod store;
 mod watch;
 
@@ -13,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
+use self::layout::RepositoryLayout;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelProblem, Result};
-use crate::models::checkpoint::{self, CONFIG, Checkpoint, CheckpointFiles, GENERATION_CONFIG, TOKENIZER};
-use crate::models::checkpoint::{WEIGHTS, WEIGHTS_INDEX};
+use crate::models::checkpoint::{self, CONFIG, Checkpoint, GENERATION_CONFIG, WEIGHTS};
+use crate::models::elsewhere::OtherCaches;
 
 /// Progress of the download of one file, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct Hub {
     pub cache: PathBuf,
     pub token: Option<String>,
     pub offline: bool,
+    /// Where other programs keep models, to be used in place of a download; `None` to use none of theirs.
+    pub others: Option<OtherCaches>,
 }
 
 impl Hub {
@@ -56,13 +60,14 @@ impl Hub {
             cache: cache.unwrap_or_else(|| home.join("hub")),
             token,
             offline: offline || set("HF_HUB_OFFLINE").is_some_and(is_true),
+            others: Some(OtherCaches::from_env()),
         }
     }
 
     #[cfg(test)]
     pub fn nowhere() -> Self {
         let endpoint = "http://127.0.0.1:1".to_owned();
-        Self { endpoint, cache: PathBuf::from("/nonexistent"), token: None, offline: true }
+        Self { endpoint, cache: PathBuf::from("/nonexistent"), token: None, offline: true, others: None }
     }
 }
 
@@ -84,16 +89,7 @@ pub fn checkpoint(
     cancel: &CancelToken,
     on_progress: &mut dyn FnMut(DownloadProgress<'_>),
 ) -> Result<Checkpoint> {
-    let revision = revision.unwrap_or("main");
-    if !is_revision(revision) {
-        return Err(Error::usage(
-            format!("`--revision {revision}`"),
-            "not a valid name of a branch, tag or commit",
-        ));
-    }
-    let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
-    let repo = Cache::new(hub.cache.clone()).repo(repo);
-    let wanted = HubRevision { model, repository, revision, hub, repo };
+    let wanted = HubRevision::new(model, repository, revision, hub)?;
     let cached = wanted.cached()?;
     match cached {
         Some((checkpoint, true)) => checkpoint::checked(checkpoint),
@@ -111,6 +107,11 @@ pub fn checkpoint(
     }
 }
 
+/// Returns the checkpoint of a repository that is in the cache, as far as it is needed to run.
+pub fn cached(model: &str, repository: &str, hub: &Hub) -> Result<Option<Checkpoint>> {
+    Ok(HubRevision::new(model, repository, None, hub)?.cached()?.map(|(checkpoint, _)| checkpoint))
+}
+
 /// Whether git allows the name, as far as it matters for a path and a URL.
 fn is_revision(revision: &str) -> bool {
     !revision.is_empty()
@@ -122,7 +123,20 @@ fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-impl HubRevision<'_> {
+impl<'a> HubRevision<'a> {
+    fn new(model: &'a str, repository: &'a str, revision: Option<&'a str>, hub: &'a Hub) -> Result<Self> {
+        let revision = revision.unwrap_or("main");
+        if !is_revision(revision) {
+            return Err(Error::usage(
+                format!("`--revision {revision}`"),
+                "not a valid name of a branch, tag or commit",
+            ));
+        }
+        let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
+        let repo = Cache::new(hub.cache.clone()).repo(repo);
+        Ok(Self { model, repository, revision, hub, repo })
+    }
+
     /// Returns the folder `models--owner--name` in the cache.
     fn root(&self) -> PathBuf {
         let mut root = self.repo.pointer_path("commit");
@@ -142,24 +156,17 @@ impl HubRevision<'_> {
     /// Returns the cached checkpoint, and whether it is complete: optional files are there or known to be absent.
     fn cached(&self) -> Result<Option<(Checkpoint, bool)>> {
         let Some(snapshot) = self.snapshot() else { return Ok(None) };
-        let present = |file: &str| Some(snapshot.join(file)).filter(|path| path.is_file());
-        let (Some(config), Some(tokenizer)) = (present(CONFIG), present(TOKENIZER)) else { return Ok(None) };
-        let weights = match (present(WEIGHTS), present(WEIGHTS_INDEX)) {
-            (Some(path), _) => Some(vec![path]),
-            (None, Some(index)) => {
-                let bytes =
-                    std::fs::read(&index).map_err(|e| checkpoint::unreadable(self.model, &index, e))?;
-                checkpoint::shards(self.model, &bytes)?.iter().map(|shard| present(shard)).collect()
-            }
-            (None, None) => None,
-        };
-        let Some(weights) = weights else { return Ok(None) };
-        let generation_config = present(GENERATION_CONFIG);
+        let Some(layout) = RepositoryLayout::of_folder(self.model, &snapshot)? else { return Ok(None) };
         let commit = snapshot.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let is_complete = generation_config.is_some() || self.absence(&commit, GENERATION_CONFIG).exists();
+        let is_complete = match layout.may_have_generation_config() {
+            true => {
+                snapshot.join(GENERATION_CONFIG).is_file()
+                    || self.absence(&commit, GENERATION_CONFIG).exists()
+            }
+            false => true,
+        };
         let identity = format!("{}@{commit}", self.repository);
-        let files = CheckpointFiles::Folder { config, generation_config, tokenizer, weights };
-        Ok(Some((Checkpoint { name: self.model.to_owned(), identity, files }, is_complete)))
+        Ok(Some((layout.checkpoint(self.model, identity, &snapshot)?, is_complete)))
     }
 
     /// Returns the empty file that marks a file as absent from a commit.
@@ -183,23 +190,13 @@ impl HubRevision<'_> {
         let mut get =
             |file: &str, remote: &fetch::RemoteFile| self.download_file(&client, file, remote, on_progress);
 
-        check_is_whisper(self.model, &get(CONFIG, &first)?)?;
-        match locate(GENERATION_CONFIG)? {
-            Some(remote) => drop(get(GENERATION_CONFIG, &remote)?),
-            None => self.mark_absent(&commit, GENERATION_CONFIG)?,
-        }
-        let tokenizer = locate(TOKENIZER)?.ok_or_else(|| checkpoint::missing(self.model, TOKENIZER))?;
-        get(TOKENIZER, &tokenizer)?;
-        if let Some(remote) = locate(WEIGHTS)? {
-            get(WEIGHTS, &remote)?;
-        } else {
-            let index = locate(WEIGHTS_INDEX)?.ok_or_else(|| checkpoint::missing(self.model, WEIGHTS))?;
-            let index = get(WEIGHTS_INDEX, &index)?;
-            let bytes = std::fs::read(&index).map_err(|e| checkpoint::unreadable(self.model, &index, e))?;
-            for shard in checkpoint::shards(self.model, &bytes)? {
-                let remote = locate(&shard)?.ok_or_else(|| checkpoint::missing(self.model, &shard))?;
-                get(&shard, &remote)?;
-            }
+        let config = get(CONFIG, &first)?;
+        let mut remote = layout::RemoteRepository {
+            model: self.model,
+            get: &mut |file| locate(file)?.map(|remote| get(file, &remote)).transpose(),
+        };
+        if !remote.download(&config)? {
+            self.mark_absent(&commit, GENERATION_CONFIG)?;
         }
         if !is_commit(self.revision) {
             self.repo.create_ref(&commit).map_err(|e| self.unwritable(&self.root(), e))?;
@@ -245,24 +242,6 @@ impl HubRevision<'_> {
     fn unwritable(&self, path: &Path, source: std::io::Error) -> Error {
         let path = path.display().to_string();
         Error::model(self.model, ModelProblem::CacheUnwritable { path, source })
-    }
-}
-
-/// Rejects other kinds of models before their weights are downloaded.
-fn check_is_whisper(model: &str, config: &Path) -> Result<()> {
-    let bytes = std::fs::read(config).map_err(|e| checkpoint::unreadable(model, config, e))?;
-    let config: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::model(model, ModelProblem::Damaged { file: config.display().to_string(), why: e.to_string() })
-    })?;
-    match config.get("model_type").and_then(|kind| kind.as_str()) {
-        Some("whisper") => Ok(()),
-        kind => {
-            let why = match kind {
-                Some(kind) => format!("the `model_type` in its config.json is `{kind}`"),
-                None => "its config.json has no `model_type`".to_owned(),
-            };
-            Err(Error::model(model, ModelProblem::NotWhisper { why }))
-        }
     }
 }
 

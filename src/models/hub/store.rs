@@ -9,10 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::digest;
+use super::layout::RepositoryLayout;
+use super::{digest, layout};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelProblem, Result};
-use crate::models::checkpoint::{self, CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use crate::models::checkpoint::{self, CONFIG};
 
 /// A cached repository.
 #[derive(Debug, Clone)]
@@ -201,18 +202,12 @@ impl CachedRevision {
     pub fn is_whisper(&self) -> bool {
         let config = fs::read(self.path.join(CONFIG)).unwrap_or_default();
         let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
-        config["model_type"] == "whisper"
+        layout::check_config(&config).is_ok()
     }
 
     /// Whether all files needed to transcribe are there.
     pub fn is_complete(&self) -> bool {
-        let has = |file: &str| self.path.join(file).is_file();
-        let has_weights = || match fs::read(self.path.join(WEIGHTS_INDEX)) {
-            _ if has(WEIGHTS) => true,
-            Ok(index) => checkpoint::shards("", &index).is_ok_and(|shards| shards.iter().all(|s| has(s))),
-            Err(_) => false,
-        };
-        has(CONFIG) && has(TOKENIZER) && has_weights()
+        matches!(RepositoryLayout::of_folder("", &self.path), Ok(Some(_)))
     }
 }
 

@@ -30,7 +30,7 @@ impl TestHub {
         let path = cache.path().join("hub");
         Self {
             _cache: cache,
-            hub: Hub { endpoint: endpoint.into(), cache: path, token: None, offline: false },
+            hub: Hub { endpoint: endpoint.into(), cache: path, token: None, offline: false, others: None },
         }
     }
 
@@ -66,10 +66,12 @@ fn demo(file: &str) -> Vec<u8> {
 
 fn assert_is_demo(checkpoint: &Checkpoint) {
     assert_eq!(checkpoint.identity, format!("{REPOSITORY}@{COMMIT}"));
-    assert!(checkpoint.config().unwrap() == demo("config.json"));
+    let CheckpointFiles::Folder { config, tokenizer, weights, .. } = &checkpoint.files else {
+        panic!("not in a folder")
+    };
+    assert!(std::fs::read(config).unwrap() == demo("config.json"));
     assert!(checkpoint.generation_config().unwrap().unwrap() == demo("generation_config.json"));
-    assert!(checkpoint.tokenizer().unwrap() == demo("tokenizer.json"));
-    let CheckpointFiles::Folder { weights, .. } = &checkpoint.files else { panic!("not in a folder") };
+    assert!(std::fs::read(tokenizer).unwrap() == demo("tokenizer.json"));
     assert_eq!(weights.len(), 1);
     assert!(std::fs::read(&weights[0]).unwrap() == demo("model.safetensors"));
 }
