@@ -9,6 +9,9 @@ use super::tensors::{Encoding, StoredTensor};
 /// How a file begins.
 pub const MAGIC: [u8; 4] = *b"lmgg";
 
+/// The types that are read.
+const READ: &str = "f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0 and q2_k to q6_k";
+
 /// What a file holds.
 #[derive(Debug)]
 pub struct GgmlFile {
@@ -77,7 +80,7 @@ pub fn stored_as(
     kind: u32,
 ) -> Parsed<(Encoding, usize)> {
     let encoding = Encoding::of_ggml(kind).ok_or_else(|| {
-        reader.damaged(format!("`{name}` has type {kind} of ggml, and this program reads f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0 and q2_k to q6_k"))
+        reader.damaged(format!("`{name}` has type {kind} of ggml, and only {READ} are read"))
     })?;
     let elements = shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
     let bytes = elements.and_then(|count| encoding.bytes(count, shape.last().copied().unwrap_or(1)));

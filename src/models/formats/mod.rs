@@ -205,9 +205,8 @@ impl Contents {
                 Err(ModelProblem::NotWhisper { why })
             }
             ModelFormat::LegacyPyTorch => {
-                let why = format!(
-                    "`{name}` was saved by a PyTorch before 1.6; load it with a newer one and save it with `torch.save`"
-                );
+                let why =
+                    format!("`{name}` was saved by a PyTorch before 1.6; load and save it with a newer one");
                 Err(ModelProblem::NotWhisper { why })
             }
         }
