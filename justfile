@@ -51,6 +51,10 @@ bench *ARGS:
     python3 benches/compare.py front-end {{ARGS}}
     python3 benches/compare.py end-to-end {{ARGS}}
 
+# Measure words, seams and times on human speech with real weights; `benches/real.py --help` says what it needs
+real PART *ARGS:
+    python3 benches/real.py {{PART}} {{ARGS}}
+
 # Measure batch occupancy, how time grows with the number of files, and peak memory: about ten minutes
 engine *ARGS:
     python3 benches/engine.py occupancy {{ARGS}}
