@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
+use super::cpu::CpuMatrix;
+use super::formats::MatrixFormat;
 use super::sampling::DeviceSampler;
 
 /// An entry of a cache: its slot, and its position in the slot.
@@ -105,21 +107,21 @@ pub struct Matrix {
 pub enum MatrixValues {
     /// `[out, in]`.
     RowMajor(Tensor),
-    /// Groups of outputs with the values of each input side by side, as the CPU's kernels read them.
-    Panels(Tensor),
+    /// As the CPU's kernels read them.
+    Packed(CpuMatrix),
 }
 
 impl Matrix {
     pub fn row_major(&self) -> Result<&Tensor> {
         match &self.values {
             MatrixValues::RowMajor(values) => Ok(values),
-            MatrixValues::Panels(_) => bail!("a weight matrix in panels instead of rows"),
+            MatrixValues::Packed(_) => bail!("a weight matrix in panels instead of rows"),
         }
     }
 
-    pub fn panels(&self) -> Result<&Tensor> {
+    pub fn packed(&self) -> Result<&CpuMatrix> {
         match &self.values {
-            MatrixValues::Panels(values) => Ok(values),
+            MatrixValues::Packed(values) => Ok(values),
             MatrixValues::RowMajor(_) => bail!("a weight matrix in rows instead of panels"),
         }
     }
@@ -161,7 +163,7 @@ impl CacheShape {
 
 pub trait Kernels: Debug + Send + Sync {
     /// Copies a weight matrix `[out, in]` from the host to the device, in the device's layout and in `format`.
-    fn upload_matrix(&self, weight: Tensor, format: DType) -> Result<Matrix>;
+    fn upload_matrix(&self, weight: Tensor, format: MatrixFormat) -> Result<Matrix>;
 
     /// Copies any other tensor from the host to the device.
     fn upload_tensor(&self, x: Tensor) -> Result<Tensor> {
@@ -278,7 +280,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::device::cpu::Cpu;
+    use crate::device::cpu::{Cpu, SimdLevel};
     use crate::device::cuda;
     use crate::device::reference::Reference;
     use proptest::prelude::*;
@@ -302,18 +304,25 @@ mod tests {
         }
     }
 
+    /// Returns the CPU kernels in all vector instructions of the processor, and without any for a small test.
+    fn cpus(multiplications: usize) -> Vec<Cpu> {
+        let is_fast = |level: &SimdLevel| multiplications < 1 << 20 || level.lanes() > 1;
+        SimdLevel::all().into_iter().filter(is_fast).map(Cpu::with_level).collect()
+    }
+
     /// Returns the results of all kernels for the same initial `y`, those of the reference last.
     fn all_kernels(y: &Tensor, f: impl Fn(&dyn Kernels, &Tensor) -> Result<()>) -> Vec<Tensor> {
         // Work is in one piece with few processors, and split with many.
         let cuda = [2, 40].into_iter().filter_map(cuda::host::kernels);
         let cuda: Vec<_> = cuda.map(|kernels| Box::new(kernels) as Box<dyn Kernels>).collect();
-        let others: [Box<dyn Kernels>; 2] = [Box::new(Cpu), Box::new(Reference::on(&Device::Cpu))];
+        let cpu = cpus(y.elem_count() * 100).into_iter().map(|cpu| Box::new(cpu) as Box<dyn Kernels>);
+        let reference: Box<dyn Kernels> = Box::new(Reference::on(&Device::Cpu));
         let run = |kernels: Box<dyn Kernels>| {
             let y = y.copy().unwrap();
             f(&*kernels, &y).unwrap();
             y
         };
-        cuda.into_iter().chain(others).map(run).collect()
+        cuda.into_iter().chain(cpu).chain([reference]).map(run).collect()
     }
 
     #[track_caller]
@@ -327,9 +336,9 @@ mod tests {
         others.iter().for_each(|other| assert_close(other, reference, tolerance));
     }
 
-    fn linear(x: &Tensor, w: &Tensor) -> Vec<f32> {
-        let y = random(&[x.dim(0).unwrap(), w.dim(0).unwrap()], 0);
-        Cpu.linear(x, &Cpu.upload_matrix(w.clone(), DType::F32).unwrap(), None, Epilogue::Store, &y).unwrap();
+    fn linear(cpu: &Cpu, x: &Tensor, w: &Matrix) -> Vec<f32> {
+        let y = random(&[x.dim(0).unwrap(), w.out], 0);
+        cpu.linear(x, w, None, Epilogue::Store, &y).unwrap();
         flat(&y)
     }
 
@@ -342,7 +351,7 @@ mod tests {
             let bias = bias.then(|| random(&[out], seed + 2));
             for epilogue in [Epilogue::Store, Epilogue::Gelu, Epilogue::Add] {
                 assert_agree(&random(&[rows, out], seed + 3), |kernels, y| {
-                    kernels.linear(&x, &kernels.upload_matrix(w.clone(), DType::F32)?, bias.as_ref(), epilogue, y)
+                    kernels.linear(&x, &kernels.upload_matrix(w.clone(), DType::F32.into())?, bias.as_ref(), epilogue, y)
                 });
             }
         }
@@ -350,10 +359,14 @@ mod tests {
         #[test]
         fn product_of_a_row_does_not_depend_on_its_neighbours(rows in 2usize..230, width in 1usize..1700, out in 1usize..300, seed: u64) {
             let (x, w) = (random(&[rows, width], seed), random(&[out, width], seed + 1));
-            let all = linear(&x, &w);
-            for count in [1, 2, 5, 8, 16].into_iter().filter(|&count| count <= rows) {
-                let first = rows - count;
-                prop_assert_eq!(&linear(&x.narrow(0, first, count).unwrap(), &w), &all[first * out..]);
+            for cpu in cpus(rows * width * out) {
+                let w = cpu.upload_matrix(w.clone(), DType::F32.into()).unwrap();
+                let all = linear(&cpu, &x, &w);
+                for count in (1..=20).filter(|&count| count <= rows) {
+                    let first = rows - count;
+                    let last = linear(&cpu, &x.narrow(0, first, count).unwrap(), &w);
+                    prop_assert_eq!(&last, &all[first * out..], "{:?}, {} rows", &cpu, count);
+                }
             }
         }
 
@@ -362,7 +375,7 @@ mod tests {
             let rows = rows.next_multiple_of(stride);
             let (x, w) = (random(&[windows, rows, width], seed), random(&[40, 3 * width], seed + 1));
             assert_agree(&random(&[windows, rows / stride, 40], seed + 2), |kernels, y| {
-                kernels.convolve(&x, &kernels.upload_matrix(w.clone(), DType::F32)?, &random(&[40], seed + 3), stride, y)
+                kernels.convolve(&x, &kernels.upload_matrix(w.clone(), DType::F32.into())?, &random(&[40], seed + 3), stride, y)
             });
         }
 
@@ -379,7 +392,7 @@ mod tests {
             let y = random(&[3, width], seed);
             assert_agree(&y, |kernels, y| {
                 let batch = kernels.upload_batch(TokenBatch::new(embedded.clone()), 0)?;
-                kernels.embed(&kernels.upload_matrix(table.clone(), DType::F32)?, &positions, &batch, y)
+                kernels.embed(&kernels.upload_matrix(table.clone(), DType::F32.into())?, &positions, &batch, y)
             });
             assert_agree(&y, |kernels, y| kernels.gather(&table, &[3, 69, 3], y));
             assert_agree(&random(&[1, width, rows], seed), |kernels, y| kernels.transpose(&x.unsqueeze(0)?, y));
@@ -449,15 +462,17 @@ mod tests {
             let (heads, head_dim) = (2, 64);
             let shape = CacheShape { slots: 1, heads, len, head_dim };
             let row = TokenRow { token: 0, position: len as u32 - 1, sequence: 0, window: 0 };
-            let cache = Cpu.new_cache(shape, DType::F32, &Device::Cpu).unwrap();
-            Cpu.store(&cache, &random(&[len, 2 * heads * head_dim], seed), 0, &TokenBatch::of_slots(&[0], len)).unwrap();
-            let q = random(&[rows, heads * head_dim], seed + 1);
-            let y = random(&[rows, heads * head_dim], seed);
-            Cpu.cached_attention(&q, &cache, &TokenBatch::new(vec![row; rows]), AttentionSource::Text, &y).unwrap();
-            for at in 0..rows {
-                let alone = random(&[1, heads * head_dim], seed);
-                Cpu.cached_attention(&q.narrow(0, at, 1).unwrap(), &cache, &TokenBatch::new(vec![row]), AttentionSource::Text, &alone).unwrap();
-                prop_assert_eq!(flat(&alone), flat(&y.narrow(0, at, 1).unwrap()));
+            let (x, q) = (random(&[len, 2 * heads * head_dim], seed), random(&[rows, heads * head_dim], seed + 1));
+            for cpu in cpus(0) {
+                let cache = cpu.new_cache(shape, DType::F32, &Device::Cpu).unwrap();
+                cpu.store(&cache, &x, 0, &TokenBatch::of_slots(&[0], len)).unwrap();
+                let y = random(&[rows, heads * head_dim], seed);
+                cpu.cached_attention(&q, &cache, &TokenBatch::new(vec![row; rows]), AttentionSource::Text, &y).unwrap();
+                for at in 0..rows {
+                    let (q, alone) = (q.narrow(0, at, 1).unwrap(), random(&[1, heads * head_dim], seed));
+                    cpu.cached_attention(&q, &cache, &TokenBatch::new(vec![row]), AttentionSource::Text, &alone).unwrap();
+                    prop_assert_eq!(flat(&alone), flat(&y.narrow(0, at, 1).unwrap()));
+                }
             }
         }
     }
@@ -465,7 +480,8 @@ mod tests {
     #[test]
     fn rejects_results_in_the_memory_of_an_operand() {
         let x = random(&[4, 16], 0);
-        let w = Cpu.upload_matrix(random(&[16, 16], 1), DType::F32).unwrap();
-        assert!(Cpu.linear(&x, &w, None, Epilogue::Store, &x).is_err());
+        let cpu = Cpu::new();
+        let w = cpu.upload_matrix(random(&[16, 16], 1), DType::F32.into()).unwrap();
+        assert!(cpu.linear(&x, &w, None, Epilogue::Store, &x).is_err());
     }
 }

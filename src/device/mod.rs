@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Result};
 
-pub use formats::{NumberFormats, Precision};
+pub use formats::{MatrixFormat, NumberFormats, Precision};
 pub use kernels::Kernels;
 pub use select::{
     AdditionalDevices, DeviceList, DeviceRequest, SelectedDevice, compiled_backends, cuda_device_count,
@@ -27,7 +27,7 @@ pub const LAYER_NORM_EPS: f32 = 1e-5;
 /// Returns the fastest kernels for a device.
 pub fn kernels_for(device: &Device) -> Result<Arc<dyn Kernels>> {
     match device {
-        Device::Cpu => Ok(Arc::new(cpu::Cpu)),
+        Device::Cpu => Ok(Arc::new(cpu::Cpu::new())),
         #[cfg(feature = "cuda")]
         Device::Cuda(_) => Ok(Arc::new(cuda::Cuda::on_gpu(device)?)),
         _ => Ok(Arc::new(reference::Reference::on(device))),

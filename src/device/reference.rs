@@ -6,6 +6,7 @@ use std::ops::Range;
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 
+use super::formats::MatrixFormat;
 use super::kernels::{
     AttentionSource, CachePrefix, CacheShape, Epilogue, Kernels, LayerCache, Matrix, MatrixValues, TokenBatch,
 };
@@ -25,9 +26,9 @@ impl Reference {
 const QUERY_ROWS: usize = 512;
 
 impl Kernels for Reference {
-    fn upload_matrix(&self, weight: Tensor, format: DType) -> Result<Matrix> {
+    fn upload_matrix(&self, weight: Tensor, format: MatrixFormat) -> Result<Matrix> {
         let (out, width) = weight.dims2()?;
-        let values = self.upload_tensor(weight.to_dtype(format)?)?;
+        let values = self.upload_tensor(weight.to_dtype(format.float()?)?)?;
         Ok(Matrix { values: MatrixValues::RowMajor(values), out, width })
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device};
 
-use super::formats::{NumberFormats, Precision};
+use super::formats::{MatrixFormat, NumberFormats, Precision};
 use crate::error::{Error, Result};
 
 /// The device that was requested with `--device`.
@@ -128,27 +128,32 @@ impl SelectedDevice {
 
     /// Returns the device with another number format, or an error if it does not support it.
     pub fn with_precision(self, precision: Precision) -> Result<Self> {
-        let dtype = match precision {
+        let weights = match precision {
             Precision::Auto => return Ok(self),
-            Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
-            Precision::BF16 => DType::BF16,
+            Precision::F32 => MatrixFormat::Float(DType::F32),
+            Precision::F16 => MatrixFormat::Float(DType::F16),
+            Precision::BF16 => MatrixFormat::Float(DType::BF16),
+            Precision::Int8 => MatrixFormat::Int8,
         };
-        if dtype != DType::F32 && !self.is_accelerator() {
-            return Err(Error::Usage {
-                what: format!("`--dtype {}`", dtype.as_str()),
-                why: "the CPU computes in f32 only".into(),
-                hint: Some("leave `--dtype` out, or choose a GPU with `--device`".into()),
-            });
-        }
-        Ok(SelectedDevice { formats: NumberFormats::uniform(dtype), ..self })
+        let formats = match (self.is_accelerator(), weights) {
+            (true, MatrixFormat::Float(dtype)) => NumberFormats::uniform(dtype),
+            (true, MatrixFormat::Int8) => {
+                return Err(Error::Usage {
+                    what: format!("`--dtype {}`", weights.name()),
+                    why: "only the CPU computes in 8-bit integers".into(),
+                    hint: Some("choose it with `--device cpu`".into()),
+                });
+            }
+            (false, _) => NumberFormats::cpu(weights),
+        };
+        Ok(SelectedDevice { formats, ..self })
     }
 
     /// Returns the device's name, with its number format unless that is f32, which all devices share.
     pub fn label(&self) -> String {
-        match self.formats.activations {
-            DType::F32 => self.name.clone(),
-            dtype => format!("{} in {}", self.name, dtype.as_str()),
+        match self.formats.weights {
+            MatrixFormat::Float(DType::F32) => self.name.clone(),
+            format => format!("{} in {}", self.name, format.name()),
         }
     }
 

@@ -376,6 +376,7 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
+    use crate::device::MatrixFormat;
     use crate::whisper::random;
 
     fn bits(values: &[f32]) -> Vec<u32> {
@@ -400,29 +401,60 @@ mod tests {
         [bits(&encoded), bits(&first), bits(&second)]
     }
 
-    #[test]
-    fn results_do_not_depend_on_the_number_of_threads() {
-        // Two layers of each kind, at a width that fills no panel of the kernels, and a vocabulary of the true size.
+    /// Returns a network with two layers of each kind, at a width that fills no panel of the kernels, and a vocabulary of
+    /// the true size; and a window.
+    fn small_network(weights: MatrixFormat) -> (CandleBackend, Vec<f32>) {
         let config = WhisperConfig {
             d_model: 320,
             encoder_layers: 2,
             decoder_layers: 2,
+            encoder_attention_heads: 5,
+            decoder_attention_heads: 5,
             ..WhisperConfig::published("base").unwrap()
         };
-        let config = WhisperConfig { encoder_attention_heads: 5, decoder_attention_heads: 5, ..config };
-        let weights = random::weights(DType::F32);
-        let capacity = Capacity { windows: 2, sequences: 3 };
-        let mel = random::mel(&config, 0);
-        let mut backend =
-            CandleBackend::new(config, weights, &Device::Cpu, NumberFormats::uniform(DType::F32), capacity)
-                .unwrap();
-        let mut with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| results(&mut backend, &mel))
+        let (capacity, mel) = (Capacity { windows: 2, sequences: 3 }, random::mel(&config, 0));
+        let (tensors, formats) = (random::weights(DType::F32), NumberFormats::cpu(weights));
+        (CandleBackend::new(config, tensors, &Device::Cpu, formats, capacity).unwrap(), mel)
+    }
+
+    const CPU_FORMATS: [MatrixFormat; 4] = [
+        MatrixFormat::Float(DType::F32),
+        MatrixFormat::Float(DType::F16),
+        MatrixFormat::Float(DType::BF16),
+        MatrixFormat::Int8,
+    ];
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        for format in CPU_FORMATS {
+            let (mut backend, mel) = small_network(format);
+            let mut with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| results(&mut backend, &mel))
+            };
+            let one = with(1);
+            for threads in 2..=4 {
+                assert!(with(threads) == one, "{threads} threads, {format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn results_in_every_format_are_near_those_in_f32() {
+        let floats = |format| {
+            let (mut backend, mel) = small_network(format);
+            results(&mut backend, &mel).map(|bits| bits.into_iter().map(f32::from_bits).collect::<Vec<_>>())
         };
-        let one = with(1);
-        for threads in 2..=4 {
-            assert!(with(threads) == one, "{threads} threads");
+        let exact = floats(CPU_FORMATS[0]);
+        for format in &CPU_FORMATS[1..] {
+            for (exact, rounded) in exact.iter().zip(floats(*format)) {
+                let power =
+                    |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>();
+                let error = power(&mut exact.iter().zip(&rounded).map(|(a, b)| a - b));
+                let share = (error / power(&mut exact.iter().copied())).sqrt();
+                println!("{format:?}: {share}");
+                assert!(share > 0.0 && share < 0.05, "{format:?}: {share}");
+            }
         }
     }
 }

@@ -39,8 +39,11 @@ impl ModelMemory {
             true => (windows * config.max_source_positions * 3 * config.d_model, 64 << 20),
             false => (0, 0),
         };
+        // The convolutions stay in floating point.
+        let stem_format = formats.weights.of_convolution().bytes() - formats.weights.bytes();
+        let stem = 3 * config.d_model * (config.num_mel_bins + config.d_model) * stem_format;
         Self {
-            weights: config.parameters() * bytes(formats.weights),
+            weights: config.parameters() * formats.weights.bytes() as u64 + stem as u64,
             caches: ((audio + text) * entry) as u64 * bytes(formats.cache),
             work: (rows + unfolded) as u64 * bytes(formats.activations) + logits as u64 * LOGIT + workspace,
         }

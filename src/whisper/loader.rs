@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 
 use super::layers::{LayerNorm, Linear};
 use crate::device::kernels::Matrix;
-use crate::device::{Kernels, NumberFormats};
+use crate::device::{Kernels, MatrixFormat, NumberFormats};
 
 /// A part of a checkpoint, named by the prefix of its tensors.
 #[derive(Clone)]
@@ -45,7 +45,8 @@ impl<'a> LayerLoader<'a> {
     }
 
     pub fn linear(&self, input: usize, output: usize) -> Result<Linear> {
-        self.upload_linear(self.tensors.get((output, input), "weight")?, self.tensors.get(output, "bias")?)
+        let weight = self.tensors.get((output, input), "weight")?;
+        self.upload_linear(weight, self.tensors.get(output, "bias")?, self.formats.weights)
     }
 
     /// Loads several projections of an attention as one layer. Whisper's keys have no bias.
@@ -60,22 +61,23 @@ impl<'a> LayerLoader<'a> {
                 _ => part.get(width, "bias")?,
             });
         }
-        self.upload_linear(Tensor::cat(&weights, 0)?, Tensor::cat(&biases, 0)?)
+        self.upload_linear(Tensor::cat(&weights, 0)?, Tensor::cat(&biases, 0)?, self.formats.weights)
     }
 
     /// Loads a convolution of three taps as a layer whose weight is laid out tap after tap.
     pub fn convolution(&self, input: usize, output: usize) -> Result<Linear> {
         let weight = self.tensors.get((output, input, 3), "weight")?;
         let weight = weight.transpose(1, 2)?.reshape((output, 3 * input))?;
-        self.upload_linear(weight, self.tensors.get(output, "bias")?)
+        let format = self.formats.weights.of_convolution();
+        self.upload_linear(weight, self.tensors.get(output, "bias")?, format)
     }
 
     pub fn layer_norm(&self, width: usize) -> Result<LayerNorm> {
         Ok(LayerNorm::new(self.tensor(width, "weight")?, self.tensor(width, "bias")?, self.kernels.clone()))
     }
 
-    fn upload_linear(&self, weight: Tensor, bias: Tensor) -> Result<Linear> {
-        let weight = self.kernels.upload_matrix(weight, self.formats.weights)?;
+    fn upload_linear(&self, weight: Tensor, bias: Tensor, format: MatrixFormat) -> Result<Linear> {
+        let weight = self.kernels.upload_matrix(weight, format)?;
         Ok(Linear::new(weight, self.kernels.upload_tensor(bias)?, self.kernels.clone()))
     }
 }

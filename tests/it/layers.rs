@@ -108,6 +108,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("etcetera", &["cli/config/mod.rs"]),
     ("flate2", &["decode/compression.rs"]),
     ("globset", &["plan/"]),
+    ("half", &["device/"]),
     ("hf_hub", &["models/hub/mod.rs"]),
     ("indicatif", &["cli/progress/model.rs"]),
     ("jiff", &["cli/", "plan/output_names.rs", "report/", "watch/snapshot.rs"]),

@@ -3,19 +3,21 @@
 use std::ops::Range;
 
 use candle_core::{Result, bail};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::SERIAL_WORK;
 use super::attention::{HeadLayout, QueryGroup, scratch_len};
+use super::level::SimdLevel;
 use super::memory::{SharedSlice, with_scratch};
-use super::tile::ROWS;
+use super::stored::Stored;
+use super::tile::tile_height;
 use crate::device::kernels::{CachePosition, CachePrefix, CacheShape};
 
 /// Stores row `i` of `x`, from a column on, at `positions[i]` of the keys or the values. `x` comes with the number of its
 /// columns and with the first one to store.
-pub fn store(
-    cache: &mut [f32],
+pub fn store<T: Stored>(
+    cache: &mut [T],
     layout: HeadLayout,
     shape: CacheShape,
     (x, columns, column): (&[f32], usize, usize),
@@ -28,7 +30,7 @@ pub fn store(
     if let Some(position) = positions.iter().find(|&&(slot, at)| slot >= slots || at >= len) {
         bail!("store: position {position:?} in {slots} slots of {len}");
     }
-    let store_head = |(index, cache): (usize, &mut [f32])| {
+    let store_head = |(index, cache): (usize, &mut [T])| {
         let (slot, head) = (index / heads, index % heads);
         for (row, &(_, at)) in x.chunks_exact(columns).zip(positions).filter(|(_, to)| to.0 == slot) {
             layout.write(cache, at, &row[column + head * head_dim..][..head_dim]);
@@ -43,8 +45,8 @@ pub fn store(
 }
 
 /// Copies entries of a slot to the same positions of another one.
-pub fn copy(
-    cache: &mut [f32],
+pub fn copy<T: Stored>(
+    cache: &mut [T],
     layout: HeadLayout,
     shape: CacheShape,
     (from, to): (usize, usize),
@@ -60,11 +62,11 @@ pub fn copy(
 
 /// Computes the attention of row `i` of `q` (rows of `columns` values, the first `heads × head_dim` of them the query) to
 /// the entries of `prefixes[i]`. Neighbouring rows with the same prefix are computed together.
-pub fn attend(
-    q: &[f32],
-    columns: usize,
-    keys: &[f32],
-    values: &[f32],
+pub fn attend<T: Stored>(
+    level: SimdLevel,
+    (q, columns): (&[f32], usize),
+    keys: &[T],
+    values: &[T],
     shape: CacheShape,
     prefixes: &[CachePrefix],
     y: &mut [f32],
@@ -78,12 +80,12 @@ pub fn attend(
     if let Some(prefix) = prefixes.iter().find(is_outside) {
         bail!("cached attention: {prefix:?} in {slots} slots of {len}");
     }
-    let arch = Arch::new();
     let target = SharedSlice::new(y);
-    let (key_len, value_len) = (HeadLayout::keys(shape).size(), HeadLayout::values(shape).size());
+    let (key_len, value_len) =
+        (HeadLayout::keys(level, shape).size(), HeadLayout::values(level, shape).size());
     let attend_piece = |first: usize, rows: usize, head: usize| {
         let (slot, attended) = prefixes[first];
-        with_scratch(scratch_len(attended, head_dim), |scratch| {
+        with_scratch(scratch_len(level, attended, head_dim), |scratch| {
             let group = QueryGroup {
                 q: &q[first * columns + head * head_dim..],
                 stride: columns,
@@ -95,7 +97,7 @@ pub fn attend(
                 attended,
                 scratch,
             };
-            arch.dispatch(CachedGroup { group, target, first, width, column: head * head_dim });
+            level.dispatch(CachedGroup { group, target, first, width, column: head * head_dim });
         });
     };
     let groups = prefixes.chunk_by(|a, b| a == b).scan(0, |at, same| {
@@ -104,7 +106,8 @@ pub fn attend(
         Some((first, same.len()))
     });
     let pieces = groups.flat_map(|(first, count)| {
-        (first..first + count).step_by(ROWS).map(move |row| (row, ROWS.min(first + count - row)))
+        let tile = tile_height(level.lanes(), count);
+        (first..first + count).step_by(tile).map(move |row| (row, tile.min(first + count - row)))
     });
     let total: usize = prefixes.iter().map(|&(_, attended)| attended * width).sum();
     if total <= SERIAL_WORK {
@@ -122,10 +125,10 @@ pub fn attend(
 
 /// Computes the attention weights of the rows of `q` (of `columns` values, the first `heads × head_dim` of them the query)
 /// for the first entries of a slot and for the selected heads, into `y`, `[heads, rows, entries]`.
-pub fn weigh(
-    q: &[f32],
-    columns: usize,
-    keys: &[f32],
+pub fn weigh<T: Stored>(
+    level: SimdLevel,
+    (q, columns): (&[f32], usize),
+    keys: &[T],
     shape: CacheShape,
     selected: &[usize],
     (slot, attended): CachePrefix,
@@ -137,14 +140,14 @@ pub fn weigh(
     if !fits || columns < heads * head_dim || y.len() != selected.len() * rows * attended {
         bail!("cached weights: {attended} entries of slot {slot}, heads {selected:?} of {shape:?}");
     }
-    let arch = Arch::new();
-    let pieces = rows.div_ceil(ROWS);
+    let tile = tile_height(level.lanes(), rows);
+    let pieces = rows.div_ceil(tile);
     let target = SharedSlice::new(y);
-    let key_len = HeadLayout::keys(shape).size();
+    let key_len = HeadLayout::keys(level, shape).size();
     (0..selected.len() * pieces).into_par_iter().for_each(|task| {
-        let (index, first) = (task / pieces, task % pieces * ROWS);
-        let (head, count) = (selected[index], ROWS.min(rows - first));
-        with_scratch(scratch_len(attended, head_dim), |scratch| {
+        let (index, first) = (task / pieces, task % pieces * tile);
+        let (head, count) = (selected[index], tile.min(rows - first));
+        with_scratch(scratch_len(level, attended, head_dim), |scratch| {
             let group = QueryGroup {
                 q: &q[first * columns + head * head_dim..],
                 stride: columns,
@@ -156,20 +159,20 @@ pub fn weigh(
                 attended,
                 scratch,
             };
-            arch.dispatch(CachedWeights { group, target, first: (index * rows + first) * attended });
+            level.dispatch(CachedWeights { group, target, first: (index * rows + first) * attended });
         });
     });
     Ok(())
 }
 
-struct CachedWeights<'a> {
-    group: QueryGroup<'a>,
+struct CachedWeights<'a, T> {
+    group: QueryGroup<'a, T>,
     target: SharedSlice<'a>,
     /// The index in the target of the first row's weights.
     first: usize,
 }
 
-impl WithSimd for CachedWeights<'_> {
+impl<T: Stored> WithSimd for CachedWeights<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -183,15 +186,15 @@ impl WithSimd for CachedWeights<'_> {
     }
 }
 
-struct CachedGroup<'a> {
-    group: QueryGroup<'a>,
+struct CachedGroup<'a, T> {
+    group: QueryGroup<'a, T>,
     target: SharedSlice<'a>,
     first: usize,
     width: usize,
     column: usize,
 }
 
-impl WithSimd for CachedGroup<'_> {
+impl<T: Stored> WithSimd for CachedGroup<'_, T> {
     type Output = ();
 
     #[inline(always)]

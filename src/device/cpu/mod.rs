@@ -1,46 +1,89 @@
-//! The CPU kernels: f32, with the widest vector instructions of the machine, selected at run time.
+//! The CPU kernels: f32 or 8-bit integers, with the widest vector instructions of the machine, selected at run time.
 //!
 //! Each sum adds its terms in one fixed order, whatever the number of threads and whatever else is in the batch.
 
 #![expect(unsafe_code, reason = "threads that write to parts of one slice, prefetching, madvise")]
 
 mod attention;
+mod cache;
 mod cached;
+mod int8;
+mod level;
 mod linear;
+mod matrix;
 mod memory;
 mod pointwise;
 mod storage;
+mod stored;
 mod tile;
 
 use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
+use super::MatrixFormat;
 use super::kernels::{
     AttentionSource, CachePrefix, CacheShape, Epilogue, Kernels, LayerCache, Matrix, MatrixValues,
     TokenBatch, TokenRow,
 };
-use attention::HeadLayout;
-use linear::PackedProduct;
-use storage::{overwrite, values, write_from};
+use cache::CacheOf;
+use half::{bf16, f16};
+use matrix::InputRows;
+use storage::{overwrite, values, write, write_from};
+
+pub use level::SimdLevel;
+pub use matrix::CpuMatrix;
 
 #[derive(Debug)]
-pub struct Cpu;
+pub struct Cpu {
+    level: SimdLevel,
+}
+
+impl Cpu {
+    pub fn new() -> Self {
+        Self::with_level(SimdLevel::best())
+    }
+
+    /// Returns the kernels in these vector instructions.
+    pub fn with_level(level: SimdLevel) -> Self {
+        Cpu { level }
+    }
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Work up to which the calling thread does it alone, because waking others costs more.
 const SERIAL_WORK: usize = 1 << 16;
 
-impl Kernels for Cpu {
-    fn upload_matrix(&self, weight: Tensor, format: DType) -> Result<Matrix> {
-        if format != DType::F32 {
-            bail!("the CPU kernels take weights in f32, not {format:?}");
+/// Does something with a cache as one of its number format.
+macro_rules! in_its_format {
+    ($kernels:expr, $cache:expr, $typed:ident => $result:expr) => {
+        match $cache.keys.dtype() {
+            DType::F16 => {
+                let $typed = CacheOf::<f16>::of($kernels.level, $cache);
+                $result
+            }
+            DType::BF16 => {
+                let $typed = CacheOf::<bf16>::of($kernels.level, $cache);
+                $result
+            }
+            _ => {
+                let $typed = CacheOf::<f32>::of($kernels.level, $cache);
+                $result
+            }
         }
+    };
+}
+
+impl Kernels for Cpu {
+    fn upload_matrix(&self, weight: Tensor, format: MatrixFormat) -> Result<Matrix> {
         let (out, width) = weight.dims2()?;
-        let mut packed = memory::zeros(linear::packed_len(width, out));
-        linear::pack(&values(&weight.contiguous()?)?, width, &mut packed);
-        let shape = (out.div_ceil(linear::PANEL), width, linear::PANEL);
-        let packed = Tensor::from_vec(packed, shape, &Device::Cpu)?;
-        Ok(Matrix { values: MatrixValues::Panels(packed), out, width })
+        let packed = CpuMatrix::pack(&values(&weight.contiguous()?)?, width, format, self.level)?;
+        Ok(Matrix { values: MatrixValues::Packed(packed), out, width })
     }
 
     fn write(&self, values: &[&[f32]], y: &Tensor) -> Result<()> {
@@ -48,7 +91,7 @@ impl Kernels for Cpu {
     }
 
     fn embed(&self, table: &Matrix, positions: &Tensor, batch: &TokenBatch, y: &Tensor) -> Result<()> {
-        let (width, panel) = (table.width, linear::PANEL);
+        let width = table.width;
         let positions = values(positions)?;
         let out_of_range = |row: &&TokenRow| {
             row.token as usize >= table.out || (row.position as usize + 1) * width > positions.len()
@@ -56,12 +99,10 @@ impl Kernels for Cpu {
         if let Some(row) = batch.rows.iter().find(out_of_range) {
             bail!("embedding: {row:?} of {} tokens and {} positions", table.out, positions.len() / width);
         }
-        write_from(y, table.panels()?, |table, y| {
+        let table = table.packed()?;
+        write(y, |y| {
             for (y, row) in y.chunks_exact_mut(width).zip(&batch.rows) {
-                let (index, lane) = (row.token as usize / panel, row.token as usize % panel);
-                let column = table[index * panel * width + lane..].iter().step_by(panel);
-                let position = &positions[row.position as usize * width..];
-                y.iter_mut().zip(column).zip(position).for_each(|((y, x), position)| *y = x + position);
+                table.add_row(row.token as usize, &positions[row.position as usize * width..], y);
             }
             Ok(())
         })
@@ -92,7 +133,7 @@ impl Kernels for Cpu {
 
     fn add(&self, rows: &Tensor, y: &Tensor) -> Result<()> {
         write_from(y, rows, |rows, y| {
-            pointwise::add(y, rows);
+            pointwise::add(self.level, y, rows);
             Ok(())
         })
     }
@@ -107,27 +148,27 @@ impl Kernels for Cpu {
     ) -> Result<()> {
         let (width, out) = (weight.width, weight.out);
         let rows = x.elem_count() / width;
-        let (w, bias) = (values(weight.panels()?)?, bias.map(values).transpose()?);
+        let (weight, bias) = (weight.packed()?, bias.map(values).transpose()?);
         write_from(y, x, |x, y| {
             if x.len() != rows * width || y.len() != rows * out {
                 bail!("linear: {} values by {width} x {out} to {}", x.len(), y.len());
             }
-            let bias = bias.as_deref();
-            PackedProduct { x, stride: width, rows, width, weight: &w, bias, out, epilogue }.run(y);
-            Ok(())
+            let input = InputRows { x, stride: width, rows };
+            weight.multiply(self.level, input, bias.as_deref(), epilogue, y)
         })
     }
 
     fn convolve(&self, x: &Tensor, weight: &Matrix, bias: &Tensor, stride: usize, y: &Tensor) -> Result<()> {
         let (_, rows, input) = x.dims3()?;
-        let (w, bias) = (values(weight.panels()?)?, values(bias)?);
+        let bias = values(bias)?;
         let (out, count) = (weight.out, rows / stride);
         if weight.width != 3 * input || rows < 3 || y.elem_count() != x.dim(0)? * count * out {
             bail!("convolve: {:?} to {:?}", x.shape(), y.shape());
         }
+        let weight = weight.packed()?;
         let product = |x: &[f32], stride, rows, y: &mut [f32]| {
-            let (width, bias, epilogue) = (3 * input, Some(&*bias), Epilogue::Gelu);
-            PackedProduct { x, stride, rows, width, weight: &w, bias, out, epilogue }.run(y);
+            let input = InputRows { x, stride, rows };
+            weight.multiply(self.level, input, Some(&*bias), Epilogue::Gelu, y)
         };
         write_from(y, x, |x, y| {
             for (x, y) in x.chunks_exact(rows * input).zip(y.chunks_exact_mut(count * out)) {
@@ -135,14 +176,14 @@ impl Kernels for Cpu {
                 let (first, inner) = y.split_at_mut(out);
                 let mut edge = vec![0f32; 3 * input];
                 edge[input..].copy_from_slice(&x[..2 * input]);
-                product(&edge, 0, 1, first);
+                product(&edge, 0, 1, first)?;
                 let whole = (rows - 2) / stride;
                 let (inner, last) = inner.split_at_mut(whole.min(count - 1) * out);
-                product(&x[(stride - 1) * input..], stride * input, inner.len() / out, inner);
+                product(&x[(stride - 1) * input..], stride * input, inner.len() / out, inner)?;
                 if !last.is_empty() {
                     edge[..2 * input].copy_from_slice(&x[(rows - 2) * input..]);
                     edge[2 * input..].fill(0.0);
-                    product(&edge, 0, 1, last);
+                    product(&edge, 0, 1, last)?;
                 }
             }
             Ok(())
@@ -155,7 +196,7 @@ impl Kernels for Cpu {
             if x.len() != y.len() || weight.len() != bias.len() || !x.len().is_multiple_of(weight.len()) {
                 bail!("layer norm: {} values in rows of {}", x.len(), weight.len());
             }
-            pointwise::layer_norm(x, &weight, &bias, y);
+            pointwise::layer_norm(self.level, x, &weight, &bias, y);
             Ok(())
         })
     }
@@ -165,38 +206,22 @@ impl Kernels for Cpu {
         let width = width3 / 3;
         write_from(y, qkv, |qkv, y| {
             for (qkv, y) in qkv.chunks_exact(rows * width3).zip(y.chunks_exact_mut(rows * width)) {
-                attention::full(qkv, y, rows, heads, width / heads);
+                attention::full(self.level, qkv, y, rows, heads, width / heads);
             }
             Ok(())
         })
     }
 
-    fn new_cache(&self, shape: CacheShape, _: DType, device: &Device) -> Result<LayerCache> {
-        let CacheShape { slots, heads, .. } = shape;
-        let new = |size| Tensor::from_vec(memory::zeros(slots * heads * size), (slots, heads, size), device);
-        let (keys, values) = (HeadLayout::keys(shape), HeadLayout::values(shape));
-        Ok(LayerCache { keys: new(keys.size())?, values: new(values.size())?, shape })
+    fn new_cache(&self, shape: CacheShape, dtype: DType, device: &Device) -> Result<LayerCache> {
+        cache::allocate(self.level, shape, dtype, device)
     }
 
     fn store(&self, cache: &LayerCache, x: &Tensor, column: usize, batch: &TokenBatch) -> Result<()> {
-        let (columns, shape, positions) = (x.dims2()?.1, cache.shape, &batch.positions);
-        write_from(&cache.keys, x, |x, keys| {
-            cached::store(keys, HeadLayout::keys(shape), shape, (x, columns, column), positions)
-        })?;
-        let column = column + shape.heads * shape.head_dim;
-        write_from(&cache.values, x, |x, values| {
-            cached::store(values, HeadLayout::values(shape), shape, (x, columns, column), positions)
-        })
+        in_its_format!(self, cache, cache => cache.store(x, column, &batch.positions))
     }
 
     fn copy_entries(&self, cache: &LayerCache, from: usize, to: usize, entries: Range<usize>) -> Result<()> {
-        let LayerCache { keys, values, shape } = cache;
-        write_from(keys, values, |_, keys| {
-            cached::copy(keys, HeadLayout::keys(*shape), *shape, (from, to), &entries)
-        })?;
-        write_from(values, keys, |_, values| {
-            cached::copy(values, HeadLayout::values(*shape), *shape, (from, to), &entries)
-        })
+        in_its_format!(self, cache, cache => cache.copy(from, to, &entries))
     }
 
     fn cached_attention(
@@ -207,10 +232,8 @@ impl Kernels for Cpu {
         source: AttentionSource,
         y: &Tensor,
     ) -> Result<()> {
-        let columns = q.dims2()?.1;
         let prefixes: Vec<CachePrefix> = batch.rows.iter().map(|row| source.prefix(row)).collect();
-        let (keys, entries) = (values(&cache.keys)?, values(&cache.values)?);
-        write_from(y, q, |q, y| cached::attend(q, columns, &keys, &entries, cache.shape, &prefixes, y))
+        in_its_format!(self, cache, cache => cache.attend(q, &prefixes, y))
     }
 
     fn cached_weights(
@@ -221,8 +244,7 @@ impl Kernels for Cpu {
         prefix: CachePrefix,
         y: &Tensor,
     ) -> Result<()> {
-        let (columns, keys) = (q.dims2()?.1, values(&cache.keys)?);
-        write_from(y, q, |q, y| cached::weigh(q, columns, &keys, cache.shape, heads, prefix, y))
+        in_its_format!(self, cache, cache => cache.weigh(q, heads, prefix, y))
     }
 
     fn read(&self, x: &Tensor, to: &mut Vec<f32>) -> Result<()> {

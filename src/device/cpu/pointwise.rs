@@ -1,9 +1,10 @@
 //! Pointwise functions, and layer normalization, in loops that the compiler vectorizes.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::SERIAL_WORK;
+use super::level::SimdLevel;
 use super::memory::SharedSlice;
 use crate::device::LAYER_NORM_EPS;
 
@@ -24,13 +25,26 @@ pub fn gelu<S: Simd>(simd: S, values: &mut [f32]) {
 }
 
 /// Adds `rows` to each piece of `y` of the same length.
-pub fn add(y: &mut [f32], rows: &[f32]) {
-    let arch = Arch::new();
+pub fn add(level: SimdLevel, y: &mut [f32], rows: &[f32]) {
     let width = rows.len().div_ceil(PIECE);
     for y in y.chunks_mut(rows.len()) {
         y.par_chunks_mut(width).zip(rows.par_chunks(width)).for_each(|(y, row)| {
-            arch.dispatch(|| y.iter_mut().zip(row).for_each(|(y, x)| *y += x));
+            level.dispatch(AddRow { y, row });
         });
+    }
+}
+
+struct AddRow<'a> {
+    y: &'a mut [f32],
+    row: &'a [f32],
+}
+
+impl WithSimd for AddRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.y.iter_mut().zip(self.row).for_each(|(y, x)| *y += x);
     }
 }
 
@@ -48,14 +62,14 @@ pub fn transpose(x: &[f32], y: &mut [f32], rows: usize, columns: usize) {
 }
 
 /// Normalizes the rows of `x`, each as wide as `weight` and `bias`.
-pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
-    let (arch, width) = (Arch::new(), weight.len());
+pub fn layer_norm(level: SimdLevel, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    let width = weight.len();
     let (rows, y) = (x.len() / width, SharedSlice::new(y));
     let piece = |first: usize| {
         for row in first..rows.min(first + PIECE) {
             // SAFETY: only this piece writes this row.
             let y = unsafe { y.slice(row * width, width) };
-            arch.dispatch(NormRow { x: &x[row * width..][..width], weight, bias, y });
+            level.dispatch(NormRow { x: &x[row * width..][..width], weight, bias, y });
         }
     };
     if x.len() <= SERIAL_WORK {
@@ -206,34 +220,41 @@ mod tests {
 
     #[test]
     fn gelu_matches_the_exact_formula() {
-        let mut values: Vec<f32> = (-120_000..120_000).map(|i| i as f32 * 1e-4).collect();
+        let values: Vec<f32> = (-120_000..120_000).map(|i| i as f32 * 1e-4).collect();
         let wide: Vec<f64> = values.iter().copied().map(f64::from).collect();
         let exact = Tensor::from_slice(&wide, wide.len(), &Device::Cpu).unwrap().gelu_erf().unwrap();
-        Arch::new().dispatch(PointwiseRun(&mut values, false));
-        let mut sum = 0.0;
-        for ((ours, exact), x) in values.iter().zip(exact.to_vec1::<f64>().unwrap()).zip(wide) {
-            let error = f64::from(*ours) - exact;
-            assert!(error.abs() <= 1.2e-7 * x.abs().max(0.1), "{x}: {ours} {exact}");
-            sum += error;
+        let exact = exact.to_vec1::<f64>().unwrap();
+        for level in SimdLevel::all() {
+            let mut values = values.clone();
+            level.dispatch(PointwiseRun(&mut values, false));
+            let mut sum = 0.0;
+            for ((ours, exact), x) in values.iter().zip(&exact).zip(&wide) {
+                let error = f64::from(*ours) - exact;
+                assert!(error.abs() <= 1.2e-7 * x.abs().max(0.1), "{level:?}, {x}: {ours} {exact}");
+                sum += error;
+            }
+            // Errors of one sign add up over all units of a layer.
+            assert!((sum / values.len() as f64).abs() < 2e-9, "{level:?}: {sum}");
         }
-        // Errors of one sign add up over all units of a layer.
-        assert!((sum / values.len() as f64).abs() < 2e-9, "{sum}");
     }
 
     #[test]
     fn exponentials_are_exact_to_the_last_bits() {
         let scores: Vec<f32> = (0..864_000).map(|i| -(i as f32) * 1e-4).collect();
-        let mut ours = scores.clone();
-        let sum = Arch::new().dispatch(PointwiseRun(&mut ours, true));
-        let mut total = 0.0;
-        for (&x, &ours) in scores.iter().zip(&ours) {
-            let exact = f64::from(x).exp();
-            assert!((f64::from(ours) - exact).abs() <= exact * 3e-7, "{x}");
-            total += exact;
+        for level in SimdLevel::all() {
+            let mut ours = scores.clone();
+            let sum = level.dispatch(PointwiseRun(&mut ours, true));
+            let mut total = 0.0;
+            for (&x, &ours) in scores.iter().zip(&ours) {
+                let exact = f64::from(x).exp();
+                assert!((f64::from(ours) - exact).abs() <= exact * 3e-7, "{level:?}: {x}");
+                total += exact;
+            }
+            // Without vectors, one sum adds up all of them.
+            assert!((f64::from(sum) - total).abs() < 1e-3 * total);
+            assert_eq!(ours[0], 1.0);
+            let mut ours = [[0.0; 16], [f32::NEG_INFINITY; 16]].concat();
+            assert_eq!(level.dispatch(PointwiseRun(&mut ours, true)), 16.0);
         }
-        assert!((f64::from(sum) - total).abs() < 1e-4 * total);
-        assert_eq!(ours[0], 1.0);
-        let mut ours = [[0.0; 16], [f32::NEG_INFINITY; 16]].concat();
-        assert_eq!(Arch::new().dispatch(PointwiseRun(&mut ours, true)), 16.0);
     }
 }

@@ -59,7 +59,7 @@ impl KernelsUnderTest<'_> {
     }
 
     fn matrix(&self, x: &Tensor) -> Result<Matrix> {
-        self.kernels.upload_matrix(x.to_dtype(self.dtype)?, self.dtype)
+        self.kernels.upload_matrix(x.to_dtype(self.dtype)?, self.dtype.into())
     }
 
     fn batch(&self, rows: &[TokenRow], audio_len: usize) -> Result<TokenBatch> {

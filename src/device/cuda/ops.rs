@@ -10,12 +10,12 @@ use candle_core::{D, DType, Device, Result, Tensor, bail};
 use super::attention::{Blocks, Queries, check_head_dim, scale};
 use super::executor::{Argument, Product, ProductDtypes, bytes, bytes_mut};
 use super::launcher::{Cuda, ELEMENTWISE_THREADS, elementwise_blocks, on_device};
-use crate::device::LAYER_NORM_EPS;
 use crate::device::kernels::{
     AttentionSource, CachePrefix, CacheShape, DeviceBatch, Epilogue, Kernels, LayerCache, Matrix,
     MatrixValues, TokenBatch, TokenRow,
 };
 use crate::device::sampling::DeviceSampler;
+use crate::device::{LAYER_NORM_EPS, MatrixFormat};
 
 /// Threads of a block that processes a row.
 pub const ROW_THREADS: u32 = 128;
@@ -30,9 +30,9 @@ impl Cuda {
 }
 
 impl Kernels for Cuda {
-    fn upload_matrix(&self, weight: Tensor, format: DType) -> Result<Matrix> {
+    fn upload_matrix(&self, weight: Tensor, format: MatrixFormat) -> Result<Matrix> {
         let (out, width) = weight.dims2()?;
-        let values = self.upload_tensor(weight.to_dtype(format)?)?;
+        let values = self.upload_tensor(weight.to_dtype(format.float()?)?)?;
         Ok(Matrix { values: MatrixValues::RowMajor(values), out, width })
     }
 

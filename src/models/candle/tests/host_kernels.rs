@@ -82,7 +82,7 @@ fn outputs(backend: &mut CandleBackend, mel: &[f32]) -> [Vec<f32>; 3] {
 
 #[test]
 fn the_network_matches_the_cpu_in_every_format() {
-    let mut cpu = backend(DType::F32, Arc::new(Cpu));
+    let mut cpu = backend(DType::F32, Arc::new(Cpu::new()));
     let mut mel = Vec::new();
     first_chunk(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
     let expected = outputs(&mut cpu, &mel);
@@ -97,7 +97,7 @@ fn the_network_matches_the_cpu_in_every_format() {
 /// Covers candle's own operations, which run on Metal.
 #[test]
 fn candle_operations_match_the_cpu_in_half_precision() {
-    let mut cpu = backend(DType::F32, Arc::new(Cpu));
+    let mut cpu = backend(DType::F32, Arc::new(Cpu::new()));
     let mut mel = Vec::new();
     first_chunk(cpu.spec().n_mels).features.window(0, WINDOW_FRAMES, &mut mel).unwrap();
     let expected = outputs(&mut cpu, &mel);
@@ -149,7 +149,7 @@ fn transcribe(backend: CandleBackend, options: &DecodeOptions) -> Vec<(f64, f64,
 #[test]
 fn a_recording_has_the_same_text_in_every_format() {
     let greedy = DecodeOptions { temperatures: vec![0.0], ..DecodeOptions::default() };
-    let expected = transcribe(backend(DType::F32, Arc::new(Cpu)), &greedy);
+    let expected = transcribe(backend(DType::F32, Arc::new(Cpu::new())), &greedy);
     assert!(!expected.is_empty());
     for dtype in [DType::F32, DType::F16, DType::BF16] {
         let Some(cuda) = cuda_backend(dtype) else { return };
@@ -161,7 +161,7 @@ fn a_recording_has_the_same_text_in_every_format() {
 #[test]
 fn beam_search_finds_the_same_text() {
     let beams = DecodeOptions { temperatures: vec![0.0], beam_size: Some(3), ..DecodeOptions::default() };
-    let expected = transcribe(backend(DType::F32, Arc::new(Cpu)), &beams);
+    let expected = transcribe(backend(DType::F32, Arc::new(Cpu::new())), &beams);
     assert!(!expected.is_empty());
     let Some(cuda) = cuda_backend(DType::F32) else { return };
     assert!(cuda.max_ranked() > 3);
@@ -171,7 +171,7 @@ fn beam_search_finds_the_same_text() {
 #[test]
 fn sampling_draws_the_same_text() {
     let hot = DecodeOptions { temperatures: vec![0.8], best_of: Some(3), ..DecodeOptions::default() };
-    let expected = transcribe(backend(DType::F32, Arc::new(Cpu)), &hot);
+    let expected = transcribe(backend(DType::F32, Arc::new(Cpu::new())), &hot);
     let Some(cuda) = cuda_backend(DType::F32) else { return };
     assert_eq!(transcribe(cuda, &hot), expected);
 }
