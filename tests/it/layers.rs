@@ -143,6 +143,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("unsafe", &["device/", "whisper/weights.rs"]),
     ("ureq", &["models/hub/"]),
     ("walkdir", &["plan/walk.rs"]),
+    ("zip", &["models/formats/archive.rs"]),
     ("zstd", &["models/demo.rs", "models/formats/vocabulary.rs"]),
 ];
 

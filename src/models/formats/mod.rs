@@ -3,6 +3,7 @@
 //!
 //! Every format is read into the same table of tensors. Leaves finding the files to `source`.
 
+mod archive;
 mod ct2;
 mod ggml;
 mod gguf;
@@ -12,7 +13,6 @@ mod pytorch;
 mod reader;
 mod tensors;
 mod vocabulary;
-mod zip;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,7 +57,7 @@ impl ModelFormat {
         let format = match head.as_slice() {
             head if head.starts_with(&gguf::MAGIC) => ModelFormat::Gguf,
             head if head.starts_with(&ggml::MAGIC) => ModelFormat::Ggml,
-            head if head.starts_with(&zip::MAGIC) => ModelFormat::PyTorch,
+            head if head.starts_with(&archive::MAGIC) => ModelFormat::PyTorch,
             head if head.starts_with(&pytorch::LEGACY_MAGIC) => ModelFormat::LegacyPyTorch,
             // The header begins after its length of 8 bytes, and is JSON.
             [_, _, _, _, _, _, 0, 0, b'{', ..] => ModelFormat::Safetensors,

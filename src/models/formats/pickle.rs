@@ -1,6 +1,7 @@
 //! Reads a pickle as data. Nothing is imported, called or built: a call stays a value with the name of its function.
 //!
-//! Values refer to each other by index, so that a hostile file can make neither deep recursion nor a cycle.
+//! Values refer to each other by index, so that a hostile file can make neither deep recursion nor a cycle. candle's reader
+//! allocates from lengths that the file claims, and nests its values.
 
 use std::ops::Range;
 

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::archive;
 use super::names::{Heads, canonical};
 use super::pickle::{Pickle, Value};
 use super::reader::{ByteReader, Parsed};
 use super::tensors::{Encoding, StoredTensor};
-use super::zip;
 
 /// How a file begins that a PyTorch before 1.6 has written.
 pub const LEGACY_MAGIC: [u8; 14] =
@@ -20,7 +20,7 @@ const INDEX: &str = "data.pkl";
 /// Returns the tensors of one file, and the numbers of heads if it says them.
 pub fn read(file: &str, bytes: &[u8], index: usize) -> Parsed<(BTreeMap<String, StoredTensor>, Heads)> {
     let reader = ByteReader::new(file, bytes);
-    let entries = zip::entries(file, bytes)?;
+    let entries = archive::entries(file, bytes)?;
     // The files lie in a folder with the name of the archive.
     let found = entries.iter().find_map(|(name, range)| Some((name.strip_suffix(INDEX)?, range)));
     let (folder, range) =
