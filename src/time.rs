@@ -26,6 +26,11 @@ pub fn seconds_of_frames(frames: u64) -> f64 {
     (frames * HOP as u64) as f64 / f64::from(SAMPLE_RATE)
 }
 
+/// Returns the mel frame nearest to a time; the first one for times before 0.
+pub fn frame_at(seconds: f64) -> usize {
+    (seconds.max(0.0) * f64::from(SAMPLE_RATE) / HOP as f64).round() as usize
+}
+
 /// Returns the duration of `samples`.
 pub fn seconds_of_samples(samples: u64) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE)

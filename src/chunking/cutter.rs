@@ -8,8 +8,6 @@ use crate::vad::VadFrame;
 const TARGET_RANGE: (f64, f64) = (1.0, 1e7);
 /// Distance of the seams in frames: two minutes. What is finished at a seam is not lost if the run is interrupted.
 pub const SEAM_DISTANCE: usize = 12_000;
-/// No seam is nearer than this to the end of its section, so that the windows before it see whole windows.
-const LAST_SEAM: usize = WINDOW_FRAMES;
 /// From this target on, in frames, the audio before a cut is heard again as context: a window for at least eight of the
 /// section.
 const CONTEXT_TARGET: usize = 48_000;
@@ -117,9 +115,10 @@ impl PauseCutter {
         cuts.push(CutPoint { frame: self.start, kind });
     }
 
-    /// Appends the seams of a section that ends after so many frames.
+    /// Appends the seams of a section that ends after so many frames: none within a window of its end, so that windows that
+    /// begin before a seam are whole.
     fn seams(&self, end: usize, cuts: &mut Vec<CutPoint>) {
-        let seams = (SEAM_DISTANCE..(end + 1).saturating_sub(LAST_SEAM)).step_by(SEAM_DISTANCE);
+        let seams = (SEAM_DISTANCE..(end + 1).saturating_sub(WINDOW_FRAMES)).step_by(SEAM_DISTANCE);
         cuts.extend(seams.map(|at| CutPoint { frame: self.start + at as u64, kind: CutKind::Seam }));
     }
 

@@ -2,43 +2,36 @@
 
 use std::ops::Range;
 
-/// The speech probability of each frame of a chunk, in steps of 1/255.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The speech probability of each frame of a chunk.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SpeechMap {
     /// Frame of the recording that the probabilities begin with.
     first: usize,
-    probabilities: Vec<u8>,
+    probabilities: Vec<f32>,
 }
 
 impl SpeechMap {
-    pub fn new(first: usize, probabilities: Vec<u8>) -> Self {
+    pub fn new(first: usize, probabilities: Vec<f32>) -> Self {
         SpeechMap { first, probabilities }
     }
 
     /// Returns how many of these frames are speech with at least this probability. Frames that are not on the map count
     /// as speech.
     pub fn speech_frames(&self, frames: Range<usize>, probability: f32) -> usize {
-        let least = quantised(probability);
         let is_speech = |frame: &usize| {
             let known = frame.checked_sub(self.first).and_then(|at| self.probabilities.get(at));
-            known.is_none_or(|probability| *probability >= least)
+            known.is_none_or(|known| *known >= probability)
         };
         frames.filter(is_speech).count()
     }
 
     /// Returns the first of these frames from which on so many are speech with at least this probability.
     pub fn first_speech(&self, frames: Range<usize>, probability: f32, run: usize) -> Option<usize> {
-        let least = quantised(probability);
         let from = frames.start.saturating_sub(self.first).min(self.probabilities.len());
         let to = frames.end.saturating_sub(self.first).min(self.probabilities.len()).max(from);
-        let is_speech = |run: &[u8]| run.iter().all(|probability| *probability >= least);
+        let is_speech = |run: &[f32]| run.iter().all(|known| *known >= probability);
         self.probabilities[from..to].windows(run).position(is_speech).map(|at| self.first + from + at)
     }
-}
-
-/// Returns a probability as the map stores it.
-pub fn quantised(probability: f32) -> u8 {
-    (probability * 255.0).round() as u8
 }
 
 #[cfg(test)]
@@ -47,7 +40,7 @@ mod tests {
 
     #[test]
     fn counts_speech_and_takes_the_unknown_for_it() {
-        let map = SpeechMap::new(100, [0.0, 0.2, 0.3, 0.9, 1.0].map(quantised).to_vec());
+        let map = SpeechMap::new(100, vec![0.0, 0.2, 0.3, 0.9, 1.0]);
         assert_eq!(map.speech_frames(100..105, 0.3), 3);
         assert_eq!(map.speech_frames(100..102, 0.3), 0);
         assert_eq!(map.speech_frames(103..108, 0.95), 4);

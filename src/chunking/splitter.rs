@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use super::clips::{Clip, Clips};
 use super::cutter::{CutKind, CutPoint, PauseCutter};
-use super::speech_map::quantised;
 use crate::time::HOP;
 use crate::vad::{FrameAnalyzer, RegionDetector, RegionEvent, VadFrame, VoiceOptions};
 
@@ -107,7 +106,7 @@ pub struct AudioSplitter {
     analyzer: Option<FrameAnalyzer>,
     frames: Vec<VadFrame>,
     /// Speech probabilities since the last [`take_speech`](Self::take_speech), if recordings are cut at pauses.
-    speech: Vec<u8>,
+    speech: Vec<f32>,
     samples: u64,
     /// One past the last frame processed.
     position: u64,
@@ -167,7 +166,7 @@ impl AudioSplitter {
 
     /// Appends the boundaries that only the end of the audio settles, and the last speech probabilities; an open span ends
     /// there.
-    pub fn finish(mut self, boundaries: &mut Vec<Boundary>, speech: &mut Vec<u8>) -> SplitReport {
+    pub fn finish(mut self, boundaries: &mut Vec<Boundary>, speech: &mut Vec<f32>) -> SplitReport {
         if let Some(analyzer) = &mut self.analyzer {
             analyzer.finish(&mut self.frames);
         }
@@ -199,7 +198,7 @@ impl AudioSplitter {
 
     /// Moves the speech probabilities of the frames processed since the last call to `out`; nothing unless recordings are
     /// cut at pauses.
-    pub fn take_speech(&mut self, out: &mut Vec<u8>) {
+    pub fn take_speech(&mut self, out: &mut Vec<f32>) {
         out.append(&mut self.speech);
     }
 
@@ -210,7 +209,7 @@ impl AudioSplitter {
 
     fn process(&mut self, boundaries: &mut Vec<Boundary>) {
         if matches!(self.policy, CutPolicy::AtPauses(_)) {
-            self.speech.extend(self.frames.iter().map(|frame| quantised(frame.speech)));
+            self.speech.extend(self.frames.iter().map(|frame| frame.speech));
         }
         for frame in mem::take(&mut self.frames) {
             if !self.in_clip && self.clips.front().is_some_and(|clip| clip.start == self.position) {

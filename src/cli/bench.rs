@@ -15,7 +15,7 @@ use crate::cancel::CancelToken;
 use crate::device::{DeviceRequest, Precision};
 use crate::error::Error;
 use crate::models::hub::Hub;
-use crate::plan::{ModelRequest, PlanRequest};
+use crate::plan::ModelRequest;
 use crate::run::{self, BenchModel, BenchRequest, BenchResult};
 
 /// Measure the speed of this machine: run a recording through the whole program, with the same work for every window
@@ -49,8 +49,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch_size: Option<u16>,
 
-    /// Target length of chunks; 0 processes the recording as a whole
-    #[arg(long, default_value_t = PlanRequest::CHUNK_LENGTH, value_name = "SECONDS")]
+    /// Target length of sections; 0 processes the recording as a whole. Shorter than in a run, so that one recording fills
+    /// the batch as many do
+    #[arg(long, default_value_t = 120.0, value_name = "SECONDS")]
     chunk_length: f64,
 
     /// Number of beams in beam search

@@ -35,7 +35,7 @@ impl PromptHistory {
     }
 
     pub fn extend(&mut self, tokens: &[u32]) {
-        self.recent.extend_from_slice(tokens);
+        self.hear(tokens);
         self.tokens.extend_from_slice(tokens);
     }
 

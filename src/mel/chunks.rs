@@ -58,7 +58,7 @@ pub struct MelChunker {
     /// Raw values from frame `first` on, where the next chunk begins, or the context that it hears.
     raw: Vec<f32>,
     /// Speech probabilities from frame `speech_first` on, which may be a few frames behind the values.
-    speech: Vec<u8>,
+    speech: Vec<f32>,
     speech_first: usize,
     first: usize,
     index: usize,

@@ -38,7 +38,7 @@ pub struct PlanRequest {
 }
 
 impl PlanRequest {
-    /// Default target length of a chunk in seconds.
+    /// Default target length of a section in seconds.
     pub const CHUNK_LENGTH: f64 = 600.0;
 
     /// Requests a plan with default options and without output files.

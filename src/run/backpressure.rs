@@ -1,4 +1,4 @@
-//! Limits how many chunks are in memory: a front end that wants to prepare one more waits for a permit.
+//! Limits how many sections are in memory: a front end that wants to prepare one more waits for a permit.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct ChunkBudget {
     returned: Sender<()>,
 }
 
-/// Permission to hold one chunk; returned to the budget when dropped.
+/// Permission to hold one section; returned to the budget when dropped.
 pub struct ChunkPermit {
     returned: Sender<()>,
 }

@@ -33,7 +33,7 @@ pub struct FrontEnd {
     pub audio: AudioOptions,
     /// Threads that may decode the audio side by side.
     pub decoder_threads: usize,
-    /// Target length of a chunk in seconds; 0 keeps the recording in one piece.
+    /// Target length of a section in seconds; 0 keeps the recording in one piece.
     pub chunk_length: f64,
     pub selection: Selection,
     pub engine: Arc<EngineGroup>,

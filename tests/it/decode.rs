@@ -423,10 +423,10 @@ fn audio_before_a_chunk_becomes_its_prompt_and_nothing_else() {
 fn windows_and_doubtful_text_in_which_nobody_speaks_are_left_out() {
     let span =
         ChunkSpan { first: 0, end: 9_000, visible: 9_000, context: None, limit: Some(9_000), follows: false };
-    let mut speech = vec![0; 9_000];
-    speech[3_100..3_600].fill(255);
+    let mut speech = vec![0.0; 9_000];
+    speech[3_100..3_600].fill(1.0);
     // A click.
-    speech[1_000..1_009].fill(255);
+    speech[1_000..1_009].fill(1.0);
     let mut chunk = english_chunk(span, Some(SpeechMap::new(0, speech.clone())));
     assert_eq!(chunk.skip_silence(), Some((0, 2_950)));
     assert_eq!(chunk.skip_silence(), None);
@@ -455,10 +455,10 @@ fn windows_and_doubtful_text_in_which_nobody_speaks_are_left_out() {
 fn speech_behind_a_pause_is_heard_again() {
     let span =
         ChunkSpan { first: 0, end: 3_000, visible: 3_000, context: None, limit: Some(3_000), follows: false };
-    let mut speech = vec![0; 3_000];
-    speech[1_200..2_900].fill(255);
+    let mut speech = vec![0.0; 3_000];
+    speech[1_200..2_900].fill(1.0);
     let silence = WindowResult { no_speech_prob: 0.9, avg_logprob: -1.5, ..window_result(&[]) };
-    let seek_after = |speech: Option<Vec<u8>>| {
+    let seek_after = |speech: Option<Vec<f32>>| {
         let mut chunk = english_chunk(span, speech.map(|speech| SpeechMap::new(0, speech)));
         assert_eq!(chunk.accept(silence.clone()), WindowOutcome::Silence);
         chunk.request().map(|request| request.seek)
@@ -467,7 +467,7 @@ fn speech_behind_a_pause_is_heard_again() {
     // openai/whisper's rule.
     assert_eq!(seek_after(None), None);
     // It has been heard from its beginning.
-    speech[..100].fill(255);
+    speech[..100].fill(1.0);
     assert_eq!(seek_after(Some(speech)), None);
 }
 

@@ -4,7 +4,7 @@
 //! out, and look again at speech behind a long pause; without a map, as with `--chunk-length 0`, none of them applies.
 
 use super::ChunkDecoder;
-use crate::time::{HOP, SAMPLE_RATE, WINDOW_FRAMES};
+use crate::time::{WINDOW_FRAMES, frame_at};
 use crate::transcript::decision::{DecisionRule, WindowDecision};
 use crate::transcript::segment::Segment;
 
@@ -69,8 +69,7 @@ impl ChunkDecoder {
         if segment.no_speech_prob <= no_speech_prob && segment.avg_logprob >= avg_logprob {
             return false;
         }
-        let frame = |seconds: f64| (seconds.max(0.0) * f64::from(SAMPLE_RATE) / HOP as f64).round() as usize;
-        let end = frame(segment.end + TOLERANCE).min(self.span.visible);
-        speech.speech_frames(frame(segment.start - TOLERANCE)..end, SPEECH) < CLICK
+        let end = frame_at(segment.end + TOLERANCE).min(self.span.visible);
+        speech.speech_frames(frame_at(segment.start - TOLERANCE)..end, SPEECH) < CLICK
     }
 }
