@@ -2,6 +2,9 @@
 //! on loudness. The ground truth is that of `fixtures/long`; noise and music are mixed in here.
 //!
 //!     cargo bench --bench voice
+//!     cargo bench --bench voice -- FOLDER...     recordings of one's own: NAME.flac or .wav beside NAME.rttm (turns of
+//!                                                speakers) or NAME.json (a list of {"start", "end"}); nobody speaks in
+//!                                                a recording without either
 
 // Its output is a table.
 #![allow(clippy::print_stdout)]
@@ -34,6 +37,51 @@ fn samples(name: &str) -> anyhow::Result<Vec<f32>> {
         samples.extend_from_slice(block);
     }
     Ok(samples)
+}
+
+fn own_recording(path: &Path) -> anyhow::Result<Recording> {
+    let mut reader = AudioInput::file(path)?.open(&AudioOptions::default())?;
+    let mut samples = Vec::new();
+    while let Some(block) = reader.next_block()? {
+        samples.extend_from_slice(block);
+    }
+    let frame = |seconds: f64| (seconds * 100.0).round() as usize;
+    let mut phrases = Spans::new();
+    if let Ok(turns) = std::fs::read_to_string(path.with_extension("rttm")) {
+        for turn in turns.lines() {
+            let field =
+                |at: usize| turn.split_whitespace().nth(at).and_then(|field| field.parse::<f64>().ok());
+            if let (Some(start), Some(length)) = (field(3), field(4)) {
+                phrases.push((frame(start), frame(start + length)));
+            }
+        }
+    } else if let Ok(parts) = std::fs::read(path.with_extension("json")) {
+        let parts: Vec<Value> = serde_json::from_slice(&parts)?;
+        let time = |part: &Value, key: &str| frame(part[key].as_f64().unwrap_or_default());
+        phrases.extend(parts.iter().map(|part| (time(part, "start"), time(part, "end"))));
+    }
+    Ok(Recording { samples, phrases })
+}
+
+/// Prints precision, recall and the share of frames detected as speech for the recordings in a folder.
+fn evaluate_folder(folder: &str) -> anyhow::Result<()> {
+    let mut paths: Vec<_> = std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "flac" || extension == "wav"));
+    paths.sort();
+    println!("| recording | precision | recall | detected |\n|---|---|---|---|");
+    for path in paths {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let recording = [own_recording(&path)?];
+        let probabilities = network(&recording[0].samples);
+        let detected =
+            probabilities.iter().filter(|p| **p >= 0.5).count() as f64 / probabilities.len() as f64;
+        let (precision, recall) = evaluate(&recording, &network);
+        match recording[0].phrases.is_empty() {
+            true => println!("| {name} | | | {:.1} % |", detected * 100.0),
+            false => println!("| {name} | {precision:.3} | {recall:.3} | {:.1} % |", detected * 100.0),
+        }
+    }
+    Ok(())
 }
 
 fn recording(name: &str) -> anyhow::Result<Recording> {
@@ -136,6 +184,11 @@ fn spans(recordings: &[Recording], options: VoiceOptions) -> (f64, f64) {
 }
 
 fn main() -> anyhow::Result<()> {
+    let folders: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if !folders.is_empty() {
+        return folders.iter().try_for_each(|folder| evaluate_folder(folder));
+    }
     let (noise, music) = (noise(), samples("music")?);
     let all = |change: &dyn Fn(Recording) -> Recording| -> anyhow::Result<Vec<Recording>> {
         SPEECH.iter().map(|name| Ok(change(recording(name)?))).collect()

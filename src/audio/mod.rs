@@ -55,3 +55,18 @@ impl AudioDamage {
 
 /// The minimum number of samples in a block, except for the last one.
 const BLOCK: usize = 8_000;
+
+/// Returns the samples of a recording of `fixtures/long`.
+#[cfg(test)]
+pub fn fixture(name: &str) -> Vec<f32> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long");
+    let mut reader = AudioInput::file(folder.join(name).with_extension("flac"))
+        .unwrap()
+        .open(&AudioOptions::default())
+        .unwrap();
+    let mut samples = Vec::new();
+    while let Some(block) = reader.next_block().unwrap() {
+        samples.extend_from_slice(block);
+    }
+    samples
+}

@@ -35,7 +35,7 @@ impl FrameAnalyzer {
         }
     }
 
-    /// Appends the frames that are final, which lag the input by at most 90 ms.
+    /// Appends the frames that are final, which lag the input by at most 80 ms.
     pub fn push(&mut self, samples: &[f32], frames: &mut Vec<VadFrame>) {
         for batch in samples.chunks(BATCH) {
             self.measure_power(batch);

@@ -1,36 +1,32 @@
-//! Speech probability of each 10 ms frame, from the small network of `earshot`.
+//! Speech probability of each 10 ms frame, from the network of Silero VAD.
 //!
-//! The network was trained on recordings at a usual level and misses speech far below it. The audio is therefore
-//! first normalized by a gain that follows the loudest part of about the last half minute.
-
-use earshot::Detector;
+//! The network misses speech far below the usual level. The audio is therefore first normalized by a gain that follows the
+//! loudest part of about the last half minute.
 
 use super::loudness::{power, sanitize};
+use super::silero::{BLOCK, Silero};
 use crate::time::HOP;
 
-/// Samples that the network takes at a time: 16 ms.
-const BLOCK: usize = 256;
-/// Samples by which its output lags, chosen so that speech starts as much too early as it ends too late.
-const LAG: usize = 1024;
+/// Samples by which the network's output lags, chosen so that speech starts about as much too early as it ends too late.
+const LAG: usize = 480;
 /// The root mean square, of differences as `loudness` takes them, that the gain brings speech to.
 const TARGET_LEVEL: f32 = 0.16;
 /// The maximum gain (50 dB): anything quieter is the noise of a converter.
 const MAX_GAIN: f32 = 316.0;
-/// Amplitude of the dither: four steps of 16 bits. Bands that are entirely empty, such as those above the limit of a
-/// telephone line, make the network miss pauses.
-const DITHER: f32 = 4.0 / 32_768.0;
 /// Weight of a block in the mean power, which makes the mean span a quarter of a second: a click must not set the
 /// level.
-const MEAN_WEIGHT: f32 = 1.0 / 16.0;
+const MEAN_WEIGHT: f32 = 1.0 / 8.0;
 /// Decay of the level per block: 0.5 dB per second.
-const LEVEL_DECAY: f32 = 0.998_159_6;
+const LEVEL_DECAY: f32 = 0.996_323;
 
 /// Detects voice activity in 16 kHz mono audio, as a stream; the result does not depend on the block sizes.
 pub struct VoiceDetector {
-    network: Box<Detector>,
+    network: Silero,
     gain: GainControl,
     /// Samples of an incomplete block.
-    block: Vec<f32>,
+    pending: Vec<f32>,
+    /// The network's output for the blocks.
+    probabilities: Vec<f32>,
     /// Samples received.
     total: u64,
     /// Samples that the network has processed.
@@ -48,16 +44,17 @@ impl Default for VoiceDetector {
 impl VoiceDetector {
     pub fn new() -> Self {
         Self {
-            network: Detector::default_boxed(),
+            network: Silero::new(),
             gain: GainControl::default(),
-            block: Vec::with_capacity(BLOCK),
+            pending: Vec::new(),
+            probabilities: Vec::new(),
             total: 0,
             processed: 0,
             frames: 0,
         }
     }
 
-    /// Appends the speech probabilities that are final, which lag the input by at most 90 ms.
+    /// Appends the speech probabilities that are final, which lag the input by at most 80 ms.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.total += samples.len() as u64;
         self.feed(samples, out);
@@ -68,18 +65,16 @@ impl VoiceDetector {
         self.feed(&[0.0; LAG + 2 * BLOCK], out);
     }
 
-    fn feed(&mut self, mut samples: &[f32], out: &mut Vec<f32>) {
-        while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(BLOCK - self.block.len()));
-            samples = later;
-            self.block.extend(now.iter().map(|sample| sanitize(*sample)));
-            if self.block.len() == BLOCK {
-                self.gain.apply(&mut self.block);
-                let probability = self.network.predict_f32(&self.block).clamp(0.0, 1.0);
-                self.block.clear();
-                self.processed += BLOCK as u64;
-                self.emit(probability, out);
-            }
+    fn feed(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+        self.pending.extend(samples.iter().map(|sample| sanitize(*sample)));
+        let complete = self.pending.len() / BLOCK * BLOCK;
+        let blocks = &mut self.pending[..complete];
+        blocks.chunks_exact_mut(BLOCK).for_each(|block| self.gain.apply(block));
+        self.network.push(blocks, &mut self.probabilities);
+        self.pending.drain(..complete);
+        for probability in std::mem::take(&mut self.probabilities) {
+            self.processed += BLOCK as u64;
+            self.emit(probability, out);
         }
     }
 
@@ -92,15 +87,13 @@ impl VoiceDetector {
     }
 }
 
-/// Automatic gain control with a fast attack and a slow release, plus inaudible dither.
+/// Automatic gain control with a fast attack and a slow release.
 #[derive(Default)]
 struct GainControl {
     /// Mean power of the last quarter of a second.
     mean: f32,
     /// Peak of the mean power, with decay.
     level: f32,
-    /// State of a linear congruential generator.
-    random: u32,
 }
 
 impl GainControl {
@@ -108,14 +101,7 @@ impl GainControl {
         self.mean += (power(block) - self.mean) * MEAN_WEIGHT;
         self.level = self.mean.max(self.level * LEVEL_DECAY);
         let gain = (TARGET_LEVEL / self.level.sqrt()).min(MAX_GAIN);
-        for sample in block {
-            *sample = (*sample * gain + self.dither()).clamp(-1.0, 1.0);
-        }
-    }
-
-    fn dither(&mut self) -> f32 {
-        self.random = self.random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        DITHER * ((self.random >> 8) as f32 / (1 << 23) as f32 - 1.0)
+        block.iter_mut().for_each(|sample| *sample = (*sample * gain).clamp(-1.0, 1.0));
     }
 }
 
@@ -132,7 +118,7 @@ mod tests {
 
     #[test]
     fn emits_one_probability_per_complete_frame() {
-        for samples in [0, 1, 159, 160, 255, 256, 1000, 16_001] {
+        for samples in [0, 1, 159, 160, 511, 512, 1000, 16_001] {
             let audio: Vec<f32> = (0..samples).map(|i| (i as f32 * 0.1).sin()).collect();
             let out = probabilities(&[&audio]);
             assert_eq!(out.len(), samples / HOP, "{samples}");
@@ -143,10 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn lags_at_most_90_ms() {
+    fn lags_at_most_80_ms() {
         let (mut voice, mut out) = (VoiceDetector::new(), Vec::new());
         voice.push(&[0.0; 16_000], &mut out);
-        assert!(out.len() >= 100 - 9, "{}", out.len());
+        assert!(out.len() >= 100 - 8, "{}", out.len());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod analyzer;
 mod detector;
 mod loudness;
 mod regions;
+mod silero;
 
 pub use analyzer::FrameAnalyzer;
 pub use detector::VoiceDetector;

@@ -9,9 +9,11 @@ use crate::transcript::decision::{DecisionRule, WindowDecision};
 use crate::transcript::segment::Segment;
 
 /// Frames with a lower speech probability are certainly not speech.
-const NO_SPEECH: f32 = 0.3;
+const NO_SPEECH: f32 = 0.2;
 /// Frames with a higher speech probability are probably speech.
 const SPEECH: f32 = 0.5;
+/// Doubtful text needs some frames with at least this probability.
+const PERHAPS_SPEECH: f32 = 0.3;
 /// Fewer frames of speech than this are a click.
 const CLICK: usize = 10;
 /// The next window begins this many frames before the end of a silent one, so that it does not cut into a word.
@@ -70,6 +72,6 @@ impl ChunkDecoder {
             return false;
         }
         let end = frame_at(segment.end + TOLERANCE).min(self.span.visible);
-        speech.speech_frames(frame_at(segment.start - TOLERANCE)..end, SPEECH) < CLICK
+        speech.speech_frames(frame_at(segment.start - TOLERANCE)..end, PERHAPS_SPEECH) < CLICK
     }
 }

@@ -97,18 +97,12 @@ pub struct PackedProduct<'a, T: Stored> {
 impl<T: Stored> PackedProduct<'_, T> {
     /// Computes the product into `y`, `[rows, out]`.
     pub fn run(&self, level: SimdLevel, y: &mut [f32]) {
-        let PackedProduct { x, stride, rows, weight, bias, .. } = *self;
+        let PackedProduct { rows, weight, .. } = *self;
         let (width, out, blocking) = (weight.width, weight.out, weight.blocking);
         if rows == 0 {
             return;
         }
-        assert!(
-            x.len() >= (rows - 1) * stride + width
-                && blocking.panel == Blocking::of(level).panel
-                && bias.is_none_or(|bias| bias.len() == out)
-                && y.len() == rows * out,
-            "product: shapes do not match"
-        );
+        self.check_shapes(level, y);
         let y = SharedSlice::new(y);
         let panels = out.div_ceil(blocking.panel);
         if rows * width * out <= SERIAL_WORK {
@@ -131,6 +125,26 @@ impl<T: Stored> PackedProduct<'_, T> {
                 self.run_block(level, y, rows, panels);
             }
         });
+    }
+
+    /// Computes the same bits without other threads.
+    pub fn run_on_this_thread(&self, level: SimdLevel, y: &mut [f32]) {
+        if self.rows > 0 {
+            self.check_shapes(level, y);
+            let panels = self.weight.out.div_ceil(self.weight.blocking.panel);
+            self.run_block(level, SharedSlice::new(y), 0..self.rows, 0..panels);
+        }
+    }
+
+    fn check_shapes(&self, level: SimdLevel, y: &[f32]) {
+        let PackedProduct { x, stride, rows, weight, bias, .. } = *self;
+        assert!(
+            x.len() >= (rows - 1) * stride + weight.width
+                && weight.blocking.panel == Blocking::of(level).panel
+                && bias.is_none_or(|bias| bias.len() == weight.out)
+                && y.len() == rows * weight.out,
+            "product: shapes do not match"
+        );
     }
 
     fn run_block(&self, level: SimdLevel, y: SharedSlice<'_>, rows: Range<usize>, panels: Range<usize>) {

@@ -7,6 +7,7 @@
 mod attention;
 mod cache;
 mod cached;
+mod dense;
 mod int8;
 mod level;
 mod linear;
@@ -31,6 +32,7 @@ use half::{bf16, f16};
 use matrix::InputRows;
 use storage::{overwrite, values, write, write_from};
 
+pub use dense::DenseLayer;
 pub use level::SimdLevel;
 pub use matrix::CpuMatrix;
 
