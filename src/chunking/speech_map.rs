@@ -25,6 +25,23 @@ impl SpeechMap {
         frames.filter(is_speech).count()
     }
 
+    /// Returns the stretches of at least so many frames in a row, among these, that are speech with a lower probability.
+    pub fn silences(&self, frames: Range<usize>, probability: f32, run: usize) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        let mut start = None;
+        let end = frames.end.min(self.first + self.probabilities.len());
+        for frame in frames.start.max(self.first)..end {
+            if self.probabilities[frame - self.first] < probability {
+                start.get_or_insert(frame);
+            } else if let Some(start) = start.take() {
+                found.push(start..frame);
+            }
+        }
+        found.extend(start.map(|start| start..end));
+        found.retain(|silence| silence.len() >= run);
+        found
+    }
+
     /// Returns the first of these frames from which on so many are speech with at least this probability.
     pub fn first_speech(&self, frames: Range<usize>, probability: f32, run: usize) -> Option<usize> {
         let from = frames.start.saturating_sub(self.first).min(self.probabilities.len());
@@ -49,5 +66,9 @@ mod tests {
         assert_eq!(map.first_speech(103..200, 0.3, 2), Some(103));
         assert_eq!(map.first_speech(100..104, 0.3, 3), None);
         assert_eq!(map.first_speech(300..400, 0.3, 1), None);
+        assert_eq!(map.silences(0..200, 0.5, 1), [100..103]);
+        assert_eq!(map.silences(101..103, 0.25, 1), [101..102]);
+        assert_eq!(map.silences(0..200, 2.0, 5), [100..105]);
+        assert!(map.silences(0..200, 2.0, 6).is_empty());
     }
 }

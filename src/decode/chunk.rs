@@ -263,7 +263,7 @@ impl ChunkDecoder {
         let is_doubtful = hottest > self.options.prompt_reset_on_temperature;
         let resets_prompt = is_doubtful || !self.options.condition_on_previous_text;
         let decided = SettledWindow { window, decision, resets_prompt };
-        if !self.options.word_timestamps {
+        if !self.options.word_times.any() {
             return self.add(decided);
         }
         self.untimed = Some(decided);

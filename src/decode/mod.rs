@@ -22,7 +22,7 @@ pub mod words;
 
 pub use chunk::{ChunkDecoder, DecodedChunk, Handover};
 pub use language::{Language, LanguageGuess};
-pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
+pub use options::{DecodeOptions, SuppressTokens, Task, WhenAllFail, WordTimes};
 pub use ranking::Hypothesis;
 pub use tokenizer::Tokenizer;
 pub use window::{SearchStrategy, WindowOutcome, WindowRequest};

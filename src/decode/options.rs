@@ -91,6 +91,23 @@ impl FromStr for WhenAllFail {
     }
 }
 
+/// Which words get times, and what else that changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WordTimes {
+    #[default]
+    None,
+    /// All words get times, which are moved to where somebody speaks. The text is the same as without.
+    Aligned,
+    /// As in openai/whisper: each window also begins where the last word before it ends.
+    OpenAi,
+}
+
+impl WordTimes {
+    pub fn any(self) -> bool {
+        self != WordTimes::None
+    }
+}
+
 /// The defaults are those of openai/whisper's `transcribe()`: greedy, with all temperatures for fallback. Only
 /// `when_all_fail` differs.
 ///
@@ -150,7 +167,7 @@ pub struct DecodeOptions {
     /// Seeds the random numbers at temperatures above 0.
     pub seed: u64,
     /// Times every word.
-    pub word_timestamps: bool,
+    pub word_times: WordTimes,
     /// Punctuation that is merged into the next word.
     pub prepend_punctuations: String,
     /// Punctuation that is merged into the previous word.
@@ -194,7 +211,7 @@ impl Default for DecodeOptions {
             max_initial_timestamp: Some(1.0),
             sample_len: None,
             seed: 0,
-            word_timestamps: false,
+            word_times: WordTimes::None,
             prepend_punctuations: PREPEND_PUNCTUATIONS.into(),
             append_punctuations: APPEND_PUNCTUATIONS.into(),
             hallucination_silence_threshold: None,
@@ -289,7 +306,7 @@ impl DecodeOptions {
         if !(seconds.is_finite() && seconds >= 0.0) {
             return Err(Error::usage(what, "must be a number of seconds, 0 or more"));
         }
-        if self.word_timestamps {
+        if self.word_times == WordTimes::OpenAi {
             return Ok(());
         }
         let why = "it needs the times of words".into();
@@ -317,7 +334,7 @@ mod tests {
         let default = DecodeOptions::default();
         assert!(default.check().is_ok());
         let words = DecodeOptions {
-            word_timestamps: true,
+            word_times: WordTimes::OpenAi,
             hallucination_silence_threshold: Some(2.0),
             ..default.clone()
         };
@@ -337,7 +354,7 @@ mod tests {
             DecodeOptions { max_initial_timestamp: Some(31.0), ..default.clone() },
             DecodeOptions { hallucination_silence_threshold: Some(2.0), ..default.clone() },
             DecodeOptions {
-                word_timestamps: true,
+                word_times: WordTimes::OpenAi,
                 hallucination_silence_threshold: Some(-1.0),
                 ..default.clone()
             },

@@ -157,6 +157,11 @@ impl Format {
         self.spec().kind == FormatKind::Subtitles
     }
 
+    /// Returns whether the format shows when each word is spoken, or is laid out by that.
+    pub fn shows_words(self) -> bool {
+        self.is_subtitles() || self == Format::Html
+    }
+
     /// Returns whether the format needs to know when the text was spoken.
     pub fn needs_times(self) -> bool {
         self.spec().kind != FormatKind::Text

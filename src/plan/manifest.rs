@@ -73,8 +73,10 @@ impl ManifestReader<'_> {
         let mut keep = |fault| faults.push(fault);
         let source = self.audio(&line).map_err(&mut keep).ok();
         let id = self.id(&line).map_err(&mut keep).unwrap_or_default();
-        let settings = self.settings(&line).map_err(&mut keep).ok();
         let (formats, paths) = self.outputs(&line).map_err(&mut keep).unwrap_or_default();
+        let files = |paths: &Vec<(Format, PathBuf)>| paths.iter().map(|(format, _)| *format).collect();
+        let own_formats = formats.clone().or_else(|| paths.as_ref().map(files));
+        let settings = self.settings(&line, own_formats.as_deref()).map_err(&mut keep).ok();
         let output_dir = self.text(&line, "output_dir").map_err(&mut keep).unwrap_or_default();
         let output_dir = output_dir.map(|output_dir| self.folder.join(output_dir));
         match source {
@@ -148,7 +150,8 @@ impl ManifestReader<'_> {
         Ok(id)
     }
 
-    fn settings(&mut self, line: &ManifestLine) -> Result<Arc<InputSettings>> {
+    /// Reads the settings; `formats` are those of the line, if it has its own.
+    fn settings(&mut self, line: &ManifestLine, formats: Option<&[Format]>) -> Result<Arc<InputSettings>> {
         let mut settings = InputSettings::clone(self.settings);
         if let Some(model) = self.text(line, "model")?.filter(|model| *model != settings.model.name) {
             // The revision belongs to the model it was given with.
@@ -172,14 +175,15 @@ impl ManifestReader<'_> {
         if let Some(clips) = self.clips(line)? {
             settings.selection.clips = clips;
         }
+        formats.iter().for_each(|formats| settings.time_words_for(formats));
         settings.decode.check().map_err(|error| self.located("line", &error))?;
         if settings == **self.settings {
             return Ok(Arc::clone(self.settings));
         }
         let (model, decode, clips) = (&settings.model.name, &settings.decode, &settings.selection.clips);
         let key = format!(
-            "{model:?} {:?} {:?} {:?} {clips:?}",
-            decode.language, decode.task, decode.initial_prompt
+            "{model:?} {:?} {:?} {:?} {:?} {clips:?}",
+            decode.language, decode.task, decode.initial_prompt, decode.word_times
         );
         Ok(Arc::clone(self.shared.entry(key).or_insert_with(|| Arc::new(settings))))
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::{InputOptions, OutputOptions, Shard};
 use crate::audio::AudioOptions;
 use crate::chunking::Selection;
-use crate::decode::DecodeOptions;
+use crate::decode::{DecodeOptions, WordTimes};
 use crate::device::{AdditionalDevices, DeviceRequest};
-use crate::export::ExportOptions;
+use crate::export::{ExportOptions, Format};
 use crate::models::ModelOptions;
 use crate::models::hub::Hub;
 use crate::store::TextOptions;
@@ -25,7 +25,7 @@ pub struct PlanRequest {
     /// How outputs look; the transcribed text does not depend on it.
     pub export: ExportOptions,
     pub audio: AudioOptions,
-    /// InputSettings of every input that has none of its own.
+    /// The settings of every input that has none of its own.
     pub settings: Arc<InputSettings>,
     pub device: DeviceRequest,
     /// Further devices that share the work.
@@ -71,19 +71,30 @@ impl PlanRequest {
     }
 }
 
-/// InputSettings that may differ from input to input.
+/// Settings that may differ from input to input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputSettings {
     pub model: ModelRequest,
     pub decode: DecodeOptions,
     /// Which parts of the recording to transcribe.
     pub selection: Selection,
+    /// Whether the formats of the outputs decide if words get times.
+    pub chooses_words: bool,
 }
 
 impl InputSettings {
     /// Returns the default settings for a model.
     pub fn new(model: ModelRequest) -> Self {
-        Self { model, decode: DecodeOptions::default(), selection: Selection::default() }
+        let (decode, selection) = (DecodeOptions::default(), Selection::default());
+        Self { model, decode, selection, chooses_words: false }
+    }
+
+    /// Times the words if one of these formats shows them, unless that is decided otherwise.
+    pub fn time_words_for(&mut self, formats: &[Format]) {
+        if self.chooses_words {
+            let shown = formats.iter().any(|format| format.shows_words());
+            self.decode.word_times = if shown { WordTimes::Aligned } else { WordTimes::None };
+        }
     }
 }
 

@@ -13,8 +13,7 @@ use super::models::{ModelId, ModelSet, find_model};
 use super::scheduler::{Scheduler, decoder_threads};
 use super::{GuardOptions, RunContext, RunEvent, RunRequest};
 use crate::audio::{AudioInput, AudioOptions};
-use crate::chunking::Selection;
-use crate::decode::{DecodeOptions, Language, SuppressTokens};
+use crate::decode::{DecodeOptions, Language, SuppressTokens, WordTimes};
 use crate::device::memory::ReleasePolicy;
 use crate::device::{self, DeviceRequest, Precision, SelectedDevice};
 use crate::engine::{Engine, EngineGroup};
@@ -85,6 +84,9 @@ pub struct BenchResult {
     /// The most bytes that this process held.
     pub peak_memory: u64,
 }
+
+/// Ten seconds of synthetic speech.
+pub const CLIP: &[u8] = include_bytes!("../../fixtures/long/short_en.flac");
 
 /// Runs a benchmark.
 pub fn bench(request: &BenchRequest, context: RunContext<'_>) -> Result<BenchResult> {
@@ -201,14 +203,14 @@ fn run_request(request: &BenchRequest, audio: &Path, eot: u32) -> RunRequest {
         suppress_tokens: SuppressTokens::List { non_speech: true, ids: vec![eot] },
         sample_len: Some(request.tokens),
         beam_size: Some(request.beam_size),
-        word_timestamps: request.word_timestamps,
+        word_times: if request.word_timestamps { WordTimes::OpenAi } else { WordTimes::None },
         ..DecodeOptions::default()
     };
     let model = match &request.model {
         BenchModel::Checkpoint(request) => request.clone(),
         BenchModel::Random(size) => ModelRequest::named(size),
     };
-    let settings = InputSettings { model, decode, selection: Selection::default() };
+    let settings = InputSettings { decode, ..InputSettings::new(model) };
     let plan = PlanRequest {
         device: request.device,
         chunk_length: request.chunk_length,
@@ -244,32 +246,27 @@ fn measure_front_end(
     Ok((seconds_of_samples(samples), started.elapsed().as_secs_f64()))
 }
 
-/// Writes a WAV file of tones that rise and fall like syllables, with pauses between phrases.
+/// Writes a WAV file of the clip of synthetic speech again and again.
 fn synthetic_speech(seconds: f64) -> Result<NamedTempFile> {
     let failed = |error| Error::compute("writing a synthetic recording", error);
-    let samples = (seconds * f64::from(SAMPLE_RATE)) as u32;
-    let mut wav = Vec::with_capacity(44 + 2 * samples as usize);
+    let mut clip = tempfile::Builder::new().suffix(".flac").tempfile().map_err(failed)?;
+    clip.write_all(CLIP).map_err(failed)?;
+    let mut reader = AudioInput::file(clip.path())?.open(&AudioOptions::default())?;
+    let mut voice = Vec::new();
+    while let Some(block) = reader.next_block()? {
+        voice.extend(block.iter().flat_map(|sample| ((sample * 32_767.0) as i16).to_le_bytes()));
+    }
+    let bytes = 2 * (seconds * f64::from(SAMPLE_RATE)) as u32;
+    let mut wav = Vec::with_capacity(44 + bytes as usize);
     wav.extend(b"RIFF");
-    wav.extend((36 + 2 * samples).to_le_bytes());
+    wav.extend((36 + bytes).to_le_bytes());
     wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
     wav.extend(SAMPLE_RATE.to_le_bytes());
     wav.extend((2 * SAMPLE_RATE).to_le_bytes());
     wav.extend(b"\x02\0\x10\0data");
-    wav.extend((2 * samples).to_le_bytes());
-    wav.extend(
-        (0..samples)
-            .flat_map(|sample| (syllable(f64::from(sample) / f64::from(SAMPLE_RATE)) as i16).to_le_bytes()),
-    );
+    wav.extend(bytes.to_le_bytes());
+    wav.extend(voice.into_iter().cycle().take(bytes as usize));
     let mut file = tempfile::Builder::new().suffix(".wav").tempfile().map_err(failed)?;
     file.write_all(&wav).map_err(failed)?;
     Ok(file)
-}
-
-fn syllable(time: f64) -> f64 {
-    let turn = std::f64::consts::TAU * time;
-    let is_pause = time % 4.0 > 3.4;
-    let loudness = if is_pause { 0.0 } else { (turn * 2.5).sin().max(0.0) };
-    let pitch = 120.0 + 20.0 * (time * 0.7).sin();
-    let voice: f64 = (1..12).map(|n| (turn * pitch * f64::from(n)).sin() / f64::from(n)).sum();
-    4_000.0 * loudness * voice
 }

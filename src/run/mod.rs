@@ -21,7 +21,7 @@ mod session;
 mod vad_report;
 mod waveform;
 
-pub use self::bench::{BenchModel, BenchRequest, BenchResult, bench};
+pub use self::bench::{BenchModel, BenchRequest, BenchResult, CLIP, bench};
 pub use self::convert::{Conversion, check_cues, convert};
 pub use self::event::{ChunkFigures, RunContext, RunEvent};
 pub use self::guard::GuardOptions;

@@ -8,7 +8,7 @@ use std::fmt::{self, Debug, Formatter};
 
 use crate::audio::AudioOptions;
 use crate::chunking::{Clip, Clips};
-use crate::decode::{DecodeOptions, SuppressTokens, Task, WhenAllFail};
+use crate::decode::{DecodeOptions, SuppressTokens, Task, WhenAllFail, WordTimes};
 use crate::vad::VoiceOptions;
 
 /// The options that decide the text of a transcript.
@@ -77,7 +77,7 @@ impl Debug for Decode<'_> {
             max_initial_timestamp,
             sample_len,
             seed,
-            word_timestamps,
+            word_times,
             prepend_punctuations,
             append_punctuations,
             hallucination_silence_threshold,
@@ -89,6 +89,11 @@ impl Debug for Decode<'_> {
         let when_all_fail = match when_all_fail {
             WhenAllFail::Best => "Best",
             WhenAllFail::Last => "Last",
+        };
+        let word_timestamps = match word_times {
+            WordTimes::None => "false",
+            WordTimes::Aligned => "aligned",
+            WordTimes::OpenAi => "true",
         };
         let suppress_tokens = match suppress_tokens {
             SuppressTokens::Nothing => "Nothing".to_owned(),
@@ -125,7 +130,7 @@ impl Debug for Decode<'_> {
             .field("max_initial_timestamp", max_initial_timestamp)
             .field("sample_len", sample_len)
             .field("seed", seed)
-            .field("word_timestamps", word_timestamps)
+            .field("word_timestamps", &format_args!("{word_timestamps}"))
             .field("prepend_punctuations", prepend_punctuations)
             .field("append_punctuations", append_punctuations)
             .field("hallucination_silence_threshold", hallucination_silence_threshold)

@@ -75,7 +75,7 @@ fn usage_errors_exit_with_2() {
     rejects(&["--device", "gpu"], "auto, cpu, cuda, cuda:N, cuda:all, metal");
     rejects(&["--task", "translation"], "translate");
     rejects(&["--output-dir", "out"], "hint: choose the formats");
-    rejects(&["--subtitles", "nice"], "must be `readable` or `openai`");
+    rejects(&["--subtitles", "nice"], "must be one of readable, netflix, bbc, social, openai");
     rejects(&["--json-style", "xml"], "must be one of full, openai, whisper-cpp, whisperx, hf");
     rejects(&["--highlight-words"], "`--highlight-words`: needs `--word-timestamps`");
     rejects(&["--max-line-width", "30"], "`--max-line-width`: needs `--word-timestamps`");

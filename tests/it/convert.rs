@@ -59,7 +59,7 @@ fn json_of_every_program_gives_the_same_subtitles() {
     export().arg(&talk).args(["--export", "all", "--output-dir"]).arg(at("ours")).assert().code(0);
     assert_eq!(names(&at("ours")).len(), 9);
     let expected = read(at("ours/talk.srt"));
-    assert!(expected.starts_with("1\n00:00:00,540 --> 00:00:01,373\nOne three.\n"), "{expected}");
+    assert!(expected.starts_with("1\n00:00:00,440 --> 00:00:01,780\nOne three.\n"), "{expected}");
     for style in ["full", "openai", "whisper-cpp", "whisperx"] {
         let out = at(style);
         let mut program = export();
@@ -85,7 +85,7 @@ fn json_of_every_program_gives_the_same_subtitles() {
     );
     // Also from subtitles and from standard input.
     export().arg(at("words.srt")).args(["--export", "tsv"]).assert().code(0);
-    assert!(read(at("words.tsv")).starts_with("start\tend\ttext\n540\t1373\tOne three.\n"));
+    assert!(read(at("words.tsv")).starts_with("start\tend\ttext\n440\t1780\tOne three.\n"));
     let mut program = export();
     program
         .args(["-", "--export", "srt", "--output-dir"])
@@ -182,7 +182,7 @@ fn bad_files_fail_alone() {
             ))
             .and(contains("plain.txt`: has no times, which `vtt` requires\nhint: ")),
     );
-    assert!(read(at("talk.vtt")).starts_with("WEBVTT\n\n00:00.540 --> "));
+    assert!(read(at("talk.vtt")).starts_with("WEBVTT\n\n00:00.440 --> "));
     assert!(!at("bad.vtt").exists());
 }
 
@@ -198,10 +198,9 @@ fn options_that_need_word_times_are_rejected_without_them() {
     let mut program = export();
     program.arg(&plain).args(["--export", "vtt", "--highlight-words", "--subtitles", "readable"]);
     program.assert().code(0).stderr(is_empty());
-    assert!(
-        read(folder.path().join("plain.vtt"))
-            .starts_with("WEBVTT\n\n00:01.000 --> 00:01.615\n<u>some</u> words")
-    );
+    assert!(read(folder.path().join("plain.vtt")).starts_with(
+        "WEBVTT\n\n00:00.900 --> 00:01.000\nsome words here\n\n00:01.000 --> 00:01.615\n<u>some</u> words"
+    ));
 }
 
 #[cfg(unix)]

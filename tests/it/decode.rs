@@ -8,7 +8,7 @@ use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::chunking::{ChunkSpan, SpeechMap};
 use transcribe::decode::fallback::WindowResult;
 use transcribe::decode::{
-    ChunkDecoder, DecodeOptions, Language, Task, Tokenizer, WhenAllFail, WindowOutcome,
+    ChunkDecoder, DecodeOptions, Language, Task, Tokenizer, WhenAllFail, WindowOutcome, WordTimes,
 };
 use transcribe::device::memory::ReleasePolicy;
 use transcribe::engine::{Engine, WindowDone};
@@ -139,7 +139,8 @@ pub fn options(given: &Value) -> DecodeOptions {
             "task" => options.task = text().parse().unwrap(),
             "language" => options.language = Some(text().parse().unwrap()),
             "temperature" => options.temperatures = serde_json::from_value(value.clone()).unwrap(),
-            "word_timestamps" => options.word_timestamps = value.as_bool().unwrap(),
+            "word_timestamps" if value == true => options.word_times = WordTimes::OpenAi,
+            "word_timestamps" => {}
             "append_punctuations" => options.append_punctuations = text().into(),
             "prepend_punctuations" => options.prepend_punctuations = text().into(),
             "hallucination_silence_threshold" => options.hallucination_silence_threshold = value.as_f64(),

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use proptest::prelude::*;
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::chunking::ChunkSpan;
@@ -183,6 +183,68 @@ proptest! {
             }
         }
     }
+}
+
+/// Abandons an input as soon as its window is read.
+struct AbandoningFeatures(CountingFeatures, Arc<InputContext>);
+
+impl transcribe::mel::Features for AbandoningFeatures {
+    fn window(&mut self, seek: usize, frames: usize, out: &mut Vec<f32>) -> transcribe::error::Result<()> {
+        self.1.abandon();
+        self.0.window(seek, frames, out)
+    }
+}
+
+/// A window that the backend still encodes for an abandoned input does not keep the input alive.
+#[test]
+fn an_input_abandoned_while_it_is_encoded_ends() {
+    let (reached, first_step) = bounded(1);
+    let (go_on, second_is_queued) = bounded::<()>(1);
+    let steps = AtomicUsize::new(0);
+    let rule = move |_: &[f32], _: &[u32], row: &mut [f32]| {
+        if steps.fetch_add(1, Ordering::Relaxed) == 0 {
+            reached.send(()).unwrap();
+            second_is_queued.recv().unwrap();
+        }
+        // Text up to the limit of tokens, so that steps follow in which the second input's window is pending.
+        row.fill(-20.0);
+        row[0] = 20.0;
+        Ok(())
+    };
+    let backend = ScriptedBackend::new(SPEC, Capacity { windows: 2, sequences: 2 }, Box::new(rule));
+    let engine = start(backend.with_async_encoding(1_000_000), &CancelToken::new());
+    let options = Arc::new(DecodeOptions { temperatures: vec![0.0], ..options() });
+    let (sender, events) = unbounded();
+    let input = |order: usize| {
+        let sender = sender.clone();
+        let sink = move |chunk, event| sender.send((order, chunk, event)).unwrap();
+        let input = Arc::new(InputContext::new(order, Arc::clone(&options), Box::new(sink)));
+        input.set_language("en".parse().unwrap());
+        input
+    };
+    let task = |input: Arc<InputContext>, features: Box<dyn transcribe::mel::Features>| {
+        let span =
+            ChunkSpan { first: 0, end: 2_000, visible: 2_000, context: None, limit: None, follows: false };
+        ChunkTask { input, index: 0, span, features, speech: None, permit: None }
+    };
+    engine.submit(task(input(0), Box::new(CountingFeatures { frames: 2_000 })));
+    first_step.recv().unwrap();
+    let second = input(1);
+    let features = AbandoningFeatures(CountingFeatures { frames: 2_000 }, Arc::clone(&second));
+    engine.submit(task(second, Box::new(features)));
+    go_on.send(()).unwrap();
+    drop(sender);
+    // Ends when the engine has dropped both inputs; the time is only to fail instead of waiting for ever.
+    let mut ended = Vec::new();
+    loop {
+        match events.recv_timeout(std::time::Duration::from_secs(60)) {
+            Ok((order, _, ChunkEvent::ChunkDone(_))) => ended.push(order),
+            Ok(_) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("the engine holds an abandoned input"),
+        }
+    }
+    assert_eq!(ended, [0]);
 }
 
 /// Features with values that no input has.

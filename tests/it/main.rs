@@ -3,6 +3,7 @@
 // Helpers of tests may unwrap as tests may.
 #![cfg(test)]
 
+mod aligned_words;
 mod audio;
 mod backends;
 mod batch;

@@ -10,7 +10,7 @@ use transcribe::cancel::CancelToken;
 use transcribe::chunking::ChunkSpan;
 use transcribe::decode::words::Attention;
 use transcribe::decode::words::dtw::first_columns;
-use transcribe::decode::{Alignment, DecodeOptions};
+use transcribe::decode::{Alignment, DecodeOptions, WordTimes};
 use transcribe::device::memory::ReleasePolicy;
 use transcribe::engine::Engine;
 use transcribe::error::Error;
@@ -282,7 +282,7 @@ fn a_lack_of_memory_while_aligning_keeps_text_and_times() {
         });
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
-            word_timestamps: true,
+            word_times: WordTimes::OpenAi,
             temperatures: vec![0.0],
             sample_len: Some(20),
             ..DecodeOptions::default()
@@ -354,7 +354,7 @@ proptest! {
         }).collect();
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
-            word_timestamps: true,
+            word_times: WordTimes::OpenAi,
             hallucination_silence_threshold: threshold,
             sample_len: Some(12),
             temperatures: vec![0.0, 0.8],
@@ -386,7 +386,7 @@ proptest! {
     ) {
         let options = DecodeOptions {
             language: Some("en".parse().unwrap()),
-            word_timestamps: true,
+            word_times: WordTimes::OpenAi,
             sample_len: Some(12),
             ..DecodeOptions::default()
         };

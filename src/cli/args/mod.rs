@@ -201,7 +201,7 @@ fn format_table() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{DecodeOptions, SuppressTokens};
+    use crate::decode::{DecodeOptions, SuppressTokens, WordTimes};
 
     fn args(line: &[&str]) -> CommandLine {
         CommandLine::try_parse_from([&["transcribe", "talk.mp3"], line].concat()).unwrap()
@@ -251,11 +251,11 @@ mod tests {
 
     #[test]
     fn accepts_both_spellings_of_word_timestamps() {
-        let words = |line: &[&str]| args(line).request().unwrap().plan.settings.decode.word_timestamps;
-        assert!(!words(&[]));
-        assert!(words(&["--word-timestamps", "other.mp3"]));
-        assert!(words(&["--word_timestamps", "True", "other.mp3"]));
-        assert!(!words(&["--word_timestamps", "False"]));
+        let words = |line: &[&str]| args(line).request().unwrap().plan.settings.decode.word_times;
+        assert_eq!(words(&[]), WordTimes::None);
+        assert_eq!(words(&["--word-timestamps", "other.mp3"]), WordTimes::OpenAi);
+        assert_eq!(words(&["--word_timestamps", "True", "other.mp3"]), WordTimes::OpenAi);
+        assert_eq!(words(&["--word_timestamps", "False"]), WordTimes::None);
         let silence = ["--hallucination_silence_threshold", "2"];
         assert!(args(&silence).request().is_err());
         let request = args(&[&silence[..], &["--word-timestamps"]].concat()).request().unwrap();

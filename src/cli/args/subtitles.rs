@@ -18,12 +18,12 @@ pub struct SubtitleArgs {
         help_heading = SUBTITLES)]
     subtitles: Option<Preset>,
 
-    /// Maximum columns per line; wide characters count as two [default: 42 if readable, unlimited if openai]
+    /// Maximum columns per line; wide characters count as two [default: that of the preset, 42 if readable]
     #[arg(long, alias = "max_line_width", env = "TRANSCRIBE_MAX_LINE_WIDTH", value_name = "N",
         value_parser = value_parser!(u16).range(1..), help_heading = SUBTITLES)]
     max_line_width: Option<u16>,
 
-    /// Maximum lines per cue [default: 2 if readable, unlimited if openai]
+    /// Maximum lines per cue [default: that of the preset, 2 if readable]
     #[arg(long, alias = "max_line_count", env = "TRANSCRIBE_MAX_LINE_COUNT", value_name = "N",
         value_parser = value_parser!(u16).range(1..), help_heading = SUBTITLES)]
     max_line_count: Option<u16>,
@@ -48,25 +48,30 @@ pub struct SubtitleArgs {
         help_heading = SUBTITLES)]
     vtt_words: bool,
 
-    /// Minimum duration of a readable cue, if the next one leaves the time
-    #[arg(long, env = "TRANSCRIBE_MIN_CUE_DURATION", value_name = "SECONDS", default_value_t = 0.833,
-        help_heading = SUBTITLES)]
-    min_cue_duration: f64,
+    /// Minimum duration of a cue, if the next one leaves the time [default: that of the preset, 0.833 if readable]
+    #[arg(long, env = "TRANSCRIBE_MIN_CUE_DURATION", value_name = "SECONDS", help_heading = SUBTITLES)]
+    min_cue_duration: Option<f64>,
 
-    /// Maximum duration of a readable cue
-    #[arg(long, env = "TRANSCRIBE_MAX_CUE_DURATION", value_name = "SECONDS", default_value_t = 7.0,
-        help_heading = SUBTITLES)]
-    max_cue_duration: f64,
+    /// Maximum duration of a cue [default: that of the preset, 7 if readable]
+    #[arg(long, env = "TRANSCRIBE_MAX_CUE_DURATION", value_name = "SECONDS", help_heading = SUBTITLES)]
+    max_cue_duration: Option<f64>,
 
-    /// Minimum gap between readable cues
-    #[arg(long, env = "TRANSCRIBE_MIN_CUE_GAP", value_name = "SECONDS", default_value_t = 0.083,
-        help_heading = SUBTITLES)]
-    min_cue_gap: f64,
+    /// Minimum gap between cues [default: that of the preset, 0.083 if readable]
+    #[arg(long, env = "TRANSCRIBE_MIN_CUE_GAP", value_name = "SECONDS", help_heading = SUBTITLES)]
+    min_cue_gap: Option<f64>,
 
-    /// Reading speed in columns per second: readable cues stay long enough for it if the next one leaves the time
-    #[arg(long, env = "TRANSCRIBE_MAX_READING_SPEED", value_name = "N", default_value_t = 17.0,
-        help_heading = SUBTITLES)]
-    max_reading_speed: f64,
+    /// Reading speed in columns per second: cues stay long enough for it if the next one leaves the time [default: that
+    /// of the preset, 17 if readable]
+    #[arg(long, env = "TRANSCRIBE_MAX_READING_SPEED", value_name = "N", help_heading = SUBTITLES)]
+    max_reading_speed: Option<f64>,
+
+    /// How long before its first word a cue appears, where there is room [default: that of the preset, 0.1 if readable]
+    #[arg(long, env = "TRANSCRIBE_CUE_LEAD_IN", value_name = "SECONDS", help_heading = SUBTITLES)]
+    cue_lead_in: Option<f64>,
+
+    /// How long a cue stays after its last word, where there is room [default: that of the preset, 0.5 if readable]
+    #[arg(long, env = "TRANSCRIBE_CUE_LAG_OUT", value_name = "SECONDS", help_heading = SUBTITLES)]
+    cue_lag_out: Option<f64>,
 
     /// Style of json: full (openai's with more keys), openai, whisper-cpp, whisperx or hf
     #[arg(long, env = "TRANSCRIBE_JSON_STYLE", value_name = "STYLE", default_value = "full",
@@ -83,9 +88,9 @@ fn preset_help() -> String {
     let formats = Format::ALL.into_iter().filter(|format| format.is_subtitles()).map(Format::name);
     let formats = formats.collect::<Vec<_>>().join(", ");
     format!(
-        "Layout of cues ({formats}): readable breaks them into short, even lines that stay long enough to be read; openai \
-         writes them as openai's program does. Without word timestamps, readable estimates them from the text \
-         [default: readable with word timestamps, openai without]"
+        "Layout of cues ({formats}): readable breaks them into short, even lines that stay long enough to be read; netflix, \
+         bbc and social do so within limits of their own; openai writes them as openai's program does. Without word \
+         timestamps, all but openai estimate them from the text [default: readable with word timestamps, openai without]"
     )
 }
 
@@ -104,34 +109,38 @@ impl SubtitleArgs {
         })
     }
 
+    /// Returns the limits of the preset, except for those that were given.
     fn limits(&self) -> Result<CueLimits> {
-        let rejected = |option: &str, value: f64, why: &str| {
-            Err(Error::usage(format!("`--{option} {value}`"), why.to_owned()))
-        };
-        for (option, value) in [
-            ("min-cue-duration", self.min_cue_duration),
-            ("max-cue-duration", self.max_cue_duration),
-            ("min-cue-gap", self.min_cue_gap),
+        let mut limits = self.subtitles.unwrap_or(Preset::Readable).limits();
+        for (option, value, limit) in [
+            ("min-cue-duration", self.min_cue_duration, &mut limits.min_duration),
+            ("max-cue-duration", self.max_cue_duration, &mut limits.max_duration),
+            ("min-cue-gap", self.min_cue_gap, &mut limits.min_gap),
+            ("cue-lead-in", self.cue_lead_in, &mut limits.lead_in),
+            ("cue-lag-out", self.cue_lag_out, &mut limits.lag_out),
         ] {
-            if !(0.0..=MAX_SECONDS).contains(&value) {
-                return rejected(option, value, "must lie between 0 and 3600 seconds");
+            let Some(seconds) = value else { continue };
+            if !(0.0..=MAX_SECONDS).contains(&seconds) {
+                return Err(rejected(option, seconds, "must lie between 0 and 3600 seconds"));
             }
+            *limit = (seconds * 1000.0).round() as i64;
         }
-        if self.max_cue_duration < self.min_cue_duration.max(0.1) {
+        if limits.max_duration < limits.min_duration.max(100) {
             let why = "must be at least 0.1, and no less than `--min-cue-duration`";
-            return rejected("max-cue-duration", self.max_cue_duration, why);
+            return Err(rejected("max-cue-duration", limits.max_duration as f64 / 1000.0, why));
         }
-        if !(1.0..=1_000.0).contains(&self.max_reading_speed) {
-            return rejected("max-reading-speed", self.max_reading_speed, "must lie between 1 and 1000");
+        if let Some(speed) = self.max_reading_speed {
+            if !(1.0..=1_000.0).contains(&speed) {
+                return Err(rejected("max-reading-speed", speed, "must lie between 1 and 1000"));
+            }
+            limits.max_speed = speed;
         }
-        let ms = |seconds: f64| (seconds * 1000.0).round() as i64;
-        Ok(CueLimits {
-            min_duration: ms(self.min_cue_duration),
-            max_duration: ms(self.max_cue_duration),
-            min_gap: ms(self.min_cue_gap),
-            max_speed: self.max_reading_speed,
-        })
+        Ok(limits)
     }
+}
+
+fn rejected(option: &str, value: f64, why: &str) -> Error {
+    Error::usage(format!("`--{option} {value}`"), why.to_owned())
 }
 
 /// Rejects options that have no effect without word timestamps, before any work starts.
@@ -141,7 +150,9 @@ pub fn check_words(options: &ExportOptions, word_times: bool) -> Result<()> {
         Some(option) => Err(Error::Usage {
             what: format!("`{option}`"),
             why: "needs `--word-timestamps`".into(),
-            hint: Some("add it, or use `--subtitles readable`, which estimates word times".into()),
+            hint: Some(
+                "add it or `--align-words`, or use `--subtitles readable`, which estimates word times".into(),
+            ),
         }),
     }
 }

@@ -18,6 +18,7 @@ use super::subtitles::{self, SubtitleArgs};
 use super::words::WordArgs;
 use crate::decode::DecodeOptions;
 use crate::error::Result;
+use crate::export::Preset;
 use crate::models::ModelOptions;
 use crate::plan::{InputOptions, InputSettings, PlanRequest};
 use crate::run::RunRequest;
@@ -80,7 +81,14 @@ impl TranscribeArgs {
         self.words.apply_to(&mut decode);
         decode.check()?;
         let export = self.subtitles.export_options()?;
-        subtitles::check_words(&export, decode.word_timestamps)?;
+        let mut settings = InputSettings {
+            model: self.model.request(),
+            decode,
+            selection: self.parts.selection()?,
+            chooses_words: self.words.leaves_words_to_formats() && export.preset != Some(Preset::OpenAi),
+        };
+        settings.time_words_for(&outputs.formats);
+        subtitles::check_words(&export, settings.decode.word_times.any())?;
         let plan = PlanRequest {
             inputs,
             discovery,
@@ -88,11 +96,7 @@ impl TranscribeArgs {
             outputs,
             export,
             audio: self.speech.audio(),
-            settings: Arc::new(InputSettings {
-                model: self.model.request(),
-                decode,
-                selection: self.parts.selection()?,
-            }),
+            settings: Arc::new(settings),
             device: self.model.device.first,
             beside: self.model.device.additional.clone(),
             chunk_length: self.speech.chunk_length()?,

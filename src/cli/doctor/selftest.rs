@@ -10,10 +10,8 @@ use crate::cancel::CancelToken;
 use crate::cli::args::CommandLine;
 use crate::error::{Error, Result};
 use crate::models::DEMO;
-use crate::run::{self, RunContext, RunEvent};
+use crate::run::{self, CLIP, RunContext, RunEvent};
 
-/// Ten seconds of synthetic speech.
-const CLIP: &[u8] = include_bytes!("../../../fixtures/long/short_en.flac");
 const CLIP_SECONDS: f64 = 10.0;
 
 /// The segments that the demo model finds in it, with start and end in seconds, which equal those of openai's program.

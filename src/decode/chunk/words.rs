@@ -1,6 +1,7 @@
 //! Word times of a chunk: what to align, and what comes of it.
 
-use super::super::words::{AlignRequest, Alignment, WordRules};
+use super::super::options::WordTimes;
+use super::super::words::{AlignRequest, Alignment, WordRules, snap};
 use super::{ChunkDecoder, SettledWindow, WindowOutcome};
 use crate::chunking::ChunkSpan;
 use crate::time::WINDOW_FRAMES;
@@ -32,6 +33,12 @@ impl ChunkDecoder {
             content_end: self.content_end(),
         };
         if settled.window.take_words(alignment, &rules, &mut self.last_speech) {
+            // openai's times stay openai's.
+            if let Some(speech) =
+                self.speech.as_ref().filter(|_| self.options.word_times == WordTimes::Aligned)
+            {
+                snap::to_speech(&mut settled.window.segments, speech);
+            }
             return self.add(settled);
         }
         self.advance(settled.window.advance, settled.decision);

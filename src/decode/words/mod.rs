@@ -6,6 +6,7 @@ pub mod attention;
 pub mod dtw;
 mod hallucination;
 mod segments;
+pub(super) mod snap;
 mod split;
 mod timing;
 mod window;

@@ -1,6 +1,6 @@
 //! A window whose text is settled: its word times, and how they change its segments and the next window.
 
-use super::super::options::DecodeOptions;
+use super::super::options::{DecodeOptions, WordTimes};
 use super::super::tokenizer::Tokenizer;
 use super::hallucination::{HallucinationVerdict, WindowTimes, judge};
 use super::{Alignment, segments, timing};
@@ -57,8 +57,13 @@ impl TimedWindow {
         timing::shorten_at_sentence_ends(&mut words, lengths);
         timing::merge_punctuation(&mut words, &options.prepend_punctuations, &options.append_punctuations);
         let offset = seconds_of_frames(self.seek as u64);
+        let by_timestamps: Vec<(f64, f64)> = self.segments.iter().map(|s| (s.start, s.end)).collect();
         segments::distribute(&mut self.segments, &texts, words, lengths, offset, *last_speech);
-
+        if options.word_times == WordTimes::Aligned {
+            self.keep_texts(&by_timestamps);
+            *last_speech = self.last_speech_end().unwrap_or(*last_speech);
+            return true;
+        }
         self.end_with_last_word(options.hallucination_silence_threshold);
         if let Some(threshold) = options.hallucination_silence_threshold
             && !self.drop_hallucinations(threshold, rules.content_end, *last_speech)
@@ -67,6 +72,15 @@ impl TimedWindow {
         }
         *last_speech = self.last_speech_end().unwrap_or(*last_speech);
         true
+    }
+
+    /// Makes segments empty that are without word times, and no others: those without length.
+    fn keep_texts(&mut self, by_timestamps: &[(f64, f64)]) {
+        for (segment, &(start, end)) in self.segments.iter_mut().zip(by_timestamps) {
+            if start == end || segment.start >= segment.end {
+                (segment.start, segment.end) = (start, end);
+            }
+        }
     }
 
     /// Begins the next window after the last word, unless the text is known to be complete.

@@ -57,7 +57,7 @@ impl Cue {
         let mut last = self.start;
         for (i, word) in self.words.iter().enumerate() {
             // openai's writers also show words without length.
-            if preset == Preset::Readable && word.end <= word.start {
+            if preset != Preset::OpenAi && word.end <= word.start {
                 continue;
             }
             if last != word.start {
@@ -70,7 +70,7 @@ impl Cue {
             shown.push(Cue::plain(word.start, word.end, text.collect::<String>()));
             last = word.end;
         }
-        if preset == Preset::Readable && last < self.end {
+        if preset != Preset::OpenAi && last < self.end {
             shown.push(Cue::plain(last, self.end, self.text.clone()));
         }
         shown
@@ -90,8 +90,8 @@ impl Cues {
         let has_words = transcript.segments.iter().any(|segment| segment.words.is_some());
         let preset = options.preset.unwrap_or(if has_words { Preset::Readable } else { Preset::OpenAi });
         let mut list = match preset {
-            Preset::Readable => readable::cues(transcript, options),
             Preset::OpenAi => openai::cues(transcript, options),
+            _ => readable::cues(transcript, options),
         };
         if let Some(mark) = partial_segment(transcript) {
             let (start, end) = (python::milliseconds(mark.start), python::milliseconds(mark.end));

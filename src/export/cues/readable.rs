@@ -16,13 +16,14 @@ const CUE: f64 = 4.0;
 /// The cost of a full cue relative to an empty one, by the square of how full it is, so that even cues are better.
 const FULLNESS: f64 = 4.0;
 /// The cost of a sentence that ends inside a cue.
-const SENTENCE_INSIDE: f64 = 3.0;
+const SENTENCE_INSIDE: f64 = 12.0;
 /// The cost of a cue that leaves no time to read it.
 const UNREADABLE: f64 = 40.0;
-/// The milliseconds of silence inside a cue that cost nothing, the cost per second beyond that, and the longest silence.
-const PAUSE_FREE: i64 = 500;
-const PAUSE: f64 = 8.0;
-const PAUSE_MAX: i64 = 2_000;
+/// The milliseconds of silence inside a cue that cost nothing, the cost per second beyond that, and the silence behind
+/// which a new cue begins.
+const PAUSE_FREE: i64 = 250;
+const PAUSE: f64 = 20.0;
+const PAUSE_MAX: i64 = 500;
 /// The milliseconds in which a word is spoken even if its end was placed after a pause.
 const LONG_WORD: i64 = 1_000;
 /// The most units of a cue, whatever the limits are.
@@ -115,7 +116,7 @@ impl CueDraft {
     fn fits(&self, units: &[Unit], size: CueSize, limits: &CueLimits) -> bool {
         let [first, .., last] = units else { return true };
         let spoken = last.end.min(last.start + LONG_WORD) - first.start;
-        self.fill.lines <= size.lines && spoken <= limits.max_duration && self.pause <= PAUSE_MAX
+        self.fill.lines <= size.lines && spoken <= limits.max_duration && self.pause < PAUSE_MAX
     }
 
     /// Returns the cost of the cue, given its start and the start of the next.

@@ -11,7 +11,7 @@ const INNER_STYLE: TimestampStyle = TimestampStyle { always_hours: true, separat
 pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
     let (cues, options) = (rendering.cues(), rendering.options());
     // openai's writer does not escape what players take for markup.
-    let escape = if cues.preset == Preset::Readable { escaped } else { str::to_owned };
+    let escape = if cues.preset == Preset::OpenAi { str::to_owned } else { escaped };
     let text = |cue: &Cue| match (options.vtt_words, options.highlight_words) {
         (true, _) if !cue.words.is_empty() => timed_words(cue, escape),
         (_, true) => underlined(&cue.text, escape),
