@@ -3,6 +3,7 @@
 //! The tests are ignored by default because they need Chromium; `.ci/run` includes them.
 
 mod corrections;
+mod kept;
 
 use std::fs;
 use std::path::Path;
