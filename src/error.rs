@@ -272,7 +272,9 @@ impl InputProblem {
             InputProblem::NoSuchChannel { .. } => "`--channel` counts from 0",
             InputProblem::UnsupportedCodec(_) => "convert it, for example with `ffmpeg -i in out.wav`",
             InputProblem::Undecodable(_) => "the file is damaged from the start; copy it again",
-            InputProblem::UnknownTranscriptFormat => "supported: files ending in json, vtt, srt, tsv or txt",
+            InputProblem::UnknownTranscriptFormat => {
+                "supported: files ending in json, vtt, srt, tsv, txt or html"
+            }
             InputProblem::MalformedTranscript { .. } => {
                 "correct that line, or save the file again as UTF-8 in its format"
             }

@@ -22,7 +22,7 @@ use crate::run::{self, Conversion, check_cues};
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct ExportArgs {
-    /// Transcripts: json, srt, vtt, tsv, txt; - reads JSON from standard input
+    /// Transcripts: json, html, srt, vtt, tsv, txt; - reads JSON from standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 

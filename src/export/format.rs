@@ -135,7 +135,7 @@ formats! {
     },
     Html => FormatSpec {
         name: "html",
-        description: "a page for listening, searching and checking (see --html-audio)",
+        description: "a page for listening, checking and correcting (see --html-audio)",
         kind: FormatKind::Document,
         writer: Writer::WithMedia(html::write),
     },

@@ -4,10 +4,12 @@
 //! | format | written by |
 //! |---|---|
 //! | txt, srt, vtt, tsv | any program |
+//! | html | this program |
 //! | json | openai/whisper and this program; its API; whisperX; faster-whisper and whisper-ctranslate2; whisper.cpp; the `chunks` of transformers |
 
 pub mod from_import;
 mod json;
+mod page;
 mod subtitles;
 mod text;
 
@@ -55,6 +57,7 @@ pub enum ImportFormat {
     Srt,
     Tsv,
     Txt,
+    Html,
 }
 
 /// Why a file cannot be imported, and the line where the problem is.
@@ -71,9 +74,15 @@ impl ImportError {
 }
 
 impl ImportFormat {
-    /// All formats, the most informative first.
-    pub const ALL: [ImportFormat; 5] =
-        [ImportFormat::Json, ImportFormat::Vtt, ImportFormat::Srt, ImportFormat::Tsv, ImportFormat::Txt];
+    /// All formats, the most informative first. Pages come last, since other programs write pages, too.
+    pub const ALL: [ImportFormat; 6] = [
+        ImportFormat::Json,
+        ImportFormat::Vtt,
+        ImportFormat::Srt,
+        ImportFormat::Tsv,
+        ImportFormat::Txt,
+        ImportFormat::Html,
+    ];
 
     pub fn extension(self) -> &'static str {
         match self {
@@ -82,6 +91,7 @@ impl ImportFormat {
             ImportFormat::Srt => "srt",
             ImportFormat::Tsv => "tsv",
             ImportFormat::Txt => "txt",
+            ImportFormat::Html => "html",
         }
     }
 
@@ -126,6 +136,15 @@ pub fn read(path: &Path) -> Result<ImportedTranscript> {
         .map_err(|ImportError { line, why }| error(InputProblem::MalformedTranscript { line, why }))
 }
 
+/// Returns the JSON in the bytes of a file in a format that has any; none in those that have not.
+pub fn json_of(format: ImportFormat, bytes: &[u8]) -> &[u8] {
+    match format {
+        ImportFormat::Json => bytes,
+        ImportFormat::Html => page::json(bytes).unwrap_or_default(),
+        _ => &[],
+    }
+}
+
 /// Parses the bytes of a file.
 pub fn parse(format: ImportFormat, bytes: &[u8]) -> Result<ImportedTranscript, ImportError> {
     match format {
@@ -134,6 +153,7 @@ pub fn parse(format: ImportFormat, bytes: &[u8]) -> Result<ImportedTranscript, I
         ImportFormat::Vtt => subtitles::vtt(text::utf8(bytes)?),
         ImportFormat::Tsv => text::tsv(text::utf8(bytes)?),
         ImportFormat::Txt => Ok(text::txt(text::utf8(bytes)?)),
+        ImportFormat::Html => json::parse(page::json(bytes)?),
     }
 }
 
@@ -176,7 +196,14 @@ mod tests {
 
     #[test]
     fn errors_name_their_line() {
-        let cases: [(ImportFormat, &[u8], Option<usize>, &str); 12] = [
+        let cases: [(ImportFormat, &[u8], Option<usize>, &str); 14] = [
+            (ImportFormat::Html, b"<p>Hi", None, "is not a page that this program wrote"),
+            (
+                ImportFormat::Html,
+                b"<script type=\"application/json\" id=\"transcript\" data-digest=\"0\">{}",
+                None,
+                "is not a page that this program wrote",
+            ),
             (ImportFormat::Txt, b"a\nb\n\xff", Some(3), "not UTF-8"),
             (ImportFormat::Srt, b"1\n00:00:01,000 --> x\na", Some(2), "`x` is not a time"),
             (ImportFormat::Srt, b"1\n\n2\n", Some(1), "expected a line with cue times after `1`"),
@@ -263,7 +290,7 @@ mod tests {
         #[test]
         fn parses_or_rejects_any_mix_of_its_own_tokens(parts in prop::collection::vec(prop::sample::select(vec![
             "WEBVTT", "\n", "\n\n", "1", "00:00:01,000", " --> ", "00:02.5", "-->", "<", ">", "<v A", "&amp;", "&", "{\\", "}", ":", ",",
-            "99999999999999999999", "\t", "start", "é", "{", "\"segments\":", "[", "]", "\"text\":", "\"a\"", "\"chunks\":", "null", "\r",
+            "<script type=\"application/json\" id=\"transcript\"", "</script>", "99999999999999999999", "\t", "start", "é", "{", "\"segments\":", "[", "]", "\"text\":", "\"a\"", "\"chunks\":", "null", "\r",
         ]), 0..40)) {
             for format in ImportFormat::ALL {
                 let _ = parse(format, parts.concat().as_bytes());

@@ -77,7 +77,7 @@ fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<
 fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
     let name = item.name();
     let fault = |why| Error::input(&name, why);
-    let json = match &item.source {
+    let bytes = match &item.source {
         InputSource::Stdin => {
             let mut bytes = Vec::new();
             io::stdin()
@@ -87,17 +87,19 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
             bytes
         }
         // Reading the file again below reports why it is unreadable.
-        InputSource::File(path) if ImportFormat::of(path) == Some(ImportFormat::Json) => {
-            std::fs::read(path).unwrap_or_default()
-        }
-        InputSource::File(_) => Vec::new(),
+        InputSource::File(path) => std::fs::read(path).unwrap_or_default(),
     };
-    if let Some(transcript) = from_import::from_openai_json(&name, &json) {
+    let format = match &item.source {
+        InputSource::Stdin => Some(ImportFormat::Json),
+        InputSource::File(path) => ImportFormat::of(path),
+    };
+    let json = format.map(|format| import::json_of(format, &bytes)).unwrap_or_default();
+    if let Some(transcript) = from_import::from_openai_json(&name, json) {
         return Ok((transcript, true));
     }
     let imported = match &item.source {
         InputSource::File(path) => import::read(path)?,
-        InputSource::Stdin => import::parse(ImportFormat::Json, &json)
+        InputSource::Stdin => import::parse(ImportFormat::Json, &bytes)
             .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
     };
     let is_timed = imported.is_timed();

@@ -97,7 +97,9 @@ fn transcripts(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
                 folders.push(path);
                 continue;
             }
-            let Some(format) = ImportFormat::of(&path) else { continue };
+            // Pages may be of any program.
+            let format = ImportFormat::of(&path).filter(|format| *format != ImportFormat::Html);
+            let Some(format) = format else { continue };
             let name =
                 path.strip_prefix(folder).unwrap_or(&path).with_extension("").to_string_lossy().into_owned();
             let rank = |format: ImportFormat| ImportFormat::ALL.iter().position(|other| *other == format);

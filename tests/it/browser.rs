@@ -13,6 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
+/// Keys held while another is pressed, as the protocol counts them.
+pub const ALT: u32 = 1;
+pub const CONTROL: u32 = 2;
+pub const SHIFT: u32 = 8;
+
 pub struct Browser {
     child: Child,
     to: ChildStdin,
@@ -81,14 +86,55 @@ impl Browser {
         }
         self.to.write_all(format!("{request}\0").as_bytes()).unwrap();
         loop {
-            let message =
-                self.from.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{method}: {error}"));
+            let message = self.receive(method);
             if message["id"] == id {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].clone();
             }
             self.events.push(message);
         }
+    }
+
+    /// Receives the next message, and accepts the dialog if it announces one.
+    fn receive(&mut self, waiting_for: &str) -> Value {
+        let message =
+            self.from.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{waiting_for}: {error}"));
+        if message["method"] == "Page.javascriptDialogOpening" {
+            self.accept_dialog();
+        }
+        message
+    }
+
+    /// Leaves a page that asks whether to stay. The answer comes later, as an event without a method.
+    fn accept_dialog(&mut self) {
+        self.count += 1;
+        let (id, params) = (self.count, json!({"accept": true}));
+        let method = "Page.handleJavaScriptDialog";
+        let request = json!({"id": id, "method": method, "params": params, "sessionId": self.session});
+        self.to.write_all(format!("{request}\0").as_bytes()).unwrap();
+    }
+
+    /// Loads the page again; returns whether it asked before.
+    pub fn reload(&mut self) -> bool {
+        let before = self.events.len();
+        self.call("Page.reload", json!({}));
+        let has = |events: &[Value], method: &str| events.iter().any(|event| event["method"] == method);
+        while !has(&self.events[before..], "Page.loadEventFired") {
+            let message = self.receive("the end of loading");
+            self.events.push(message);
+        }
+        has(&self.events[before..], "Page.javascriptDialogOpening")
+    }
+
+    /// Lets pages download into a folder.
+    pub fn download_to(&mut self, folder: &Path) {
+        let path = folder.to_str().unwrap();
+        self.call("Page.setDownloadBehavior", json!({"behavior": "allow", "downloadPath": path}));
+    }
+
+    /// Runs a script before those of every page from now on.
+    pub fn run_first(&mut self, script: &str) {
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": script}));
     }
 
     /// Opens a file and waits until it is loaded.
@@ -144,34 +190,69 @@ impl Browser {
         }
     }
 
-    /// Clicks an element at a fraction of its width from its left edge.
-    pub fn click(&mut self, element: &str, fraction: f64) {
+    /// Clicks an element at a fraction of its width from its left edge, and returns where that is.
+    pub fn click(&mut self, element: &str, fraction: f64) -> Value {
         let position = format!(
             "(() => {{ const element = {element}; element.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
              const box = element.getClientRects()[0]; \
              return [box.left + {fraction} * box.width, box.top + box.height / 2]; }})()"
         );
         let position = self.value(&position);
-        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
-            let button = if kind == "mouseMoved" { "none" } else { "left" };
-            let press =
-                json!({"type": kind, "x": position[0], "y": position[1], "button": button, "clickCount": 1});
+        let mouse = json!({"type": "mouseMoved", "x": position[0], "y": position[1], "button": "none"});
+        self.call("Input.dispatchMouseEvent", mouse);
+        self.press_mouse(&position, 1);
+        position
+    }
+
+    fn press_mouse(&mut self, position: &Value, count: u32) {
+        for kind in ["mousePressed", "mouseReleased"] {
+            let press = json!({"type": kind, "x": position[0], "y": position[1], "button": "left",
+                "clickCount": count});
             self.call("Input.dispatchMouseEvent", press);
         }
     }
 
+    /// Clicks an element twice at a fraction of its width.
+    pub fn double_click(&mut self, element: &str, fraction: f64) {
+        let position = self.click(element, fraction);
+        self.press_mouse(&position, 2);
+    }
+
     pub fn press(&mut self, key: &str, shift: bool) {
+        self.chord(key, if shift { SHIFT } else { 0 });
+    }
+
+    /// Presses a key together with others, as a keyboard does.
+    pub fn chord(&mut self, key: &str, modifiers: u32) {
         let text = match key {
+            _ if modifiers & (CONTROL | ALT) != 0 => "",
             "Enter" => "\r",
             key if key.chars().count() == 1 => key,
             _ => "",
         };
-        let modifiers = if shift { 8 } else { 0 };
-        for kind in ["keyDown", "keyUp"] {
+        let code = match key {
+            "Backspace" => 8,
+            "Tab" => 9,
+            "Enter" => 13,
+            "Escape" => 27,
+            "End" => 35,
+            "Home" => 36,
+            "ArrowLeft" => 37,
+            "ArrowRight" => 39,
+            "Delete" => 46,
+            _ => 0,
+        };
+        for kind in [if text.is_empty() { "rawKeyDown" } else { "keyDown" }, "keyUp"] {
             let text = if kind == "keyDown" { text } else { "" };
-            let press = json!({"type": kind, "key": key, "text": text, "modifiers": modifiers});
+            let press = json!({"type": kind, "key": key, "text": text, "modifiers": modifiers,
+                "windowsVirtualKeyCode": code});
             self.call("Input.dispatchKeyEvent", press);
         }
+    }
+
+    /// Types a text key by key.
+    pub fn type_keys(&mut self, text: &str) {
+        text.chars().for_each(|letter| self.press(&letter.to_string(), false));
     }
 
     /// Returns the errors, warnings and policy violations since the start.

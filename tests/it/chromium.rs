@@ -1,6 +1,9 @@
-//! Pages in a real Chromium: clicked, searched and rendered.
+//! Pages in a real Chromium: clicked, searched, corrected and rendered.
 //!
 //! The tests are ignored by default because they need Chromium; `.ci/run` includes them.
+
+mod corrections;
+mod kept;
 
 use std::fs;
 use std::path::Path;
@@ -150,7 +153,7 @@ fn hostile_text_is_shown_and_has_no_effect() {
     let mut browser = Browser::start();
     browser.open(&path, "#t=2.6");
     assert_eq!(browser.value("typeof harm"), "undefined");
-    assert_eq!(browser.value("document.scripts.length + document.images.length"), 1);
+    assert_eq!(browser.value("document.scripts.length + document.images.length"), 2);
     assert_eq!(browser.value("text.querySelector('.w').textContent"), HOSTILE.replace('\t', " "));
     assert_eq!(
         browser.value("document.querySelector('h1').textContent"),

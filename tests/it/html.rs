@@ -49,13 +49,13 @@ pub fn hostile() -> Transcript {
 #[test]
 fn escapes_text() {
     let page = written(&hostile());
-    // Its own script is the only one.
-    assert_eq!(page.matches("<script").count(), 1);
-    assert_eq!(page.matches("</script").count(), 1);
+    // Its data and its own script are the only ones.
+    assert_eq!(page.matches("<script").count(), 2);
+    assert_eq!(page.matches("</script").count(), 2);
     for element in ["<img", "<i>", "<b>\"", "onerror='"] {
         assert!(!page.contains(element), "{element}");
     }
-    assert_eq!(page.matches("{{script}}").count(), 5);
+    assert_eq!(page.matches("{{script}}").count(), 9);
     assert!(page.contains("<p class=\"facts\">1:00 · language &quot;&gt;&lt;b&gt; · model &lt;/script&gt;"));
 }
 
@@ -136,6 +136,34 @@ fn text_without_probabilities_is_not_shaded() {
     let page = read(&at("talk.html"));
     assert!(page.contains("data-rated=\"no\""));
     assert!(page.contains("<span class=\"w\" data-t=1 data-u=2.5>Hi &amp; &quot;you&quot;</span>"));
+}
+
+#[test]
+fn a_page_is_read_like_the_json_that_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let transcript = hostile();
+    let options = ExportOptions::default();
+    fs::write(at("page.html"), page(&transcript, Media::None)).unwrap();
+    fs::write(at("data.json"), Format::Json.write(&Rendering::new(&transcript, &options))).unwrap();
+    for name in ["page.html", "data.json"] {
+        let mut program = bare();
+        program.arg("export").arg(at(name)).args(["--export", "json,srt,vtt", "--output-dir"]).arg(at("out"));
+        let ended = run(program);
+        assert!(ended.status.success(), "{}", ended.stderr);
+    }
+    for extension in ["json", "srt", "vtt"] {
+        let found = ["page", "data"].map(|name| read(&at("out").join(format!("{name}.{extension}"))));
+        assert!(found[0] == found[1] && !found[0].is_empty(), "{extension}");
+    }
+    assert!(read(&at("out").join("page.json")) == read(&at("data.json")));
+
+    fs::write(at("other.html"), "<p>Hi").unwrap();
+    let mut program = bare();
+    program.arg("export").arg(at("other.html")).args(["--export", "srt"]);
+    let ended = run(program);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.contains("is not a page that this program wrote"), "{}", ended.stderr);
 }
 
 #[test]

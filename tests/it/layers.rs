@@ -93,7 +93,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anstream", &["cli/printer.rs"]),
     ("anstyle", &["cli/"]),
     ("anyhow", &["cli/"]),
-    ("base64", &["export/format/html/mod.rs"]),
+    ("base64", &["export/format/html/"]),
     ("bytesize", &["cli/"]),
     ("candle_core", &["device/", "models/", "whisper/"]),
     ("candle_nn", &["device/reference.rs", "models/candle.rs", "models/formats/", "whisper/"]),

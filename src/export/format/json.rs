@@ -11,8 +11,13 @@ use crate::export::{CueQuality, JsonStyle, Rendering, python};
 use crate::transcript::{Quality, Segment, Skipped, Transcript, Word};
 
 pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
+    document(rendering, rendering.options().json_style).into_bytes()
+}
+
+/// Returns the transcript in the shape of a program.
+pub fn document(rendering: &Rendering<'_>, style: JsonStyle) -> String {
     let transcript = rendering.transcript();
-    let mut out = match rendering.options().json_style {
+    let mut out = match style {
         JsonStyle::Full => {
             format!("{}, {}", openai_members(transcript), members(&ExtraMembers::new(rendering)))
         }
@@ -25,7 +30,7 @@ pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
         out.push_str(JSON_MARK);
     }
     out.push('}');
-    out.into_bytes()
+    out
 }
 
 /// The keys that openai's result does not have. New keys go to the end.
@@ -68,7 +73,7 @@ impl<'r> ExtraMembers<'r> {
         let transcript = rendering.transcript();
         let Transcript { source, duration, model, .. } = transcript;
         let model = ModelMember { name: &model.name, revision: model.revision.as_deref() };
-        let source = source.rsplit(['/', '\\']).next().unwrap_or(source);
+        let source = file_name(source);
         let language_probability = transcript.language_probability;
         let likely = transcript.languages.iter().filter(|(_, probability)| *probability >= 0.001);
         let languages = likely.map(|(code, probability)| (code.as_str(), *probability)).collect();
@@ -87,6 +92,11 @@ impl<'r> ExtraMembers<'r> {
     }
 }
 
+/// Returns the name of an input without its folder.
+pub fn file_name(source: &str) -> &str {
+    source.rsplit(['/', '\\']).next().unwrap_or(source)
+}
+
 /// Serializes an object without its braces.
 pub fn members<T: Serialize>(object: &T) -> String {
     // Serializing strings and numbers under fixed keys cannot fail.
@@ -95,7 +105,7 @@ pub fn members<T: Serialize>(object: &T) -> String {
 }
 
 /// Serializes the result of openai/whisper, without its closing brace.
-fn openai_members(transcript: &Transcript) -> String {
+pub fn openai_members(transcript: &Transcript) -> String {
     let mut out = String::from("{\"text\": ");
     python::string(&transcript.text, &mut out);
     out.push_str(", \"segments\": [");

@@ -138,8 +138,10 @@ pub fn lists(page: &Page<'_>) -> String {
             continue;
         }
         let (class, label, count) = (kind.class(), kind.label(), findings.len());
+        // Silence is no doubt to be settled.
+        let plain = if FindingKind::DOUBTS.contains(&kind) { "" } else { " plain" };
         out.push_str(&format!(
-            "<details open class=\"list\"><summary><i class=\"box doubt {class}\"></i>{label} \
+            "<details open class=\"list{plain}\"><summary><i class=\"box doubt {class}\"></i>{label} \
              <span class=\"count\">{count}</span></summary>\n<ul>\n"
         ));
         findings.iter().for_each(|finding| item(finding, &mut out));

@@ -1,8 +1,13 @@
-//! A page with everything that is known about one input, for listening, searching and checking. It needs no other file
-//! but the recording, if that is linked; its content security policy allows its own script and styles only.
+//! A page with everything that is known about one input, for listening, searching, checking and correcting. It needs no
+//! other file but the recording, if that is linked; its content security policy allows its own script and styles only.
+//!
+//! The rows of the text are markup, so the page can be read and printed without its script. The script corrects the same
+//! transcript as JSON (`data`), which `import` reads, too.
 
+mod data;
 mod escape;
 mod findings;
+mod media;
 mod text;
 mod waveform;
 
@@ -11,13 +16,26 @@ use sha2::{Digest, Sha256};
 
 use self::escape::{clock, escaped, number, percent};
 use super::Media;
+use super::json::file_name;
 use crate::export::Rendering;
 use crate::export::partial::HTML_MARK;
 use crate::transcript::{Quality, SkipReason, Transcript};
 
 const TEMPLATE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const STYLES: [&str; 2] = [include_str!("page.css"), include_str!("edit.css")];
+/// The parts of the script, each of which uses those before it.
+const SCRIPTS: [&str; 10] = [
+    include_str!("script/base.js"),
+    include_str!("script/timecode.js"),
+    include_str!("script/words.js"),
+    include_str!("script/rows.js"),
+    include_str!("script/model.js"),
+    include_str!("script/player.js"),
+    include_str!("script/editor.js"),
+    include_str!("script/search.js"),
+    include_str!("script/keep.js"),
+    include_str!("script/keys.js"),
+];
 
 /// A transcript with what its page draws and lists.
 struct Page<'t> {
@@ -50,10 +68,13 @@ impl<'t> Page<'t> {
 pub fn write(rendering: &Rendering<'_>, media: Media) -> Vec<u8> {
     let transcript = rendering.transcript();
     let page = Page::new(transcript);
-    let (style, script) = (with_unix_newlines(STYLE), with_unix_newlines(SCRIPT));
-    let name = transcript.source.rsplit(['/', '\\']).next().unwrap_or_default();
-    let (audio, mut embedded) = media_markup(media);
-    let capacity = embedded.len();
+    let style = with_unix_newlines(&STYLES.concat());
+    let script = with_unix_newlines(&format!("\"use strict\";\n(() => {{\n{}}})();\n", SCRIPTS.join("\n")));
+    let name = file_name(&transcript.source);
+    let player = media::player(name);
+    let (source, mut embedded) = media::markup(media, player);
+    let mut data = data::element(rendering);
+    let capacity = embedded.len() + 2 * data.len();
     let fill = |slot: &str| match slot {
         "style" => style.clone(),
         "script" => script.clone(),
@@ -65,9 +86,11 @@ pub fn write(rendering: &Rendering<'_>, media: Media) -> Vec<u8> {
         "clock" => clock(page.duration),
         "facts" => facts(&page),
         "partial" => partial_note(&page),
-        "audio" => audio.clone(),
-        // Moved rather than copied, since it may be large.
+        "player" => player.into(),
+        "media" => source.clone(),
+        // Moved rather than copied, since they may be large.
         "embedded" => std::mem::take(&mut embedded),
+        "data" => std::mem::take(&mut data),
         "wave" => waveform::svg(&page),
         "shades" => waveform::shades(),
         "legend" => waveform::legend(&page),
@@ -108,38 +131,6 @@ fn fill_template(template: &str, capacity: usize, mut fill: impl FnMut(&str) -> 
 
 fn hash(source: &str) -> String {
     format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(source)))
-}
-
-/// Returns the `src` attribute of the player and the element that holds an embedded recording.
-fn media_markup(media: Media) -> (String, String) {
-    match media {
-        Media::None => Default::default(),
-        Media::Linked(url) => (format!(" src=\"{}\"", escaped(&url)), String::new()),
-        // The script makes a blob of it: browsers accept only short data URLs.
-        Media::Embedded(bytes) => {
-            let kind = media_type(&bytes);
-            let mut element = format!("<script type=\"text/plain\" id=\"recording\" data-kind=\"{kind}\">");
-            BASE64_STANDARD.encode_string(bytes, &mut element);
-            element.push_str("</script>\n");
-            (String::new(), element)
-        }
-    }
-}
-
-/// Returns the media type of a file by its first bytes, since not every browser detects it.
-fn media_type(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [b'R', b'I', b'F', b'F', ..] => "audio/wav",
-        [b'f', b'L', b'a', b'C', ..] => "audio/flac",
-        [b'O', b'g', b'g', b'S', ..] => "audio/ogg",
-        [0x1a, 0x45, 0xdf, 0xa3, ..] => "audio/webm",
-        [b'F', b'O', b'R', b'M', ..] => "audio/aiff",
-        [b'c', b'a', b'f', b'f', ..] => "audio/x-caf",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "audio/mp4",
-        [0xff, 0xf0 | 0xf1 | 0xf8 | 0xf9, ..] => "audio/aac",
-        [b'I', b'D', b'3', ..] | [0xff, 0xe0..=0xff, ..] => "audio/mpeg",
-        _ => "application/octet-stream",
-    }
 }
 
 fn partial_note(page: &Page<'_>) -> String {

@@ -7,14 +7,23 @@ use crate::transcript::{Segment, confidence};
 /// The probabilities below which text is shaded, darker the less likely it is.
 pub const LEVELS: [f64; 3] = [0.25, 0.5, 0.75];
 
+/// The number of rows that a browser lays out together when they come into view.
+const GROUP_LENGTH: usize = 50;
+
 /// Returns a row for each segment with text.
 pub fn rows(page: &Page<'_>) -> String {
     let mut out = String::new();
     let mut language = page.transcript.language.as_str();
-    for segment in page.transcript.segments.iter().filter(|segment| !segment.text.trim().is_empty()) {
-        let own = segment.language.as_deref().unwrap_or(&page.transcript.language);
-        row(page, segment, own, own != language, &mut out);
-        language = own;
+    let spoken: Vec<&Segment> =
+        page.transcript.segments.iter().filter(|segment| !segment.text.trim().is_empty()).collect();
+    for group in spoken.chunks(GROUP_LENGTH) {
+        out.push_str("<div class=\"g\">\n");
+        for segment in group {
+            let own = segment.language.as_deref().unwrap_or(&page.transcript.language);
+            row(page, segment, own, own != language, &mut out);
+            language = own;
+        }
+        out.push_str("</div>\n");
     }
     out
 }
@@ -24,7 +33,7 @@ fn row(page: &Page<'_>, segment: &Segment, language: &str, is_new: bool, out: &m
     let probability = confidence(segment);
     let (start, end) = (number(segment.start), number(segment.end));
     let (level, percent) = (level_class(page, probability), probability_attribute(page, probability));
-    out.push_str(&format!("<p class=\"s{level}\" data-t={start} data-u={end}{percent}>"));
+    out.push_str(&format!("<p class=\"s{level}\" role=listitem data-t={start} data-u={end}{percent}>"));
     let at = clock(segment.start);
     out.push_str(&format!("<a class=\"time\" href=\"#t={start}\">{at}</a>"));
     if is_new && !language.is_empty() {
