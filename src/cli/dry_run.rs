@@ -9,7 +9,7 @@ use super::exit::ExitCode;
 use super::printer::Printer;
 use super::progress::clock;
 use crate::chunking::Clips;
-use crate::plan::{self, DryRun, InputSettings, PlanRequest, PlannedInput, PlannedModel};
+use crate::plan::{self, DryRun, InputName, InputSettings, PlanRequest, PlannedInput, PlannedModel};
 
 /// The maximum width of the column of names.
 const MAX_NAME_WIDTH: usize = 48;
@@ -142,7 +142,7 @@ fn as_json(dry_run: &DryRun, request: &PlanRequest) -> Value {
             "batch_size": estimate.windows,
         })
     };
-    let note = |(input, text): &(String, String)| json!({"input": input, "text": text});
+    let note = |(input, text): &(InputName, String)| json!({"input": &**input, "text": text});
     json!({
         "inputs": inputs,
         "notes": dry_run.plan.notes.iter().map(note).collect::<Vec<_>>(),
@@ -162,7 +162,7 @@ fn input(item: &PlannedInput, request: &PlanRequest) -> Value {
         .collect();
     let settings = item.settings.as_ref().map(|own| differences(own, &request.settings)).unwrap_or_default();
     json!({
-        "input": item.name(),
+        "input": &*item.name(),
         "id": item.id,
         "seconds": item.length,
         "outputs": outputs,

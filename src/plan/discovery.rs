@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::InputSettings;
 use super::filter::{NameFilter, bad_pattern};
 use super::walk::{self, DiscoveredFile, FileListing};
-use super::{InputSource, list, manifest};
+use super::{InputName, InputSource, list, manifest};
 use crate::error::{Error, InputProblem};
 use crate::export::Format;
 
@@ -34,11 +34,13 @@ pub struct ResolvedInput {
     /// The folders between the one that was named and the file.
     pub subfolder: PathBuf,
     pub overrides: InputOverrides,
+    /// File and line of the manifest that names it.
+    pub location: Option<String>,
 }
 
 impl ResolvedInput {
     pub fn new(source: InputSource, subfolder: PathBuf) -> Self {
-        Self { source, subfolder, overrides: InputOverrides::default() }
+        Self { source, subfolder, overrides: InputOverrides::default(), location: None }
     }
 }
 
@@ -62,7 +64,7 @@ pub struct Discovery {
     /// Files and folders that could not be read; the others can be transcribed.
     pub failures: Vec<Error>,
     /// Inputs that were left out, and why.
-    pub notes: Vec<(String, String)>,
+    pub notes: Vec<(InputName, String)>,
 }
 
 /// Resolves all inputs. Manifests are read only if there are settings for their lines to override.
@@ -268,7 +270,7 @@ fn remove_duplicates(discovery: &mut Discovery) {
                         format!("the same file as `{}`; it is processed once", other.source.name())
                     }
                 };
-                discovery.notes.push((input.source.name(), text));
+                discovery.notes.push((input.source.name().into(), text));
             }
             None => {
                 others.push(input.clone());

@@ -80,7 +80,8 @@ impl ManifestReader<'_> {
         match source {
             Some(source) if faults.is_empty() => {
                 let overrides = InputOverrides { id, settings, formats, paths, output_dir };
-                Ok(ResolvedInput { source, subfolder: PathBuf::new(), overrides })
+                let location = Some(self.location.clone());
+                Ok(ResolvedInput { source, subfolder: PathBuf::new(), overrides, location })
             }
             _ => Err(faults),
         }

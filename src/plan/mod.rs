@@ -4,6 +4,7 @@ mod conflicts;
 mod discovery;
 mod dry_run;
 mod filter;
+mod input_name;
 mod list;
 mod manifest;
 mod output_folders;
@@ -24,6 +25,7 @@ use rayon::prelude::*;
 pub use self::discovery::InputOptions;
 pub use self::dry_run::{DryRun, PlannedModel, dry_run};
 pub use self::filter::NameFilter;
+pub use self::input_name::InputName;
 pub use self::request::{InputSettings, ModelRequest, PlanRequest};
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
@@ -70,8 +72,10 @@ impl InputSource {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedInput {
     pub source: InputSource,
-    /// Its id in a manifest.
+    /// Its id in a manifest; for one of several uses of a recording that have none, the line of the manifest.
     pub id: Option<String>,
+    /// File and line of the manifest that names it.
+    pub location: Option<String>,
     /// Its own settings; those of the request if none.
     pub settings: Option<Arc<InputSettings>>,
     /// Seconds, as the file claims; probed only where it is needed.
@@ -97,7 +101,7 @@ pub struct Plan {
     /// Inputs that cannot be transcribed, while the others can.
     pub failures: Vec<Error>,
     /// Notes for the user: the input, and the text.
-    pub notes: Vec<(String, String)>,
+    pub notes: Vec<(InputName, String)>,
 }
 
 impl PlannedInput {
@@ -106,6 +110,7 @@ impl PlannedInput {
         PlannedInput {
             source,
             id: None,
+            location: None,
             settings: None,
             length: None,
             outputs: Vec::new(),
@@ -118,8 +123,8 @@ impl PlannedInput {
     }
 
     /// Returns the name for messages, as it was given.
-    pub fn name(&self) -> String {
-        self.source.name()
+    pub fn name(&self) -> InputName {
+        InputName::new(self.source.name(), self.id.clone())
     }
 
     fn probe(&mut self, audio: &AudioOptions) {
@@ -139,7 +144,7 @@ pub fn plan(request: &PlanRequest, is_dry_run: bool) -> Result<Plan, Vec<Error>>
         probe(&mut items.iter_mut().collect::<Vec<_>>(), request);
         // Before outputs are checked: other machines may see other outputs.
         items = shard.select(items);
-        notes.push((format!("--shard {shard}"), format!("{} of {count} inputs", items.len())));
+        notes.push((format!("--shard {shard}").into(), format!("{} of {count} inputs", items.len())));
     }
     if !request.outputs.overwrite {
         notes.extend(up_to_date::leave_out(&mut items, request));
@@ -194,9 +199,22 @@ fn name_outputs(
             Err(fault) => faults.push(fault),
         }
     }
+    identify_repeated(&mut items);
     separate_journals(&mut items);
     faults.extend(conflicts::find(&items));
     if faults.is_empty() { Ok(Plan { items, failures, notes }) } else { Err(faults) }
+}
+
+/// Gives the uses of a recording that is planned twice an id each, so that reports can tell them apart.
+fn identify_repeated(items: &mut [PlannedInput]) {
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for item in items.iter() {
+        *uses.entry(item.source.name()).or_default() += 1;
+    }
+    for item in items {
+        let is_repeated = uses.get(&item.source.name()) > Some(&1);
+        item.id = item.id.take().or_else(|| item.location.take().filter(|_| is_repeated));
+    }
 }
 
 /// Gives a recording that is planned twice, say in two languages, journals of its own, named after its first output.
@@ -224,6 +242,7 @@ fn plan_input(
     let modified_before = requested.iter().map(|path| (path.clone(), modified(path))).collect();
     Ok(PlannedInput {
         id: input.overrides.id,
+        location: input.location,
         settings: input.overrides.settings,
         outputs: names.outputs,
         requested,

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::{InputName, InputSource, PlannedInput};
 use super::{InputSettings, ModelRequest, PlanRequest};
-use super::{InputSource, PlannedInput};
 use crate::cancel::CancelToken;
 use crate::device::{self, DeviceRequest};
 use crate::export::Format;
@@ -18,7 +18,7 @@ const ALREADY_DONE: &str = "already done; `--overwrite` does it again";
 
 /// Removes outputs that need not be written from each input. Returns notes about inputs of which some outputs are
 /// written again or left alone: the input, and why.
-pub fn leave_out(items: &mut [PlannedInput], request: &PlanRequest) -> Vec<(String, String)> {
+pub fn leave_out(items: &mut [PlannedInput], request: &PlanRequest) -> Vec<(InputName, String)> {
     let mut checker = OutputChecker {
         request,
         model_names: ModelNames::new(request.device),
@@ -62,7 +62,7 @@ struct RequestedText {
 }
 
 impl OutputChecker<'_> {
-    fn check(&mut self, item: &mut PlannedInput, notes: &mut Vec<(String, String)>) {
+    fn check(&mut self, item: &mut PlannedInput, notes: &mut Vec<(InputName, String)>) {
         // The common case, which needs no ledger and no model.
         if !item.outputs.iter().any(|(_, path)| path.is_file()) {
             return;

@@ -1,6 +1,7 @@
 //! Events that deserve the user's attention although the run continues.
 
 use crate::audio::AudioDamage;
+use crate::plan::InputName;
 use crate::run::RunEvent;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +14,8 @@ pub struct RunWarning {
 
 /// Returns the warnings of an event.
 pub fn warnings(event: &RunEvent) -> Vec<RunWarning> {
-    let warn = |input: &str, kind, message| vec![RunWarning { input: Some(input.to_owned()), kind, message }];
+    let warn =
+        |input: &InputName, kind, message| vec![RunWarning { input: Some(input.to_string()), kind, message }];
     match event {
         RunEvent::Damaged { input, damage } => warn(input, "damaged", damaged(damage)),
         RunEvent::JournalUnavailable { input, why } => {

@@ -14,7 +14,7 @@ use crate::chunking::{ChunkSpan, SkipCause};
 use crate::decode::DecodedChunk;
 use crate::decode::LanguageGuess;
 use crate::engine::InputContext;
-use crate::plan::PlannedInput;
+use crate::plan::{InputName, PlannedInput};
 use crate::store::journal::{Journal, JournaledChunk};
 use crate::store::ledger::InputSnapshot;
 use crate::time::seconds_of_frames;
@@ -24,7 +24,7 @@ use crate::transcript::{Damage, Seam, SkipReason, Skipped, Transcript};
 /// See the module. Dropping it abandons its chunks and joins the front end.
 pub struct ActiveInput {
     pub item: PlannedInput,
-    pub name: String,
+    pub name: InputName,
     pub model: LeasedModel,
     pub engine_input: Arc<InputContext>,
     pub started: Instant,
@@ -210,7 +210,7 @@ impl ActiveInput {
         segments.iter_mut().enumerate().for_each(|(id, segment)| segment.id = id);
         let damage = self.front_end.as_ref().map(|result| &result.damage);
         Transcript {
-            source: self.name.clone(),
+            source: self.name.to_string(),
             duration,
             model: self.model.identity.clone(),
             language: self

@@ -76,7 +76,7 @@ fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<
 /// Reads a transcript; the flag says whether it has times.
 fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
     let name = item.name();
-    let fault = |why| Error::input(&name, why);
+    let fault = |why| Error::input(name.clone(), why);
     let json = match &item.source {
         InputSource::Stdin => {
             let mut bytes = Vec::new();
@@ -101,7 +101,7 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
             .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
     };
     let is_timed = imported.is_timed();
-    Ok((from_import::to_transcript(name, imported), is_timed))
+    Ok((from_import::to_transcript(name.into(), imported), is_timed))
 }
 
 /// Rates how readable the subtitles in a file are.

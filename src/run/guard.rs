@@ -77,7 +77,11 @@ impl Guard {
         let wait = self.wait.get_or_insert(GuardWait { since: now, next: now, pause: FIRST_PAUSE });
         if now.saturating_duration_since(wait.since) >= self.options.timeout {
             self.wait = None;
-            return GuardDecision::Refuse(Error::InsufficientResources { input: item.name(), resource, why });
+            return GuardDecision::Refuse(Error::InsufficientResources {
+                input: item.name().into(),
+                resource,
+                why,
+            });
         }
         let left = (wait.since + self.options.timeout).saturating_duration_since(now);
         wait.next = now + wait.pause.min(left);

@@ -9,7 +9,7 @@ use super::{RunContext, RunEvent};
 use crate::audio::{AudioInput, AudioOptions, AudioReader};
 use crate::error::{Error, Result};
 use crate::export::{Format, HtmlAudio, Media, Rendering};
-use crate::plan::{InputSource, PlannedInput};
+use crate::plan::{InputName, InputSource, PlannedInput};
 use crate::store::write_file;
 use crate::transcript::{Transcript, Waveform};
 
@@ -39,9 +39,9 @@ pub fn render(
     format.write_with_media(rendering, media)
 }
 
-pub fn write(input: &str, path: &Path, content: &[u8], context: RunContext<'_>) -> Result<()> {
+pub fn write(input: &InputName, path: &Path, content: &[u8], context: RunContext<'_>) -> Result<()> {
     write_file(path, content)?;
-    context.emit(RunEvent::OutputWritten { input: input.to_owned(), path: path.to_owned() });
+    context.emit(RunEvent::OutputWritten { input: input.clone(), path: path.to_owned() });
     Ok(())
 }
 

@@ -41,7 +41,7 @@ pub fn announce(plan: Plan, context: RunContext<'_>) -> (Vec<PlannedInput>, Vec<
     items.iter().for_each(|item| context.emit(RunEvent::Planned { item: Box::new(item.clone()) }));
     notes.into_iter().for_each(|(input, text)| context.emit(RunEvent::Note { input, text }));
     for error in failures {
-        let input = error.input_name().unwrap_or_default().to_owned();
+        let input = error.input_name().unwrap_or_default().into();
         context.emit(RunEvent::Failed { input, error: Arc::new(error) });
     }
     let (done, todo): (Vec<PlannedInput>, Vec<PlannedInput>) =

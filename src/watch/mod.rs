@@ -144,7 +144,7 @@ impl WatchLoop<'_, '_> {
             let files = watcher.borrow_mut().next_files(0, Instant::now());
             let rejected = watcher.borrow_mut().take_rejected();
             for (input, error) in rejected {
-                context.emit(RunEvent::Failed { input, error: Arc::new(error) });
+                context.emit(RunEvent::Failed { input: input.into(), error: Arc::new(error) });
             }
             if !files.is_empty() {
                 self.transcribe(files)?;
@@ -191,7 +191,7 @@ impl WatchLoop<'_, '_> {
         self.watcher.borrow_mut().run_aborted();
         let active = self.watcher.borrow().active();
         for input in active {
-            self.context.emit(RunEvent::Failed { input, error: Arc::clone(&error) });
+            self.context.emit(RunEvent::Failed { input: input.into(), error: Arc::clone(&error) });
         }
         Ok(())
     }

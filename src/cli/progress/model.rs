@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::rate::RateEstimator;
 use super::text::{bar, clock, columns, fitted, joined, shortened};
 use crate::engine::EngineStats;
+use crate::plan::InputName;
 use crate::report::Tally;
 use crate::run::RunEvent;
 
@@ -29,7 +30,7 @@ pub struct ProgressModel {
     loading: Option<(String, Instant)>,
     inputs: Vec<InputProgress>,
     /// The known durations in seconds of inputs that have not started.
-    waiting: BTreeMap<String, f64>,
+    waiting: BTreeMap<InputName, f64>,
     /// The seconds of audio of started inputs, and how many of them are done.
     known: f64,
     done: f64,
@@ -54,7 +55,7 @@ enum RunActivity {
 
 /// The progress of an input, in seconds of its audio.
 struct InputProgress {
-    name: String,
+    name: InputName,
     done: f64,
     known: f64,
 }
@@ -242,7 +243,7 @@ impl ProgressModel {
     /// Returns the progress as JSON for programs.
     pub fn object(&self, tally: &Tally, now: Instant) -> Value {
         let tenth = |number: f64| (number * 10.0).round() / 10.0;
-        let input = |input: &InputProgress| json!({"input": input.name, "done_seconds": tenth(input.done), "known_seconds": tenth(input.known)});
+        let input = |input: &InputProgress| json!({"input": &*input.name, "done_seconds": tenth(input.done), "known_seconds": tenth(input.known)});
         let doing = match &self.activity {
             RunActivity::Idle if self.loading.is_some() => "loading",
             RunActivity::Idle => "nothing",

@@ -7,6 +7,7 @@ use super::{InputMessage, MessageKind, Scheduler};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::export::{Format, Rendering};
+use crate::plan::InputName;
 use crate::run::active_input::ActiveInput;
 use crate::run::{ChunkFigures, RunEvent, output, partial};
 use crate::store::journal::Journal;
@@ -31,7 +32,7 @@ impl Scheduler<'_> {
 
     /// Fails one input, or the run if the error concerns every input. A cancellation takes precedence over whatever
     /// else went wrong meanwhile.
-    pub(super) fn fail(&mut self, input: &str, error: Error) -> Result<()> {
+    pub(super) fn fail(&mut self, input: &InputName, error: Error) -> Result<()> {
         self.context.check()?;
         if concerns_every_input(&error) {
             return Err(error);
@@ -40,14 +41,14 @@ impl Scheduler<'_> {
     }
 
     /// Fails one input whatever the error is.
-    pub(super) fn fail_one(&mut self, input: &str, error: Error) -> Result<()> {
+    pub(super) fn fail_one(&mut self, input: &InputName, error: Error) -> Result<()> {
         self.context.check()?;
         self.emit_failure(input, error);
         Ok(())
     }
 
-    pub(super) fn emit_failure(&self, input: &str, error: Error) {
-        self.context.emit(RunEvent::Failed { input: input.to_owned(), error: Arc::new(error) });
+    pub(super) fn emit_failure(&self, input: &InputName, error: Error) {
+        self.context.emit(RunEvent::Failed { input: input.clone(), error: Arc::new(error) });
     }
 
     /// Writes an active input that is complete, and drops one that is complete or has failed.
