@@ -289,10 +289,10 @@ impl ModelProblem {
     fn hint(&self) -> String {
         match self {
             ModelProblem::NotFound(_) => {
-                "use a size (`tiny` … `large-v3-turbo`), a hub repository (`owner/name`), a folder with config.json and model.safetensors, or `--model demo`, which is built in".into()
+                "use a size (`tiny` … `large-v3-turbo`), a hub repository (`owner/name`), or a folder with config.json and model.safetensors".into()
             }
             ModelProblem::Offline => {
-                "run once without `--offline`, pass a folder with the checkpoint, or try `--model demo`, which is built in".into()
+                "run once without `--offline`, or pass a file or folder with the model".into()
             }
             ModelProblem::NotCached => {
                 "`transcribe models list` shows what is cached, `transcribe models pull` downloads more".into()
@@ -302,13 +302,13 @@ impl ModelProblem {
                 "accept them on the repository's page, then set `HF_TOKEN` to a token of that account".into()
             }
             ModelProblem::NoAccess { gated: false } => {
-                "check the name; for a private repository set `HF_TOKEN` to a token that can read it; or try `--model demo`, which is built in".into()
+                "check the name; for a private repository set `HF_TOKEN` to a token that can read it".into()
             }
             ModelProblem::CacheUnwritable { .. } => {
                 "check permissions and free space, or set `HF_HOME` to another folder".into()
             }
             ModelProblem::Download(_) => {
-                "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to resume where it stopped, or try `--model demo`, which is built in".into()
+                "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to resume where it stopped".into()
             }
             ModelProblem::MissingFile { .. } | ModelProblem::NotWhisper { .. } => {
                 "pass a folder in Hugging Face form (config.json, tokenizer.json, model.safetensors or pytorch_model.bin), a folder of faster-whisper, or a file of whisper.cpp (ggml, GGUF) or openai-whisper (.pt)".into()

@@ -131,6 +131,7 @@ impl LineBuilder {
             }
             RunEvent::Downloading { .. }
             | RunEvent::ModelFoundElsewhere { .. }
+            | RunEvent::DemoModelUsed
             | RunEvent::Converted { .. }
             | RunEvent::EngineStats(_)
             | RunEvent::PoolClosed(_)

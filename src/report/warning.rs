@@ -4,6 +4,10 @@ use crate::audio::AudioDamage;
 use crate::plan::InputName;
 use crate::run::RunEvent;
 
+/// Text of the demo model looks like a transcript, whatever the recording holds.
+const DEMO_MODEL: &str = "the demo model knows about forty words in one synthesised voice: it is for trying the program \
+    out, and its text of any other recording is wrong";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunWarning {
     pub input: Option<String>,
@@ -36,6 +40,10 @@ pub fn warnings(event: &RunEvent) -> Vec<RunWarning> {
         RunEvent::AcceleratorUnavailable { why } => {
             let message = format!("using the CPU: {why}");
             vec![RunWarning { input: None, kind: "no_gpu", message }]
+        }
+        RunEvent::DemoModelUsed => {
+            let message = DEMO_MODEL.to_owned();
+            vec![RunWarning { input: None, kind: "demo_model", message }]
         }
         RunEvent::ModelMoved { model, from, to } => {
             let message = format!("memory is short on {from}: loading `{model}` on {to}, which is slower");

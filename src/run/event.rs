@@ -51,6 +51,8 @@ pub enum RunEvent {
         model: String,
         found: OtherProgram,
     },
+    /// The built-in model is used, which knows only a few words.
+    DemoModelUsed,
     ModelLoading {
         model: String,
         device: String,
@@ -220,6 +222,7 @@ impl RunEvent {
             RunEvent::Planned { .. }
             | RunEvent::Downloading { .. }
             | RunEvent::ModelFoundElsewhere { .. }
+            | RunEvent::DemoModelUsed
             | RunEvent::ModelLoading { .. }
             | RunEvent::ModelLoaded { .. }
             | RunEvent::AcceleratorUnavailable { .. }

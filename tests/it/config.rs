@@ -7,7 +7,7 @@ use predicates::prelude::*;
 use predicates::str::{contains, is_empty};
 use tempfile::TempDir;
 
-use crate::program::{bare, fixture};
+use crate::program::{DEMO_WARNING, bare, fixture};
 
 /// A configuration folder with a file in it.
 struct ConfigHome {
@@ -82,7 +82,7 @@ fn applies_settings_from_the_file() {
     let file = "model = \"demo\"\nexport = [\"srt\", \"json\"]\noutput_dir = \"out\"\nword-timestamps = true\n\
                 initial-prompt = \"\"\"\nTwo lines\nof it\"\"\"\noffset = 00:00:02\nthreads = 1_0\nseed = 0x10\n";
     let home = ConfigHome::new(file);
-    home.program().arg(speech()).assert().code(0).stdout(is_empty()).stderr(is_empty());
+    home.program().arg(speech()).assert().code(0).stdout(is_empty()).stderr(DEMO_WARNING);
     let out = home.home.path().join("out");
     let json = std::fs::read_to_string(out.join("short_en.json")).unwrap();
     let transcript: serde_json::Value = serde_json::from_str(&json).unwrap();

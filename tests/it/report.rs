@@ -93,6 +93,8 @@ fn every_line_matches_the_schema_and_the_summary_counts_the_lines() {
 
     assert_eq!(lines[0]["options"]["export"], "srt,txt");
     assert_eq!(lines[0]["options"]["model"], "demo");
+    let warnings = of(&lines, "warning");
+    assert_eq!((warnings.len(), &warnings[0]["kind"]), (1, &"demo_model".into()), "{warnings:?}");
     let kinds: Vec<_> =
         of(&lines, "file_failed").iter().map(|line| (line["input"].clone(), line["kind"].clone())).collect();
     for failed in [("empty.mp3", "empty"), ("none.mp3", "empty"), ("notes.mp3", "not_audio")] {

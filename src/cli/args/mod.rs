@@ -53,7 +53,7 @@ const EXAMPLES: &str = "Examples:
   transcribe talk.mp3                                 print the text as it is decoded
   transcribe talk.mp3 --export srt                    write subtitles to talk.srt
   transcribe *.m4a --export srt,txt --output-dir out  transcribe many files to two formats each
-  transcribe talk.mp3 --model demo                    try it without a download
+  transcribe talk.mp3 --model demo                    try the program out (not a real model)
   transcribe vortrag.ogg --language de                set the language instead of detecting it
   transcribe vortrag.ogg --task translate             translate German speech to English text
   transcribe export talk.json --export srt            convert a transcript, without a model
