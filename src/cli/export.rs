@@ -49,7 +49,8 @@ pub struct ExportArgs {
 impl ExportArgs {
     fn conversion(&self) -> crate::error::Result<Conversion> {
         let export = self.subtitles.export_options()?;
-        Ok(Conversion { inputs: self.inputs.clone(), outputs: self.files.output_options(true)?, export })
+        let outputs = self.files.output_options(true)?;
+        Ok(Conversion { inputs: self.inputs.clone(), outputs, export, may_lack_words: false })
     }
 }
 
@@ -63,6 +64,7 @@ pub fn run(all: &CommandLine, args: &ExportArgs, printer: Printer, cancel: &Canc
         _ => Ok(()),
     };
     let conversion = args.conversion().map_err(|error| all.locate(error, rebuild))?;
+    let conversion = Conversion { may_lack_words: !all.sets_word_options(), ..conversion };
     let prints_text = conversion.outputs.formats.is_empty();
     let output = RunOutput::new(printer, ProgressMode::None, prints_text, cancel);
     let mut observers = Observers::new(output, &ReportFiles::default(), cancel)?;

@@ -21,6 +21,8 @@ pub struct Conversion {
     pub inputs: Vec<PathBuf>,
     pub outputs: OutputOptions,
     pub export: ExportOptions,
+    /// Leave out options that need word times where a transcript has none, rather than fail.
+    pub may_lack_words: bool,
 }
 
 /// Converts all inputs. The error is what ended the work early, or every fault of a plan that cannot be started.
@@ -30,7 +32,7 @@ pub fn convert(conversion: &Conversion, context: RunContext<'_>) -> Result<(), V
     for (index, item) in todo.iter().enumerate() {
         context.check().map_err(|error| vec![error])?;
         context.emit(RunEvent::Started { input: item.name(), number: index + 1, count: todo.len() });
-        match convert_one(item, &conversion.export, context) {
+        match convert_one(item, conversion, context) {
             Ok(()) => context.emit(RunEvent::Converted { input: item.name() }),
             Err(error) => {
                 context.check().map_err(|error| vec![error])?;
@@ -41,7 +43,7 @@ pub fn convert(conversion: &Conversion, context: RunContext<'_>) -> Result<(), V
     Ok(())
 }
 
-fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<'_>) -> Result<()> {
+fn convert_one(item: &PlannedInput, conversion: &Conversion, context: RunContext<'_>) -> Result<()> {
     let (mut transcript, is_timed) = read(item)?;
     let lacks = |what, needed_by: &str| {
         let needed_by = needed_by.to_owned();
@@ -52,7 +54,12 @@ fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<
         return lacks("times", format.name());
     }
     let mut words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
-    if let Some(option) = export.needs_words().filter(|_| words.next().is_none()) {
+    let has_words = words.next().is_some();
+    let export = match conversion.may_lack_words && !has_words {
+        true if conversion.export.needs_words().is_some() => conversion.export.without_word_options(),
+        _ => conversion.export.clone(),
+    };
+    if let Some(option) = export.needs_words().filter(|_| !has_words) {
         return lacks("word times", option);
     }
     if item.requested.is_empty() {
@@ -65,12 +72,27 @@ fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<
         recording = found;
         transcript.waveform = Some(waveform);
     }
-    let rendering = Rendering::new(&transcript, export);
+    let rendering = Rendering::new(&transcript, &export);
+    let item = &named(item, &transcript, conversion.outputs.overwrite)?;
     for (format, path) in &item.outputs {
         let content = output::render(*format, path, &rendering, &recording, context);
         output::write(&item.name(), path, &content, context)?;
     }
     Ok(())
+}
+
+/// Names the outputs after the language of the transcript, where their names depend on it.
+fn named(item: &PlannedInput, transcript: &Transcript, overwrite: bool) -> Result<PlannedInput> {
+    let mut item = item.clone();
+    if item.is_named_by_language() {
+        let language = Some(transcript.language.as_str()).filter(|language| !language.is_empty());
+        item.name_by_language(language.unwrap_or(UNDETERMINED));
+        if !overwrite {
+            plan::leave_out_files(std::slice::from_mut(&mut item));
+        }
+        output::create_folders(&item)?;
+    }
+    Ok(item)
 }
 
 /// Reads a transcript; the flag says whether it has times.

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
+use super::ineffective::{ignored_options, sets_word_options};
 use super::{CliCommand, CommandLine};
 use crate::cli::config::{self, ConfigSettings};
 use crate::cli::{doctor, usage_error};
@@ -20,6 +21,8 @@ pub struct ArgSources {
     config_listing: Option<String>,
     /// Errors in the configuration file that only `doctor` tolerates.
     config_errors: Vec<Error>,
+    /// The command line sets an option that needs times of words.
+    sets_word_options: bool,
 }
 
 /// Why there is nothing to run.
@@ -60,7 +63,7 @@ impl CommandLine {
             Err(errors) if given.subcommand_name() == Some("doctor") => (ConfigSettings::default(), errors),
             loaded => (loaded?, Vec::new()),
         };
-        let mut args = Self::with_settings(line, settings)?;
+        let mut args = Self::with_settings(line, &settings)?;
         args.sources.config_errors = errors;
         Ok(args)
     }
@@ -71,13 +74,17 @@ impl CommandLine {
         Self::from_arg_matches(&command.try_get_matches_from(line)?)
     }
 
-    fn with_settings(line: Vec<OsString>, settings: ConfigSettings) -> Result<Self, clap::Error> {
+    fn with_settings(line: Vec<OsString>, listed: &ConfigSettings) -> Result<Self, clap::Error> {
         let command = Self::described_for(&line);
         let given = command.clone().try_get_matches_from(&line)?;
-        let command = settings.apply(command, &given);
+        let configured = listed.apply(command.clone(), &given);
+        let all = configured.clone().try_get_matches_from(&line)?;
+        let ignored = ignored_options(&all);
+        let settings = listed.without_options(&ignored);
+        let command = settings.apply(without_variables(command, &ignored), &given);
         let matches = command.clone().try_get_matches_from(&line)?;
         let mut args = Self::from_arg_matches(&matches)?;
-        let config_listing = args.config.print_config.then(|| config::listing(&command, &matches, &settings));
+        let config_listing = args.config.print_config.then(|| config::listing(&configured, &all, listed));
         args.explicit_options = match (&args.command, matches.subcommand()) {
             (Some(CliCommand::Watch(_)), Some((name, inner))) => {
                 command.find_subcommand(name).map(|command| explicit_options(command, inner, &settings))
@@ -85,7 +92,9 @@ impl CommandLine {
             _ => Some(explicit_options(&command, &matches, &settings)),
         }
         .unwrap_or_default();
-        args.sources = ArgSources { line, settings, config_listing, config_errors: Vec::new() };
+        let sets_word_options = sets_word_options(&matches);
+        args.sources =
+            ArgSources { line, settings, config_listing, config_errors: Vec::new(), sets_word_options };
         Ok(args)
     }
 
@@ -108,9 +117,14 @@ impl CommandLine {
     /// other arguments.
     pub fn locate<T>(&self, error: Error, build: impl Fn(&Self) -> Result<T>) -> Error {
         config::locate_error(error, &self.sources.settings, |settings| {
-            let other = Self::with_settings(self.sources.line.clone(), settings.clone()).ok()?;
+            let other = Self::with_settings(self.sources.line.clone(), settings).ok()?;
             build(&other).err()
         })
+    }
+
+    /// Returns whether the command line, rather than a setting, asks for something that needs times of words.
+    pub fn sets_word_options(&self) -> bool {
+        self.sources.sets_word_options
     }
 
     /// Makes inputs optional for `--print-config`.
@@ -124,6 +138,14 @@ impl CommandLine {
             false => command,
         }
     }
+}
+
+/// Makes the program and its commands ignore the environment variables of these options.
+fn without_variables(command: clap::Command, options: &[&str]) -> clap::Command {
+    let ignore = |command: clap::Command| {
+        command.mut_args(|arg| if options.contains(&arg.get_id().as_str()) { arg.env(None) } else { arg })
+    };
+    ignore(command).mut_subcommands(ignore)
 }
 
 /// Returns the options that the command line, the environment or the configuration file set, by name, with their values

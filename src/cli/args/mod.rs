@@ -1,6 +1,7 @@
 //! The command line: options and commands, their help, and the requests that they are turned into.
 
 mod decoding;
+mod ineffective;
 mod inputs;
 mod load;
 mod memory;
