@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::{InputSource, PlannedInput};
+use crate::decode::Language;
 use crate::error::Error;
 
 /// Returns a fault for every input with such an output or journal.
@@ -17,8 +18,9 @@ pub fn find(items: &[PlannedInput]) -> Vec<Error> {
     }
     let mut writers: HashMap<PathBuf, &PlannedInput> = HashMap::new();
     let mut faults = Vec::new();
+    let is_mixed = items.iter().any(|item| !item.is_named_by_language());
     for item in items {
-        for path in item.outputs.iter().map(|(_, path)| path).chain(&item.journal) {
+        for path in possible_outputs(item, is_mixed).iter().chain(&item.journal) {
             let canonical = paths.canonical(path);
             let fault = match (inputs.get(&canonical), writers.get(&canonical)) {
                 (Some(_), _) => Some(overwritten(path)),
@@ -34,6 +36,15 @@ pub fn find(items: &[PlannedInput]) -> Vec<Error> {
         }
     }
     faults
+}
+
+/// Returns the outputs of an input; where their language is not known, those of all languages if other names are fixed.
+fn possible_outputs(item: &PlannedInput, is_mixed: bool) -> Vec<PathBuf> {
+    if !item.is_named_by_language() || !is_mixed {
+        return item.outputs.iter().map(|(_, path)| path.clone()).collect();
+    }
+    let paths = |language| item.patterns.iter().map(move |(_, pattern)| pattern.path(language));
+    Language::all().map(Language::code).flat_map(paths).collect()
 }
 
 fn overwritten(path: &Path) -> Error {

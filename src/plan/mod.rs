@@ -9,6 +9,7 @@ mod list;
 mod manifest;
 mod output_folders;
 mod output_names;
+mod output_pattern;
 mod request;
 mod shard;
 mod template;
@@ -26,10 +27,11 @@ pub use self::discovery::InputOptions;
 pub use self::dry_run::{DryRun, PlannedModel, dry_run};
 pub use self::filter::NameFilter;
 pub use self::input_name::InputName;
+pub use self::output_pattern::{OutputPattern, UNDETERMINED};
 pub use self::request::{InputSettings, ModelRequest, PlanRequest};
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
-pub use self::up_to_date::ModelNames;
+pub use self::up_to_date::{ModelNames, leave_out_files, leave_out_named};
 pub use self::walk::{DiscoveredFile, FileListing, list_files};
 
 use self::discovery::{Discovery, ResolvedInput, discover};
@@ -48,6 +50,8 @@ pub struct OutputOptions {
     pub flat: bool,
     /// Names of the outputs; those of the inputs if none.
     pub template: Option<Template>,
+    /// Add the language to the names of the inputs.
+    pub language_in_name: bool,
     /// Replace outputs that exist.
     pub overwrite: bool,
 }
@@ -82,6 +86,9 @@ pub struct PlannedInput {
     pub length: Option<f64>,
     /// The files to write, without those that are up to date.
     pub outputs: Vec<(Format, PathBuf)>,
+    /// The paths of all requested outputs, if they depend on the language and that is to be detected; the paths in
+    /// `outputs` and `requested` hold a placeholder until then.
+    pub patterns: Vec<(Format, OutputPattern)>,
     /// All files that were requested, including those that are up to date.
     pub requested: Vec<PathBuf>,
     /// When each of these was modified before it was planned; none if it did not exist.
@@ -114,6 +121,7 @@ impl PlannedInput {
             settings: None,
             length: None,
             outputs: Vec::new(),
+            patterns: Vec::new(),
             requested: Vec::new(),
             modified_before: Vec::new(),
             journal: None,
@@ -226,7 +234,8 @@ fn separate_journals(items: &mut [PlannedInput]) {
     for item in items {
         let is_shared = item.journal.as_ref().is_some_and(|journal| users.get(journal) > Some(&1));
         if let Some((_, first)) = item.outputs.first().filter(|_| is_shared) {
-            item.journal = Some(output_names::journal(first, first.file_name()));
+            let name = first.file_name();
+            item.journal = item.journal.take().map(|journal| output_names::journal(&journal, name));
         }
     }
 }
@@ -238,13 +247,16 @@ fn plan_input(
     settings: Option<&Arc<InputSettings>>,
 ) -> Result<PlannedInput> {
     let names = output_names::names(&input, index, options, settings.map(|settings| &**settings))?;
-    let requested: Vec<PathBuf> = names.outputs.iter().map(|(_, path)| path.clone()).collect();
+    let outputs: Vec<(Format, PathBuf)> =
+        names.outputs.iter().map(|(format, pattern)| (*format, pattern.shown())).collect();
+    let requested: Vec<PathBuf> = outputs.iter().map(|(_, path)| path.clone()).collect();
     let modified_before = requested.iter().map(|path| (path.clone(), modified(path))).collect();
     Ok(PlannedInput {
         id: input.overrides.id,
         location: input.location,
         settings: input.overrides.settings,
-        outputs: names.outputs,
+        outputs,
+        patterns: output_pattern::pending(names.outputs),
         requested,
         modified_before,
         journal: names.journal,

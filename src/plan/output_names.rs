@@ -9,13 +9,13 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use super::InputSettings;
 use super::discovery::{ResolvedInput, fault};
 use super::template::TemplateField as Field;
-use super::{InputSource, OutputOptions};
+use super::{InputSource, OutputOptions, OutputPattern};
 use crate::decode::Task;
 use crate::error::{Error, Result};
 use crate::export::Format;
 
 pub struct OutputPaths {
-    pub outputs: Vec<(Format, PathBuf)>,
+    pub outputs: Vec<(Format, OutputPattern)>,
     pub journal: Option<PathBuf>,
 }
 
@@ -27,13 +27,17 @@ pub fn names(
     settings: Option<&InputSettings>,
 ) -> Result<OutputPaths> {
     let outputs = match &input.overrides.paths {
-        Some(paths) => paths.clone(),
+        Some(paths) => paths.iter().map(|(format, path)| (*format, fixed(path))).collect(),
         None => OutputNaming { input, index, options, settings }.outputs()?,
     };
     let is_regular = matches!(&input.source, InputSource::File(path) if path.is_file());
-    let first = outputs.first().map(|(_, path)| path).filter(|_| is_regular);
-    let journal = first.map(|path| journal(path, path.file_stem()));
+    let journal = outputs.first().filter(|_| is_regular).map(|(_, pattern)| pattern.journal());
     Ok(OutputPaths { outputs, journal })
+}
+
+/// Returns the pattern of a path that is given as it is.
+fn fixed(path: &Path) -> OutputPattern {
+    OutputPattern::new(PathBuf::new(), vec![path.as_os_str().to_owned()])
 }
 
 /// Returns the hidden file of this name beside an output.
@@ -52,7 +56,7 @@ struct OutputNaming<'a> {
 }
 
 impl OutputNaming<'_> {
-    fn outputs(&self) -> Result<Vec<(Format, PathBuf)>> {
+    fn outputs(&self) -> Result<Vec<(Format, OutputPattern)>> {
         let overrides = &self.input.overrides;
         let formats = overrides.formats.as_ref().unwrap_or(&self.options.formats);
         if formats.is_empty() && overrides.output_dir.is_some() {
@@ -61,18 +65,41 @@ impl OutputNaming<'_> {
         }
         let folder = self.folder();
         let output = |format: &Format| {
-            let name = match &self.options.template {
+            let pieces = match &self.options.template {
                 Some(template) => template.fill(|field| self.value(field, *format))?,
-                None => {
-                    let mut name = self.stem().to_owned();
-                    name.push(".");
-                    name.push(format.name());
-                    name
-                }
+                None => self.default_name(*format),
             };
-            Ok((*format, folder.join(name)))
+            Ok((*format, OutputPattern::new(folder.clone(), pieces)))
         };
         formats.iter().map(output).collect()
+    }
+
+    /// Returns the stem of the input, with the language if it is wanted, and the extension of the format.
+    fn default_name(&self, format: Format) -> Vec<OsString> {
+        let mut stem = self.stem().to_owned();
+        let extension = OsString::from(format!(".{}", format.name()));
+        if !self.options.language_in_name {
+            stem.push(extension);
+            return vec![stem];
+        }
+        stem.push(".");
+        match self.language() {
+            Some(language) => {
+                stem.push(language);
+                stem.push(extension);
+                vec![stem]
+            }
+            None => vec![stem, extension],
+        }
+    }
+
+    /// Returns the language of the text, if it is known before the recording is heard.
+    fn language(&self) -> Option<&'static str> {
+        let decode = &self.settings?.decode;
+        match decode.task {
+            Task::Translate => Some("en"),
+            Task::Transcribe => decode.language.map(|language| language.code()),
+        }
     }
 
     fn fault(&self, why: &str, hint: &str) -> Error {
@@ -101,12 +128,13 @@ impl OutputNaming<'_> {
         }
     }
 
-    fn value(&self, field: Field, format: Format) -> Result<OsString> {
+    /// Returns the value of a field; none if it is the language and not known yet.
+    fn value(&self, field: Field, format: Format) -> Result<Option<OsString>> {
         let settings = |what: &str| {
             let hint = "leave it out of `--output-template`";
             self.settings.ok_or_else(|| self.fault(&format!("has no {what} to name it after"), hint))
         };
-        Ok(match field {
+        Ok(Some(match field {
             Field::Stem => self.stem().into(),
             Field::Name => {
                 self.file().and_then(Path::file_name).map_or_else(|| self.stem().into(), OsStr::to_owned)
@@ -124,19 +152,14 @@ impl OutputNaming<'_> {
                 Task::Translate => "translate".into(),
             },
             Field::Model => model_part(&settings("model")?.model.name).into(),
-            Field::Language => {
-                let hint = "set `--language`, or leave `{language}` out of `--output-template`";
-                let language = settings("language")?.decode.language;
-                let why = "its language is detected too late to name the output";
-                language.ok_or_else(|| self.fault(why, hint))?.code().into()
-            }
+            Field::Language => return Ok(self.language().map(OsString::from)),
             Field::Id => {
                 let hint =
                     "give each line of the manifest an `id`, or leave `{id}` out of `--output-template`";
                 let id = self.input.overrides.id.as_ref().ok_or_else(|| self.fault("has no `id`", hint))?;
                 file_name_part(id).into()
             }
-        })
+        }))
     }
 
     fn parent(&self) -> OsString {

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::RunEvent;
 use super::event::ChunkFigures;
 use super::front_end::FrontEndResult;
 use super::models::LeasedModel;
+use super::{RunEvent, output};
 use crate::chunking::{ChunkSpan, SkipCause};
-use crate::decode::DecodedChunk;
-use crate::decode::LanguageGuess;
+use crate::decode::{DecodeOptions, DecodedChunk, LanguageGuess, Task};
 use crate::engine::InputContext;
-use crate::plan::{InputName, PlannedInput};
+use crate::error::Result;
+use crate::plan::{InputName, PlannedInput, UNDETERMINED};
 use crate::store::journal::{Journal, JournaledChunk};
 use crate::store::ledger::InputSnapshot;
 use crate::time::seconds_of_frames;
@@ -179,6 +179,19 @@ impl ActiveInput {
     /// Whether everything was read and every chunk is finished.
     pub fn is_complete(&self) -> bool {
         self.front_end.as_ref().is_some_and(|result| self.decoded.len() == result.chunks)
+    }
+
+    /// Names the outputs after the language of the text, where their names depend on it, and makes their folders.
+    pub fn name_outputs(&mut self, decode: &DecodeOptions) -> Result<()> {
+        if !self.item.is_named_by_language() {
+            return Ok(());
+        }
+        let language = match decode.task {
+            Task::Translate => Some("en"),
+            Task::Transcribe => self.engine_input.language().map(|language| language.code()),
+        };
+        self.item.name_by_language(language.unwrap_or(UNDETERMINED));
+        output::create_folders(&self.item)
     }
 
     pub fn transcript(&mut self) -> Transcript {

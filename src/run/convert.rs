@@ -11,7 +11,7 @@ use crate::error::{Error, InputProblem, Result};
 use crate::export::{Cue, CueQuality, ExportOptions, Rendering};
 use crate::import::from_import;
 use crate::import::{self, ImportError, ImportFormat, ImportedSegment};
-use crate::plan::{InputSource, OutputOptions, PlannedInput, plan_files};
+use crate::plan::{self, InputSource, OutputOptions, PlannedInput, UNDETERMINED, plan_files};
 use crate::transcript::Transcript;
 
 /// Which transcripts to convert, and into what.

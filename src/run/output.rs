@@ -45,6 +45,16 @@ pub fn write(input: &InputName, path: &Path, content: &[u8], context: RunContext
     Ok(())
 }
 
+/// Creates the folders of outputs that have been named only now.
+pub fn create_folders(item: &PlannedInput) -> Result<()> {
+    for (_, path) in &item.outputs {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let created = folder.map_or(Ok(()), std::fs::create_dir_all);
+        created.map_err(|source| Error::Output { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
 /// Returns what the page plays, and why it is not what was asked for.
 fn media(asked: HtmlAudio, page: &Path, source: &InputSource) -> (Media, Option<String>) {
     let InputSource::File(recording) = source else {

@@ -39,6 +39,11 @@ pub struct FileArgs {
         help_heading = OUTPUT)]
     output_template: Option<String>,
 
+    /// Add the language to the names of files, as players expect it of subtitles: talk.en.srt
+    #[arg(long, env = "TRANSCRIBE_LANGUAGE_IN_NAME", value_parser = FalseyValueParser::new(),
+        conflicts_with = "output_template", help_heading = OUTPUT)]
+    language_in_name: bool,
+
     /// Write all files directly into the output folder instead of recreating the input's folders there
     #[arg(long, env = "TRANSCRIBE_FLAT", value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     flat: bool,
@@ -68,6 +73,7 @@ impl FileArgs {
             (self.output_dir.is_some(), "`--output-dir`"),
             (self.output_template.is_some(), "`--output-template`"),
             (self.flat, "`--flat`"),
+            (self.language_in_name, "`--language-in-name`"),
         ];
         let needing_formats = needing_formats.into_iter().find(|(given, _)| *given);
         if let Some((_, option)) = needing_formats.filter(|_| needs_formats && formats.is_empty()) {
@@ -83,6 +89,7 @@ impl FileArgs {
             template,
             output_dir: self.output_dir.clone(),
             flat: self.flat,
+            language_in_name: self.language_in_name,
             overwrite: self.overwrite,
         })
     }

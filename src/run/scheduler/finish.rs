@@ -7,7 +7,7 @@ use super::{InputMessage, MessageKind, Scheduler};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::export::{Format, Rendering};
-use crate::plan::InputName;
+use crate::plan::{self, InputName};
 use crate::run::active_input::ActiveInput;
 use crate::run::{ChunkFigures, RunEvent, output, partial};
 use crate::store::journal::Journal;
@@ -78,6 +78,12 @@ impl Scheduler<'_> {
     /// Writes the outputs of a complete input.
     fn finish(&mut self, index: usize) -> Result<()> {
         let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        let settings = input.item.settings.as_ref().unwrap_or(&self.request.plan.settings).clone();
+        input.name_outputs(&settings.decode)?;
+        if input.item.is_named_by_language() && !self.request.plan.outputs.overwrite {
+            let notes = plan::leave_out_named(&mut input.item, &self.request.plan);
+            notes.into_iter().for_each(|(input, text)| self.context.emit(RunEvent::Note { input, text }));
+        }
         let mut transcript = input.transcript();
         let quality = Quality::of(&transcript);
         transcript.quality = Some(quality.clone());
@@ -155,7 +161,9 @@ impl Scheduler<'_> {
             resumable += usize::from(input.journal.as_ref().is_some_and(Journal::is_resumable));
             let Some(transcript) = input.partial_transcript() else { continue };
             let rendering = Rendering::new(&transcript, &self.request.plan.export);
-            let written = partial::write(&input, &rendering, self.context);
+            let settings = input.item.settings.as_ref().unwrap_or(&self.request.plan.settings).clone();
+            let named = input.name_outputs(&settings.decode);
+            let written = named.and_then(|()| partial::write(&input, &rendering, self.context));
             written.unwrap_or_else(|error| self.emit_failure(&input.name, error));
         }
         if self.context.is_cancelled() {
