@@ -100,6 +100,14 @@ pub enum ScarceResource {
 pub enum InputProblem {
     #[error("cannot be read")]
     Unreadable(#[source] io::Error),
+    #[error("there is no such file{}", .named_in.as_deref().map(|place| format!(" ({place})")).unwrap_or_default())]
+    Missing { named_in: Option<String> },
+    #[error("no file matches")]
+    NoMatch,
+    #[error("a folder without recordings{}", if *.has_folders { ", but with folders" } else { "" })]
+    NoRecordings { has_folders: bool },
+    #[error("no file of that name in `{folder}`")]
+    Unpaired { folder: String },
     #[error("is empty")]
     Empty,
     #[error("is a folder")]
@@ -256,6 +264,15 @@ impl InputProblem {
         let text = match self {
             InputProblem::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
                 "check the path; quote it if it contains spaces"
+            }
+            InputProblem::Missing { .. } => "check the path; quote it if it contains spaces",
+            InputProblem::NoMatch => "check the path; `*` matches any characters of a name, `**` any folders",
+            InputProblem::NoRecordings { has_folders: true } => "`--recursive` includes them",
+            InputProblem::NoRecordings { has_folders: false } => {
+                "check the path, `--include` and `--exclude`; hidden files are skipped"
+            }
+            InputProblem::Unpaired { .. } => {
+                "paired files differ only in folder and extension, such as `truth/talk.txt` and `made/talk.srt`"
             }
             InputProblem::Unreadable(_) => "check the file's permissions",
             InputProblem::Empty => "the recording or the copy was probably cut off; copy it again",

@@ -23,7 +23,7 @@ pub fn run(request: &PlanRequest, format: DryRunFormat, printer: Printer) -> Res
             return Ok(errors.last().map_or(ExitCode::Usage, ExitCode::from));
         }
     };
-    dry_run.plan.failures.iter().for_each(|error| printer.error(error));
+    dry_run.plan.failures.iter().for_each(|failed| printer.error(&failed.error));
     let text = match format {
         DryRunFormat::Json => as_json(&dry_run, request).to_string(),
         DryRunFormat::Table | DryRunFormat::No => table(&dry_run, request),
@@ -146,7 +146,7 @@ fn as_json(dry_run: &DryRun, request: &PlanRequest) -> Value {
     json!({
         "inputs": inputs,
         "notes": dry_run.plan.notes.iter().map(note).collect::<Vec<_>>(),
-        "failures": dry_run.plan.failures.iter().map(crate::error::Error::chain).collect::<Vec<_>>(),
+        "failures": dry_run.plan.failures.iter().map(|failed| failed.error.chain()).collect::<Vec<_>>(),
         "models": dry_run.models.iter().map(model).collect::<Vec<_>>(),
         "device": dry_run.device,
         "audio_seconds": seconds,

@@ -13,6 +13,7 @@ mod output_pattern;
 mod request;
 mod shard;
 mod template;
+mod unplanned;
 mod up_to_date;
 mod walk;
 
@@ -31,6 +32,7 @@ pub use self::output_pattern::{OutputPattern, UNDETERMINED};
 pub use self::request::{InputSettings, ModelRequest, PlanRequest};
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
+pub use self::unplanned::UnplannedInput;
 pub use self::up_to_date::{ModelNames, leave_out_files, leave_out_named};
 pub use self::walk::{DiscoveredFile, FileListing, list_files};
 
@@ -106,7 +108,7 @@ pub struct Plan {
     /// In the order in which the inputs were named.
     pub items: Vec<PlannedInput>,
     /// Inputs that cannot be transcribed, while the others can.
-    pub failures: Vec<Error>,
+    pub failures: Vec<UnplannedInput>,
     /// Notes for the user: the input, and the text.
     pub notes: Vec<(InputName, String)>,
 }
@@ -160,7 +162,9 @@ pub fn plan(request: &PlanRequest, is_dry_run: bool) -> Result<Plan, Vec<Error>>
     if !is_dry_run {
         match output_folders::check(&mut items) {
             Ok(unwritable) => failures.extend(unwritable),
-            Err(faults) => return Err(failures.into_iter().chain(faults).collect()),
+            Err(faults) => {
+                return Err(failures.into_iter().map(|failed| failed.error).chain(faults).collect());
+            }
         }
     }
     let todo = items.iter_mut().filter(|item| item.length.is_none() && (is_dry_run || !item.is_done));
@@ -198,7 +202,7 @@ fn name_outputs(
     options: &OutputOptions,
     settings: Option<&Arc<InputSettings>>,
 ) -> Result<Plan, Vec<Error>> {
-    let Discovery { inputs, mut faults, failures, notes } = discovery;
+    let Discovery { inputs, mut faults, failures, notes, missing: _ } = discovery;
     let mut items = Vec::with_capacity(inputs.len());
     for (index, input) in inputs.into_iter().enumerate() {
         let own = input.overrides.settings.clone();

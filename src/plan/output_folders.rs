@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::PlannedInput;
+use super::{PlannedInput, UnplannedInput};
 use crate::error::Error;
 
 /// Creates missing folders and writes a temporary file into each. Removes inputs whose folder cannot be written and
 /// returns their failures; if there are no other inputs, returns the failures as the error.
-pub fn check(items: &mut Vec<PlannedInput>) -> Result<Vec<Error>, Vec<Error>> {
+pub fn check(items: &mut Vec<PlannedInput>) -> Result<Vec<UnplannedInput>, Vec<Error>> {
     let mut folders: BTreeMap<PathBuf, Option<io::Error>> = BTreeMap::new();
     for item in items.iter().filter(|item| !item.is_done) {
         for (_, folder) in item.output_folders() {
@@ -28,7 +28,8 @@ pub fn check(items: &mut Vec<PlannedInput>) -> Result<Vec<Error>, Vec<Error>> {
         let outputs = item.output_folders().into_iter().filter(|_| !item.is_done);
         let fault = outputs.into_iter().find_map(|(path, folder)| {
             let source = clone_error(folders.get(&folder)?.as_ref()?);
-            Some(Error::Output { path: path.to_owned(), source })
+            let error = Error::Output { path: path.to_owned(), source };
+            Some(UnplannedInput { name: item.name(), error })
         });
         let is_writable = fault.is_none();
         failures.extend(fault);

@@ -102,11 +102,17 @@ fn rejects_outputs_that_overwrite_an_input() {
 #[test]
 fn all_faults_of_the_inputs_are_reported_at_once() {
     let folder = InputFolder::new(&["a/talk.mp3", "b/notes.md"]);
-    let faults = folder.plan(&["none.mp3", "b", "a/talk.mp3", "a/talk.mp3/x"], &formats(&[])).unwrap_err();
+    let named = ["none.mp3", "b", "a/talk.mp3/x"];
+    let faults = folder.plan(&named, &formats(&[])).unwrap_err();
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 3);
+    assert!(faults.iter().all(|fault| matches!(fault, Error::Usage { .. })), "{faults:?}");
     assert!(texts[0].ends_with("none.mp3`: there is no such file"), "{texts:?}");
     assert!(texts[1].ends_with("a folder without recordings"), "{texts:?}");
+    // With another input they fail alone.
+    let plan = folder.plan(&[&named[..], &["a/talk.mp3"]].concat(), &formats(&[])).unwrap();
+    assert_eq!((plan.items.len(), plan.failures.len()), (1, 3));
+    assert_eq!(*plan.failures[0].name, *folder.at("none.mp3").display().to_string());
 }
 
 #[test]

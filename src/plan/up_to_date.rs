@@ -38,6 +38,9 @@ pub fn leave_out(items: &mut [PlannedInput], request: &PlanRequest) -> Vec<(Inpu
 pub fn leave_out_named(item: &mut PlannedInput, request: &PlanRequest) -> Vec<(InputName, String)> {
     let mut notes = Vec::new();
     OutputChecker::new(request).check(item, &mut notes);
+    if item.is_done && item.skip_reason != ALREADY_DONE {
+        notes.push((item.name(), item.skip_reason.clone()));
+    }
     notes
 }
 

@@ -15,7 +15,7 @@ pub struct Failure {
     /// The input's id in the manifest, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// One of usage, unreadable, empty, folder, not_audio, no_audio_track, no_such_track, no_such_channel,
+    /// One of usage, missing, no_recordings, unpaired, unreadable, empty, folder, not_audio, no_audio_track, no_such_track, no_such_channel,
     /// unsupported_codec, undecodable, unknown_transcript, not_transcript, lacks, too_large, not_possible, lacking, model,
     /// device, out_of_memory, output, limit_missed, held, cancelled, compute, panicked, closed, close.
     pub kind: String,
@@ -73,6 +73,9 @@ pub fn kind(error: &Error) -> &'static str {
 fn input_kind(why: &InputProblem) -> &'static str {
     match why {
         InputProblem::Unreadable(_) => "unreadable",
+        InputProblem::Missing { .. } | InputProblem::NoMatch => "missing",
+        InputProblem::NoRecordings { .. } => "no_recordings",
+        InputProblem::Unpaired { .. } => "unpaired",
         InputProblem::Empty => "empty",
         InputProblem::Directory => "folder",
         InputProblem::NotAudio => "not_audio",

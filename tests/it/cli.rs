@@ -99,7 +99,7 @@ fn invalid_inputs_are_reported_before_the_model_is_loaded() {
     let mut program = program();
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    program.args(["--model", "tiny"]).arg("none.mp3").arg(&empty).arg(&talk);
+    program.args(["--model", "tiny"]).arg("none.mp3").arg(&empty).arg(talk.join("x"));
     program.assert().code(2).stdout(is_empty()).stderr(
         contains("error: `none.mp3`: there is no such file\nhint: check the path")
             .and(contains("a folder without recordings\nhint: ")),
