@@ -37,11 +37,19 @@ pub struct ResolvedInput {
     pub overrides: InputOverrides,
     /// File and line of the manifest that names it.
     pub location: Option<String>,
+    /// Its outputs are named after its whole name, because another input has the same stem.
+    pub keeps_extension: bool,
 }
 
 impl ResolvedInput {
     pub fn new(source: InputSource, subfolder: PathBuf) -> Self {
-        Self { source, subfolder, overrides: InputOverrides::default(), location: None }
+        Self {
+            source,
+            subfolder,
+            overrides: InputOverrides::default(),
+            location: None,
+            keeps_extension: false,
+        }
     }
 }
 

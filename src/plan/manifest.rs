@@ -90,7 +90,8 @@ impl ManifestReader<'_> {
             Some(source) if faults.is_empty() => {
                 let overrides = InputOverrides { id, settings, formats, paths, output_dir };
                 let location = Some(self.location.clone());
-                Ok(Ok(ResolvedInput { source, subfolder: PathBuf::new(), overrides, location }))
+                let input = ResolvedInput::new(source, PathBuf::new());
+                Ok(Ok(ResolvedInput { overrides, location, ..input }))
             }
             _ => Err(missing.map(UnplannedInput::into_fault).into_iter().chain(faults).collect()),
         }

@@ -147,8 +147,10 @@ impl PlannedInput {
 /// Plans all inputs and reports all faults at once. A dry run does not create output folders.
 pub fn plan(request: &PlanRequest, is_dry_run: bool) -> Result<Plan, Vec<Error>> {
     let discovery = discover(&request.inputs, &request.discovery, Some(&request.settings));
+    // The inputs of a watch come one by one; names must not depend on which come together.
+    let is_fixed = request.discovery.discovered.is_empty();
     let Plan { mut items, mut failures, mut notes } =
-        name_outputs(discovery, &request.outputs, Some(&request.settings))?;
+        name_outputs(discovery, &request.outputs, Some(&request.settings), is_fixed)?;
     if let Some(shard) = request.shard {
         let count = items.len();
         probe(&mut items.iter_mut().collect::<Vec<_>>(), request);
@@ -178,7 +180,7 @@ pub fn plan(request: &PlanRequest, is_dry_run: bool) -> Result<Plan, Vec<Error>>
 
 /// Plans inputs that are not recordings.
 pub fn plan_files(inputs: &[PathBuf], options: &OutputOptions) -> Result<Plan, Vec<Error>> {
-    let mut plan = name_outputs(discover(inputs, &InputOptions::default(), None), options, None)?;
+    let mut plan = name_outputs(discover(inputs, &InputOptions::default(), None), options, None, true)?;
     if !options.overwrite {
         up_to_date::leave_out_files(&mut plan.items);
     }
@@ -189,32 +191,88 @@ pub fn plan_files(inputs: &[PathBuf], options: &OutputOptions) -> Result<Plan, V
 /// Returns the outputs that would be requested of a recording.
 pub fn requested_outputs(file: &DiscoveredFile, request: &PlanRequest) -> Result<Vec<PathBuf>> {
     let input = ResolvedInput::new(InputSource::File(file.path.clone()), file.subfolder.clone());
-    Ok(plan_input(input, 1, &request.outputs, Some(&request.settings))?.requested)
+    Ok(plan_input(&input, 1, &request.outputs, Some(&request.settings))?.requested)
 }
 
 fn probe(items: &mut [&mut PlannedInput], request: &PlanRequest) {
     items.par_iter_mut().for_each(|item| item.probe(&request.audio));
 }
 
-/// Names the outputs of every input, whether or not they exist.
+/// Names the outputs of every input, whether or not they exist. If the inputs are `fixed`, those of one stem keep their
+/// extensions.
 fn name_outputs(
     discovery: Discovery,
     options: &OutputOptions,
     settings: Option<&Arc<InputSettings>>,
+    is_fixed: bool,
 ) -> Result<Plan, Vec<Error>> {
-    let Discovery { inputs, mut faults, failures, notes, missing: _ } = discovery;
+    let Discovery { mut inputs, mut faults, failures, mut notes, missing: _ } = discovery;
+    if is_fixed {
+        notes.extend(keep_extensions(&mut inputs, options, settings));
+    }
     let mut items = Vec::with_capacity(inputs.len());
-    for (index, input) in inputs.into_iter().enumerate() {
-        let own = input.overrides.settings.clone();
-        match plan_input(input, index + 1, options, own.as_ref().or(settings)) {
+    for item in plan_inputs(&inputs, options, settings) {
+        match item {
             Ok(item) => items.push(item),
             Err(fault) => faults.push(fault),
         }
     }
     identify_repeated(&mut items);
     separate_journals(&mut items);
-    faults.extend(conflicts::find(&items));
+    let is_distinct = |template: Template| {
+        let options = OutputOptions { template: Some(template), language_in_name: false, ..options.clone() };
+        let items: Vec<PlannedInput> = plan_inputs(&inputs, &options, settings).flatten().collect();
+        items.len() == inputs.len() && conflicts::sharing(&items).is_empty()
+    };
+    faults.extend(conflicts::find(&items, &is_distinct));
     if faults.is_empty() { Ok(Plan { items, failures, notes }) } else { Err(faults) }
+}
+
+/// Plans every input by itself.
+fn plan_inputs<'a>(
+    inputs: &'a [ResolvedInput],
+    options: &'a OutputOptions,
+    settings: Option<&'a Arc<InputSettings>>,
+) -> impl Iterator<Item = Result<PlannedInput>> + 'a {
+    inputs.iter().enumerate().map(move |(index, input)| {
+        plan_input(input, index + 1, options, input.overrides.settings.as_ref().or(settings))
+    })
+}
+
+/// Adds the extensions to the names of inputs whose outputs would otherwise be the same files, such as `talk.mp3` and
+/// `talk.wav`. Returns a note for each.
+fn keep_extensions(
+    inputs: &mut [ResolvedInput],
+    options: &OutputOptions,
+    settings: Option<&Arc<InputSettings>>,
+) -> Vec<(InputName, String)> {
+    let mut notes = Vec::new();
+    if options.template.is_some() {
+        return notes;
+    }
+    loop {
+        let items: Vec<(usize, PlannedInput)> = plan_inputs(inputs, options, settings)
+            .enumerate()
+            .filter_map(|(index, item)| Some((index, item.ok()?)))
+            .collect();
+        let (indices, items): (Vec<usize>, Vec<PlannedInput>) = items.into_iter().unzip();
+        let before = notes.len();
+        for (position, other) in conflicts::sharing(&items) {
+            let input = &mut inputs[indices[position]];
+            let is_named_by_stem = input.overrides.paths.is_none() && !input.keeps_extension;
+            if is_named_by_stem
+                && matches!(&input.source, InputSource::File(path) if path.extension().is_some())
+            {
+                input.keeps_extension = true;
+                let text =
+                    format!("its outputs keep the extension: `{}` has the same stem", items[other].name());
+                notes.push((items[position].name(), text));
+            }
+        }
+        if notes.len() == before {
+            return notes;
+        }
+    }
 }
 
 /// Gives the uses of a recording that is planned twice an id each, so that reports can tell them apart.
@@ -245,26 +303,26 @@ fn separate_journals(items: &mut [PlannedInput]) {
 }
 
 fn plan_input(
-    input: ResolvedInput,
+    input: &ResolvedInput,
     index: usize,
     options: &OutputOptions,
     settings: Option<&Arc<InputSettings>>,
 ) -> Result<PlannedInput> {
-    let names = output_names::names(&input, index, options, settings.map(|settings| &**settings))?;
+    let names = output_names::names(input, index, options, settings.map(|settings| &**settings))?;
     let outputs: Vec<(Format, PathBuf)> =
         names.outputs.iter().map(|(format, pattern)| (*format, pattern.shown())).collect();
     let requested: Vec<PathBuf> = outputs.iter().map(|(_, path)| path.clone()).collect();
     let modified_before = requested.iter().map(|path| (path.clone(), modified(path))).collect();
     Ok(PlannedInput {
-        id: input.overrides.id,
-        location: input.location,
-        settings: input.overrides.settings,
+        id: input.overrides.id.clone(),
+        location: input.location.clone(),
+        settings: input.overrides.settings.clone(),
         outputs,
         patterns: output_pattern::pending(names.outputs),
         requested,
         modified_before,
         journal: names.journal,
-        ..PlannedInput::new(input.source)
+        ..PlannedInput::new(input.source.clone())
     })
 }
 

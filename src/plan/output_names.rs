@@ -76,7 +76,8 @@ impl OutputNaming<'_> {
 
     /// Returns the stem of the input, with the language if it is wanted, and the extension of the format.
     fn default_name(&self, format: Format) -> Vec<OsString> {
-        let mut stem = self.stem().to_owned();
+        let name = self.file().and_then(Path::file_name).filter(|_| self.input.keeps_extension);
+        let mut stem = name.unwrap_or_else(|| self.stem()).to_owned();
         let extension = OsString::from(format!(".{}", format.name()));
         if !self.options.language_in_name {
             stem.push(extension);

@@ -76,13 +76,18 @@ fn rejects_two_inputs_with_the_same_output() {
         assert!(faults.iter().all(|fault| matches!(fault, Error::Usage { .. })), "{faults:?}");
         faults[0].to_string()
     };
-    assert!(clash(&["a/talk.mp3", "a/talk.wav"], &srt).contains("would be written for both"));
+    let planned = folder.plan(&["a/talk.mp3", "a/talk.wav"], &srt).unwrap();
+    let outputs: Vec<&PathBuf> = planned.items.iter().map(|item| &item.outputs[0].1).collect();
+    assert_eq!(outputs, [&folder.at("a/talk.mp3.srt"), &folder.at("a/talk.wav.srt")]);
+    assert_eq!(planned.notes.len(), 2);
+    let template = OutputOptions { template: Some("{stem}".parse().unwrap()), ..srt.clone() };
+    assert!(clash(&["a/talk.mp3", "a/talk.wav"], &template).contains("would be written for both"));
     let twice = folder.plan(&["a/talk.mp3", "b/../a/talk.mp3"], &srt).unwrap();
     assert_eq!((twice.items.len(), twice.notes.len()), (1, 1));
     assert!(twice.notes[0].1.starts_with("the same file as `"), "{:?}", twice.notes);
     assert!(folder.plan(&["a/talk.mp3", "b/talk.mp3"], &srt).is_ok());
     let out = OutputOptions { output_dir: Some(folder.at("out")), ..srt };
-    assert!(clash(&["a/talk.mp3", "b/talk.mp3"], &out).contains("talk.srt"));
+    assert!(clash(&["a/talk.mp3", "b/talk.mp3"], &out).contains("talk.mp3.srt"));
     assert!(!folder.at("out").exists());
     assert!(clash(&["-", "-"], &OutputOptions::default()).contains("only once"));
 }

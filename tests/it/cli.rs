@@ -114,7 +114,8 @@ fn two_inputs_must_not_write_the_same_file() {
     let expected = contains("talk.srt`: would be written for both")
         .and(contains("hint: "))
         .and(contains("--output-dir"));
-    demo().args([&talk, &other]).args(["--export", "srt"]).assert().code(2).stderr(expected);
+    let template = ["--export", "srt", "--output-template", "{stem}.{ext}"];
+    demo().args([&talk, &other]).args(template).assert().code(2).stderr(expected);
     assert!(!folder.path().join("talk.srt").exists());
 }
 

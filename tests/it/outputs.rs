@@ -47,16 +47,38 @@ fn outputs_are_named_by_a_template() {
 }
 
 #[test]
-fn inputs_that_differ_by_extension_need_a_template() {
-    let tree = Tree::new(&["talk.wav", "talk.mp3"]);
-    let clash = tree.refused(&[".", "--export", "srt"]);
-    assert!(clash.contains("talk.srt`: would be written for both `./talk.mp3` and `./talk.wav`"), "{clash}");
+fn inputs_of_one_stem_keep_their_extensions() {
+    let tree = Tree::new(&["talk.wav", "talk.mp3", "other.wav"]);
+    let line = [".", "--export", "srt"];
+    let said = messages(&tree, &line);
     assert!(
-        clash.contains("`--output-template {name}.{ext}`") && clash.contains("`--output-dir`"),
-        "{clash}"
+        said.contains("`./talk.mp3`: its outputs keep the extension: `./talk.wav` has the same stem"),
+        "{said}"
     );
-    let line = [".", "--export", "srt", "--output-template", "{name}.{ext}"];
-    assert_eq!(tree.written(&line, "srt"), ["talk.mp3.srt", "talk.wav.srt"]);
+    let outputs = ["other.srt", "other.wav", "talk.mp3", "talk.mp3.srt", "talk.wav", "talk.wav.srt"];
+    assert_eq!(names(&tree.at("")), outputs);
+    // The names do not depend on which of them is up to date.
+    fs::remove_file(tree.at("talk.wav.srt")).unwrap();
+    assert_eq!(messages(&tree, &line).matches("already done").count(), 2);
+    assert_eq!(names(&tree.at("")), outputs);
+}
+
+#[test]
+fn the_hint_of_a_clash_leads_out_of_it() {
+    let tree = Tree::new(&["x/a/talk.wav", "x/a/talk.mp3", "x/b/talk.mp3", "y/a/talk.mp3"]);
+    let line = ["--export", "srt", "--output-dir", "out"];
+    for inputs in [
+        &["x/a/talk.mp3", "x/b/talk.mp3"][..],
+        &["x/a/talk.wav", "x/a/talk.mp3", "x/b/talk.mp3"],
+        &["x/a/talk.wav", "x/a/talk.mp3", "x/b/talk.mp3", "y/a/talk.mp3"],
+    ] {
+        let line = [inputs, &line].concat();
+        let said = tree.refused(&line);
+        assert!(said.contains("would be written for both"), "{said}");
+        let template = said.split("`--output-template ").nth(1).unwrap().split('`').next().unwrap();
+        let outputs = tree.written(&[&line[..], &["--output-template", template]].concat(), "srt");
+        assert_eq!(outputs.len(), inputs.len(), "{template}: {outputs:?}");
+    }
 }
 
 #[test]
