@@ -159,6 +159,8 @@ pub enum ModelProblem {
     Unreadable { file: String, source: Cause },
     #[error("`{file}` is damaged: {why}")]
     Damaged { file: String, why: String },
+    #[error("cannot be verified: there is no checksum for {}", .files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", "))]
+    Unverifiable { files: Vec<String> },
     #[error("not a Whisper checkpoint: {why}")]
     NotWhisper { why: String },
 }
@@ -331,6 +333,9 @@ impl ModelProblem {
                 "pass a folder in Hugging Face form (config.json, tokenizer.json, model.safetensors or pytorch_model.bin), a folder of faster-whisper, or a file of whisper.cpp (ggml, GGUF) or openai-whisper (.pt)".into()
             }
             ModelProblem::Unreadable { .. } => "check the file's permissions".into(),
+            ModelProblem::Unverifiable { .. } => {
+                "only what `transcribe models pull` has downloaded has checksums; `transcribe models show` reads what is there".into()
+            }
             ModelProblem::Damaged { .. } => "download or copy it again; `transcribe models remove` deletes a damaged download".into(),
         }
     }

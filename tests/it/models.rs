@@ -259,5 +259,7 @@ fn ignores_models_of_other_programs() {
     cache.models(&["list", "--all"]).code(0).stdout(contains("someone/bert").and(contains("other program")));
     cache.models(&["verify"]).code(0).stdout(contains("bert").not());
     // The name of a plain file is not a checksum.
-    cache.models(&["verify", "someone/bert"]).code(0).stdout(contains("unknown: the cache has no checksum"));
+    let verified = cache.models(&["verify", "someone/bert"]).code(3);
+    let reason = "model `someone/bert`: cannot be verified: there is no checksum for `config.json`\nhint: ";
+    verified.stdout(contains("unknown: the cache has no checksum")).stderr(contains(reason));
 }
