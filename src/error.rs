@@ -118,6 +118,10 @@ pub enum InputProblem {
     TooLarge { bytes: u64, limit: u64 },
     #[error("unsupported request: {why}")]
     UnsupportedRequest { why: String },
+    #[error("has no index (`moov`): the recording or its copy ended too early")]
+    NoIndex,
+    #[error("an HTML page, which cannot be converted back")]
+    HtmlPage,
     #[error("has no audio track")]
     NoAudioTrack,
     #[error("has no audio track {asked}; it has {available}")]
@@ -286,6 +290,10 @@ impl InputProblem {
             InputProblem::UnsupportedRequest { .. } => {
                 "change its line in the manifest, or use another model"
             }
+            InputProblem::NoIndex => {
+                "copy it again; a recording that was cut off can be repaired with `untrunc` and an intact one of the same device"
+            }
+            InputProblem::HtmlPage => "convert the JSON of the same run: `--export json,html` writes both",
             InputProblem::NoAudioTrack => "the file contains only video or subtitles",
             InputProblem::NoSuchTrack { .. } => "`--audio-track` counts from 0",
             InputProblem::NoSuchChannel { .. } => "`--channel` counts from 0",
