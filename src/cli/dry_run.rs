@@ -78,7 +78,11 @@ fn outcome(item: &PlannedInput, request: &PlanRequest) -> String {
     }
     let paths: Vec<String> =
         item.outputs.iter().map(|(_, path)| printable(&path.display().to_string())).collect();
-    let mut text = if paths.is_empty() { "text on standard output".into() } else { paths.join(", ") };
+    let mut text = match item.printed {
+        Some(format) => format!("{format} on standard output"),
+        None if paths.is_empty() => "text on standard output".into(),
+        None => paths.join(", "),
+    };
     if let Some(settings) = &item.settings {
         for (key, value) in differences(settings, &request.settings) {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -159,6 +163,7 @@ fn input(item: &PlannedInput, request: &PlanRequest) -> Value {
         .outputs
         .iter()
         .map(|(format, path)| (format.name().to_owned(), json!(path.display().to_string())))
+        .chain(item.printed.map(|format| (format.name().to_owned(), json!("-"))))
         .collect();
     let settings = item.settings.as_ref().map(|own| differences(own, &request.settings)).unwrap_or_default();
     json!({

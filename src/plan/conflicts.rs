@@ -4,9 +4,11 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{InputSource, PlannedInput, Template};
+use super::output_names::MAX_NAME;
+use super::{InputName, InputSource, PlannedInput, Template};
 use crate::decode::Language;
 use crate::error::Error;
+use crate::export::Format;
 
 /// Returns the positions of inputs that share an output with another recording, with that of the other.
 pub fn sharing(items: &[PlannedInput]) -> Vec<(usize, usize)> {
@@ -80,6 +82,35 @@ fn overwritten(path: &Path) -> Error {
             "choose another folder with `--output-dir` or other names with `--output-template`".into(),
         ),
     }
+}
+
+/// Returns the faults of outputs, or their partial files, whose names no file system takes.
+pub fn too_long(items: &[PlannedInput]) -> Vec<Error> {
+    let is_long = |path: &&PathBuf| {
+        path.components().any(|part| part.as_os_str().len() > MAX_NAME)
+            || path.file_name().is_some_and(|name| name.len() + ".partial".len() > MAX_NAME)
+    };
+    let first = |item: &PlannedInput| Some((item.name(), item.requested.iter().find(is_long)?.clone()));
+    let fault = |(input, path): (InputName, PathBuf)| Error::Usage {
+        what: format!("`{input}`"),
+        why: format!("the name of its output has more than {} bytes: `{}`", MAX_NAME - 8, path.display()),
+        hint: Some("give shorter names with `--output-template`, such as `{index}.{ext}`".into()),
+    };
+    items.iter().filter_map(first).map(fault).collect()
+}
+
+/// Returns the fault of several inputs whose outputs cannot be told apart on standard output.
+pub fn on_stdout(items: &[PlannedInput]) -> Option<Error> {
+    let printed = items.iter().filter_map(|item| item.printed);
+    let format = printed.clone().find(|format| *format != Format::Json)?;
+    if printed.count() < 2 {
+        return None;
+    }
+    Some(Error::Usage {
+        what: "`--output-dir -`".into(),
+        why: format!("several inputs cannot be told apart on standard output as {format}"),
+        hint: Some("use `--export json`, which prints a line for each, or write files".into()),
+    })
 }
 
 /// Returns the first of some templates that tells all outputs apart.

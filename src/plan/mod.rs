@@ -46,6 +46,8 @@ use crate::export::Format;
 pub struct OutputOptions {
     /// Text is printed if there are none.
     pub formats: Vec<Format>,
+    /// Print the only output instead of writing files.
+    pub to_stdout: bool,
     /// Beside each input if none.
     pub output_dir: Option<PathBuf>,
     /// Write all outputs into that folder itself, without the subfolders of the inputs.
@@ -86,6 +88,8 @@ pub struct PlannedInput {
     pub settings: Option<Arc<InputSettings>>,
     /// Seconds, as the file claims; probed only where it is needed.
     pub length: Option<f64>,
+    /// The format to print to standard output instead of writing files.
+    pub printed: Option<Format>,
     /// The files to write, without those that are up to date.
     pub outputs: Vec<(Format, PathBuf)>,
     /// The paths of all requested outputs, if they depend on the language and that is to be detected; the paths in
@@ -122,6 +126,7 @@ impl PlannedInput {
             location: None,
             settings: None,
             length: None,
+            printed: None,
             outputs: Vec::new(),
             patterns: Vec::new(),
             requested: Vec::new(),
@@ -225,6 +230,8 @@ fn name_outputs(
         items.len() == inputs.len() && conflicts::sharing(&items).is_empty()
     };
     faults.extend(conflicts::find(&items, &is_distinct));
+    faults.extend(conflicts::on_stdout(&items));
+    faults.extend(conflicts::too_long(&items));
     if faults.is_empty() { Ok(Plan { items, failures, notes }) } else { Err(faults) }
 }
 
@@ -312,11 +319,13 @@ fn plan_input(
     let outputs: Vec<(Format, PathBuf)> =
         names.outputs.iter().map(|(format, pattern)| (*format, pattern.shown())).collect();
     let requested: Vec<PathBuf> = outputs.iter().map(|(_, path)| path.clone()).collect();
+    let printed = names.printed;
     let modified_before = requested.iter().map(|path| (path.clone(), modified(path))).collect();
     Ok(PlannedInput {
         id: input.overrides.id.clone(),
         location: input.location.clone(),
         settings: input.overrides.settings.clone(),
+        printed,
         outputs,
         patterns: output_pattern::pending(names.outputs),
         requested,

@@ -11,11 +11,19 @@ use super::discovery::{ResolvedInput, fault};
 use super::template::TemplateField as Field;
 use super::{InputSource, OutputOptions, OutputPattern};
 use crate::decode::Task;
+use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::export::Format;
 
+/// Bytes that a file system allows in a name.
+pub const MAX_NAME: usize = 255;
+/// What a journal adds to a name.
+const JOURNAL_BYTES: usize = ".".len() + ".transcribe".len();
+
 pub struct OutputPaths {
     pub outputs: Vec<(Format, OutputPattern)>,
+    /// The format to print instead.
+    pub printed: Option<Format>,
     pub journal: Option<PathBuf>,
 }
 
@@ -26,13 +34,18 @@ pub fn names(
     options: &OutputOptions,
     settings: Option<&InputSettings>,
 ) -> Result<OutputPaths> {
+    let mut printed = None;
     let outputs = match &input.overrides.paths {
         Some(paths) => paths.iter().map(|(format, path)| (*format, fixed(path))).collect(),
-        None => OutputNaming { input, index, options, settings }.outputs()?,
+        None => {
+            let naming = OutputNaming { input, index, options, settings };
+            printed = naming.printed()?;
+            if printed.is_some() { Vec::new() } else { naming.outputs()? }
+        }
     };
     let is_regular = matches!(&input.source, InputSource::File(path) if path.is_file());
     let journal = outputs.first().filter(|_| is_regular).map(|(_, pattern)| pattern.journal());
-    Ok(OutputPaths { outputs, journal })
+    Ok(OutputPaths { outputs, printed, journal })
 }
 
 /// Returns the pattern of a path that is given as it is.
@@ -42,8 +55,12 @@ fn fixed(path: &Path) -> OutputPattern {
 
 /// Returns the hidden file of this name beside an output.
 pub fn journal(output: &Path, name: Option<&OsStr>) -> PathBuf {
+    let name = name.unwrap_or_default();
     let mut hidden = OsString::from(".");
-    hidden.push(name.unwrap_or_default());
+    match name.len() > MAX_NAME - JOURNAL_BYTES {
+        true => hidden.push(&sha256_hex(name.as_encoded_bytes())[..16]),
+        false => hidden.push(name),
+    }
     hidden.push(".transcribe");
     output.with_file_name(hidden)
 }
@@ -56,10 +73,28 @@ struct OutputNaming<'a> {
 }
 
 impl OutputNaming<'_> {
+    fn formats(&self) -> &[Format] {
+        self.input.overrides.formats.as_ref().unwrap_or(&self.options.formats)
+    }
+
+    /// Returns the format to print, if files are not written.
+    fn printed(&self) -> Result<Option<Format>> {
+        if !self.options.to_stdout || self.input.overrides.output_dir.is_some() {
+            return Ok(None);
+        }
+        match self.formats() {
+            [] => Ok(None),
+            [format] => Ok(Some(*format)),
+            _ => {
+                let hint = "choose one format, or write files to a folder";
+                Err(fault("`--output-dir -`", "standard output takes a single format", hint))
+            }
+        }
+    }
+
     fn outputs(&self) -> Result<Vec<(Format, OutputPattern)>> {
-        let overrides = &self.input.overrides;
-        let formats = overrides.formats.as_ref().unwrap_or(&self.options.formats);
-        if formats.is_empty() && overrides.output_dir.is_some() {
+        let formats = self.formats();
+        if formats.is_empty() && self.input.overrides.output_dir.is_some() {
             let hint = "choose formats with `outputs` in that line, or with `--export`";
             return Err(self.fault("has an `output_dir` but no formats", hint));
         }

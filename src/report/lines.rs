@@ -140,7 +140,8 @@ impl LineBuilder {
             | RunEvent::UnloadFailed { .. }
             | RunEvent::AudioNotEmbedded { .. }
             | RunEvent::Waiting { .. }
-            | RunEvent::Segments(_)
+            | RunEvent::Segments { .. }
+            | RunEvent::Printed { .. }
             | RunEvent::WindowDone { .. }
             | RunEvent::Progress { .. }
             | RunEvent::JournalUnavailable { .. }

@@ -52,6 +52,10 @@ pub struct ActiveInput {
     pending_text: BTreeMap<usize, Vec<Segment>>,
     /// The chunk whose segments are emitted as they come.
     next_text: usize,
+    /// Its text is emitted.
+    emits_text: bool,
+    /// The output to print when the input's turn comes.
+    pub printed: Option<Arc<[u8]>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -61,6 +65,7 @@ impl ActiveInput {
         model: LeasedModel,
         engine_input: Arc<InputContext>,
         thread: JoinHandle<()>,
+        emits_text: bool,
     ) -> Self {
         Self {
             name: item.name(),
@@ -81,6 +86,8 @@ impl ActiveInput {
             resumed: 0,
             pending_text: BTreeMap::new(),
             next_text: 0,
+            emits_text,
+            printed: None,
             thread: Some(thread),
         }
     }
@@ -98,9 +105,9 @@ impl ActiveInput {
         self.frames_skipped = frames_skipped;
     }
 
-    /// Keeps segments to be emitted as text; only inputs without output files have their text emitted.
+    /// Keeps segments to be emitted as text, if that is wanted.
     pub fn add_segments(&mut self, chunk: usize, segments: Vec<Segment>) {
-        if !self.item.requested.is_empty() {
+        if !self.emits_text {
             return;
         }
         self.pending_text.entry(chunk).or_default().extend(segments);

@@ -62,8 +62,8 @@ fn convert_one(item: &PlannedInput, conversion: &Conversion, context: RunContext
     if let Some(option) = export.needs_words().filter(|_| !has_words) {
         return lacks("word times", option);
     }
-    if item.requested.is_empty() {
-        context.emit(RunEvent::Segments(transcript.segments.clone()));
+    if item.requested.is_empty() && item.printed.is_none() {
+        context.emit(RunEvent::Segments { input: item.name(), segments: transcript.segments.clone() });
     }
     let mut recording = InputSource::Stdin;
     if output::needs_waveform(item)
@@ -73,9 +73,12 @@ fn convert_one(item: &PlannedInput, conversion: &Conversion, context: RunContext
         transcript.waveform = Some(waveform);
     }
     let rendering = Rendering::new(&transcript, &export);
+    if let Some(content) = output::render_printed(item, &rendering, &recording, context) {
+        context.emit(RunEvent::Printed { input: item.name(), content });
+    }
     let item = &named(item, &transcript, conversion.outputs.overwrite)?;
     for (format, path) in &item.outputs {
-        let content = output::render(*format, path, &rendering, &recording, context);
+        let content = output::render(*format, path, &rendering, &recording, None, context);
         output::write(&item.name(), path, &content, context)?;
     }
     Ok(())

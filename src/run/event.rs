@@ -98,7 +98,10 @@ pub enum RunEvent {
         guess: LanguageGuess,
     },
     /// New text, in the order of inputs and of time.
-    Segments(Vec<Segment>),
+    Segments {
+        input: InputName,
+        segments: Vec<Segment>,
+    },
     WindowDone {
         input: InputName,
         window: WindowDone,
@@ -170,6 +173,11 @@ pub enum RunEvent {
         input: InputName,
         path: PathBuf,
     },
+    /// An output to print to standard output, in the order of inputs.
+    Printed {
+        input: InputName,
+        content: Arc<[u8]>,
+    },
     /// An HTML page could not embed its recording.
     AudioNotEmbedded {
         page: PathBuf,
@@ -205,6 +213,7 @@ impl RunEvent {
             | RunEvent::Note { input, .. }
             | RunEvent::Waiting { input, .. }
             | RunEvent::Started { input, .. }
+            | RunEvent::Segments { input, .. }
             | RunEvent::LanguageDetected { input, .. }
             | RunEvent::WindowDone { input, .. }
             | RunEvent::Progress { input, .. }
@@ -216,6 +225,7 @@ impl RunEvent {
             | RunEvent::Damaged { input, .. }
             | RunEvent::ClipsOutOfRange { input, .. }
             | RunEvent::OutputWritten { input, .. }
+            | RunEvent::Printed { input, .. }
             | RunEvent::Finished { input, .. }
             | RunEvent::Converted { input }
             | RunEvent::Failed { input, .. } => Some(input),
@@ -230,7 +240,6 @@ impl RunEvent {
             | RunEvent::ModelUnloaded { .. }
             | RunEvent::UnloadFailed { .. }
             | RunEvent::PoolClosed(_)
-            | RunEvent::Segments(_)
             | RunEvent::SlotsReduced { .. }
             | RunEvent::Stopped { .. }
             | RunEvent::AudioNotEmbedded { .. }

@@ -113,6 +113,10 @@ fn check(request: &PlanRequest, options: &WatchOptions) -> Result<(), Vec<Error>
         let why = "needs `--export`: without outputs the watch cannot know which inputs are done";
         return fault("`watch`".into(), why.into(), "choose formats, for example `--export srt,txt`");
     }
+    if request.outputs.to_stdout {
+        let why = "cannot be used with `watch`: without files the watch cannot know which inputs are done";
+        return fault("`--output-dir -`".into(), why.into(), "name a folder, or leave it out");
+    }
     if request.outputs.template.as_ref().is_some_and(Template::uses_index) {
         let why = "`{index}` numbers the inputs of one run, and a watch has no fixed list of inputs";
         return fault("`--output-template`".into(), why.into(), "use `{stem}` or `{name}` instead");

@@ -53,6 +53,7 @@ mod schema;
 mod score;
 mod screen;
 mod seams;
+mod stdout;
 mod subtitles;
 mod tokenizer;
 mod vad;

@@ -218,7 +218,8 @@ fn templates_take_the_detected_language() {
 fn outputs_named_after_the_language_are_resumed() {
     let tree = Tree::new(&[]);
     fs::copy(fixture("long/long_en.flac"), tree.at("talk.flac")).unwrap();
-    let line = ["talk.flac", "--export", "srt", "--language-in-name", "--chunk-length", "30"];
+    let line =
+        ["talk.flac", "--export", "srt", "--language-in-name", "--chunk-length", "30", "--batch-size", "1"];
     let stop = |moment: &str, signal: &str| {
         let mut running = Running::start_until(tree.program(&line), moment);
         assert!(running.wait_for("test hook: chunk"));

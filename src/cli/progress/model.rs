@@ -274,7 +274,11 @@ impl InputProgress {
     fn line(&self, width: usize) -> String {
         let share = if self.known > 0.0 { self.done / self.known } else { 0.0 };
         let times = format!("{}/{}", clock(self.done), clock(self.known));
-        let percent = format!("{:>3.0} %", share.min(1.0) * 100.0);
+        // Until the first window is decoded, no share of the audio is done.
+        let percent = match self.done > 0.0 {
+            true => format!("{:>3.0} %", share.min(1.0) * 100.0),
+            false => "encoding".to_owned(),
+        };
         let rest = match width {
             WIDE.. => format!("{}  {times:>15}  {percent}", bar(share, 20)),
             NARROW.. => format!("{} {times:>13}", bar(share, 8)),

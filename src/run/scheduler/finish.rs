@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{InputMessage, MessageKind, Scheduler};
+use super::{EndedText, InputMessage, MessageKind, Scheduler};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::export::{Format, Rendering};
@@ -59,7 +59,7 @@ impl Scheduler<'_> {
         }
         input.join();
         // Writing the outputs consumes the chunks, so their text is taken before.
-        let rest = input.take_text();
+        let mut rest = EndedText { segments: input.take_text(), output: None };
         if !input.has_failed {
             let name = input.name.clone();
             match self.finish(index) {
@@ -67,8 +67,12 @@ impl Scheduler<'_> {
                 Err(error) => self.fail(&name, error)?,
             }
         }
-        self.active.remove(&index);
-        self.end_text(index, rest);
+        let Some(mut ended) = self.active.remove(&index) else { return Ok(()) };
+        rest.output = ended.printed.take();
+        let name = ended.name.clone();
+        // Dropping it joins its thread and returns the model.
+        drop(ended);
+        self.end_text(index, name, rest);
         self.is_short_of_models = false;
         // Dropping the lease may have unloaded a model.
         self.models.close_idle(self.context);
@@ -105,7 +109,7 @@ impl Scheduler<'_> {
             seconds: input.started.elapsed().as_secs_f64(),
         });
         if let Some(least) = self.request.min_coverage.filter(|least| coverage < *least) {
-            let (coverage, least) = (coverage * 100.0, least * 100.0);
+            let (coverage, least) = (coverage * 100.0, (least * 1e4).round() / 1e2);
             let why = format!("only {coverage:.1} % of its speech has text, and {least} % were asked for");
             self.emit_failure(&input.name, Error::QualityGate { gate: format!("`{}`", input.name), why });
         }
@@ -114,6 +118,7 @@ impl Scheduler<'_> {
 
     fn write_outputs(&mut self, index: usize, rendering: &Rendering<'_>) -> Result<()> {
         let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        input.printed = output::render_printed(&input.item, rendering, &input.item.source, self.context);
         if let Some(journal) = &mut input.journal {
             let outputs = input.item.outputs.iter().map(|(_, path)| path.clone()).collect();
             // The record matters only if the outputs are written and the journal is not removed.
@@ -122,7 +127,9 @@ impl Scheduler<'_> {
         let mut contents: Vec<(Format, &Path, Vec<u8>)> = Vec::with_capacity(input.item.outputs.len());
         for (format, path) in &input.item.outputs {
             let source = &input.item.source;
-            contents.push((*format, path, output::render(*format, path, rendering, source, self.context)));
+            let moves = self.request.moves.as_ref();
+            let content = output::render(*format, path, rendering, source, moves, self.context);
+            contents.push((*format, path, content));
         }
         if let Some(origin) = &input.origin {
             ledger::record_outputs(origin, &input.model.identity.name, rendering.options(), &contents);
