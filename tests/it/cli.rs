@@ -56,6 +56,12 @@ fn help_shows_usage_examples_and_exit_codes() {
         .and(contains("130  interrupted"))
         .and(contains("TRANSCRIBE_OUTPUT_DIR"));
     program().arg("--help").assert().code(0).stdout(all).stderr(is_empty());
+    let brief = program().arg("-h").assert().code(0).stderr(is_empty());
+    let brief = String::from_utf8(brief.get_output().stdout.clone()).unwrap();
+    assert!(brief.lines().count() <= 40 && brief.lines().all(|line| line.len() <= 80), "{brief}");
+    assert_eq!(brief.matches("\n  transcribe ").count(), 3, "{brief}");
+    program().args(["score", "-h"]).assert().code(0).stdout(contains("--max-wer"));
+    program().assert().code(2).stdout(is_empty()).stderr(brief);
     program().args(["bench", "--help"]).assert().code(0).stdout(contains("--random <SIZE>"));
     let version = starts_with("transcribe ").and(contains("(cpu"));
     program().arg("--version").assert().code(0).stdout(version).stderr(is_empty());

@@ -7,7 +7,9 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use super::ineffective::{ignored_options, sets_word_options};
-use super::{CliCommand, CommandLine};
+use super::porting::{self, PortedLine};
+use super::switches::{PlainLine, apply_opposites};
+use super::{BriefHelp, CliCommand, CommandLine, brief};
 use crate::cli::config::{self, ConfigSettings};
 use crate::cli::{doctor, usage_error};
 use crate::error::{Error, Result};
@@ -23,10 +25,14 @@ pub struct ArgSources {
     config_errors: Vec<Error>,
     /// The command line sets an option that needs times of words.
     sets_word_options: bool,
+    /// What of the command line was understood differently.
+    notes: Vec<String>,
 }
 
 /// Why there is nothing to run.
 pub enum LoadError {
+    /// The short help.
+    Brief(BriefHelp),
     /// A message of clap, which can also be the help.
     Clap(clap::Error),
     Usage(Vec<Error>),
@@ -48,15 +54,22 @@ impl CommandLine {
     /// Reads the command line of the process, the environment and the configuration file.
     pub fn load() -> Result<Self, LoadError> {
         let line: Vec<OsString> = std::env::args_os().collect();
-        let command = Self::described_for(&line);
+        let has_manifest = std::env::var_os("TRANSCRIBE_MANIFEST").is_some();
+        if let Some(brief) = brief::requested(&Self::described(), &line, has_manifest) {
+            return Err(LoadError::Brief(brief));
+        }
+        let PortedLine { line, notes } =
+            porting::translate(&Self::described(), line).map_err(|error| vec![error])?;
+        let PlainLine { line: plain, off } = apply_opposites(&Self::described(), line.clone());
+        let command = without_variables(Self::described_for(&plain), &off);
         let given =
-            command.clone().try_get_matches_from(&line).map_err(|error| {
-                match usage_error::explain(&error, &command, &line) {
+            command.clone().try_get_matches_from(&plain).map_err(|error| {
+                match usage_error::explain(&error, &command, &plain) {
                     Some(error) => LoadError::Usage(vec![error]),
                     None => LoadError::Clap(error),
                 }
             })?;
-        if let Some(error) = usage_error::mistyped_command(&command, &given, &line) {
+        if let Some(error) = usage_error::mistyped_command(&command, &given, &plain) {
             return Err(LoadError::Usage(vec![error]));
         }
         let (settings, errors) = match ConfigSettings::load(&command, &given) {
@@ -65,6 +78,7 @@ impl CommandLine {
         };
         let mut args = Self::with_settings(line, &settings)?;
         args.sources.config_errors = errors;
+        args.sources.notes = notes;
         Ok(args)
     }
 
@@ -75,14 +89,16 @@ impl CommandLine {
     }
 
     fn with_settings(line: Vec<OsString>, listed: &ConfigSettings) -> Result<Self, clap::Error> {
-        let command = Self::described_for(&line);
-        let given = command.clone().try_get_matches_from(&line)?;
+        let PlainLine { line: plain, off } = apply_opposites(&Self::described(), line.clone());
+        let command = without_variables(Self::described_for(&plain), &off);
+        let listed = &listed.without_options(&off);
+        let given = command.clone().try_get_matches_from(&plain)?;
         let configured = listed.apply(command.clone(), &given);
-        let all = configured.clone().try_get_matches_from(&line)?;
+        let all = configured.clone().try_get_matches_from(&plain)?;
         let ignored = ignored_options(&all);
         let settings = listed.without_options(&ignored);
         let command = settings.apply(without_variables(command, &ignored), &given);
-        let matches = command.clone().try_get_matches_from(&line)?;
+        let matches = command.clone().try_get_matches_from(&plain)?;
         let mut args = Self::from_arg_matches(&matches)?;
         let config_listing = args.config.print_config.then(|| config::listing(&configured, &all, listed));
         args.explicit_options = match (&args.command, matches.subcommand()) {
@@ -94,7 +110,7 @@ impl CommandLine {
         .unwrap_or_default();
         let sets_word_options = sets_word_options(&matches);
         args.sources =
-            ArgSources { line, settings, config_listing, config_errors: Vec::new(), sets_word_options };
+            ArgSources { line, settings, config_listing, sets_word_options, ..ArgSources::default() };
         Ok(args)
     }
 
@@ -127,6 +143,11 @@ impl CommandLine {
         self.sources.sets_word_options
     }
 
+    /// Returns what of the command line was understood differently.
+    pub fn notes(&self) -> &[String] {
+        &self.sources.notes
+    }
+
     /// Makes inputs optional for `--print-config`.
     fn described_for(line: &[OsString]) -> clap::Command {
         let command = Self::described();
@@ -141,9 +162,15 @@ impl CommandLine {
 }
 
 /// Makes the program and its commands ignore the environment variables of these options.
-fn without_variables(command: clap::Command, options: &[&str]) -> clap::Command {
+fn without_variables(command: clap::Command, options: &[impl AsRef<str>]) -> clap::Command {
     let ignore = |command: clap::Command| {
-        command.mut_args(|arg| if options.contains(&arg.get_id().as_str()) { arg.env(None) } else { arg })
+        command.mut_args(|arg| {
+            if options.iter().any(|option| option.as_ref() == arg.get_id().as_str()) {
+                arg.env(None)
+            } else {
+                arg
+            }
+        })
     };
     ignore(command).mut_subcommands(ignore)
 }

@@ -54,9 +54,9 @@ impl ConfigSettings {
     }
 
     /// Returns the settings of all options but these.
-    pub fn without_options(&self, options: &[&str]) -> Self {
+    pub fn without_options(&self, options: &[impl AsRef<str>]) -> Self {
         let mut other = self.clone();
-        other.settings.retain(|setting| !options.contains(&setting.id.as_str()));
+        other.settings.retain(|setting| !options.iter().any(|option| option.as_ref() == setting.id.as_str()));
         other
     }
 
