@@ -96,8 +96,8 @@ fn json_of_every_program_gives_the_same_subtitles() {
     assert_eq!(read(at("in/stdin.srt")), expected);
 }
 
-/// Gives the scores of a segment the digits of single precision, as they are written.
-fn shorten_scores(segment: &mut Value) {
+/// Gives the numbers of a segment the digits that are written: scores those of single precision, times six.
+fn shorten_numbers(segment: &mut Value) {
     let shorten = |value: &mut Value| {
         let number = value.as_f64().unwrap() as f32;
         *value = number.to_string().parse::<f64>().unwrap().into();
@@ -105,8 +105,12 @@ fn shorten_scores(segment: &mut Value) {
     ["avg_logprob", "compression_ratio", "no_speech_prob"]
         .iter()
         .for_each(|name| shorten(&mut segment[name]));
-    let words = segment["words"].as_array_mut().unwrap();
-    words.iter_mut().for_each(|word| shorten(&mut word["probability"]));
+    let round = |value: &mut Value| *value = ((value.as_f64().unwrap() * 1e6).round() / 1e6).into();
+    ["start", "end"].iter().for_each(|name| round(&mut segment[name]));
+    for word in segment["words"].as_array_mut().unwrap() {
+        shorten(&mut word["probability"]);
+        ["start", "end"].iter().for_each(|name| round(&mut word[name]));
+    }
 }
 
 #[test]
@@ -114,7 +118,7 @@ fn own_json_round_trips_all_metadata() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let mut segments = shaping()["spoken"]["result"]["segments"].clone();
-    segments.as_array_mut().unwrap().iter_mut().for_each(shorten_scores);
+    segments.as_array_mut().unwrap().iter_mut().for_each(shorten_numbers);
     let quality = json!({
         "coverage": {"duration": 10.5, "transcribed": 4.0, "skipped": 2.0, "not_asked_for": 0.0, "dropped": 1.0,
             "silent": 3.5, "ratio": 0.8},
