@@ -98,7 +98,11 @@ fn rejects_outputs_that_overwrite_an_input() {
     let again = OutputOptions { overwrite: true, ..formats(&[Format::Json]) };
     let faults = folder.plan(&["talk.json"], &again).unwrap_err();
     assert!(faults[0].to_string().contains("is an input"), "{faults:?}");
-    assert!(folder.plan(&["talk.mp3", "talk.json"], &again).is_err());
+    // Of two of one stem, both keep their extensions and overwrite nothing.
+    let planned = folder.plan(&["talk.mp3", "talk.json"], &again).unwrap();
+    assert_eq!(planned.items[0].outputs[0].1, folder.at("talk.mp3.json"));
+    let template = OutputOptions { template: Some("{stem}".parse().unwrap()), ..again };
+    assert!(folder.plan(&["talk.mp3", "talk.json"], &template).is_err());
     std::fs::write(folder.at(".talk.transcribe"), b"x").unwrap();
     let faults = folder.plan(&["talk.mp3", ".talk.transcribe"], &formats(&[Format::Srt])).unwrap_err();
     assert!(faults[0].to_string().contains(".talk.transcribe`: is an input"), "{faults:?}");
