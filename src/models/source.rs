@@ -62,7 +62,7 @@ pub struct KnownModel {
 pub fn known() -> impl Iterator<Item = KnownModel> {
     KNOWN.iter().map(|&(name, repository)| {
         let published = WhisperConfig::published(name_of(repository).unwrap_or(name));
-        let published = published.map(|config| config.parameters() as u64);
+        let published = published.map(|config| config.parameters());
         let distilled = DISTILLED.iter().find(|(distilled, _)| *distilled == name).map(|(_, count)| *count);
         let parameters = published.or(distilled);
         // The newer checkpoints are published in half precision.
