@@ -100,6 +100,14 @@ pub enum ScarceResource {
 pub enum InputProblem {
     #[error("cannot be read")]
     Unreadable(#[source] io::Error),
+    #[error("there is no such file{}", .named_in.as_deref().map(|place| format!(" ({place})")).unwrap_or_default())]
+    Missing { named_in: Option<String> },
+    #[error("no file matches")]
+    NoMatch,
+    #[error("a folder without recordings{}", if *.has_folders { ", but with folders" } else { "" })]
+    NoRecordings { has_folders: bool },
+    #[error("no file of that name in `{folder}`")]
+    Unpaired { folder: String },
     #[error("is empty")]
     Empty,
     #[error("is a folder")]
@@ -110,6 +118,10 @@ pub enum InputProblem {
     TooLarge { bytes: u64, limit: u64 },
     #[error("unsupported request: {why}")]
     UnsupportedRequest { why: String },
+    #[error("has no index (`moov`): the recording or its copy ended too early")]
+    NoIndex,
+    #[error("an HTML page, which cannot be converted back")]
+    HtmlPage,
     #[error("has no audio track")]
     NoAudioTrack,
     #[error("has no audio track {asked}; it has {available}")]
@@ -151,6 +163,8 @@ pub enum ModelProblem {
     Unreadable { file: String, source: Cause },
     #[error("`{file}` is damaged: {why}")]
     Damaged { file: String, why: String },
+    #[error("cannot be verified: there is no checksum for {}", .files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", "))]
+    Unverifiable { files: Vec<String> },
     #[error("not a Whisper checkpoint: {why}")]
     NotWhisper { why: String },
 }
@@ -257,6 +271,15 @@ impl InputProblem {
             InputProblem::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
                 "check the path; quote it if it contains spaces"
             }
+            InputProblem::Missing { .. } => "check the path; quote it if it contains spaces",
+            InputProblem::NoMatch => "check the path; `*` matches any characters of a name, `**` any folders",
+            InputProblem::NoRecordings { has_folders: true } => "`--recursive` includes them",
+            InputProblem::NoRecordings { has_folders: false } => {
+                "check the path, `--include` and `--exclude`; hidden files are skipped"
+            }
+            InputProblem::Unpaired { .. } => {
+                "paired files differ only in folder and extension, such as `truth/talk.txt` and `made/talk.srt`"
+            }
             InputProblem::Unreadable(_) => "check the file's permissions",
             InputProblem::Empty => "the recording or the copy was probably cut off; copy it again",
             InputProblem::Directory => "pass the files in it",
@@ -267,6 +290,10 @@ impl InputProblem {
             InputProblem::UnsupportedRequest { .. } => {
                 "change its line in the manifest, or use another model"
             }
+            InputProblem::NoIndex => {
+                "copy it again; a recording that was cut off can be repaired with `untrunc` and an intact one of the same device"
+            }
+            InputProblem::HtmlPage => "convert the JSON of the same run: `--export json,html` writes both",
             InputProblem::NoAudioTrack => "the file contains only video or subtitles",
             InputProblem::NoSuchTrack { .. } => "`--audio-track` counts from 0",
             InputProblem::NoSuchChannel { .. } => "`--channel` counts from 0",
@@ -291,10 +318,10 @@ impl ModelProblem {
     fn hint(&self) -> String {
         match self {
             ModelProblem::NotFound(_) => {
-                "use a size (`tiny` … `large-v3-turbo`), a hub repository (`owner/name`), a folder with config.json and model.safetensors, or `--model demo`, which is built in".into()
+                "use a size (`tiny` … `large-v3-turbo`), a hub repository (`owner/name`), or a folder with config.json and model.safetensors".into()
             }
             ModelProblem::Offline => {
-                "run once without `--offline`, pass a folder with the checkpoint, or try `--model demo`, which is built in".into()
+                "run once without `--offline`, or pass a file or folder with the model".into()
             }
             ModelProblem::NotCached => {
                 "`transcribe models list` shows what is cached, `transcribe models pull` downloads more".into()
@@ -304,18 +331,21 @@ impl ModelProblem {
                 "accept them on the repository's page, then set `HF_TOKEN` to a token of that account".into()
             }
             ModelProblem::NoAccess { gated: false } => {
-                "check the name; for a private repository set `HF_TOKEN` to a token that can read it; or try `--model demo`, which is built in".into()
+                "check the name; for a private repository set `HF_TOKEN` to a token that can read it".into()
             }
             ModelProblem::CacheUnwritable { .. } => {
                 "check permissions and free space, or set `HF_HOME` to another folder".into()
             }
             ModelProblem::Download(_) => {
-                "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to resume where it stopped, or try `--model demo`, which is built in".into()
+                "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to resume where it stopped".into()
             }
             ModelProblem::MissingFile { .. } | ModelProblem::NotWhisper { .. } => {
                 "pass a folder in Hugging Face form (config.json, tokenizer.json, model.safetensors or pytorch_model.bin), a folder of faster-whisper, or a file of whisper.cpp (ggml, GGUF) or openai-whisper (.pt)".into()
             }
             ModelProblem::Unreadable { .. } => "check the file's permissions".into(),
+            ModelProblem::Unverifiable { .. } => {
+                "only what `transcribe models pull` has downloaded has checksums; `transcribe models show` reads what is there".into()
+            }
             ModelProblem::Damaged { .. } => "download or copy it again; `transcribe models remove` deletes a damaged download".into(),
         }
     }

@@ -47,7 +47,7 @@
 //!
 //! let (cancel, text) = (CancelToken::new(), RefCell::new(String::new()));
 //! let sink = |event| match event {
-//!     RunEvent::Segments(segments) => text.borrow_mut().extend(segments.into_iter().map(|s| s.text)),
+//!     RunEvent::Segments { segments, .. } => text.borrow_mut().extend(segments.into_iter().map(|s| s.text)),
 //!     RunEvent::Failed { input, error } => panic!("{input}: {error}"),
 //!     _ => {}
 //! };

@@ -9,7 +9,7 @@ use super::exit::ExitCode;
 use super::observers::{Observers, ReportFiles};
 use super::printer::Printer;
 use super::progress::ProgressMode;
-use super::run_output::RunOutput;
+use super::run_output::{RunOutput, TextOutput};
 use super::use_threads;
 use crate::cancel::CancelToken;
 use crate::device::{DeviceRequest, Precision};
@@ -119,7 +119,7 @@ impl BenchArgs {
 pub fn run(args: &BenchArgs, printer: Printer, cancel: &CancelToken) -> Result<ExitCode> {
     use_threads(args.threads.map(usize::from))?;
     let request = args.request()?;
-    let output = RunOutput::new(printer, ProgressMode::Auto, false, cancel);
+    let output = RunOutput::new(printer, ProgressMode::Auto, TextOutput::default(), cancel);
     let mut observers = Observers::new(output, &ReportFiles::default(), cancel)?;
     let result = observers.observe(|context| run::bench(&request, context))?;
     observers.clear();

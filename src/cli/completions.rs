@@ -52,28 +52,75 @@ pub struct ManArgs {
 pub fn print_script(args: &CompletionsArgs, printer: Printer) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut with_value_names(CommandLine::described()), NAME, &mut script);
-    printer.result(&String::from_utf8_lossy(&script))?;
+    printer.result(&with_lists(args.shell, &String::from_utf8_lossy(&script)))?;
     Ok(ExitCode::Done)
+}
+
+/// Completes every one of several formats separated by commas, and models that are on this machine, which the scripts of
+/// clap_complete do not.
+fn with_lists(shell: Shell, script: &str) -> String {
+    let (formats, models) = (format_names().join(" "), model_names().join(" "));
+    let cached = format!("$({NAME} models list --names 2>/dev/null)");
+    match shell {
+        Shell::Bash => {
+            let last = r#"compgen -P "${cur%"${cur##*,}"}" -W"#;
+            script
+                .replace(
+                    &format!(r#"compgen -W "{formats}" -- "${{cur}}""#),
+                    &format!(r#"{last} "{formats}" -- "${{cur##*,}}""#),
+                )
+                .replace(&format!(r#"-W "{models}""#), &format!(r#"-W "{models} {cached}""#))
+        }
+        Shell::Zsh => script
+            .replace(&format!(":FORMATS:({formats})"), &format!(":FORMATS:_sequence compadd - {formats}"))
+            .replace(&format!(":MODEL:({models})"), &format!(":MODEL:{{compadd - {models} {cached}}}")),
+        Shell::Fish => {
+            let listed = |names: &[&str]| {
+                names.iter().map(|name| format!("{name}\\t''")).collect::<Vec<_>>().join("\n")
+            };
+            script.replace(&listed(&format_names()), &format!("(__fish_append , {formats})")).replace(
+                &listed(&model_names()),
+                &format!("{models} ({NAME} models list --names 2>/dev/null)"),
+            )
+        }
+        _ => script.to_owned(),
+    }
+}
+
+/// Adds the names of models to arguments that take them.
+fn with_model_names(arg: clap::Arg) -> clap::Arg {
+    match arg.get_id().as_str() {
+        "name" | "names" if arg.is_positional() => arg.value_parser(PossibleValuesParser::new(model_names())),
+        _ => arg,
+    }
+}
+
+fn format_names() -> Vec<&'static str> {
+    Format::ALL.map(Format::name).into_iter().chain(["all"]).collect()
+}
+
+fn model_names() -> Vec<&'static str> {
+    source::names().chain(["auto"]).collect()
 }
 
 /// Adds the names that options accept, so that shells complete them.
 fn with_value_names(command: Command) -> Command {
-    let models: Vec<&str> = source::names().chain(["auto"]).collect();
     let languages: Vec<&str> = Language::all().map(Language::code).chain(["auto"]).collect();
-    let formats: Vec<&str> = Format::ALL.map(Format::name).into_iter().chain(["all"]).collect();
     let named = |command: Command| {
         command.mut_args(|arg| {
             let names = match arg.get_long() {
-                Some("model") => &models,
+                Some("model") => &model_names(),
                 Some("language") => &languages,
-                Some("export") => &formats,
+                Some("export") => &format_names(),
                 Some("device") => return arg.value_parser(["auto", "cpu", "cuda", "metal"]),
                 _ => return arg,
             };
             arg.value_parser(PossibleValuesParser::new(names.iter().copied()))
         })
     };
-    named(command).mut_subcommands(named)
+    let of_models = |models: Command| models.mut_subcommands(|inner| inner.mut_args(with_model_names));
+    let command = named(command).mut_subcommands(named);
+    command.mut_subcommand("models", of_models)
 }
 
 /// Prints the manual page of the program, or writes the pages of all commands to a folder.

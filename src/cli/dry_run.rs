@@ -9,7 +9,7 @@ use super::exit::ExitCode;
 use super::printer::Printer;
 use super::progress::clock;
 use crate::chunking::Clips;
-use crate::plan::{self, DryRun, InputSettings, PlanRequest, PlannedInput, PlannedModel};
+use crate::plan::{self, DryRun, InputName, InputSettings, PlanRequest, PlannedInput, PlannedModel};
 
 /// The maximum width of the column of names.
 const MAX_NAME_WIDTH: usize = 48;
@@ -23,7 +23,7 @@ pub fn run(request: &PlanRequest, format: DryRunFormat, printer: Printer) -> Res
             return Ok(errors.last().map_or(ExitCode::Usage, ExitCode::from));
         }
     };
-    dry_run.plan.failures.iter().for_each(|error| printer.error(error));
+    dry_run.plan.failures.iter().for_each(|failed| printer.error(&failed.error));
     let text = match format {
         DryRunFormat::Json => as_json(&dry_run, request).to_string(),
         DryRunFormat::Table | DryRunFormat::No => table(&dry_run, request),
@@ -78,7 +78,11 @@ fn outcome(item: &PlannedInput, request: &PlanRequest) -> String {
     }
     let paths: Vec<String> =
         item.outputs.iter().map(|(_, path)| printable(&path.display().to_string())).collect();
-    let mut text = if paths.is_empty() { "text on standard output".into() } else { paths.join(", ") };
+    let mut text = match item.printed {
+        Some(format) => format!("{format} on standard output"),
+        None if paths.is_empty() => "text on standard output".into(),
+        None => paths.join(", "),
+    };
     if let Some(settings) = &item.settings {
         for (key, value) in differences(settings, &request.settings) {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -142,11 +146,11 @@ fn as_json(dry_run: &DryRun, request: &PlanRequest) -> Value {
             "batch_size": estimate.windows,
         })
     };
-    let note = |(input, text): &(String, String)| json!({"input": input, "text": text});
+    let note = |(input, text): &(InputName, String)| json!({"input": &**input, "text": text});
     json!({
         "inputs": inputs,
         "notes": dry_run.plan.notes.iter().map(note).collect::<Vec<_>>(),
-        "failures": dry_run.plan.failures.iter().map(crate::error::Error::chain).collect::<Vec<_>>(),
+        "failures": dry_run.plan.failures.iter().map(|failed| failed.error.chain()).collect::<Vec<_>>(),
         "models": dry_run.models.iter().map(model).collect::<Vec<_>>(),
         "device": dry_run.device,
         "audio_seconds": seconds,
@@ -159,10 +163,11 @@ fn input(item: &PlannedInput, request: &PlanRequest) -> Value {
         .outputs
         .iter()
         .map(|(format, path)| (format.name().to_owned(), json!(path.display().to_string())))
+        .chain(item.printed.map(|format| (format.name().to_owned(), json!("-"))))
         .collect();
     let settings = item.settings.as_ref().map(|own| differences(own, &request.settings)).unwrap_or_default();
     json!({
-        "input": item.name(),
+        "input": &*item.name(),
         "id": item.id,
         "seconds": item.length,
         "outputs": outputs,

@@ -11,7 +11,7 @@ use super::exit::ExitCode;
 use super::observers::{Observers, ReportFiles};
 use super::printer::Printer;
 use super::progress::ProgressMode;
-use super::run_output::RunOutput;
+use super::run_output::{RunOutput, TextOutput};
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::export::CueQuality;
@@ -49,7 +49,8 @@ pub struct ExportArgs {
 impl ExportArgs {
     fn conversion(&self) -> crate::error::Result<Conversion> {
         let export = self.subtitles.export_options()?;
-        Ok(Conversion { inputs: self.inputs.clone(), outputs: self.files.output_options(true)?, export })
+        let outputs = self.files.output_options(true)?;
+        Ok(Conversion { inputs: self.inputs.clone(), outputs, export, may_lack_words: false })
     }
 }
 
@@ -63,8 +64,13 @@ pub fn run(all: &CommandLine, args: &ExportArgs, printer: Printer, cancel: &Canc
         _ => Ok(()),
     };
     let conversion = args.conversion().map_err(|error| all.locate(error, rebuild))?;
-    let prints_text = conversion.outputs.formats.is_empty();
-    let output = RunOutput::new(printer, ProgressMode::None, prints_text, cancel);
+    let conversion = Conversion { may_lack_words: !all.sets_word_options(), ..conversion };
+    let text = TextOutput {
+        is_printed: conversion.outputs.formats.is_empty(),
+        with_times: false,
+        with_names: printer.prints_to_terminal(),
+    };
+    let output = RunOutput::new(printer, ProgressMode::None, text, cancel);
     let mut observers = Observers::new(output, &ReportFiles::default(), cancel)?;
     let outcome = observers.observe(|context| run::convert(&conversion, context));
     Ok(observers.finish(&outcome))

@@ -10,8 +10,10 @@ mod completions;
 mod config;
 mod doctor;
 mod dry_run;
+mod environment;
 mod exit;
 mod export;
+mod foreign_options;
 mod human;
 mod interrupt;
 mod log;
@@ -34,7 +36,7 @@ pub use self::args::CommandLine;
 pub use self::exit::ExitCode;
 pub use self::interrupt::Interrupt;
 
-use self::args::{CliCommand, LoadError};
+use self::args::{BRIEF_HELP, BriefHelp, CliCommand, LoadError};
 use self::log::{LogFormat, LogLevel};
 use self::printer::Printer;
 use crate::audio::is_catching_codec_panics;
@@ -53,6 +55,10 @@ pub fn start() -> Result<(CommandLine, Interrupt), ExitCode> {
         printer::bug(panic_message(panic.payload()), &location);
     }));
     let args = CommandLine::load().map_err(report_load_error)?;
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let unknown = environment::unknown_variables(&CommandLine::described(), variables);
+    unknown.iter().for_each(|warning| printer_for(&args).warning(warning));
+    args.notes().iter().for_each(|note| printer_for(&args).notice(note));
     let interrupt = Interrupt::install().map_err(|error| {
         report_error(printer_for(&args), &error);
         ExitCode::Bug
@@ -66,6 +72,15 @@ fn report_load_error(error: LoadError) -> ExitCode {
     let format = if is_json { LogFormat::Json } else { LogFormat::Text };
     let printer = Printer::new(LogLevel::Error, format, false);
     match error {
+        LoadError::Brief(BriefHelp::Requested) => {
+            // Printing help into a closed pipe is no failure.
+            let _ = printer.result(BRIEF_HELP);
+            ExitCode::Done
+        }
+        LoadError::Brief(BriefHelp::NothingToDo) => {
+            printer.always(BRIEF_HELP);
+            ExitCode::Usage
+        }
         LoadError::Clap(message) if message.use_stderr() && is_json => {
             printer.error_text(&message.to_string());
             ExitCode::Usage

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
+const HEADING: Style = Style::new().bold();
 
 /// The width of stdout if it is not a terminal.
 const DEFAULT_WIDTH: usize = 100;
@@ -57,6 +58,28 @@ impl Printer {
     pub fn line(&self, line: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(out, "{line}")?;
+        out.flush()
+    }
+
+    /// Prints the name of an input above its text.
+    pub fn heading(&self, name: &str) -> io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{HEADING}{name}{HEADING:#}")?;
+        out.flush()
+    }
+
+    /// Returns whether people read stdout.
+    pub fn prints_to_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Prints an output to stdout, ended by a line break.
+    pub fn bytes(&self, content: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(content)?;
+        if !content.ends_with(b"\n") {
+            out.write_all(b"\n")?;
+        }
         out.flush()
     }
 

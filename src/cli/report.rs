@@ -1,5 +1,6 @@
 //! `transcribe report`: merges reports of runs, shows them and prints their schema.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -10,6 +11,7 @@ use super::exit::ExitCode;
 use super::printer::Printer;
 use super::progress::{clock, columns, fitted, shortened};
 use super::run_summary;
+use crate::plan::InputName;
 use crate::report::{self, Failure, InputOutcome, LoadedReport, MergedReport};
 use crate::store::write_file;
 use crate::transcript::Coverage;
@@ -114,10 +116,16 @@ fn option(name: &str, value: &Value) -> String {
     }
 }
 
-fn table(files: &[(String, InputOutcome)]) -> Vec<String> {
+fn table(files: &[(InputName, InputOutcome)]) -> Vec<String> {
     let head = ["input", "result", "audio", "speed", "language", "text", "confidence", "subtitles"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(files.iter().map(|(input, outcome)| row(input, outcome)));
+    let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+    files.iter().for_each(|(input, _)| *uses.entry(input).or_default() += 1);
+    let is_repeated = |input: &InputName| uses.get(&**input) > Some(&1);
+    rows.extend(files.iter().map(|(input, outcome)| match input.id().filter(|_| is_repeated(input)) {
+        Some(id) => row(&format!("{input} ({id})"), outcome),
+        None => row(input, outcome),
+    }));
     let width = |column: usize| rows.iter().map(|row| row.get(column).map_or(0, |cell| columns(cell))).max();
     let mut widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or(0)).collect();
     // A reason of failure may be wider than the column, since it is the last cell of its row.

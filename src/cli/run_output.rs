@@ -9,24 +9,37 @@ use super::stats;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::error::Error;
 use crate::models::elsewhere::OtherProgram;
+use crate::plan::InputName;
 use crate::report::{Tally, warnings};
 use crate::run::RunEvent;
 use crate::time::seconds_of_frames;
+use crate::transcript::Segment;
 
 /// The terminal output of a run.
 pub struct RunOutput<'a> {
     printer: Printer,
     progress: Progress,
-    prints_text: bool,
+    text: TextOutput,
+    /// The input whose text was printed last.
+    last_input: Option<InputName>,
     /// Why text could not be printed, unless the reader closed the pipe.
     text_error: Option<std::io::Error>,
     cancel: &'a CancelToken,
 }
 
+/// How text is printed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TextOutput {
+    pub is_printed: bool,
+    pub with_times: bool,
+    /// Print the name of each input before its text if there are several.
+    pub with_names: bool,
+}
+
 impl<'a> RunOutput<'a> {
-    pub fn new(printer: Printer, progress: ProgressMode, prints_text: bool, cancel: &'a CancelToken) -> Self {
+    pub fn new(printer: Printer, progress: ProgressMode, text: TextOutput, cancel: &'a CancelToken) -> Self {
         let progress = Progress::new(progress, printer);
-        Self { printer, progress, prints_text, text_error: None, cancel }
+        Self { printer, progress, text, last_input: None, text_error: None, cancel }
     }
 
     /// Removes the progress display.
@@ -71,9 +84,11 @@ impl<'a> RunOutput<'a> {
             self.log(LogLevel::Warn, input, &format!("{named}{}", warning.message));
         }
         match event {
-            RunEvent::Segments(segments) if self.prints_text => {
-                segments.iter().map(|segment| segment.text.trim()).for_each(|text| self.text(text));
+            RunEvent::Segments { input, segments } if self.text.is_printed => {
+                self.name_input(input, tally);
+                segments.iter().for_each(|segment| self.segment(segment));
             }
+            RunEvent::Printed { content, .. } => self.print(|printer| printer.bytes(content)),
             RunEvent::Started { input, number, count } if *count > 1 => {
                 self.note(Some(input), &format!("`{input}` ({number} of {count})"));
             }
@@ -90,6 +105,8 @@ impl<'a> RunOutput<'a> {
                 self.note(Some(input), &text);
             }
             RunEvent::Failed { input, error } => self.failure(Some(input), error),
+            // Whoever closed stdout has all that was wanted.
+            RunEvent::Stopped { .. } if self.cancel.reason() == Some(CancelReason::OutputClosed) => {}
             event => {
                 if let Some((level, input, text)) = message(event) {
                     self.log(level, input, &text);
@@ -98,13 +115,34 @@ impl<'a> RunOutput<'a> {
         }
     }
 
-    /// Prints text; the run is cancelled if stdout is closed.
-    fn text(&mut self, text: &str) {
-        if text.is_empty() || self.cancel.reason().is_some() {
+    fn segment(&mut self, segment: &Segment) {
+        let text = segment.text.trim();
+        if text.is_empty() {
+            return;
+        }
+        let (start, end) = (timestamp(segment.start), timestamp(segment.end));
+        match self.text.with_times {
+            true => self.print(|printer| printer.line(&format!("[{start} --> {end}] {text}"))),
+            false => self.print(|printer| printer.line(text)),
+        }
+    }
+
+    /// Prints the name of an input before its first text.
+    fn name_input(&mut self, input: &InputName, tally: &Tally) {
+        let is_new = self.last_input.as_ref() != Some(input);
+        if self.text.with_names && is_new && tally.counts().planned > 1 {
+            self.last_input = Some(input.clone());
+            self.print(|printer| printer.heading(input));
+        }
+    }
+
+    /// Prints to stdout; the run is cancelled if that is closed.
+    fn print(&mut self, print: impl FnOnce(&Printer) -> std::io::Result<()>) {
+        if self.cancel.reason().is_some() {
             return;
         }
         let printer = self.printer;
-        if let Err(error) = self.progress.suspended(|| printer.line(text)) {
+        if let Err(error) = self.progress.suspended(|| print(&printer)) {
             self.cancel.cancel(CancelReason::OutputClosed);
             self.text_error = Some(error).filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
         }
@@ -131,6 +169,14 @@ impl<'a> RunOutput<'a> {
         let printer = self.printer;
         self.progress.suspended(|| printer.note(input, text));
     }
+}
+
+/// Formats seconds as openai's program prints them: `00:04.000`, with hours if there are any.
+fn timestamp(seconds: f64) -> String {
+    let ms = (seconds.max(0.0) * 1000.0).round() as u64;
+    let (hours, rest) = (ms / 3_600_000, ms % 3_600_000);
+    let rest = format!("{:02}:{:02}.{:03}", rest / 60_000, rest / 1_000 % 60, rest % 1_000);
+    if hours > 0 { format!("{hours:02}:{rest}") } else { rest }
 }
 
 type LogMessage<'e> = (LogLevel, Option<&'e str>, String);

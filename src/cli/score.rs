@@ -182,6 +182,7 @@ impl ScoreArgs {
 impl Scorer {
     fn compare(&self, pair: &TranscriptPair, cancel: &CancelToken) -> Result<ComparedPair> {
         cancel.check()?;
+        pair.check()?;
         let (reference, hypothesis) = (import::read(&pair.reference)?, import::read(&pair.hypothesis)?);
         let named = self.language.map(Language::code);
         let language = named.or(hypothesis.language.as_deref()).or(reference.language.as_deref());

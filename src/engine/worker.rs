@@ -108,6 +108,10 @@ impl Worker {
     fn receive(&mut self, inbox: &Receiver<ChunkTask>) -> bool {
         self.waiting.extend(inbox.try_iter());
         if self.is_idle() {
+            // Windows that are still encoded for abandoned inputs keep these alive.
+            if !self.pending.is_empty() {
+                self.discard_pending();
+            }
             let since = Instant::now();
             match inbox.recv() {
                 Ok(task) => self.waiting.push(task),

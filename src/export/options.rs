@@ -148,6 +148,18 @@ impl ExportOptions {
         options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
     }
 
+    /// Returns the options without those that need word times.
+    pub fn without_word_options(&self) -> Self {
+        Self {
+            max_line_width: None,
+            max_line_count: None,
+            max_words_per_line: None,
+            highlight_words: false,
+            vtt_words: false,
+            ..self.clone()
+        }
+    }
+
     /// Returns the columns of a line in readable cues.
     pub fn line_width(&self) -> usize {
         self.max_line_width.unwrap_or(self.limits.line_width)

@@ -27,6 +27,16 @@ pub fn float(value: f64) -> String {
     format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
 
+/// Returns a number that was computed in single precision with no more digits than that has.
+pub fn single(value: f64) -> f64 {
+    format!("{:e}", value as f32).parse().unwrap_or(value)
+}
+
+/// Returns a time or a share without the digits that sums of binary fractions add.
+pub fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
 /// Appends `json.dumps(str)`, which is ASCII only.
 pub fn string(text: &str, out: &mut String) {
     out.push('"');
@@ -61,19 +71,19 @@ pub fn is_space(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }
 
-/// `json.dumps()` of any serializable value; NaN and infinities become null.
+/// `json.dumps()` of any serializable value, with rounded numbers; NaN and infinities become null.
 pub fn json<T: Serialize>(value: &T) -> serde_json::Result<String> {
     let mut out = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonFormatter))?;
     String::from_utf8(out).map_err(serde::ser::Error::custom)
 }
 
-/// Writes spaces after commas and colons, ASCII only, and numbers as [`float`] does.
+/// Writes spaces after commas and colons, ASCII only, and numbers as [`float`] does, without their noise.
 struct PythonFormatter;
 
 impl Formatter for PythonFormatter {
     fn write_f64<W: ?Sized + io::Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
-        out.write_all(float(value).as_bytes())
+        out.write_all(float(rounded(value)).as_bytes())
     }
 
     fn begin_array_value<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
@@ -95,9 +105,12 @@ impl Formatter for PythonFormatter {
     }
 }
 
+/// The largest number of milliseconds: such times are damage, and differences of them do not overflow.
+const FARTHEST: f64 = 1e15;
+
 /// `round(seconds * 1000)`: to the nearest integer, ties to even.
 pub fn milliseconds(seconds: f64) -> i64 {
-    (seconds * 1000.0).round_ties_even() as i64
+    (seconds * 1000.0).round_ties_even().clamp(-FARTHEST, FARTHEST) as i64
 }
 
 #[cfg(test)]
@@ -138,6 +151,8 @@ mod tests {
     #[test]
     fn rounds_ties_to_even_milliseconds() {
         assert_eq!([0.0005, 0.0015, 0.0025, 2.5].map(milliseconds), [0, 2, 2, 2500]);
+        let far = [f64::INFINITY, 1e300, -1e300, f64::NAN].map(milliseconds);
+        assert_eq!(far, [1_000_000_000_000_000, 1_000_000_000_000_000, -1_000_000_000_000_000, 0]);
     }
 
     #[test]

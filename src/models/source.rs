@@ -10,6 +10,7 @@ use super::hub::{self, DownloadProgress, Hub};
 use super::{elsewhere, local};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelProblem, Result};
+use crate::whisper::WhisperConfig;
 
 /// Short names and their hub repositories.
 const KNOWN: [(&str, &str); 19] = [
@@ -34,9 +35,41 @@ const KNOWN: [(&str, &str); 19] = [
     ("distil-large-v3.5", "distil-whisper/distil-large-v3.5"),
 ];
 
+/// Numbers of parameters of distilled models, about.
+const DISTILLED: [(&str, u64); 4] = [
+    ("distil-small.en", 166_000_000),
+    ("distil-medium.en", 394_000_000),
+    ("distil-large-v2", 756_000_000),
+    ("distil-large-v3.5", 756_000_000),
+];
+
 /// Returns the short names and the demo's.
 pub fn names() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().map(|(name, _)| *name).chain([DEMO])
+}
+
+/// A model that can be downloaded by a short name.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownModel {
+    pub name: &'static str,
+    pub repository: &'static str,
+    pub parameters: Option<u64>,
+    /// Bytes to download, about.
+    pub bytes: Option<u64>,
+}
+
+/// Returns the models with short names.
+pub fn known() -> impl Iterator<Item = KnownModel> {
+    KNOWN.iter().map(|&(name, repository)| {
+        let published = WhisperConfig::published(name_of(repository).unwrap_or(name));
+        let published = published.map(|config| config.parameters());
+        let distilled = DISTILLED.iter().find(|(distilled, _)| *distilled == name).map(|(_, count)| *count);
+        let parameters = published.or(distilled);
+        // The newer checkpoints are published in half precision.
+        let is_half = repository.starts_with("distil-whisper/") || repository.contains("large-v3");
+        let bytes = parameters.map(|count| count * if is_half { 2 } else { 4 });
+        KnownModel { name, repository, parameters, bytes }
+    })
 }
 
 /// Returns the hub repository that a name stands for: that of a short name, or `owner/name` itself.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::InputSettings;
 use super::filter::{NameFilter, bad_pattern};
+use super::unplanned::{UnplannedInput, unusable};
 use super::walk::{self, DiscoveredFile, FileListing};
-use super::{InputSource, list, manifest};
+use super::{InputName, InputSource, list, manifest};
 use crate::error::{Error, InputProblem};
 use crate::export::Format;
 
@@ -34,11 +35,21 @@ pub struct ResolvedInput {
     /// The folders between the one that was named and the file.
     pub subfolder: PathBuf,
     pub overrides: InputOverrides,
+    /// File and line of the manifest that names it.
+    pub location: Option<String>,
+    /// Its outputs are named after its whole name, because another input has the same stem.
+    pub keeps_extension: bool,
 }
 
 impl ResolvedInput {
     pub fn new(source: InputSource, subfolder: PathBuf) -> Self {
-        Self { source, subfolder, overrides: InputOverrides::default() }
+        Self {
+            source,
+            subfolder,
+            overrides: InputOverrides::default(),
+            location: None,
+            keeps_extension: false,
+        }
     }
 }
 
@@ -60,9 +71,11 @@ pub struct Discovery {
     /// Faults that prevent the run.
     pub faults: Vec<Error>,
     /// Files and folders that could not be read; the others can be transcribed.
-    pub failures: Vec<Error>,
+    pub failures: Vec<UnplannedInput>,
+    /// Inputs that are not there: failures if there are others, and faults if there are none.
+    pub missing: Vec<UnplannedInput>,
     /// Inputs that were left out, and why.
-    pub notes: Vec<(String, String)>,
+    pub notes: Vec<(InputName, String)>,
 }
 
 /// Resolves all inputs. Manifests are read only if there are settings for their lines to override.
@@ -87,6 +100,12 @@ pub fn discover(
     }
     let mut discovery = finder.discovery;
     remove_duplicates(&mut discovery);
+    let missing = std::mem::take(&mut discovery.missing);
+    if discovery.inputs.is_empty() || !discovery.faults.is_empty() {
+        discovery.faults.splice(0..0, missing.into_iter().map(UnplannedInput::into_fault));
+    } else {
+        discovery.failures.extend(missing);
+    }
     if discovery.inputs.is_empty() && discovery.faults.is_empty() && discovery.failures.is_empty() {
         let hint = "name files, folders or patterns, or check the content of the list or the manifest";
         discovery.faults.push(fault("inputs", "there are none", hint));
@@ -117,10 +136,6 @@ impl InputFinder {
 
     /// Adds a name of the command line, or from this line of a list.
     fn add_name(&mut self, input: &Path, line: Option<&str>) {
-        let what = match line {
-            Some(line) => format!("`{}` (in {line})", input.display()),
-            None => format!("`{}`", input.display()),
-        };
         if input == Path::new("-") {
             if self.claim_stdin("`-`") {
                 self.discovery.inputs.push(ResolvedInput::new(InputSource::Stdin, PathBuf::new()));
@@ -128,13 +143,18 @@ impl InputFinder {
             return;
         }
         match input.metadata() {
-            Ok(metadata) if metadata.is_dir() => self.add_folder(input, &what),
+            Ok(metadata) if metadata.is_dir() => self.add_folder(input),
             Ok(_) => {
                 self.add_files(vec![DiscoveredFile { path: input.to_owned(), subfolder: PathBuf::new() }]);
             }
-            Err(error) if is_missing(&error) && walk::is_pattern(input) => self.add_pattern(input, &what),
-            Err(error) => self.discovery.faults.push(unusable(&what, &error)),
+            Err(error) if is_missing(&error) && walk::is_pattern(input) => self.add_pattern(input),
+            Err(error) => self.miss(input, unusable(error, line)),
         }
+    }
+
+    /// Notes an input that is not there, or that holds none.
+    fn miss(&mut self, input: &Path, why: InputProblem) {
+        self.discovery.missing.push(UnplannedInput::new(input.display().to_string(), why));
     }
 
     fn add_files(&mut self, files: Vec<DiscoveredFile>) {
@@ -144,38 +164,29 @@ impl InputFinder {
         self.discovery.inputs.extend(inputs);
     }
 
-    fn add_folder(&mut self, folder: &Path, what: &str) {
+    fn add_folder(&mut self, folder: &Path) {
         let FileListing { files, failures, has_folders } =
             walk::list_recordings(folder, self.recursive, &self.filter);
         if files.is_empty() && failures.is_empty() {
-            let (why, hint) = match has_folders && !self.recursive {
-                true => ("a folder without recordings, but with folders", "`--recursive` includes them"),
-                false => (
-                    "a folder without recordings",
-                    "check the path, `--include` and `--exclude`; hidden files are skipped",
-                ),
-            };
-            self.discovery.faults.push(fault(what, why, hint));
+            self.miss(folder, InputProblem::NoRecordings { has_folders: has_folders && !self.recursive });
         }
         self.add_files(files);
-        self.discovery.failures.extend(failures);
+        self.discovery.failures.extend(failures.into_iter().map(UnplannedInput::from));
     }
 
-    fn add_pattern(&mut self, pattern: &Path, what: &str) {
+    fn add_pattern(&mut self, pattern: &Path) {
         let Some(text) = pattern.to_str() else {
-            let missing = io::Error::from(io::ErrorKind::NotFound);
-            return self.discovery.faults.push(unusable(what, &missing));
+            return self.miss(pattern, InputProblem::Missing { named_in: None });
         };
         match walk::list_matching(text) {
             Ok(listing) if listing.files.is_empty() && listing.failures.is_empty() => {
-                let hint = "check the path; `*` matches any characters of a name, `**` any folders";
-                self.discovery.faults.push(fault(what, "no file matches", hint));
+                self.miss(pattern, InputProblem::NoMatch);
             }
             Ok(mut listing) => {
                 let name = |file: &DiscoveredFile| PathBuf::from(file.path.file_name().unwrap_or_default());
                 listing.files.retain(|file| self.filter.includes(&name(file)));
                 self.add_files(listing.files);
-                self.discovery.failures.extend(listing.failures);
+                self.discovery.failures.extend(listing.failures.into_iter().map(UnplannedInput::from));
             }
             Err(error) => self.discovery.faults.push(bad_pattern(text, &error)),
         }
@@ -195,11 +206,13 @@ impl InputFinder {
         let Some(settings) = settings else { return };
         if let Some(content) = self.read(path, &what) {
             let folder = path.parent().unwrap_or(Path::new(""));
-            let (inputs, faults) = manifest::read(path, folder, &content, settings);
+            let manifest::Manifest { inputs, missing, faults } =
+                manifest::read(path, folder, &content, settings);
             for _ in inputs.iter().filter(|input| input.source == InputSource::Stdin) {
                 self.claim_stdin(&what);
             }
             self.discovery.inputs.extend(inputs);
+            self.discovery.missing.extend(missing);
             self.discovery.faults.extend(faults);
         }
     }
@@ -215,7 +228,7 @@ impl InputFinder {
         match read {
             Ok(()) => Some(content),
             Err(error) => {
-                self.discovery.faults.push(unusable(what, &error));
+                self.discovery.faults.push(unreadable(what, &error));
                 None
             }
         }
@@ -237,8 +250,8 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename)
 }
 
-/// Returns the fault of a file that cannot be an input.
-pub fn unusable(what: &str, error: &io::Error) -> Error {
+/// Returns the fault of a list or manifest that cannot be read.
+fn unreadable(what: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => {
             fault(what, "there is no such file", "check the path; quote it if it contains spaces")
@@ -268,7 +281,7 @@ fn remove_duplicates(discovery: &mut Discovery) {
                         format!("the same file as `{}`; it is processed once", other.source.name())
                     }
                 };
-                discovery.notes.push((input.source.name(), text));
+                discovery.notes.push((input.source.name().into(), text));
             }
             None => {
                 others.push(input.clone());

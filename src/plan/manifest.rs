@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::InputSource;
-use super::discovery::{InputOverrides, ResolvedInput, fault, unusable};
+use super::discovery::{InputOverrides, ResolvedInput, fault};
+use super::unplanned::{UnplannedInput, unusable};
+use super::{InputName, InputSource};
 use super::{InputSettings, ModelRequest};
 use crate::chunking::Clips;
 use crate::decode::{Language, Task};
@@ -19,13 +20,17 @@ const KEYS: [&str; 9] =
 
 type ManifestLine = Map<String, Value>;
 
+/// What the lines of a manifest say.
+#[derive(Debug, Default)]
+pub struct Manifest {
+    pub inputs: Vec<ResolvedInput>,
+    /// Lines whose recording is not there.
+    pub missing: Vec<UnplannedInput>,
+    pub faults: Vec<Error>,
+}
+
 /// Reads all lines and returns all of their faults. Relative paths start at the folder.
-pub fn read(
-    manifest: &Path,
-    folder: &Path,
-    content: &[u8],
-    settings: &Arc<InputSettings>,
-) -> (Vec<ResolvedInput>, Vec<Error>) {
+pub fn read(manifest: &Path, folder: &Path, content: &[u8], settings: &Arc<InputSettings>) -> Manifest {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut reader = ManifestReader {
         folder,
@@ -34,18 +39,19 @@ pub fn read(
         ids: HashMap::new(),
         location: String::new(),
     };
-    let (mut inputs, mut faults) = (Vec::new(), Vec::new());
+    let mut found = Manifest::default();
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
             continue;
         }
         reader.location = format!("{}:{}", manifest.display(), index + 1);
         match reader.line(line) {
-            Ok(input) => inputs.push(input),
-            Err(wrong) => faults.extend(wrong),
+            Ok(Ok(input)) => found.inputs.push(input),
+            Ok(Err(missing)) => found.missing.push(missing),
+            Err(wrong) => found.faults.extend(wrong),
         }
     }
-    (inputs, faults)
+    found
 }
 
 struct ManifestReader<'a> {
@@ -60,7 +66,8 @@ struct ManifestReader<'a> {
 }
 
 impl ManifestReader<'_> {
-    fn line(&mut self, line: &[u8]) -> Result<ResolvedInput, Vec<Error>> {
+    /// Returns the input of a line, or that its recording is not there.
+    fn line(&mut self, line: &[u8]) -> Result<Result<ResolvedInput, UnplannedInput>, Vec<Error>> {
         let line: ManifestLine = match serde_json::from_slice(line) {
             Ok(Value::Object(line)) => line,
             Ok(_) => return Err(vec![self.fault("is not a JSON object", "write {\"audio\": \"talk.mp3\"}")]),
@@ -79,12 +86,16 @@ impl ManifestReader<'_> {
         let settings = self.settings(&line, own_formats.as_deref()).map_err(&mut keep).ok();
         let output_dir = self.text(&line, "output_dir").map_err(&mut keep).unwrap_or_default();
         let output_dir = output_dir.map(|output_dir| self.folder.join(output_dir));
+        let missing = source.as_ref().and_then(|source| self.missing(source, id.as_ref()));
         match source {
+            Some(_) if missing.is_some() && faults.is_empty() => missing.map(Err).ok_or(faults),
             Some(source) if faults.is_empty() => {
                 let overrides = InputOverrides { id, settings, formats, paths, output_dir };
-                Ok(ResolvedInput { source, subfolder: PathBuf::new(), overrides })
+                let location = Some(self.location.clone());
+                let input = ResolvedInput::new(source, PathBuf::new());
+                Ok(Ok(ResolvedInput { overrides, location, ..input }))
             }
-            _ => Err(faults),
+            _ => Err(missing.map(UnplannedInput::into_fault).into_iter().chain(faults).collect()),
         }
     }
 
@@ -126,14 +137,18 @@ impl ManifestReader<'_> {
             return Ok(InputSource::Stdin);
         }
         let path = self.folder.join(audio);
-        let what = || format!("`{}`: `{}`", self.location, path.display());
-        match path.metadata() {
-            Ok(metadata) if metadata.is_dir() => {
-                Err(fault(what(), "is a folder", "a line of a manifest names one recording"))
-            }
-            Ok(_) => Ok(InputSource::File(path)),
-            Err(error) => Err(unusable(&what(), &error)),
+        if path.is_dir() {
+            let what = format!("`{}`: `{}`", self.location, path.display());
+            return Err(fault(what, "is a folder", "a line of a manifest names one recording"));
         }
+        Ok(InputSource::File(path))
+    }
+
+    /// Returns the failure of a recording that is not there.
+    fn missing(&self, source: &InputSource, id: Option<&String>) -> Option<UnplannedInput> {
+        let InputSource::File(path) = source else { return None };
+        let why = unusable(path.metadata().err()?, Some(&format!("`{}`", self.location)));
+        Some(UnplannedInput::new(InputName::new(source.name(), id.cloned()), why))
     }
 
     fn id(&mut self, line: &ManifestLine) -> Result<Option<String>> {

@@ -4,13 +4,16 @@ mod conflicts;
 mod discovery;
 mod dry_run;
 mod filter;
+mod input_name;
 mod list;
 mod manifest;
 mod output_folders;
 mod output_names;
+mod output_pattern;
 mod request;
 mod shard;
 mod template;
+mod unplanned;
 mod up_to_date;
 mod walk;
 
@@ -24,10 +27,13 @@ use rayon::prelude::*;
 pub use self::discovery::InputOptions;
 pub use self::dry_run::{DryRun, PlannedModel, dry_run};
 pub use self::filter::NameFilter;
+pub use self::input_name::InputName;
+pub use self::output_pattern::{OutputPattern, UNDETERMINED};
 pub use self::request::{InputSettings, ModelRequest, PlanRequest};
 pub use self::shard::{Shard, ShardRequest};
 pub use self::template::Template;
-pub use self::up_to_date::ModelNames;
+pub use self::unplanned::UnplannedInput;
+pub use self::up_to_date::{ModelNames, leave_out_files, leave_out_named};
 pub use self::walk::{DiscoveredFile, FileListing, list_files};
 
 use self::discovery::{Discovery, ResolvedInput, discover};
@@ -40,12 +46,16 @@ use crate::export::Format;
 pub struct OutputOptions {
     /// Text is printed if there are none.
     pub formats: Vec<Format>,
+    /// Print the only output instead of writing files.
+    pub to_stdout: bool,
     /// Beside each input if none.
     pub output_dir: Option<PathBuf>,
     /// Write all outputs into that folder itself, without the subfolders of the inputs.
     pub flat: bool,
     /// Names of the outputs; those of the inputs if none.
     pub template: Option<Template>,
+    /// Add the language to the names of the inputs.
+    pub language_in_name: bool,
     /// Replace outputs that exist.
     pub overwrite: bool,
 }
@@ -70,14 +80,21 @@ impl InputSource {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedInput {
     pub source: InputSource,
-    /// Its id in a manifest.
+    /// Its id in a manifest; for one of several uses of a recording that have none, the line of the manifest.
     pub id: Option<String>,
+    /// File and line of the manifest that names it.
+    pub location: Option<String>,
     /// Its own settings; those of the request if none.
     pub settings: Option<Arc<InputSettings>>,
     /// Seconds, as the file claims; probed only where it is needed.
     pub length: Option<f64>,
+    /// The format to print to standard output instead of writing files.
+    pub printed: Option<Format>,
     /// The files to write, without those that are up to date.
     pub outputs: Vec<(Format, PathBuf)>,
+    /// The paths of all requested outputs, if they depend on the language and that is to be detected; the paths in
+    /// `outputs` and `requested` hold a placeholder until then.
+    pub patterns: Vec<(Format, OutputPattern)>,
     /// All files that were requested, including those that are up to date.
     pub requested: Vec<PathBuf>,
     /// When each of these was modified before it was planned; none if it did not exist.
@@ -95,9 +112,9 @@ pub struct Plan {
     /// In the order in which the inputs were named.
     pub items: Vec<PlannedInput>,
     /// Inputs that cannot be transcribed, while the others can.
-    pub failures: Vec<Error>,
+    pub failures: Vec<UnplannedInput>,
     /// Notes for the user: the input, and the text.
-    pub notes: Vec<(String, String)>,
+    pub notes: Vec<(InputName, String)>,
 }
 
 impl PlannedInput {
@@ -106,9 +123,12 @@ impl PlannedInput {
         PlannedInput {
             source,
             id: None,
+            location: None,
             settings: None,
             length: None,
+            printed: None,
             outputs: Vec::new(),
+            patterns: Vec::new(),
             requested: Vec::new(),
             modified_before: Vec::new(),
             journal: None,
@@ -118,8 +138,8 @@ impl PlannedInput {
     }
 
     /// Returns the name for messages, as it was given.
-    pub fn name(&self) -> String {
-        self.source.name()
+    pub fn name(&self) -> InputName {
+        InputName::new(self.source.name(), self.id.clone())
     }
 
     fn probe(&mut self, audio: &AudioOptions) {
@@ -132,14 +152,16 @@ impl PlannedInput {
 /// Plans all inputs and reports all faults at once. A dry run does not create output folders.
 pub fn plan(request: &PlanRequest, is_dry_run: bool) -> Result<Plan, Vec<Error>> {
     let discovery = discover(&request.inputs, &request.discovery, Some(&request.settings));
+    // The inputs of a watch come one by one; names must not depend on which come together.
+    let is_fixed = request.discovery.discovered.is_empty();
     let Plan { mut items, mut failures, mut notes } =
-        name_outputs(discovery, &request.outputs, Some(&request.settings))?;
+        name_outputs(discovery, &request.outputs, Some(&request.settings), is_fixed)?;
     if let Some(shard) = request.shard {
         let count = items.len();
         probe(&mut items.iter_mut().collect::<Vec<_>>(), request);
         // Before outputs are checked: other machines may see other outputs.
         items = shard.select(items);
-        notes.push((format!("--shard {shard}"), format!("{} of {count} inputs", items.len())));
+        notes.push((format!("--shard {shard}").into(), format!("{} of {count} inputs", items.len())));
     }
     if !request.outputs.overwrite {
         notes.extend(up_to_date::leave_out(&mut items, request));
@@ -147,7 +169,9 @@ pub fn plan(request: &PlanRequest, is_dry_run: bool) -> Result<Plan, Vec<Error>>
     if !is_dry_run {
         match output_folders::check(&mut items) {
             Ok(unwritable) => failures.extend(unwritable),
-            Err(faults) => return Err(failures.into_iter().chain(faults).collect()),
+            Err(faults) => {
+                return Err(failures.into_iter().map(|failed| failed.error).chain(faults).collect());
+            }
         }
     }
     let todo = items.iter_mut().filter(|item| item.length.is_none() && (is_dry_run || !item.is_done));
@@ -161,7 +185,7 @@ pub fn plan(request: &PlanRequest, is_dry_run: bool) -> Result<Plan, Vec<Error>>
 
 /// Plans inputs that are not recordings.
 pub fn plan_files(inputs: &[PathBuf], options: &OutputOptions) -> Result<Plan, Vec<Error>> {
-    let mut plan = name_outputs(discover(inputs, &InputOptions::default(), None), options, None)?;
+    let mut plan = name_outputs(discover(inputs, &InputOptions::default(), None), options, None, true)?;
     if !options.overwrite {
         up_to_date::leave_out_files(&mut plan.items);
     }
@@ -172,31 +196,102 @@ pub fn plan_files(inputs: &[PathBuf], options: &OutputOptions) -> Result<Plan, V
 /// Returns the outputs that would be requested of a recording.
 pub fn requested_outputs(file: &DiscoveredFile, request: &PlanRequest) -> Result<Vec<PathBuf>> {
     let input = ResolvedInput::new(InputSource::File(file.path.clone()), file.subfolder.clone());
-    Ok(plan_input(input, 1, &request.outputs, Some(&request.settings))?.requested)
+    Ok(plan_input(&input, 1, &request.outputs, Some(&request.settings))?.requested)
 }
 
 fn probe(items: &mut [&mut PlannedInput], request: &PlanRequest) {
     items.par_iter_mut().for_each(|item| item.probe(&request.audio));
 }
 
-/// Names the outputs of every input, whether or not they exist.
+/// Names the outputs of every input, whether or not they exist. If the inputs are `fixed`, those of one stem keep their
+/// extensions.
 fn name_outputs(
     discovery: Discovery,
     options: &OutputOptions,
     settings: Option<&Arc<InputSettings>>,
+    is_fixed: bool,
 ) -> Result<Plan, Vec<Error>> {
-    let Discovery { inputs, mut faults, failures, notes } = discovery;
+    let Discovery { mut inputs, mut faults, failures, mut notes, missing: _ } = discovery;
+    if is_fixed {
+        notes.extend(keep_extensions(&mut inputs, options, settings));
+    }
     let mut items = Vec::with_capacity(inputs.len());
-    for (index, input) in inputs.into_iter().enumerate() {
-        let own = input.overrides.settings.clone();
-        match plan_input(input, index + 1, options, own.as_ref().or(settings)) {
+    for item in plan_inputs(&inputs, options, settings) {
+        match item {
             Ok(item) => items.push(item),
             Err(fault) => faults.push(fault),
         }
     }
+    identify_repeated(&mut items);
     separate_journals(&mut items);
-    faults.extend(conflicts::find(&items));
+    let is_distinct = |template: Template| {
+        let options = OutputOptions { template: Some(template), language_in_name: false, ..options.clone() };
+        let items: Vec<PlannedInput> = plan_inputs(&inputs, &options, settings).flatten().collect();
+        items.len() == inputs.len() && conflicts::sharing(&items).is_empty()
+    };
+    faults.extend(conflicts::find(&items, &is_distinct));
+    faults.extend(conflicts::on_stdout(&items));
+    faults.extend(conflicts::too_long(&items));
     if faults.is_empty() { Ok(Plan { items, failures, notes }) } else { Err(faults) }
+}
+
+/// Plans every input by itself.
+fn plan_inputs<'a>(
+    inputs: &'a [ResolvedInput],
+    options: &'a OutputOptions,
+    settings: Option<&'a Arc<InputSettings>>,
+) -> impl Iterator<Item = Result<PlannedInput>> + 'a {
+    inputs.iter().enumerate().map(move |(index, input)| {
+        plan_input(input, index + 1, options, input.overrides.settings.as_ref().or(settings))
+    })
+}
+
+/// Adds the extensions to the names of inputs whose outputs would otherwise be the same files, such as `talk.mp3` and
+/// `talk.wav`. Returns a note for each.
+fn keep_extensions(
+    inputs: &mut [ResolvedInput],
+    options: &OutputOptions,
+    settings: Option<&Arc<InputSettings>>,
+) -> Vec<(InputName, String)> {
+    let mut notes = Vec::new();
+    if options.template.is_some() {
+        return notes;
+    }
+    loop {
+        let items: Vec<(usize, PlannedInput)> = plan_inputs(inputs, options, settings)
+            .enumerate()
+            .filter_map(|(index, item)| Some((index, item.ok()?)))
+            .collect();
+        let (indices, items): (Vec<usize>, Vec<PlannedInput>) = items.into_iter().unzip();
+        let before = notes.len();
+        for (position, other) in conflicts::sharing(&items) {
+            let input = &mut inputs[indices[position]];
+            let is_named_by_stem = input.overrides.paths.is_none() && !input.keeps_extension;
+            if is_named_by_stem
+                && matches!(&input.source, InputSource::File(path) if path.extension().is_some())
+            {
+                input.keeps_extension = true;
+                let text =
+                    format!("its outputs keep the extension: `{}` has the same stem", items[other].name());
+                notes.push((items[position].name(), text));
+            }
+        }
+        if notes.len() == before {
+            return notes;
+        }
+    }
+}
+
+/// Gives the uses of a recording that is planned twice an id each, so that reports can tell them apart.
+fn identify_repeated(items: &mut [PlannedInput]) {
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for item in items.iter() {
+        *uses.entry(item.source.name()).or_default() += 1;
+    }
+    for item in items {
+        let is_repeated = uses.get(&item.source.name()) > Some(&1);
+        item.id = item.id.take().or_else(|| item.location.take().filter(|_| is_repeated));
+    }
 }
 
 /// Gives a recording that is planned twice, say in two languages, journals of its own, named after its first output.
@@ -208,28 +303,35 @@ fn separate_journals(items: &mut [PlannedInput]) {
     for item in items {
         let is_shared = item.journal.as_ref().is_some_and(|journal| users.get(journal) > Some(&1));
         if let Some((_, first)) = item.outputs.first().filter(|_| is_shared) {
-            item.journal = Some(output_names::journal(first, first.file_name()));
+            let name = first.file_name();
+            item.journal = item.journal.take().map(|journal| output_names::journal(&journal, name));
         }
     }
 }
 
 fn plan_input(
-    input: ResolvedInput,
+    input: &ResolvedInput,
     index: usize,
     options: &OutputOptions,
     settings: Option<&Arc<InputSettings>>,
 ) -> Result<PlannedInput> {
-    let names = output_names::names(&input, index, options, settings.map(|settings| &**settings))?;
-    let requested: Vec<PathBuf> = names.outputs.iter().map(|(_, path)| path.clone()).collect();
+    let names = output_names::names(input, index, options, settings.map(|settings| &**settings))?;
+    let outputs: Vec<(Format, PathBuf)> =
+        names.outputs.iter().map(|(format, pattern)| (*format, pattern.shown())).collect();
+    let requested: Vec<PathBuf> = outputs.iter().map(|(_, path)| path.clone()).collect();
+    let printed = names.printed;
     let modified_before = requested.iter().map(|path| (path.clone(), modified(path))).collect();
     Ok(PlannedInput {
-        id: input.overrides.id,
-        settings: input.overrides.settings,
-        outputs: names.outputs,
+        id: input.overrides.id.clone(),
+        location: input.location.clone(),
+        settings: input.overrides.settings.clone(),
+        printed,
+        outputs,
+        patterns: output_pattern::pending(names.outputs),
         requested,
         modified_before,
         journal: names.journal,
-        ..PlannedInput::new(input.source)
+        ..PlannedInput::new(input.source.clone())
     })
 }
 

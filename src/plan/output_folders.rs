@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::PlannedInput;
+use super::{PlannedInput, UnplannedInput};
 use crate::error::Error;
 
 /// Creates missing folders and writes a temporary file into each. Removes inputs whose folder cannot be written and
 /// returns their failures; if there are no other inputs, returns the failures as the error.
-pub fn check(items: &mut Vec<PlannedInput>) -> Result<Vec<Error>, Vec<Error>> {
+pub fn check(items: &mut Vec<PlannedInput>) -> Result<Vec<UnplannedInput>, Vec<Error>> {
     let mut folders: BTreeMap<PathBuf, Option<io::Error>> = BTreeMap::new();
     for item in items.iter().filter(|item| !item.is_done) {
-        for (_, path) in &item.outputs {
-            folders.entry(parent(path).to_owned()).or_insert_with_key(|folder| write_test(folder).err());
+        for (_, folder) in item.output_folders() {
+            folders.entry(folder).or_insert_with_key(|folder| write_test(folder).err());
         }
     }
     let any_done = items.iter().any(|item| item.is_done);
@@ -25,20 +25,17 @@ pub fn check(items: &mut Vec<PlannedInput>) -> Result<Vec<Error>, Vec<Error>> {
     }
     let mut failures = Vec::new();
     items.retain(|item| {
-        let outputs = item.outputs.iter().filter(|_| !item.is_done);
-        let fault = outputs.map(|(_, path)| path).find_map(|path| {
-            let source = clone_error(folders.get(parent(path))?.as_ref()?);
-            Some(Error::Output { path: path.clone(), source })
+        let outputs = item.output_folders().into_iter().filter(|_| !item.is_done);
+        let fault = outputs.into_iter().find_map(|(path, folder)| {
+            let source = clone_error(folders.get(&folder)?.as_ref()?);
+            let error = Error::Output { path: path.to_owned(), source };
+            Some(UnplannedInput { name: item.name(), error })
         });
         let is_writable = fault.is_none();
         failures.extend(fault);
         is_writable
     });
     Ok(failures)
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn write_test(folder: &Path) -> io::Result<()> {

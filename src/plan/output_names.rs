@@ -9,13 +9,21 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use super::InputSettings;
 use super::discovery::{ResolvedInput, fault};
 use super::template::TemplateField as Field;
-use super::{InputSource, OutputOptions};
+use super::{InputSource, OutputOptions, OutputPattern};
 use crate::decode::Task;
+use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::export::Format;
 
+/// Bytes that a file system allows in a name.
+pub const MAX_NAME: usize = 255;
+/// What a journal adds to a name.
+const JOURNAL_BYTES: usize = ".".len() + ".transcribe".len();
+
 pub struct OutputPaths {
-    pub outputs: Vec<(Format, PathBuf)>,
+    pub outputs: Vec<(Format, OutputPattern)>,
+    /// The format to print instead.
+    pub printed: Option<Format>,
     pub journal: Option<PathBuf>,
 }
 
@@ -26,20 +34,33 @@ pub fn names(
     options: &OutputOptions,
     settings: Option<&InputSettings>,
 ) -> Result<OutputPaths> {
+    let mut printed = None;
     let outputs = match &input.overrides.paths {
-        Some(paths) => paths.clone(),
-        None => OutputNaming { input, index, options, settings }.outputs()?,
+        Some(paths) => paths.iter().map(|(format, path)| (*format, fixed(path))).collect(),
+        None => {
+            let naming = OutputNaming { input, index, options, settings };
+            printed = naming.printed()?;
+            if printed.is_some() { Vec::new() } else { naming.outputs()? }
+        }
     };
     let is_regular = matches!(&input.source, InputSource::File(path) if path.is_file());
-    let first = outputs.first().map(|(_, path)| path).filter(|_| is_regular);
-    let journal = first.map(|path| journal(path, path.file_stem()));
-    Ok(OutputPaths { outputs, journal })
+    let journal = outputs.first().filter(|_| is_regular).map(|(_, pattern)| pattern.journal());
+    Ok(OutputPaths { outputs, printed, journal })
+}
+
+/// Returns the pattern of a path that is given as it is.
+fn fixed(path: &Path) -> OutputPattern {
+    OutputPattern::new(PathBuf::new(), vec![path.as_os_str().to_owned()])
 }
 
 /// Returns the hidden file of this name beside an output.
 pub fn journal(output: &Path, name: Option<&OsStr>) -> PathBuf {
+    let name = name.unwrap_or_default();
     let mut hidden = OsString::from(".");
-    hidden.push(name.unwrap_or_default());
+    match name.len() > MAX_NAME - JOURNAL_BYTES {
+        true => hidden.push(&sha256_hex(name.as_encoded_bytes())[..16]),
+        false => hidden.push(name),
+    }
     hidden.push(".transcribe");
     output.with_file_name(hidden)
 }
@@ -52,27 +73,69 @@ struct OutputNaming<'a> {
 }
 
 impl OutputNaming<'_> {
-    fn outputs(&self) -> Result<Vec<(Format, PathBuf)>> {
-        let overrides = &self.input.overrides;
-        let formats = overrides.formats.as_ref().unwrap_or(&self.options.formats);
-        if formats.is_empty() && overrides.output_dir.is_some() {
+    fn formats(&self) -> &[Format] {
+        self.input.overrides.formats.as_ref().unwrap_or(&self.options.formats)
+    }
+
+    /// Returns the format to print, if files are not written.
+    fn printed(&self) -> Result<Option<Format>> {
+        if !self.options.to_stdout || self.input.overrides.output_dir.is_some() {
+            return Ok(None);
+        }
+        match self.formats() {
+            [] => Ok(None),
+            [format] => Ok(Some(*format)),
+            _ => {
+                let hint = "choose one format, or write files to a folder";
+                Err(fault("`--output-dir -`", "standard output takes a single format", hint))
+            }
+        }
+    }
+
+    fn outputs(&self) -> Result<Vec<(Format, OutputPattern)>> {
+        let formats = self.formats();
+        if formats.is_empty() && self.input.overrides.output_dir.is_some() {
             let hint = "choose formats with `outputs` in that line, or with `--export`";
             return Err(self.fault("has an `output_dir` but no formats", hint));
         }
         let folder = self.folder();
         let output = |format: &Format| {
-            let name = match &self.options.template {
+            let pieces = match &self.options.template {
                 Some(template) => template.fill(|field| self.value(field, *format))?,
-                None => {
-                    let mut name = self.stem().to_owned();
-                    name.push(".");
-                    name.push(format.name());
-                    name
-                }
+                None => self.default_name(*format),
             };
-            Ok((*format, folder.join(name)))
+            Ok((*format, OutputPattern::new(folder.clone(), pieces)))
         };
         formats.iter().map(output).collect()
+    }
+
+    /// Returns the stem of the input, with the language if it is wanted, and the extension of the format.
+    fn default_name(&self, format: Format) -> Vec<OsString> {
+        let name = self.file().and_then(Path::file_name).filter(|_| self.input.keeps_extension);
+        let mut stem = name.unwrap_or_else(|| self.stem()).to_owned();
+        let extension = OsString::from(format!(".{}", format.name()));
+        if !self.options.language_in_name {
+            stem.push(extension);
+            return vec![stem];
+        }
+        stem.push(".");
+        match self.language() {
+            Some(language) => {
+                stem.push(language);
+                stem.push(extension);
+                vec![stem]
+            }
+            None => vec![stem, extension],
+        }
+    }
+
+    /// Returns the language of the text, if it is known before the recording is heard.
+    fn language(&self) -> Option<&'static str> {
+        let decode = &self.settings?.decode;
+        match decode.task {
+            Task::Translate => Some("en"),
+            Task::Transcribe => decode.language.map(|language| language.code()),
+        }
     }
 
     fn fault(&self, why: &str, hint: &str) -> Error {
@@ -101,12 +164,13 @@ impl OutputNaming<'_> {
         }
     }
 
-    fn value(&self, field: Field, format: Format) -> Result<OsString> {
+    /// Returns the value of a field; none if it is the language and not known yet.
+    fn value(&self, field: Field, format: Format) -> Result<Option<OsString>> {
         let settings = |what: &str| {
             let hint = "leave it out of `--output-template`";
             self.settings.ok_or_else(|| self.fault(&format!("has no {what} to name it after"), hint))
         };
-        Ok(match field {
+        Ok(Some(match field {
             Field::Stem => self.stem().into(),
             Field::Name => {
                 self.file().and_then(Path::file_name).map_or_else(|| self.stem().into(), OsStr::to_owned)
@@ -124,19 +188,14 @@ impl OutputNaming<'_> {
                 Task::Translate => "translate".into(),
             },
             Field::Model => model_part(&settings("model")?.model.name).into(),
-            Field::Language => {
-                let hint = "set `--language`, or leave `{language}` out of `--output-template`";
-                let language = settings("language")?.decode.language;
-                let why = "its language is detected too late to name the output";
-                language.ok_or_else(|| self.fault(why, hint))?.code().into()
-            }
+            Field::Language => return Ok(self.language().map(OsString::from)),
             Field::Id => {
                 let hint =
                     "give each line of the manifest an `id`, or leave `{id}` out of `--output-template`";
                 let id = self.input.overrides.id.as_ref().ok_or_else(|| self.fault("has no `id`", hint))?;
                 file_name_part(id).into()
             }
-        })
+        }))
     }
 
     fn parent(&self) -> OsString {

@@ -173,7 +173,7 @@ impl Shard {
     /// so that every machine arrives at the same result in whatever order its files are listed.
     pub fn select(self, items: Vec<PlannedInput>) -> Vec<PlannedInput> {
         let mut order: Vec<(f64, String, usize)> =
-            items.iter().enumerate().map(|(nth, item)| (weight(item), item.name(), nth)).collect();
+            items.iter().enumerate().map(|(nth, item)| (weight(item), item.source.name(), nth)).collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
         let mut loads = vec![0.0; self.count];
         let mut is_ours = vec![false; items.len()];
@@ -212,6 +212,7 @@ mod tests {
     fn shards_are_disjoint_complete_and_balanced_in_any_order() {
         let lengths: Vec<f64> = (0..101).map(|n| f64::from(n * n % 37) * 60.0).collect();
         let all = items(&lengths);
+        let name = |item: &PlannedInput| item.source.name();
         let mut backwards = all.clone();
         backwards.reverse();
         for count in [1, 3, 4, 200] {
@@ -220,15 +221,14 @@ mod tests {
             for number in 1..=count {
                 let shard = Shard::from_number(number, 1, count).unwrap();
                 let part = shard.select(all.clone());
-                let mut again: Vec<String> =
-                    shard.select(backwards.clone()).iter().map(PlannedInput::name).collect();
+                let mut again: Vec<String> = shard.select(backwards.clone()).iter().map(name).collect();
                 again.reverse();
-                assert_eq!(part.iter().map(PlannedInput::name).collect::<Vec<_>>(), again);
+                assert_eq!(part.iter().map(name).collect::<Vec<_>>(), again);
                 loads.push(part.iter().filter_map(|item| item.length).sum::<f64>());
                 names.extend(again);
             }
             names.sort();
-            assert_eq!(names, all.iter().map(PlannedInput::name).collect::<Vec<_>>());
+            assert_eq!(names, all.iter().map(name).collect::<Vec<_>>());
             let (most, least) =
                 (loads.iter().copied().fold(0.0, f64::max), loads.iter().copied().fold(f64::MAX, f64::min));
             assert!(count > 4 || most - least < 60.0 * 37.0, "{loads:?}");

@@ -59,16 +59,23 @@ impl Template {
         self.0.contains(&TemplatePart::Field(TemplateField::Index))
     }
 
-    /// Fills in the value of each field.
-    pub fn fill<E>(&self, value: impl Fn(TemplateField) -> Result<OsString, E>) -> Result<OsString, E> {
-        let mut name = OsString::new();
+    /// Fills in the value of each field. A field whose value is not known yet divides the name into pieces.
+    pub fn fill<E>(
+        &self,
+        value: impl Fn(TemplateField) -> Result<Option<OsString>, E>,
+    ) -> Result<Vec<OsString>, E> {
+        let (mut pieces, mut piece) = (Vec::new(), OsString::new());
         for part in &self.0 {
             match part {
-                TemplatePart::Text(text) => name.push(OsStr::new(text)),
-                TemplatePart::Field(field) => name.push(value(*field)?),
+                TemplatePart::Text(text) => piece.push(OsStr::new(text)),
+                TemplatePart::Field(field) => match value(*field)? {
+                    Some(value) => piece.push(value),
+                    None => pieces.push(std::mem::take(&mut piece)),
+                },
             }
         }
-        Ok(name)
+        pieces.push(piece);
+        Ok(pieces)
     }
 }
 
@@ -135,8 +142,8 @@ mod tests {
     use super::*;
 
     fn filled(template: &str) -> String {
-        let value = |field: TemplateField| Ok::<_, Error>(OsString::from(format!("<{field:?}>")));
-        template.parse::<Template>().unwrap().fill(value).unwrap().into_string().unwrap()
+        let value = |field: TemplateField| Ok::<_, Error>(Some(OsString::from(format!("<{field:?}>"))));
+        template.parse::<Template>().unwrap().fill(value).unwrap().remove(0).into_string().unwrap()
     }
 
     #[test]

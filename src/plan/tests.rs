@@ -76,13 +76,18 @@ fn rejects_two_inputs_with_the_same_output() {
         assert!(faults.iter().all(|fault| matches!(fault, Error::Usage { .. })), "{faults:?}");
         faults[0].to_string()
     };
-    assert!(clash(&["a/talk.mp3", "a/talk.wav"], &srt).contains("would be written for both"));
+    let planned = folder.plan(&["a/talk.mp3", "a/talk.wav"], &srt).unwrap();
+    let outputs: Vec<&PathBuf> = planned.items.iter().map(|item| &item.outputs[0].1).collect();
+    assert_eq!(outputs, [&folder.at("a/talk.mp3.srt"), &folder.at("a/talk.wav.srt")]);
+    assert_eq!(planned.notes.len(), 2);
+    let template = OutputOptions { template: Some("{stem}".parse().unwrap()), ..srt.clone() };
+    assert!(clash(&["a/talk.mp3", "a/talk.wav"], &template).contains("would be written for both"));
     let twice = folder.plan(&["a/talk.mp3", "b/../a/talk.mp3"], &srt).unwrap();
     assert_eq!((twice.items.len(), twice.notes.len()), (1, 1));
     assert!(twice.notes[0].1.starts_with("the same file as `"), "{:?}", twice.notes);
     assert!(folder.plan(&["a/talk.mp3", "b/talk.mp3"], &srt).is_ok());
     let out = OutputOptions { output_dir: Some(folder.at("out")), ..srt };
-    assert!(clash(&["a/talk.mp3", "b/talk.mp3"], &out).contains("talk.srt"));
+    assert!(clash(&["a/talk.mp3", "b/talk.mp3"], &out).contains("talk.mp3.srt"));
     assert!(!folder.at("out").exists());
     assert!(clash(&["-", "-"], &OutputOptions::default()).contains("only once"));
 }
@@ -93,7 +98,11 @@ fn rejects_outputs_that_overwrite_an_input() {
     let again = OutputOptions { overwrite: true, ..formats(&[Format::Json]) };
     let faults = folder.plan(&["talk.json"], &again).unwrap_err();
     assert!(faults[0].to_string().contains("is an input"), "{faults:?}");
-    assert!(folder.plan(&["talk.mp3", "talk.json"], &again).is_err());
+    // Of two of one stem, both keep their extensions and overwrite nothing.
+    let planned = folder.plan(&["talk.mp3", "talk.json"], &again).unwrap();
+    assert_eq!(planned.items[0].outputs[0].1, folder.at("talk.mp3.json"));
+    let template = OutputOptions { template: Some("{stem}".parse().unwrap()), ..again };
+    assert!(folder.plan(&["talk.mp3", "talk.json"], &template).is_err());
     std::fs::write(folder.at(".talk.transcribe"), b"x").unwrap();
     let faults = folder.plan(&["talk.mp3", ".talk.transcribe"], &formats(&[Format::Srt])).unwrap_err();
     assert!(faults[0].to_string().contains(".talk.transcribe`: is an input"), "{faults:?}");
@@ -102,11 +111,17 @@ fn rejects_outputs_that_overwrite_an_input() {
 #[test]
 fn all_faults_of_the_inputs_are_reported_at_once() {
     let folder = InputFolder::new(&["a/talk.mp3", "b/notes.md"]);
-    let faults = folder.plan(&["none.mp3", "b", "a/talk.mp3", "a/talk.mp3/x"], &formats(&[])).unwrap_err();
+    let named = ["none.mp3", "b", "a/talk.mp3/x"];
+    let faults = folder.plan(&named, &formats(&[])).unwrap_err();
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 3);
+    assert!(faults.iter().all(|fault| matches!(fault, Error::Usage { .. })), "{faults:?}");
     assert!(texts[0].ends_with("none.mp3`: there is no such file"), "{texts:?}");
     assert!(texts[1].ends_with("a folder without recordings"), "{texts:?}");
+    // With another input they fail alone.
+    let plan = folder.plan(&[&named[..], &["a/talk.mp3"]].concat(), &formats(&[])).unwrap();
+    assert_eq!((plan.items.len(), plan.failures.len()), (1, 3));
+    assert_eq!(*plan.failures[0].name, *folder.at("none.mp3").display().to_string());
 }
 
 #[test]

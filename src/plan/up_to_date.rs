@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::{InputName, InputSource, PlannedInput, UNDETERMINED};
 use super::{InputSettings, ModelRequest, PlanRequest};
-use super::{InputSource, PlannedInput};
 use crate::cancel::CancelToken;
+use crate::decode::Language;
 use crate::device::{self, DeviceRequest};
 use crate::export::Format;
 use crate::models::source;
@@ -18,17 +19,27 @@ const ALREADY_DONE: &str = "already done; `--overwrite` does it again";
 
 /// Removes outputs that need not be written from each input. Returns notes about inputs of which some outputs are
 /// written again or left alone: the input, and why.
-pub fn leave_out(items: &mut [PlannedInput], request: &PlanRequest) -> Vec<(String, String)> {
-    let mut checker = OutputChecker {
-        request,
-        model_names: ModelNames::new(request.device),
-        ledgers: LedgerReader::default(),
-        requests: HashMap::new(),
-        checkpoints: HashMap::new(),
-    };
+pub fn leave_out(items: &mut [PlannedInput], request: &PlanRequest) -> Vec<(InputName, String)> {
+    let mut checker = OutputChecker::new(request);
     let mut notes = Vec::new();
     for item in items.iter_mut().filter(|item| !item.outputs.is_empty()) {
+        if item.is_named_by_language() {
+            match checker.recorded_language(item) {
+                Some(language) => item.name_by_language(language),
+                None => continue,
+            }
+        }
         checker.check(item, &mut notes);
+    }
+    notes
+}
+
+/// The same for an input whose outputs have just been named after its language.
+pub fn leave_out_named(item: &mut PlannedInput, request: &PlanRequest) -> Vec<(InputName, String)> {
+    let mut notes = Vec::new();
+    OutputChecker::new(request).check(item, &mut notes);
+    if item.is_done && item.skip_reason != ALREADY_DONE {
+        notes.push((item.name(), item.skip_reason.clone()));
     }
     notes
 }
@@ -61,8 +72,40 @@ struct RequestedText {
     options: String,
 }
 
-impl OutputChecker<'_> {
-    fn check(&mut self, item: &mut PlannedInput, notes: &mut Vec<(String, String)>) {
+impl<'a> OutputChecker<'a> {
+    fn new(request: &'a PlanRequest) -> Self {
+        Self {
+            request,
+            model_names: ModelNames::new(request.device),
+            ledgers: LedgerReader::default(),
+            requests: HashMap::new(),
+            checkpoints: HashMap::new(),
+        }
+    }
+
+    /// Returns the language that outputs of this input have in their names: what is up to date, or else was edited
+    /// since, would get the same name again.
+    fn recorded_language(&mut self, item: &PlannedInput) -> Option<&'static str> {
+        let mut edited = None;
+        for language in Language::all().map(Language::code).chain([UNDETERMINED]) {
+            if !item.patterns.iter().any(|(_, pattern)| pattern.path(language).is_file()) {
+                continue;
+            }
+            let mut named = item.clone();
+            named.name_by_language(language);
+            let states = self.states(&named);
+            if states.iter().any(|(_, state)| *state == OutputState::UpToDate) {
+                return Some(language);
+            }
+            let is_edited = |(_, state): &(String, OutputState)| *state == OutputState::EDITED;
+            if states.iter().any(is_edited) {
+                edited = edited.or(Some(language));
+            }
+        }
+        edited
+    }
+
+    fn check(&mut self, item: &mut PlannedInput, notes: &mut Vec<(InputName, String)>) {
         // The common case, which needs no ledger and no model.
         if !item.outputs.iter().any(|(_, path)| path.is_file()) {
             return;

@@ -5,13 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::CodeOf;
 use crate::error::{Error, InputProblem};
+use crate::plan::InputName;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Failure {
     /// Null if it concerns every input.
     pub input: Option<String>,
-    /// One of usage, unreadable, empty, folder, not_audio, no_audio_track, no_such_track, no_such_channel,
+    /// The input's id in the manifest, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// One of usage, missing, no_recordings, unpaired, unreadable, empty, folder, not_audio, no_index, html_page, no_audio_track, no_such_track, no_such_channel,
     /// unsupported_codec, undecodable, unknown_transcript, not_transcript, lacks, too_large, not_possible, lacking, model,
     /// device, out_of_memory, output, limit_missed, held, cancelled, compute, panicked, closed, close.
     pub kind: String,
@@ -23,9 +27,10 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(input: Option<&str>, error: &Error, code_of: CodeOf) -> Self {
+    pub fn new(input: Option<&InputName>, error: &Error, code_of: CodeOf) -> Self {
         Self {
-            input: input.map(str::to_owned),
+            input: input.map(ToString::to_string),
+            id: input.and_then(InputName::id).map(str::to_owned),
             kind: kind(error).into(),
             message: error.chain(),
             hint: error.hint(),
@@ -68,9 +73,14 @@ pub fn kind(error: &Error) -> &'static str {
 fn input_kind(why: &InputProblem) -> &'static str {
     match why {
         InputProblem::Unreadable(_) => "unreadable",
+        InputProblem::Missing { .. } | InputProblem::NoMatch => "missing",
+        InputProblem::NoRecordings { .. } => "no_recordings",
+        InputProblem::Unpaired { .. } => "unpaired",
         InputProblem::Empty => "empty",
         InputProblem::Directory => "folder",
         InputProblem::NotAudio => "not_audio",
+        InputProblem::NoIndex => "no_index",
+        InputProblem::HtmlPage => "html_page",
         InputProblem::NoAudioTrack => "no_audio_track",
         InputProblem::NoSuchTrack { .. } => "no_such_track",
         InputProblem::NoSuchChannel { .. } => "no_such_channel",
@@ -90,7 +100,9 @@ mod tests {
 
     #[test]
     fn reasons_name_no_file() {
-        let reason = |input: &str, error: Error| Failure::new(Some(input), &error, |_| 1).reason().to_owned();
+        let reason = |input: &str, error: Error| {
+            Failure::new(Some(&InputName::from(input)), &error, |_| 1).reason().to_owned()
+        };
         assert_eq!(reason("a.mp3", Error::input("a.mp3", InputProblem::Empty)), "is empty");
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let output = Error::Output { path: "out/a.srt".into(), source: full };

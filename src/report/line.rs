@@ -369,7 +369,7 @@ fn add_common_fields(line: &mut Value) {
     all.insert("elapsed".into(), json!({"type": "number", "description": elapsed}));
     all.extend(own.into_iter().filter(|(name, _)| name != "event"));
     if has_input {
-        let id = "The input's id in the manifest, if it has one.";
+        let id = "The input's id in the manifest, if it has one; else, for one of several uses of a recording, its line there.";
         all.insert("id".into(), json!({"type": "string", "description": id}));
     }
     let from = "Only in merged reports: the report that the line comes from.";

@@ -14,7 +14,7 @@ use crate::device::memory::MemoryUsage;
 use crate::engine::{Footprint, WindowDone};
 use crate::export::CueQuality;
 use crate::models::pool::PoolStats;
-use crate::plan::PlannedInput;
+use crate::plan::{InputName, PlannedInput};
 use crate::run::{ChunkFigures, RunEvent};
 use crate::time::seconds_of_frames;
 use crate::transcript::{Quality, RejectedAttempt, Transcript};
@@ -35,28 +35,21 @@ pub struct RunInfo {
 #[derive(Default)]
 pub struct LineBuilder {
     /// Memory of chunks whose end is still to come.
-    footprints: HashMap<(String, usize), Footprint>,
+    footprints: HashMap<(InputName, usize), Footprint>,
     /// Outputs written so far, by input.
-    written: HashMap<String, Vec<String>>,
-    /// Ids that a manifest gives to inputs.
-    ids: HashMap<String, String>,
+    written: HashMap<InputName, Vec<String>>,
 }
 
 impl LineBuilder {
     /// Returns the lines of an event that the tally has recorded.
     pub fn lines(&mut self, event: &RunEvent, tally: &Tally) -> Vec<Map<String, Value>> {
         let mut lines: Vec<ReportLine> = Vec::new();
-        match event {
-            RunEvent::Planned { item } => {
-                let id = item.id.clone().map(|id| (item.name(), id));
-                self.ids.extend(id);
-            }
-            // Inputs that could not be planned are listed all the same, so that the counts add up.
-            RunEvent::Failed { input, .. } if tally.was_unplanned => {
-                let input = input.clone();
-                lines.push(ReportLine::FilePlanned { input, outputs: Vec::new(), audio_seconds: None });
-            }
-            _ => {}
+        // Inputs that could not be planned are listed all the same, so that the counts add up.
+        if let RunEvent::Failed { input, .. } = event
+            && tally.was_unplanned
+        {
+            let input = input.to_string();
+            lines.push(ReportLine::FilePlanned { input, outputs: Vec::new(), audio_seconds: None });
         }
         lines.extend(self.line(event, tally));
         lines.extend(warnings(event).into_iter().map(|warning| ReportLine::Warning {
@@ -64,25 +57,21 @@ impl LineBuilder {
             kind: warning.kind.into(),
             message: warning.message,
         }));
-        lines.iter().map(|line| self.with_id(line.fields())).collect()
-    }
-
-    fn with_id(&self, mut fields: Map<String, Value>) -> Map<String, Value> {
-        let input = fields.get("input").and_then(Value::as_str);
-        if let Some(id) = input.and_then(|input| self.ids.get(input)) {
-            fields.insert("id".into(), id.as_str().into());
-        }
-        fields
+        let id = match event {
+            RunEvent::Planned { item } => item.id.as_deref(),
+            event => event.input().and_then(InputName::id),
+        };
+        lines.iter().map(|line| with_id(line.fields(), id)).collect()
     }
 
     fn line(&mut self, event: &RunEvent, tally: &Tally) -> Option<ReportLine> {
         Some(match event {
             RunEvent::Planned { item } => planned(item),
             RunEvent::Skipped { input, why } | RunEvent::HeldElsewhere { input, why } => {
-                ReportLine::FileSkipped { input: input.clone(), reason: why.clone() }
+                ReportLine::FileSkipped { input: input.to_string(), reason: why.clone() }
             }
             RunEvent::Note { input, text } => {
-                ReportLine::Note { input: input.clone(), message: text.clone() }
+                ReportLine::Note { input: input.to_string(), message: text.clone() }
             }
             RunEvent::Downloading { file, done, total } if done == total => {
                 ReportLine::ModelDownloaded { file: file.clone(), bytes: *total }
@@ -99,36 +88,38 @@ impl LineBuilder {
                 ReportLine::ModelUnloaded { model: identity.clone(), device: device.clone() }
             }
             RunEvent::Started { input, number, count } => {
-                ReportLine::FileStarted { input: input.clone(), number: *number, count: *count }
+                ReportLine::FileStarted { input: input.to_string(), number: *number, count: *count }
             }
-            RunEvent::Resumed { input } => ReportLine::FileResumed { input: input.clone() },
+            RunEvent::Resumed { input } => ReportLine::FileResumed { input: input.to_string() },
             RunEvent::ResumeDiscarded { input, why, keeps_some } => {
-                ReportLine::FileRenewed { input: input.clone(), reason: (*why).into(), kept: *keeps_some }
+                ReportLine::FileRenewed { input: input.to_string(), reason: (*why).into(), kept: *keeps_some }
             }
             RunEvent::LanguageDetected { input, guess } => ReportLine::Language {
-                input: input.clone(),
+                input: input.to_string(),
                 language: guess.language.code().into(),
                 probability: rounded(guess.probability().into()),
             },
-            RunEvent::WindowDone { input, window } if window.fallbacks > 0 => fallback(input.clone(), window),
+            RunEvent::WindowDone { input, window } if window.fallbacks > 0 => {
+                fallback(input.to_string(), window)
+            }
             RunEvent::MemoryReleased { input, chunk, footprint } => {
                 self.footprints.insert((input.clone(), *chunk), *footprint);
                 return None;
             }
             RunEvent::ChunkDone { input, chunk, start, end, is_resumed, figures } => {
                 let footprint = self.footprints.remove(&(input.clone(), *chunk));
-                chunk_done(input.clone(), *chunk, (*start, *end), *is_resumed, figures, footprint)
+                chunk_done(input.to_string(), *chunk, (*start, *end), *is_resumed, figures, footprint)
             }
             RunEvent::SlotsReduced { slots } => ReportLine::OutOfMemory { slots: *slots },
             RunEvent::Stopped { resumable } => ReportLine::Stopped { kept: *resumable },
             RunEvent::OutputWritten { input, path } => {
                 let path = text(path);
                 self.written.entry(input.clone()).or_default().push(path.clone());
-                ReportLine::OutputWritten { input: input.clone(), path }
+                ReportLine::OutputWritten { input: input.to_string(), path }
             }
             RunEvent::Finished { input, transcript, quality, cues, seconds } => {
                 let outputs = self.written.remove(input).unwrap_or_default();
-                let done = file_done(input.clone(), outputs, transcript, quality, cues, *seconds);
+                let done = file_done(input.to_string(), outputs, transcript, quality, cues, *seconds);
                 ReportLine::FileDone(Box::new(done))
             }
             RunEvent::Failed { input, error } => {
@@ -140,6 +131,7 @@ impl LineBuilder {
             }
             RunEvent::Downloading { .. }
             | RunEvent::ModelFoundElsewhere { .. }
+            | RunEvent::DemoModelUsed
             | RunEvent::Converted { .. }
             | RunEvent::EngineStats(_)
             | RunEvent::PoolClosed(_)
@@ -148,7 +140,8 @@ impl LineBuilder {
             | RunEvent::UnloadFailed { .. }
             | RunEvent::AudioNotEmbedded { .. }
             | RunEvent::Waiting { .. }
-            | RunEvent::Segments(_)
+            | RunEvent::Segments { .. }
+            | RunEvent::Printed { .. }
             | RunEvent::WindowDone { .. }
             | RunEvent::Progress { .. }
             | RunEvent::JournalUnavailable { .. }
@@ -156,6 +149,14 @@ impl LineBuilder {
             | RunEvent::ClipsOutOfRange { .. } => return None,
         })
     }
+}
+
+/// Adds the input's id to a line about an input.
+fn with_id(mut fields: Map<String, Value>, id: Option<&str>) -> Map<String, Value> {
+    if let Some(id) = id.filter(|_| fields.get("input").is_some_and(Value::is_string)) {
+        fields.insert("id".into(), id.into());
+    }
+    fields
 }
 
 /// Returns the first line of a report.
@@ -206,7 +207,7 @@ pub fn summary(tally: &Tally, ending: &Ending<'_>) -> ReportLine {
 
 fn planned(item: &PlannedInput) -> ReportLine {
     ReportLine::FilePlanned {
-        input: item.name(),
+        input: item.name().to_string(),
         outputs: item.requested.iter().map(|path| text(path)).collect(),
         audio_seconds: item.length.map(rounded),
     }

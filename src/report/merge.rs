@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::line::rounded_coverage;
 use super::{Counts, Failure, rounded, speed};
 use crate::error::{Error, InputProblem, Result};
+use crate::plan::InputName;
 use crate::transcript::Coverage;
 
 /// A report read from disk.
@@ -36,7 +37,7 @@ pub struct MergedReport {
     pub events: Vec<Value>,
     pub summary: Value,
     /// What became of each input, in the order in which they were planned.
-    pub files: Vec<(String, InputOutcome)>,
+    pub files: Vec<(InputName, InputOutcome)>,
 }
 
 /// How an input ended.
@@ -104,6 +105,11 @@ impl LoggedEvent {
         self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// Returns the input that the line is about.
+    fn input(&self) -> InputName {
+        InputName::new(self.text("input"), self.fields.get("id").and_then(Value::as_str).map(str::to_owned))
+    }
+
     fn number(&self, field: &str) -> f64 {
         self.fields.get(field).and_then(Value::as_f64).unwrap_or_default()
     }
@@ -115,15 +121,15 @@ impl LoggedEvent {
 
 #[derive(Default)]
 struct MergedTally {
-    files: Vec<(String, InputOutcome)>,
-    positions: BTreeMap<String, usize>,
-    missed: BTreeMap<String, Failure>,
+    files: Vec<(InputName, InputOutcome)>,
+    positions: BTreeMap<InputName, usize>,
+    missed: BTreeMap<InputName, Failure>,
     /// From the first started input to the last ended one, by run.
     spans: BTreeMap<String, (Timestamp, Timestamp)>,
     last: Option<LoggedEvent>,
     model: Option<Value>,
     device: Option<Value>,
-    chunks: BTreeSet<(String, u64)>,
+    chunks: BTreeSet<(InputName, u64)>,
     fallbacks: u64,
     windows: u64,
     tokens: u64,
@@ -146,7 +152,7 @@ impl MergedTally {
             "file_started" => drop(self.spans.entry(event.from.clone()).or_insert((event.at, event.at))),
             "file_done" => {
                 self.ended(event);
-                self.missed.remove(event.text("input"));
+                self.missed.remove(&event.input());
                 *self.outcome(event) = InputOutcome::Done(event.fields.clone());
             }
             "file_failed" => {
@@ -157,7 +163,7 @@ impl MergedTally {
             }
             "limit_missed" => {
                 if let Ok(failure) = serde_json::from_value(Value::Object(event.fields.clone())) {
-                    self.missed.insert(event.text("input").into(), failure);
+                    self.missed.insert(event.input(), failure);
                 }
             }
             "model_loaded" => {
@@ -174,7 +180,7 @@ impl MergedTally {
     }
 
     fn outcome(&mut self, event: &LoggedEvent) -> &mut InputOutcome {
-        let input = event.text("input").to_owned();
+        let input = event.input();
         let position = *self.positions.entry(input.clone()).or_insert_with(|| {
             self.files.push((input, InputOutcome::Unfinished));
             self.files.len() - 1
@@ -190,7 +196,7 @@ impl MergedTally {
 
     fn chunk(&mut self, event: &LoggedEvent) {
         // Resumed chunks were counted by the run that finished them, if its report is merged too.
-        self.chunks.insert((event.text("input").to_owned(), event.count("chunk")));
+        self.chunks.insert((event.input(), event.count("chunk")));
         if event.fields.get("kept") != Some(&Value::Bool(true)) {
             self.windows += event.count("windows");
         }
@@ -257,7 +263,7 @@ impl MergedTally {
         unfinished.or(worst(&self.failures())).or(worst(&self.missed())).unwrap_or(0)
     }
 
-    fn finish(self) -> (Value, Vec<(String, InputOutcome)>) {
+    fn finish(self) -> (Value, Vec<(InputName, InputOutcome)>) {
         let counts = self.counts();
         let (mut audio_seconds, mut coverage) = (0.0, Coverage::default());
         for (_, outcome) in &self.files {
@@ -271,7 +277,7 @@ impl MergedTally {
             .files
             .iter()
             .filter(|(_, outcome)| *outcome == InputOutcome::Unfinished)
-            .map(|(i, _)| i.as_str())
+            .map(|(input, _)| &**input)
             .collect();
         let open = |field: &str| match unfinished.is_empty() {
             true => None,

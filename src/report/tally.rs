@@ -11,6 +11,7 @@ use crate::device::memory::MemoryStats;
 use crate::engine::{EngineStats, WindowDone};
 use crate::error::Error;
 use crate::models::pool::PoolStats;
+use crate::plan::InputName;
 use crate::run::RunEvent;
 use crate::transcript::{Coverage, ModelIdentity};
 
@@ -41,7 +42,7 @@ pub struct Tally {
     /// The last failure was of an input that could not be planned.
     pub was_unplanned: bool,
     /// Inputs that are planned and have not ended, with how often each was planned.
-    open: BTreeMap<String, usize>,
+    open: BTreeMap<InputName, usize>,
     pub in_flight: usize,
     /// Of the inputs that are done.
     pub audio_seconds: f64,
@@ -167,7 +168,7 @@ impl Tally {
         self.peak_device = self.peak_device.max(memory.device.map(|device| device.peak));
     }
 
-    fn failed(&mut self, input: &str, error: &Error) {
+    fn failed(&mut self, input: &InputName, error: &Error) {
         let failure = Failure::new(Some(input), error, self.code_of);
         let is_missed = matches!(error.unshared(), Error::QualityGate { .. });
         self.was_unplanned = !is_missed && !self.open.contains_key(input);
@@ -182,13 +183,13 @@ impl Tally {
         }
     }
 
-    fn end(&mut self, input: &str) {
+    fn end(&mut self, input: &InputName) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.seconds = self.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
         self.close(input);
     }
 
-    fn close(&mut self, input: &str) {
+    fn close(&mut self, input: &InputName) {
         if let Some(open) = self.open.get_mut(input) {
             *open -= 1;
             if *open == 0 {
@@ -214,7 +215,7 @@ impl Tally {
 
     /// Returns the inputs that have not ended.
     pub fn unfinished(&self) -> impl Iterator<Item = &str> {
-        self.open.iter().flat_map(|(name, times)| std::iter::repeat_n(name.as_str(), *times))
+        self.open.iter().flat_map(|(name, times)| std::iter::repeat_n(&**name, *times))
     }
 
     /// Returns the seconds from the start of the first input to the end of the last, or until now.

@@ -1,7 +1,12 @@
 //! Events that deserve the user's attention although the run continues.
 
 use crate::audio::AudioDamage;
+use crate::plan::InputName;
 use crate::run::RunEvent;
+
+/// Text of the demo model looks like a transcript, whatever the recording holds.
+const DEMO_MODEL: &str = "the demo model knows about forty words in one synthesised voice: it is for trying the program \
+    out, and its text of any other recording is wrong";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunWarning {
@@ -13,7 +18,8 @@ pub struct RunWarning {
 
 /// Returns the warnings of an event.
 pub fn warnings(event: &RunEvent) -> Vec<RunWarning> {
-    let warn = |input: &str, kind, message| vec![RunWarning { input: Some(input.to_owned()), kind, message }];
+    let warn =
+        |input: &InputName, kind, message| vec![RunWarning { input: Some(input.to_string()), kind, message }];
     match event {
         RunEvent::Damaged { input, damage } => warn(input, "damaged", damaged(damage)),
         RunEvent::JournalUnavailable { input, why } => {
@@ -34,6 +40,10 @@ pub fn warnings(event: &RunEvent) -> Vec<RunWarning> {
         RunEvent::AcceleratorUnavailable { why } => {
             let message = format!("using the CPU: {why}");
             vec![RunWarning { input: None, kind: "no_gpu", message }]
+        }
+        RunEvent::DemoModelUsed => {
+            let message = DEMO_MODEL.to_owned();
+            vec![RunWarning { input: None, kind: "demo_model", message }]
         }
         RunEvent::ModelMoved { model, from, to } => {
             let message = format!("memory is short on {from}: loading `{model}` on {to}, which is slower");

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::RunEvent;
 use super::event::ChunkFigures;
 use super::front_end::FrontEndResult;
 use super::models::LeasedModel;
+use super::{RunEvent, output};
 use crate::chunking::{ChunkSpan, SkipCause};
-use crate::decode::DecodedChunk;
-use crate::decode::LanguageGuess;
+use crate::decode::{DecodeOptions, DecodedChunk, LanguageGuess, Task};
 use crate::engine::InputContext;
-use crate::plan::PlannedInput;
+use crate::error::Result;
+use crate::plan::{InputName, PlannedInput, UNDETERMINED};
 use crate::store::journal::{Journal, JournaledChunk};
 use crate::store::ledger::InputSnapshot;
 use crate::time::seconds_of_frames;
@@ -24,7 +24,7 @@ use crate::transcript::{Damage, Seam, SkipReason, Skipped, Transcript};
 /// See the module. Dropping it abandons its chunks and joins the front end.
 pub struct ActiveInput {
     pub item: PlannedInput,
-    pub name: String,
+    pub name: InputName,
     pub model: LeasedModel,
     pub engine_input: Arc<InputContext>,
     pub started: Instant,
@@ -52,6 +52,10 @@ pub struct ActiveInput {
     pending_text: BTreeMap<usize, Vec<Segment>>,
     /// The chunk whose segments are emitted as they come.
     next_text: usize,
+    /// Its text is emitted.
+    emits_text: bool,
+    /// The output to print when the input's turn comes.
+    pub printed: Option<Arc<[u8]>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -61,6 +65,7 @@ impl ActiveInput {
         model: LeasedModel,
         engine_input: Arc<InputContext>,
         thread: JoinHandle<()>,
+        emits_text: bool,
     ) -> Self {
         Self {
             name: item.name(),
@@ -81,6 +86,8 @@ impl ActiveInput {
             resumed: 0,
             pending_text: BTreeMap::new(),
             next_text: 0,
+            emits_text,
+            printed: None,
             thread: Some(thread),
         }
     }
@@ -98,9 +105,9 @@ impl ActiveInput {
         self.frames_skipped = frames_skipped;
     }
 
-    /// Keeps segments to be emitted as text; only inputs without output files have their text emitted.
+    /// Keeps segments to be emitted as text, if that is wanted.
     pub fn add_segments(&mut self, chunk: usize, segments: Vec<Segment>) {
-        if !self.item.requested.is_empty() {
+        if !self.emits_text {
             return;
         }
         self.pending_text.entry(chunk).or_default().extend(segments);
@@ -181,6 +188,19 @@ impl ActiveInput {
         self.front_end.as_ref().is_some_and(|result| self.decoded.len() == result.chunks)
     }
 
+    /// Names the outputs after the language of the text, where their names depend on it, and makes their folders.
+    pub fn name_outputs(&mut self, decode: &DecodeOptions) -> Result<()> {
+        if !self.item.is_named_by_language() {
+            return Ok(());
+        }
+        let language = match decode.task {
+            Task::Translate => Some("en"),
+            Task::Transcribe => self.engine_input.language().map(|language| language.code()),
+        };
+        self.item.name_by_language(language.unwrap_or(UNDETERMINED));
+        output::create_folders(&self.item)
+    }
+
     pub fn transcript(&mut self) -> Transcript {
         let chunks = std::mem::take(&mut self.decoded).into_values();
         let duration = self.front_end.as_ref().map_or(0.0, |result| result.duration);
@@ -210,7 +230,7 @@ impl ActiveInput {
         segments.iter_mut().enumerate().for_each(|(id, segment)| segment.id = id);
         let damage = self.front_end.as_ref().map(|result| &result.damage);
         Transcript {
-            source: self.name.clone(),
+            source: self.name.to_string(),
             duration,
             model: self.model.identity.clone(),
             language: self

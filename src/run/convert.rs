@@ -11,7 +11,7 @@ use crate::error::{Error, InputProblem, Result};
 use crate::export::{Cue, CueQuality, ExportOptions, Rendering};
 use crate::import::from_import;
 use crate::import::{self, ImportError, ImportFormat, ImportedSegment};
-use crate::plan::{InputSource, OutputOptions, PlannedInput, plan_files};
+use crate::plan::{self, InputSource, OutputOptions, PlannedInput, UNDETERMINED, plan_files};
 use crate::transcript::Transcript;
 
 /// Which transcripts to convert, and into what.
@@ -21,6 +21,8 @@ pub struct Conversion {
     pub inputs: Vec<PathBuf>,
     pub outputs: OutputOptions,
     pub export: ExportOptions,
+    /// Leave out options that need word times where a transcript has none, rather than fail.
+    pub may_lack_words: bool,
 }
 
 /// Converts all inputs. The error is what ended the work early, or every fault of a plan that cannot be started.
@@ -30,7 +32,7 @@ pub fn convert(conversion: &Conversion, context: RunContext<'_>) -> Result<(), V
     for (index, item) in todo.iter().enumerate() {
         context.check().map_err(|error| vec![error])?;
         context.emit(RunEvent::Started { input: item.name(), number: index + 1, count: todo.len() });
-        match convert_one(item, &conversion.export, context) {
+        match convert_one(item, conversion, context) {
             Ok(()) => context.emit(RunEvent::Converted { input: item.name() }),
             Err(error) => {
                 context.check().map_err(|error| vec![error])?;
@@ -41,7 +43,7 @@ pub fn convert(conversion: &Conversion, context: RunContext<'_>) -> Result<(), V
     Ok(())
 }
 
-fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<'_>) -> Result<()> {
+fn convert_one(item: &PlannedInput, conversion: &Conversion, context: RunContext<'_>) -> Result<()> {
     let (mut transcript, is_timed) = read(item)?;
     let lacks = |what, needed_by: &str| {
         let needed_by = needed_by.to_owned();
@@ -52,11 +54,16 @@ fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<
         return lacks("times", format.name());
     }
     let mut words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
-    if let Some(option) = export.needs_words().filter(|_| words.next().is_none()) {
+    let has_words = words.next().is_some();
+    let export = match conversion.may_lack_words && !has_words {
+        true if conversion.export.needs_words().is_some() => conversion.export.without_word_options(),
+        _ => conversion.export.clone(),
+    };
+    if let Some(option) = export.needs_words().filter(|_| !has_words) {
         return lacks("word times", option);
     }
-    if item.requested.is_empty() {
-        context.emit(RunEvent::Segments(transcript.segments.clone()));
+    if item.requested.is_empty() && item.printed.is_none() {
+        context.emit(RunEvent::Segments { input: item.name(), segments: transcript.segments.clone() });
     }
     let mut recording = InputSource::Stdin;
     if output::needs_waveform(item)
@@ -65,18 +72,36 @@ fn convert_one(item: &PlannedInput, export: &ExportOptions, context: RunContext<
         recording = found;
         transcript.waveform = Some(waveform);
     }
-    let rendering = Rendering::new(&transcript, export);
+    let rendering = Rendering::new(&transcript, &export);
+    if let Some(content) = output::render_printed(item, &rendering, &recording, context) {
+        context.emit(RunEvent::Printed { input: item.name(), content });
+    }
+    let item = &named(item, &transcript, conversion.outputs.overwrite)?;
     for (format, path) in &item.outputs {
-        let content = output::render(*format, path, &rendering, &recording, context);
+        let content = output::render(*format, path, &rendering, &recording, None, context);
         output::write(&item.name(), path, &content, context)?;
     }
     Ok(())
 }
 
+/// Names the outputs after the language of the transcript, where their names depend on it.
+fn named(item: &PlannedInput, transcript: &Transcript, overwrite: bool) -> Result<PlannedInput> {
+    let mut item = item.clone();
+    if item.is_named_by_language() {
+        let language = Some(transcript.language.as_str()).filter(|language| !language.is_empty());
+        item.name_by_language(language.unwrap_or(UNDETERMINED));
+        if !overwrite {
+            plan::leave_out_files(std::slice::from_mut(&mut item));
+        }
+        output::create_folders(&item)?;
+    }
+    Ok(item)
+}
+
 /// Reads a transcript; the flag says whether it has times.
 fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
     let name = item.name();
-    let fault = |why| Error::input(&name, why);
+    let fault = |why| Error::input(name.clone(), why);
     let bytes = match &item.source {
         InputSource::Stdin => {
             let mut bytes = Vec::new();
@@ -103,12 +128,12 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
             .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
     };
     let is_timed = imported.is_timed();
-    Ok((from_import::to_transcript(name, imported), is_timed))
+    Ok((from_import::to_transcript(name.into(), imported), is_timed))
 }
 
 /// Rates how readable the subtitles in a file are.
 pub fn check_cues(path: &Path, options: &ExportOptions) -> Result<CueQuality> {
-    let ms = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1000.0).round() as i64;
+    let ms = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1000.0).round().clamp(-1e15, 1e15) as i64;
     let imported = import::read(path)?;
     let cue =
         |segment: &ImportedSegment| Cue::plain(ms(segment.start), ms(segment.end), segment.text.as_str());

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::export::CueQuality;
 use crate::models::elsewhere::OtherProgram;
 use crate::models::pool::PoolStats;
-use crate::plan::PlannedInput;
+use crate::plan::{InputName, PlannedInput};
 use crate::transcript::{ModelIdentity, Quality, Segment, Transcript, mean_confidence};
 
 /// Cancellation and the event sink of a run.
@@ -28,17 +28,17 @@ pub enum RunEvent {
     },
     /// All outputs of the input are up to date.
     Skipped {
-        input: String,
+        input: InputName,
         why: String,
     },
     /// Another process transcribes the input; a watch looks at it again later.
     HeldElsewhere {
-        input: String,
+        input: InputName,
         why: String,
     },
     /// Something the user should know about an input before it is started.
     Note {
-        input: String,
+        input: InputName,
         text: String,
     },
     Downloading {
@@ -51,6 +51,8 @@ pub enum RunEvent {
         model: String,
         found: OtherProgram,
     },
+    /// The built-in model is used, which knows only a few words.
+    DemoModelUsed,
     ModelLoading {
         model: String,
         device: String,
@@ -82,29 +84,32 @@ pub enum RunEvent {
     PoolClosed(PoolStats),
     /// The input cannot start yet for lack of memory or disk space.
     Waiting {
-        input: String,
+        input: InputName,
         why: String,
     },
     /// Input `number` of `count`, counted from 1.
     Started {
-        input: String,
+        input: InputName,
         number: usize,
         count: usize,
     },
     LanguageDetected {
-        input: String,
+        input: InputName,
         guess: LanguageGuess,
     },
     /// New text, in the order of inputs and of time.
-    Segments(Vec<Segment>),
+    Segments {
+        input: InputName,
+        segments: Vec<Segment>,
+    },
     WindowDone {
-        input: String,
+        input: InputName,
         window: WindowDone,
     },
     /// Seconds of audio of all started inputs: finished, and found so far.
     Progress {
         /// The input that advanced.
-        input: String,
+        input: InputName,
         in_flight: usize,
         done: f64,
         known: f64,
@@ -115,7 +120,7 @@ pub enum RunEvent {
     },
     /// The chunk from `start` to `end` seconds is finished.
     ChunkDone {
-        input: String,
+        input: InputName,
         chunk: usize,
         start: f64,
         end: f64,
@@ -125,7 +130,7 @@ pub enum RunEvent {
     },
     /// A chunk's memory was released.
     MemoryReleased {
-        input: String,
+        input: InputName,
         chunk: usize,
         footprint: Footprint,
     },
@@ -135,18 +140,18 @@ pub enum RunEvent {
     },
     /// Finished chunks of an earlier run are used.
     Resumed {
-        input: String,
+        input: InputName,
     },
     /// Chunks in the journal of an earlier run cannot be used.
     ResumeDiscarded {
-        input: String,
+        input: InputName,
         why: &'static str,
         /// Earlier chunks of the journal are still used.
         keeps_some: bool,
     },
     /// Finished chunks cannot be saved for a later run; emitted once per run.
     JournalUnavailable {
-        input: String,
+        input: InputName,
         why: String,
     },
     /// The run was cancelled; `resumable` inputs have saved chunks or are finished.
@@ -155,18 +160,23 @@ pub enum RunEvent {
     },
     /// Part of the input's audio is damaged.
     Damaged {
-        input: String,
+        input: InputName,
         damage: AudioDamage,
     },
     /// The input ends before these requested clips begin.
     ClipsOutOfRange {
-        input: String,
+        input: InputName,
         clips: Vec<Clip>,
         duration: f64,
     },
     OutputWritten {
-        input: String,
+        input: InputName,
         path: PathBuf,
+    },
+    /// An output to print to standard output, in the order of inputs.
+    Printed {
+        input: InputName,
+        content: Arc<[u8]>,
     },
     /// An HTML page could not embed its recording.
     AudioNotEmbedded {
@@ -174,7 +184,7 @@ pub enum RunEvent {
         why: String,
     },
     Finished {
-        input: String,
+        input: InputName,
         transcript: Arc<Transcript>,
         quality: Arc<Quality>,
         /// Readability of the subtitles that are or would be made of the transcript.
@@ -183,15 +193,59 @@ pub enum RunEvent {
     },
     /// An existing transcript was converted to other formats.
     Converted {
-        input: String,
+        input: InputName,
     },
     /// The input failed or missed a quality gate; the other inputs continue.
     Failed {
-        input: String,
+        input: InputName,
         error: Arc<Error>,
     },
     /// The engines' figures at the end of all work.
     EngineStats(EngineStats),
+}
+
+impl RunEvent {
+    /// Returns the input that the event is about, if it is about a single one.
+    pub fn input(&self) -> Option<&InputName> {
+        match self {
+            RunEvent::Skipped { input, .. }
+            | RunEvent::HeldElsewhere { input, .. }
+            | RunEvent::Note { input, .. }
+            | RunEvent::Waiting { input, .. }
+            | RunEvent::Started { input, .. }
+            | RunEvent::Segments { input, .. }
+            | RunEvent::LanguageDetected { input, .. }
+            | RunEvent::WindowDone { input, .. }
+            | RunEvent::Progress { input, .. }
+            | RunEvent::ChunkDone { input, .. }
+            | RunEvent::MemoryReleased { input, .. }
+            | RunEvent::Resumed { input }
+            | RunEvent::ResumeDiscarded { input, .. }
+            | RunEvent::JournalUnavailable { input, .. }
+            | RunEvent::Damaged { input, .. }
+            | RunEvent::ClipsOutOfRange { input, .. }
+            | RunEvent::OutputWritten { input, .. }
+            | RunEvent::Printed { input, .. }
+            | RunEvent::Finished { input, .. }
+            | RunEvent::Converted { input }
+            | RunEvent::Failed { input, .. } => Some(input),
+            RunEvent::Planned { .. }
+            | RunEvent::Downloading { .. }
+            | RunEvent::ModelFoundElsewhere { .. }
+            | RunEvent::DemoModelUsed
+            | RunEvent::ModelLoading { .. }
+            | RunEvent::ModelLoaded { .. }
+            | RunEvent::AcceleratorUnavailable { .. }
+            | RunEvent::ModelMoved { .. }
+            | RunEvent::ModelUnloaded { .. }
+            | RunEvent::UnloadFailed { .. }
+            | RunEvent::PoolClosed(_)
+            | RunEvent::SlotsReduced { .. }
+            | RunEvent::Stopped { .. }
+            | RunEvent::AudioNotEmbedded { .. }
+            | RunEvent::EngineStats(_) => None,
+        }
+    }
 }
 
 /// Figures about one finished chunk.

@@ -1,7 +1,6 @@
 //! Decides whether an input may start now: is there memory, is there disk space for its outputs, is it small enough?
 //! Another process may free what is short, so the guard waits with back-off up to a time limit.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::device::SelectedDevice;
@@ -77,7 +76,11 @@ impl Guard {
         let wait = self.wait.get_or_insert(GuardWait { since: now, next: now, pause: FIRST_PAUSE });
         if now.saturating_duration_since(wait.since) >= self.options.timeout {
             self.wait = None;
-            return GuardDecision::Refuse(Error::InsufficientResources { input: item.name(), resource, why });
+            return GuardDecision::Refuse(Error::InsufficientResources {
+                input: item.name().into(),
+                resource,
+                why,
+            });
         }
         let left = (wait.since + self.options.timeout).saturating_duration_since(now);
         wait.next = now + wait.pause.min(left);
@@ -108,9 +111,8 @@ impl Guard {
                 return Some((ScarceResource::Memory, short(&what, usage.free, self.options.device_memory)));
             }
         }
-        let folder = item.outputs.first()?.1.parent()?;
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let free = free_disk(folder).filter(|free| *free < self.options.disk)?;
+        let (_, folder) = item.output_folders().into_iter().next()?;
+        let free = free_disk(&folder).filter(|free| *free < self.options.disk)?;
         Some((
             ScarceResource::Disk,
             short(&format!("disk at `{}`", folder.display()), free, self.options.disk),
@@ -128,7 +130,7 @@ fn megabytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use super::*;
     use crate::export::Format;

@@ -25,5 +25,5 @@ pub use self::bench::{BenchModel, BenchRequest, BenchResult, CLIP, bench};
 pub use self::convert::{Conversion, check_cues, convert};
 pub use self::event::{ChunkFigures, RunContext, RunEvent};
 pub use self::guard::GuardOptions;
-pub use self::request::RunRequest;
+pub use self::request::{DoneMove, RunRequest};
 pub use self::session::{InputFeed, Session, run};

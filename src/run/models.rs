@@ -120,8 +120,11 @@ impl ModelSet {
         context.check()?;
         let (name, identity) = (checkpoint.name.clone(), checkpoint.identity.clone());
         let key = ModelKey { name, identity, device: self.device.label() };
-        let checkpoint =
-            Some(checkpoint).filter(|found| !matches!(found.files, CheckpointFiles::Embedded { .. }));
+        let is_demo = matches!(checkpoint.files, CheckpointFiles::Embedded { .. });
+        if is_demo {
+            context.emit(RunEvent::DemoModelUsed);
+        }
+        let checkpoint = Some(checkpoint).filter(|_| !is_demo);
         self.found.push(FoundModel { request: request.clone(), key, checkpoint });
         Ok(ModelId(self.found.len() - 1))
     }

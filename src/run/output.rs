@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::waveform::WaveformBuilder;
-use super::{RunContext, RunEvent};
+use super::{DoneMove, RunContext, RunEvent};
 use crate::audio::{AudioInput, AudioOptions, AudioReader};
 use crate::error::{Error, Result};
 use crate::export::{Format, HtmlAudio, Media, Rendering};
-use crate::plan::{InputSource, PlannedInput};
+use crate::plan::{InputName, InputSource, PlannedInput};
 use crate::store::write_file;
 use crate::transcript::{Transcript, Waveform};
 
@@ -18,45 +19,73 @@ const MAX_EMBEDDED: u64 = 128 << 20;
 
 /// Whether an output shows the waveform.
 pub fn needs_waveform(item: &PlannedInput) -> bool {
-    item.outputs.iter().any(|(format, _)| format.plays_media())
+    let formats = item.outputs.iter().map(|(format, _)| *format).chain(item.printed);
+    formats.into_iter().any(Format::plays_media)
 }
 
-/// Returns the bytes of an output; `source` is where the audio comes from.
+/// Returns the bytes of an output; `source` is where the audio comes from, and `moves` where it will go.
 pub fn render(
     format: Format,
     path: &Path,
     rendering: &Rendering<'_>,
     source: &InputSource,
+    moves: Option<&DoneMove>,
     context: RunContext<'_>,
 ) -> Vec<u8> {
     if !format.plays_media() {
         return format.write(rendering);
     }
-    let (media, lacks) = media(rendering.options().html_audio, path, source);
+    let (media, lacks) = media(rendering.options().html_audio, path, source, moves);
     if let Some(why) = lacks {
         context.emit(RunEvent::AudioNotEmbedded { page: path.to_owned(), why });
     }
     format.write_with_media(rendering, media)
 }
 
-pub fn write(input: &str, path: &Path, content: &[u8], context: RunContext<'_>) -> Result<()> {
+/// Returns the bytes of the output that is printed, if one is.
+pub fn render_printed(
+    item: &PlannedInput,
+    rendering: &Rendering<'_>,
+    source: &InputSource,
+    context: RunContext<'_>,
+) -> Option<Arc<[u8]>> {
+    // Links of a page start at the working folder.
+    Some(render(item.printed?, Path::new("-"), rendering, source, None, context).into())
+}
+
+pub fn write(input: &InputName, path: &Path, content: &[u8], context: RunContext<'_>) -> Result<()> {
     write_file(path, content)?;
-    context.emit(RunEvent::OutputWritten { input: input.to_owned(), path: path.to_owned() });
+    context.emit(RunEvent::OutputWritten { input: input.clone(), path: path.to_owned() });
+    Ok(())
+}
+
+/// Creates the folders of outputs that have been named only now.
+pub fn create_folders(item: &PlannedInput) -> Result<()> {
+    for (_, path) in &item.outputs {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let created = folder.map_or(Ok(()), std::fs::create_dir_all);
+        created.map_err(|source| Error::Output { path: path.clone(), source })?;
+    }
     Ok(())
 }
 
 /// Returns what the page plays, and why it is not what was asked for.
-fn media(asked: HtmlAudio, page: &Path, source: &InputSource) -> (Media, Option<String>) {
+fn media(
+    asked: HtmlAudio,
+    page: &Path,
+    source: &InputSource,
+    moves: Option<&DoneMove>,
+) -> (Media, Option<String>) {
     let InputSource::File(recording) = source else {
         let lacks = (asked == HtmlAudio::Embed).then(|| "there is no file to take it from".into());
         return (Media::None, lacks);
     };
     match asked {
         HtmlAudio::None => (Media::None, None),
-        HtmlAudio::Link => (linked(page, recording), None),
+        HtmlAudio::Link => (linked(page, recording, moves), None),
         HtmlAudio::Embed => match embedded(recording) {
             Ok(bytes) => (Media::Embedded(bytes), None),
-            Err(why) => (linked(page, recording), Some(format!("{why}; it is linked"))),
+            Err(why) => (linked(page, recording, moves), Some(format!("{why}; it is linked"))),
         },
     }
 }
@@ -72,9 +101,10 @@ fn embedded(recording: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Links a regular file; a pipe could not be read again.
-fn linked(page: &Path, recording: &Path) -> Media {
+fn linked(page: &Path, recording: &Path, moves: Option<&DoneMove>) -> Media {
+    let target = moves.map(|moves| moves.target(recording));
     match recording.is_file() {
-        true => Media::Linked(link(page, recording)),
+        true => Media::Linked(link(page, target.as_deref().unwrap_or(recording))),
         false => Media::None,
     }
 }
@@ -189,13 +219,13 @@ mod tests {
         let file = std::fs::File::create(&path).unwrap();
         file.set_len(MAX_EMBEDDED + 1).unwrap();
         let page = folder.path().join("talk.html");
-        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::File(path.clone()));
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::File(path.clone()), None);
         assert_eq!(found, Media::Linked("talk.mp3".into()));
         assert!(lacks.unwrap().ends_with("has 129 MiB, and a page takes up to 128; it is linked"));
         file.set_len(3).unwrap();
-        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::File(path));
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::File(path), None);
         assert_eq!((found, lacks), (Media::Embedded(vec![0; 3]), None));
-        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::Stdin);
+        let (found, lacks) = media(HtmlAudio::Embed, &page, &InputSource::Stdin, None);
         assert_eq!((found, lacks.as_deref()), (Media::None, Some("there is no file to take it from")));
     }
 }

@@ -27,7 +27,7 @@ pub fn write(input: &ActiveInput, rendering: &Rendering<'_>, context: RunContext
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(Error::Output { path, source });
         }
-        let content = output::render(*format, &path, rendering, &input.item.source, context);
+        let content = output::render(*format, &path, rendering, &input.item.source, None, context);
         output::write(&input.name, &path, &content, context)?;
     }
     Ok(())

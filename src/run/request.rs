@@ -1,6 +1,6 @@
 //! What one call of the program is asked to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::guard::GuardOptions;
 use crate::plan::PlanRequest;
@@ -16,11 +16,37 @@ pub struct RunRequest {
     pub vad_report: Option<PathBuf>,
     /// The share of an input's speech, from 0 to 1, that must have text.
     pub min_coverage: Option<f64>,
+    /// Emit the text of inputs with outputs as well.
+    pub emits_all_text: bool,
+    /// Where inputs will be moved that are done, so that pages link to them there.
+    pub moves: Option<DoneMove>,
+}
+
+/// A move of inputs to another folder, below which they keep their subfolders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoneMove {
+    pub from: PathBuf,
+    pub to: PathBuf,
+}
+
+impl DoneMove {
+    /// Returns where a file will be.
+    pub fn target(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.from).map_or_else(|_| path.to_owned(), |below| self.to.join(below))
+    }
 }
 
 impl RunRequest {
     /// Requests a run of a plan with default options.
     pub fn new(plan: PlanRequest) -> Self {
-        Self { plan, guard: GuardOptions::default(), jobs: None, vad_report: None, min_coverage: None }
+        Self {
+            plan,
+            guard: GuardOptions::default(),
+            jobs: None,
+            vad_report: None,
+            min_coverage: None,
+            emits_all_text: false,
+            moves: None,
+        }
     }
 }

@@ -9,6 +9,7 @@ mod start;
 pub use start::decoder_threads;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -24,7 +25,7 @@ use super::vad_report::VadReport;
 use super::{RunContext, RunEvent, RunRequest};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::plan::PlannedInput;
+use crate::plan::{InputName, PlannedInput};
 use crate::store::journal::OpenedJournal;
 use crate::test_hooks;
 use crate::transcript::Segment;
@@ -42,6 +43,14 @@ enum MessageKind {
     FrontEnd(FrontEndEvent),
     FrontEndDone(Result<FrontEndResult>),
     Chunk(usize, engine::ChunkEvent),
+}
+
+/// What is still to be emitted of an input that has ended.
+#[derive(Default)]
+struct EndedText {
+    segments: Vec<Segment>,
+    /// Its whole output, if that is printed.
+    output: Option<Arc<[u8]>>,
 }
 
 /// See the module. Inputs are named by their position in the order that was given.
@@ -65,7 +74,7 @@ pub struct Scheduler<'a> {
     /// The first input whose text is not completely emitted.
     next_text: usize,
     /// Text of later inputs that have ended already.
-    pending_text: BTreeMap<usize, Vec<Segment>>,
+    pending_text: BTreeMap<usize, (InputName, EndedText)>,
     has_warned_of_journal: bool,
     finished_inputs: usize,
     /// Seconds of audio of the finished inputs.
@@ -269,15 +278,22 @@ impl<'a> Scheduler<'a> {
     /// Emits new text of the first input that has not ended; the text of later ones waits for its turn.
     fn emit_text(&mut self) {
         loop {
-            let (segments, has_ended) = match self.active.get_mut(&self.next_text) {
-                Some(input) => (input.take_text(), false),
+            let (name, text, has_ended) = match self.active.get_mut(&self.next_text) {
+                Some(input) => {
+                    let text = EndedText { segments: input.take_text(), output: None };
+                    (input.name.clone(), text, false)
+                }
                 None => match self.pending_text.remove(&self.next_text) {
-                    Some(rest) => (rest, true),
+                    Some((name, rest)) => (name, rest, true),
                     None => return,
                 },
             };
+            let EndedText { segments, output } = text;
             if !segments.is_empty() {
-                self.context.emit(RunEvent::Segments(segments));
+                self.context.emit(RunEvent::Segments { input: name.clone(), segments });
+            }
+            if let Some(content) = output {
+                self.context.emit(RunEvent::Printed { input: name, content });
             }
             if !has_ended {
                 return;
@@ -286,9 +302,9 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// LedgerReader that an input has ended, with the text that is still to be emitted when its turn comes.
-    fn end_text(&mut self, index: usize, rest: Vec<Segment>) {
-        self.pending_text.insert(index, rest);
+    /// Notes that an input has ended, with what is still to be emitted when its turn comes.
+    fn end_text(&mut self, index: usize, name: InputName, rest: EndedText) {
+        self.pending_text.insert(index, (name, rest));
         self.emit_text();
     }
 

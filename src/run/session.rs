@@ -9,7 +9,7 @@ use super::vad_report::VadReport;
 use super::{RunContext, RunEvent, RunRequest};
 use crate::device::{self, DeviceRequest, SelectedDevice};
 use crate::error::{Error, Result};
-use crate::plan::{DiscoveredFile, Plan, PlanRequest, PlannedInput, plan};
+use crate::plan::{DiscoveredFile, Plan, PlanRequest, PlannedInput, UnplannedInput, plan};
 use crate::store::journal::Journal;
 
 /// Plans and carries out a request. What became of each input is in the events; the error is what ended the whole run
@@ -40,9 +40,8 @@ pub fn announce(plan: Plan, context: RunContext<'_>) -> (Vec<PlannedInput>, Vec<
     let Plan { items, failures, notes } = plan;
     items.iter().for_each(|item| context.emit(RunEvent::Planned { item: Box::new(item.clone()) }));
     notes.into_iter().for_each(|(input, text)| context.emit(RunEvent::Note { input, text }));
-    for error in failures {
-        let input = error.input_name().unwrap_or_default().to_owned();
-        context.emit(RunEvent::Failed { input, error: Arc::new(error) });
+    for UnplannedInput { name, error } in failures {
+        context.emit(RunEvent::Failed { input: name, error: Arc::new(error) });
     }
     let (done, todo): (Vec<PlannedInput>, Vec<PlannedInput>) =
         items.into_iter().partition(|item| item.is_done);

@@ -40,14 +40,18 @@ impl VadReport {
         let speech: Option<Vec<_>> = transcript.speech.as_ref().map(|s| s.iter().map(span).collect());
         let skip = |s: &Skipped| json!({"start": s.start, "end": s.end, "why": s.why.name()});
         let skipped: Vec<_> = transcript.skipped.iter().map(skip).collect();
+        // Sums of binary fractions have digits of noise.
+        let rounded = |seconds: f64| (seconds * 1e6).round() / 1e6;
+        let speech_seconds =
+            transcript.speech.iter().flatten().fold(0.0, |sum, (start, end)| sum + end - start);
         let line = json!({
             "input": transcript.source,
             "duration": transcript.duration,
             "speech": speech,
             "skipped": skipped,
-            "seconds_of_speech": transcript.speech.iter().flatten().fold(0.0, |sum, (start, end)| sum + end - start),
-            "seconds_of_silence_skipped": transcript.skipped_seconds(SkipReason::Silence),
-            "seconds_not_asked_for": transcript.skipped_seconds(SkipReason::NotAskedFor),
+            "seconds_of_speech": rounded(speech_seconds),
+            "seconds_of_silence_skipped": rounded(transcript.skipped_seconds(SkipReason::Silence)),
+            "seconds_not_asked_for": rounded(transcript.skipped_seconds(SkipReason::NotAskedFor)),
         });
         writeln!(self.file, "{line}").map_err(|source| Error::Output { path: self.path.clone(), source })
     }

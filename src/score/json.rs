@@ -21,7 +21,7 @@ pub fn json_report(pairs: &[PairResult], total: &Score, gates: &[GateResult]) ->
 }
 
 fn of_pair(pair: &PairResult) -> Value {
-    let TranscriptPair { name, reference, hypothesis } = &pair.pair;
+    let TranscriptPair { name, reference, hypothesis, .. } = &pair.pair;
     let mut value = json!({
         "name": name,
         "reference": reference.to_string_lossy(),

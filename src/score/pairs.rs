@@ -14,17 +14,37 @@ pub struct TranscriptPair {
     pub name: String,
     pub reference: PathBuf,
     pub hypothesis: PathBuf,
+    /// The folder that lacks one of the two, whose path is then where it was expected.
+    pub missing_in: Option<PathBuf>,
 }
 
-/// Maximum unpaired files to name in an error.
-const MAX_NAMED: usize = 3;
+impl TranscriptPair {
+    /// Fails if one of the two is missing.
+    pub fn check(&self) -> Result<()> {
+        let Some(folder) = &self.missing_in else { return Ok(()) };
+        let present = if self.reference.exists() { &self.reference } else { &self.hypothesis };
+        let folder = folder.display().to_string();
+        Err(Error::input(present.display().to_string(), InputProblem::Unpaired { folder }))
+    }
+}
 
 /// Pairs two files, or the files of two folders that have the same name, whatever their format.
 pub fn find_pairs(reference: &Path, hypothesis: &Path) -> Result<Vec<TranscriptPair>> {
-    match (is_folder(reference)?, is_folder(hypothesis)?) {
+    let is_reference_folder = is_folder(reference)?;
+    // A missing file is reported as the error of its pair.
+    let is_hypothesis_folder = match hypothesis.try_exists() {
+        Ok(false) if !is_reference_folder => false,
+        _ => is_folder(hypothesis)?,
+    };
+    match (is_reference_folder, is_hypothesis_folder) {
         (false, false) => {
             let name = hypothesis.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(vec![TranscriptPair { name, reference: reference.into(), hypothesis: hypothesis.into() }])
+            Ok(vec![TranscriptPair {
+                name,
+                reference: reference.into(),
+                hypothesis: hypothesis.into(),
+                missing_in: None,
+            }])
         }
         (true, true) => pair_folders(reference, hypothesis),
         _ => Err(Error::Usage {
@@ -45,34 +65,34 @@ fn is_folder(path: &Path) -> Result<bool> {
 
 fn pair_folders(reference: &Path, hypothesis: &Path) -> Result<Vec<TranscriptPair>> {
     let (references, mut hypotheses) = (transcripts(reference)?, transcripts(hypothesis)?);
-    let mut pairs = Vec::new();
-    let mut unpaired = Vec::new();
-    for (name, reference) in references {
-        match hypotheses.remove(&name) {
-            Some(hypothesis) => pairs.push(TranscriptPair { name, reference, hypothesis }),
-            None => unpaired.push(reference),
-        }
-    }
-    unpaired.extend(hypotheses.into_values());
-    let list = |paths: &[PathBuf]| {
-        let names: Vec<String> =
-            paths.iter().take(MAX_NAMED).map(|path| format!("`{}`", path.display())).collect();
-        let more = paths.len().saturating_sub(MAX_NAMED);
-        names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+    let expected = |folder: &Path, name: &str, like: &Path| {
+        let mut path = folder.join(name).into_os_string();
+        path.push(".");
+        path.push(like.extension().unwrap_or_default());
+        PathBuf::from(path)
     };
-    if !unpaired.is_empty() {
-        return Err(Error::Usage {
-            what: list(&unpaired),
-            why: "no file of that name in the other folder".into(),
-            hint: Some(
-                "paired files differ only in folder and extension, such as `truth/talk.txt` and `made/talk.srt`"
-                    .into(),
-            ),
+    let mut pairs = Vec::new();
+    for (name, found) in references {
+        pairs.push(match hypotheses.remove(&name) {
+            Some(hypothesis) => TranscriptPair { name, reference: found, hypothesis, missing_in: None },
+            None => TranscriptPair {
+                hypothesis: expected(hypothesis, &name, &found),
+                name,
+                reference: found,
+                missing_in: Some(hypothesis.into()),
+            },
         });
     }
+    pairs.extend(hypotheses.into_iter().map(|(name, found)| TranscriptPair {
+        reference: expected(reference, &name, &found),
+        name,
+        hypothesis: found,
+        missing_in: Some(reference.into()),
+    }));
+    pairs.sort_by(|a, b| a.name.cmp(&b.name));
     if pairs.is_empty() {
         return Err(Error::Usage {
-            what: list(&[reference.into(), hypothesis.into()]),
+            what: format!("`{}` and `{}`", reference.display(), hypothesis.display()),
             why: "no transcripts found".into(),
             hint: Some("supported: files ending in json, vtt, srt, tsv or txt".into()),
         });

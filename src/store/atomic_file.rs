@@ -1,10 +1,15 @@
 //! Writes files completely or not at all, whatever happens meanwhile.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
+
+/// Bytes of a name that are kept in the names of its temporary files.
+const MAX_PREFIX: usize = 200;
 
 /// Links that are followed to a file; more are a cycle.
 const MAX_LINKS: usize = 40;
@@ -60,10 +65,7 @@ fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>, sync: 
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(name);
-    prefix.push(".");
-    let mut temporary = builder(&prefix).tempfile_in(folder(path))?;
+    let mut temporary = builder(&temporary_prefix(name)).tempfile_in(folder(path))?;
     temporary.write_all(content)?;
     if let Some(permissions) = permissions {
         temporary.as_file().set_permissions(permissions)?;
@@ -75,10 +77,21 @@ fn swap_in(path: &Path, content: &[u8], permissions: Option<Permissions>, sync: 
     if sync { sync_parent_folder(path) } else { Ok(()) }
 }
 
+/// Returns the beginning of the names of temporary files for a file. A long name is shortened, as more is added to it.
+fn temporary_prefix(name: &OsStr) -> OsString {
+    let mut prefix = OsString::from(".");
+    match name.len() > MAX_PREFIX {
+        true => prefix.push(&sha256_hex(name.as_encoded_bytes())[..16]),
+        false => prefix.push(name),
+    }
+    prefix.push(".");
+    prefix
+}
+
 /// Removes temporary files of processes that were killed while they wrote `path`. The caller must be the only writer.
 pub fn remove_temporary_files(path: &Path) {
     let (Some(name), Ok(entries)) = (path.file_name(), fs::read_dir(folder(path))) else { return };
-    let prefix = format!(".{}.", name.to_string_lossy());
+    let prefix = temporary_prefix(name).to_string_lossy().into_owned();
     for entry in entries.flatten() {
         let found = entry.file_name().to_string_lossy().into_owned();
         let random = found.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".tmp"));
@@ -92,7 +105,7 @@ pub fn remove_temporary_files(path: &Path) {
 
 /// Creates temporary files with the permissions of any new file instead of the owner only.
 #[cfg(unix)]
-fn builder<'p>(prefix: &'p std::ffi::OsStr) -> tempfile::Builder<'p, 'static> {
+fn builder<'p>(prefix: &'p OsStr) -> tempfile::Builder<'p, 'static> {
     use std::os::unix::fs::PermissionsExt;
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).suffix(".tmp").permissions(Permissions::from_mode(0o666));
@@ -100,7 +113,7 @@ fn builder<'p>(prefix: &'p std::ffi::OsStr) -> tempfile::Builder<'p, 'static> {
 }
 
 #[cfg(not(unix))]
-fn builder<'p>(prefix: &'p std::ffi::OsStr) -> tempfile::Builder<'p, 'static> {
+fn builder<'p>(prefix: &'p OsStr) -> tempfile::Builder<'p, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).suffix(".tmp");
     builder

@@ -113,6 +113,10 @@ fn check(request: &PlanRequest, options: &WatchOptions) -> Result<(), Vec<Error>
         let why = "needs `--export`: without outputs the watch cannot know which inputs are done";
         return fault("`watch`".into(), why.into(), "choose formats, for example `--export srt,txt`");
     }
+    if request.outputs.to_stdout {
+        let why = "cannot be used with `watch`: without files the watch cannot know which inputs are done";
+        return fault("`--output-dir -`".into(), why.into(), "name a folder, or leave it out");
+    }
     if request.outputs.template.as_ref().is_some_and(Template::uses_index) {
         let why = "`{index}` numbers the inputs of one run, and a watch has no fixed list of inputs";
         return fault("`--output-template`".into(), why.into(), "use `{stem}` or `{name}` instead");
@@ -144,7 +148,7 @@ impl WatchLoop<'_, '_> {
             let files = watcher.borrow_mut().next_files(0, Instant::now());
             let rejected = watcher.borrow_mut().take_rejected();
             for (input, error) in rejected {
-                context.emit(RunEvent::Failed { input, error: Arc::new(error) });
+                context.emit(RunEvent::Failed { input: input.into(), error: Arc::new(error) });
             }
             if !files.is_empty() {
                 self.transcribe(files)?;
@@ -191,7 +195,7 @@ impl WatchLoop<'_, '_> {
         self.watcher.borrow_mut().run_aborted();
         let active = self.watcher.borrow().active();
         for input in active {
-            self.context.emit(RunEvent::Failed { input, error: Arc::clone(&error) });
+            self.context.emit(RunEvent::Failed { input: input.into(), error: Arc::clone(&error) });
         }
         Ok(())
     }

@@ -224,7 +224,8 @@ fn unusable_files_report_the_reason() {
     assert!(matches!(rejected("nowhere.wav"), InputProblem::Unreadable(_)));
     assert!(matches!(rejected("damaged"), InputProblem::Directory));
     assert!(matches!(rejected("damaged/empty.wav"), InputProblem::Empty));
-    for name in ["text.mp3", "zeros.wav", "garbage.flac", "headless.m4a"] {
+    assert!(matches!(rejected("damaged/headless.m4a"), InputProblem::NoIndex));
+    for name in ["text.mp3", "zeros.wav", "garbage.flac"] {
         let why = rejected(&format!("damaged/{name}"));
         assert!(matches!(why, InputProblem::NotAudio), "{name}: {why}");
     }

@@ -46,7 +46,7 @@ const BAD: [(&str, &str); 9] = [
     ("audio/damaged/empty.wav", "is empty"),
     ("audio/damaged/garbage.flac", ""),
     ("audio/damaged/absurd-rate.wav", ""),
-    ("audio/damaged/headless.m4a", ""),
+    ("audio/damaged/headless.m4a", "has no index (`moov`)"),
     ("audio/damaged/no-channels.wav", ""),
     ("audio/damaged/silent-film.mp4", "has no audio track"),
     ("audio/damaged/header-only.wav", ""),

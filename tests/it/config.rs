@@ -7,7 +7,7 @@ use predicates::prelude::*;
 use predicates::str::{contains, is_empty};
 use tempfile::TempDir;
 
-use crate::program::{bare, fixture};
+use crate::program::{DEMO_WARNING, bare, fixture};
 
 /// A configuration folder with a file in it.
 struct ConfigHome {
@@ -82,7 +82,7 @@ fn applies_settings_from_the_file() {
     let file = "model = \"demo\"\nexport = [\"srt\", \"json\"]\noutput_dir = \"out\"\nword-timestamps = true\n\
                 initial-prompt = \"\"\"\nTwo lines\nof it\"\"\"\noffset = 00:00:02\nthreads = 1_0\nseed = 0x10\n";
     let home = ConfigHome::new(file);
-    home.program().arg(speech()).assert().code(0).stdout(is_empty()).stderr(is_empty());
+    home.program().arg(speech()).assert().code(0).stdout(is_empty()).stderr(DEMO_WARNING);
     let out = home.home.path().join("out");
     let json = std::fs::read_to_string(out.join("short_en.json")).unwrap();
     let transcript: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -173,15 +173,43 @@ fn reports_the_line_of_settings_that_are_invalid_together() {
         "model = \"demo\"\nlanguage = \"germn\"\n",
         "error: `FILE`, line 2: `language = \"germn\"`: not a language that Whisper knows\nhint: did you mean `de` (german)?",
     );
-    rejects(
-        "model = \"demo\"\noutput-dir = \"out\"\n",
-        "error: `FILE`, line 2: `output-dir = \"out\"`: has no effect without `--export`\n\
-         hint: choose the formats to write, for example `--export srt,txt`",
-    );
     // An error on the command line is not attributed to the file.
     let home = ConfigHome::new("model = \"demo\"\n");
     let wrong = home.program().arg(speech()).args(["--chunk-length", "0.5"]).assert().code(2);
     wrong.stderr(contains("error: `--chunk-length 0.5`: must be 0 or"));
+}
+
+#[test]
+fn settings_that_need_another_option_are_ignored_without_it() {
+    let file = "model = \"demo\"\noutput-dir = \"out\"\nflat = true\nmax-line-width = 20\npatience = 2\n\
+                hallucination-silence-threshold = 1\n";
+    let home = ConfigHome::new(file);
+    home.program().arg(speech()).assert().code(0).stdout(contains("The door is blue.")).stderr(DEMO_WARNING);
+    home.program().args(["doctor", "--device", "cpu"]).assert().code(0);
+    // With the other options they count.
+    let written = |line: &[&str]| {
+        home.program().arg(speech()).args(line).assert().code(0);
+        std::fs::read_to_string(home.home.path().join("out/short_en.srt")).unwrap()
+    };
+    assert!(written(&["--export", "srt"]).contains("Close Friday two eight Monday six door."));
+    let narrow = written(&["--export", "srt", "--word-timestamps", "--overwrite"]);
+    assert!(!narrow.contains("Close Friday two eight Monday"), "{narrow}");
+    // So are variables of the environment; on the command line they are errors.
+    let mut variable = home.program();
+    variable.arg("--no-config").arg(speech()).env("TRANSCRIBE_MODEL", "demo");
+    variable.env("TRANSCRIBE_OUTPUT_DIR", "out").env("TRANSCRIBE_HIGHLIGHT_WORDS", "1");
+    variable.assert().code(0).stdout(contains("The door is blue."));
+    let refused = |line: &[&str]| home.program().arg(speech()).args(line).assert().code(2).stdout(is_empty());
+    refused(&["--output-dir", "out"]).stderr(contains("has no effect without `--export`"));
+    refused(&["--patience", "2"]).stderr(contains("no effect without a beam search"));
+    // They are listed all the same.
+    let listed = home.printed(&mut home.program(), "output-dir");
+    assert_eq!(listed, pair("\"out\"", "FILE, line 2"));
+    // A transcript without words is converted without what needs them.
+    let plain = home.home.path().join("plain.srt");
+    std::fs::write(&plain, "1\n00:00:01,000 --> 00:00:03,000\nsome words here\n").unwrap();
+    home.program().arg("export").arg(&plain).args(["--export", "vtt"]).assert().code(0);
+    assert!(home.home.path().join("out/plain.vtt").is_file());
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn lists_may_be_lines_or_nul_separated() {
 
     fs::write(tree.at("bad.txt"), "c.wav\nnone.wav\nc.wav\nnor.wav\n").unwrap();
     let said = tree.refused(&["@bad.txt", "@nowhere.txt"]);
-    assert!(said.contains("`none.wav` (in line 2 of `@bad.txt`): there is no such file"), "{said}");
+    assert!(said.contains("`none.wav`: there is no such file (line 2 of `@bad.txt`)"), "{said}");
     assert!(said.contains("line 4 of") && said.contains("`@nowhere.txt`: there is no such file"), "{said}");
     assert!(tree.refused(&["@-", "-"]).contains("standard input can be read only once"));
 }
@@ -205,7 +205,7 @@ fn all_faults_of_a_manifest_are_reported_at_once() {
     let said = tree.refused(&["--manifest", "jobs.jsonl"]);
     for part in [
         "`jobs.jsonl:1`: unknown key `langage`\nhint: did you mean `language`? valid keys are audio",
-        "`jobs.jsonl:2`: `none.wav`: there is no such file",
+        "`none.wav`: there is no such file (`jobs.jsonl:2`)",
         "`jobs.jsonl:2`: `language`: language `germna`",
         "`jobs.jsonl:3`: is not JSON",
         "`jobs.jsonl:4`: `audio` is missing",
@@ -241,6 +241,40 @@ fn a_recording_may_be_transcribed_with_different_settings() {
     fs::write(tree.at("jobs.jsonl"), lines.join("\n")).unwrap();
     let said = tree.refused(&["--manifest", "jobs.jsonl"]);
     assert!(said.contains("`a.txt`: would be written twice for `a.wav`, with different settings"), "{said}");
+}
+
+#[test]
+fn what_is_missing_fails_alone() {
+    let tree = Tree::new(&["a.wav", "b.wav", "c.wav", "empty/notes.md"]);
+    fs::write(tree.at("list"), "b.wav\ngone.wav\n").unwrap();
+    let lines = [r#"{"audio": "c.wav"}"#, r#"{"audio": "lost.wav", "id": "seven"}"#];
+    fs::write(tree.at("jobs.jsonl"), lines.join("\n")).unwrap();
+    let line = ["none.wav", "a.wav", "empty", "x*.wav", "@list", "--manifest", "jobs.jsonl"];
+    let output = tree.run(&[&line[..], &["--export", "txt", "--report", "run.jsonl"]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for name in ["a.txt", "b.txt", "c.txt"] {
+        assert!(tree.at(name).is_file(), "{name}");
+    }
+    for part in [
+        "error: `none.wav`: there is no such file\nhint: check the path; quote it if it contains spaces",
+        "error: `empty`: a folder without recordings\nhint: ",
+        "error: `x*.wav`: no file matches\nhint: ",
+        "error: `gone.wav`: there is no such file (line 2 of `@list`)",
+        "8 inputs: 3 done, 5 failed",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let report = fs::read_to_string(tree.at("run.jsonl")).unwrap();
+    let failed: Vec<serde_json::Value> =
+        report.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed: Vec<_> = failed.iter().filter(|line| line["event"] == "file_failed").collect();
+    let kinds: Vec<_> = failed.iter().map(|line| (&line["input"], &line["kind"], &line["id"])).collect();
+    assert!(kinds.contains(&(&"lost.wav".into(), &"missing".into(), &"seven".into())), "{kinds:?}");
+    assert!(kinds.contains(&(&"empty".into(), &"no_recordings".into(), &().into())), "{kinds:?}");
+    // Nothing is started if there is nothing else, or if the command line is wrong.
+    assert!(tree.refused(&["none.wav", "nor.wav"]).contains("`nor.wav`: there is no such file"));
+    assert!(tree.refused(&["none.wav", "a.wav", "@nowhere"]).contains("`@nowhere`: there is no such file"));
 }
 
 #[test]

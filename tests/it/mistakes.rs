@@ -61,8 +61,8 @@ fn unknown_models() {
         "talk.flac --model larg-v3",
         3,
         "error: model `larg-v3`: not found: did you mean `large-v3` or `large-v1` or `large-v2`?\n\
-         hint: use a size (`tiny` … `large-v3-turbo`), a hub repository (`owner/name`), a folder with config.json and \
-         model.safetensors, or `--model demo`, which is built in",
+         hint: use a size (`tiny` … `large-v3-turbo`), a hub repository (`owner/name`), or a folder with config.json and \
+         model.safetensors",
     );
 }
 
@@ -171,7 +171,7 @@ fn missing_or_invalid_values() {
         "error: `--model`: requires a value\n\
          hint: `model`: Size (tiny, base, small, medium, large-v3, large-v3-turbo, tiny.en …, distil-large-v3 …), \
          hub repository (owner/name), file or folder of a model (safetensors, PyTorch, CTranslate2, ggml, GGUF), or demo, \
-         which is built in. auto uses large-v3-turbo on a GPU and base on a CPU",
+         which is built in and knows only a few words, for trying out. auto uses large-v3-turbo on a GPU and base on a CPU",
     );
     rejects(
         "talk.flac --task translat",
@@ -203,7 +203,7 @@ fn uncached_models_without_network() {
         "talk.flac --model tiny --offline",
         3,
         "error: model `tiny`: not in the cache, and `--offline` forbids downloading it\n\
-         hint: run once without `--offline`, pass a folder with the checkpoint, or try `--model demo`, which is built in",
+         hint: run once without `--offline`, or pass a file or folder with the model",
     );
 }
 

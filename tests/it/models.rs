@@ -239,6 +239,26 @@ fn resumes_an_interrupted_download() {
 }
 
 #[test]
+fn lists_what_can_be_downloaded() {
+    let (cache, _server) = downloaded();
+    let listed = cache.models(&["list", "--available"]).code(0);
+    let listed = String::from_utf8(listed.get_output().stdout.clone()).unwrap();
+    let row = |name: &str| {
+        let line = listed.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("tiny"), "tiny about 151.0 MB 37 M openai/whisper-tiny in the cache");
+    assert!(row("turbo").starts_with("turbo about 1.6 GB 80"), "{}", row("turbo"));
+    assert!(!listed.contains(" - - "), "{listed}");
+    let models = cache.json(&["list", "--available", "--json"]);
+    assert_eq!(
+        (&models["models"][0]["name"], &models["models"][0]["cached"]),
+        (&"tiny".into(), &true.into())
+    );
+    cache.models(&["list", "--names"]).code(0).stdout("tiny\n");
+}
+
+#[test]
 fn pull_continues_after_a_failed_model() {
     let server = Server::start(Plan { cuts: AtomicUsize::new(1), ..Plan::demo(REPOSITORY) });
     let cache = TestCache::new(&server.endpoint());
@@ -259,5 +279,7 @@ fn ignores_models_of_other_programs() {
     cache.models(&["list", "--all"]).code(0).stdout(contains("someone/bert").and(contains("other program")));
     cache.models(&["verify"]).code(0).stdout(contains("bert").not());
     // The name of a plain file is not a checksum.
-    cache.models(&["verify", "someone/bert"]).code(0).stdout(contains("unknown: the cache has no checksum"));
+    let verified = cache.models(&["verify", "someone/bert"]).code(3);
+    let reason = "model `someone/bert`: cannot be verified: there is no checksum for `config.json`\nhint: ";
+    verified.stdout(contains("unknown: the cache has no checksum")).stderr(contains(reason));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::inputs::Tree;
-use crate::program::{LEDGER, Running, names};
+use crate::program::{LEDGER, Running, fixture, names};
 
 /// Returns the messages of a successful run.
 fn messages(tree: &Tree, line: &[&str]) -> String {
@@ -31,7 +31,6 @@ fn outputs_are_named_by_a_template() {
 
     let refused = |template: &str| tree.refused(&[&line[..], &[template]].concat());
     assert!(refused("{stm}").contains("unknown field `{stm}`\nhint: did you mean `{stem}`?"));
-    assert!(refused("{language}-{dir}").contains("detected too late"));
     assert!(
         refused("{id}").contains("`in/x/a.wav`: has no `id`\nhint: give each line of the manifest an `id`")
     );
@@ -48,16 +47,38 @@ fn outputs_are_named_by_a_template() {
 }
 
 #[test]
-fn inputs_that_differ_by_extension_need_a_template() {
-    let tree = Tree::new(&["talk.wav", "talk.mp3"]);
-    let clash = tree.refused(&[".", "--export", "srt"]);
-    assert!(clash.contains("talk.srt`: would be written for both `./talk.mp3` and `./talk.wav`"), "{clash}");
+fn inputs_of_one_stem_keep_their_extensions() {
+    let tree = Tree::new(&["talk.wav", "talk.mp3", "other.wav"]);
+    let line = [".", "--export", "srt"];
+    let said = messages(&tree, &line);
     assert!(
-        clash.contains("`--output-template {name}.{ext}`") && clash.contains("`--output-dir`"),
-        "{clash}"
+        said.contains("`./talk.mp3`: its outputs keep the extension: `./talk.wav` has the same stem"),
+        "{said}"
     );
-    let line = [".", "--export", "srt", "--output-template", "{name}.{ext}"];
-    assert_eq!(tree.written(&line, "srt"), ["talk.mp3.srt", "talk.wav.srt"]);
+    let outputs = ["other.srt", "other.wav", "talk.mp3", "talk.mp3.srt", "talk.wav", "talk.wav.srt"];
+    assert_eq!(names(&tree.at("")), outputs);
+    // The names do not depend on which of them is up to date.
+    fs::remove_file(tree.at("talk.wav.srt")).unwrap();
+    assert_eq!(messages(&tree, &line).matches("already done").count(), 2);
+    assert_eq!(names(&tree.at("")), outputs);
+}
+
+#[test]
+fn the_hint_of_a_clash_leads_out_of_it() {
+    let tree = Tree::new(&["x/a/talk.wav", "x/a/talk.mp3", "x/b/talk.mp3", "y/a/talk.mp3"]);
+    let line = ["--export", "srt", "--output-dir", "out"];
+    for inputs in [
+        &["x/a/talk.mp3", "x/b/talk.mp3"][..],
+        &["x/a/talk.wav", "x/a/talk.mp3", "x/b/talk.mp3"],
+        &["x/a/talk.wav", "x/a/talk.mp3", "x/b/talk.mp3", "y/a/talk.mp3"],
+    ] {
+        let line = [inputs, &line].concat();
+        let said = tree.refused(&line);
+        assert!(said.contains("would be written for both"), "{said}");
+        let template = said.split("`--output-template ").nth(1).unwrap().split('`').next().unwrap();
+        let outputs = tree.written(&[&line[..], &["--output-template", template]].concat(), "srt");
+        assert_eq!(outputs.len(), inputs.len(), "{template}: {outputs:?}");
+    }
 }
 
 #[test]
@@ -122,6 +143,96 @@ fn outdated_outputs_are_replaced_unless_they_were_edited() {
     assert_eq!(fs::read(tree.at("c.txt")).unwrap(), b"who knows");
     assert!(run(&[&line[..], &["--overwrite"]].concat()).contains("wrote `c.txt`"));
     assert!(skipped(&run(&line)) == 3);
+}
+
+/// A folder with recordings in English and Spanish.
+fn two_languages() -> Tree {
+    let tree = Tree::new(&[]);
+    fs::create_dir(tree.at("in")).unwrap();
+    fs::copy(fixture("long/short_en.flac"), tree.at("in/movie.flac")).unwrap();
+    fs::copy(fixture("long/short_es.flac"), tree.at("in/cine.flac")).unwrap();
+    tree
+}
+
+#[test]
+fn outputs_are_named_after_the_detected_language() {
+    let tree = two_languages();
+    let line = ["in", "--language-in-name", "--verbose", "--export"];
+    let run = |more: &[&str]| messages(&tree, &[&line[..], more].concat());
+    let plan = tree.run(&[&line[..], &["srt,txt", "--dry-run"]].concat());
+    assert!(String::from_utf8(plan.stdout).unwrap().contains("in/movie.{language}.srt"), "{:?}", plan.stderr);
+    run(&["srt,txt"]);
+    let first = ["cine.es.srt", "cine.es.txt", "cine.flac", "movie.en.srt", "movie.en.txt", "movie.flac"];
+    assert_eq!(names(&tree.at("in")), first);
+
+    // What is up to date is found by its record, for whatever language that is.
+    let done = "already done; `--overwrite` does it again";
+    assert_eq!(run(&["srt,txt"]).matches(done).count(), 2);
+    let further = run(&["srt,txt,json"]);
+    assert!(further.contains("wrote `in/movie.en.json`") && !further.contains(".en.srt`"), "{further}");
+    fs::remove_file(tree.at("in/movie.en.json")).unwrap();
+    fs::write(tree.at("in/movie.en.srt"), "mine").unwrap();
+    let edited = run(&["srt"]);
+    assert!(edited.contains("`in/movie.en.srt` is kept: it was edited"), "{edited}");
+    assert!(!edited.contains("of audio in"), "it was transcribed again: {edited}");
+    assert!(run(&["srt", "--overwrite"]).contains("wrote `in/movie.en.srt`"));
+    // Other options may give another language; the names follow it.
+    assert!(run(&["srt", "--language", "de"]).contains("wrote `in/movie.de.srt`"));
+
+    // Files of unknown origin are kept, too, which shows only once the language is known.
+    fs::create_dir(tree.at("out")).unwrap();
+    fs::write(tree.at("out/movie.en.srt"), "of somebody").unwrap();
+    let kept = run(&["srt", "--output-dir", "out"]);
+    assert!(kept.contains("`out/movie.en.srt` is kept: it is not in the ledger"), "{kept}");
+    assert_eq!(fs::read(tree.at("out/movie.en.srt")).unwrap(), b"of somebody");
+    assert!(tree.at("out/cine.es.srt").is_file());
+    // A conversion takes the language of the transcript.
+    messages(&tree, &["in/movie.flac", "--export", "json", "--output-dir", "json"]);
+    messages(&tree, &["export", "json/movie.json", "--export", "vtt", "--language-in-name"]);
+    assert!(tree.at("json/movie.en.vtt").is_file());
+}
+
+#[test]
+fn templates_take_the_detected_language() {
+    let tree = two_languages();
+    let line =
+        ["in", "--export", "txt", "--output-dir", "out", "--output-template", "{language}/{stem}.{ext}"];
+    assert_eq!(tree.written(&line, "txt"), ["out/en/movie.txt", "out/es/cine.txt"]);
+    assert_eq!(names(&tree.at("out")), ["en", "es"]);
+    // A translation is English.
+    let translated = [&line[..], &["--task", "translate", "--dry-run"]].concat();
+    let plan = String::from_utf8(tree.run(&translated).stdout).unwrap();
+    assert!(plan.contains("out/en/cine.txt") && plan.contains("out/en/movie.txt"), "{plan}");
+    // A fixed name may be what another recording gets.
+    let lines = [
+        r#"{"audio": "in/movie.flac", "outputs": ["txt"]}"#,
+        r#"{"audio": "in/cine.flac", "outputs": {"txt": "out/en/movie.txt"}}"#,
+    ];
+    fs::write(tree.at("jobs.jsonl"), lines.join("\n")).unwrap();
+    let clash = tree.refused(&[&["--manifest", "jobs.jsonl"], &line[3..]].concat());
+    assert!(clash.contains("`out/en/movie.txt`: would be written for both"), "{clash}");
+}
+
+#[test]
+#[cfg(unix)]
+fn outputs_named_after_the_language_are_resumed() {
+    let tree = Tree::new(&[]);
+    fs::copy(fixture("long/long_en.flac"), tree.at("talk.flac")).unwrap();
+    let line =
+        ["talk.flac", "--export", "srt", "--language-in-name", "--chunk-length", "30", "--batch-size", "1"];
+    let stop = |moment: &str, signal: &str| {
+        let mut running = Running::start_until(tree.program(&line), moment);
+        assert!(running.wait_for("test hook: chunk"));
+        running.signal(signal);
+        running.end();
+    };
+    stop("hang chunk 1", "KILL");
+    assert_eq!(names(&tree.at("")), [".talk.auto.transcribe", "talk.flac"]);
+    stop("stop chunk 1", "INT");
+    assert_eq!(names(&tree.at("")), [".talk.auto.transcribe", "talk.en.partial.srt", "talk.flac"]);
+    let text = messages(&tree, &[&line[..], &["--verbose"]].concat());
+    assert!(text.contains("resuming where an earlier run stopped"), "{text}");
+    assert_eq!(names(&tree.at("")), ["talk.en.srt", "talk.flac"]);
 }
 
 #[test]
@@ -205,19 +316,10 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
     assert!(table.contains("text on standard output"), "{table}");
     let nowhere = tree.run(&["c.wav", "--dry-run", "--model", "smal"]);
     assert_eq!(nowhere.status.code(), Some(3), "{nowhere:?}");
-    let wrong = tree.refused(&[
-        "c.wav",
-        "in",
-        "none.wav",
-        "-r",
-        "--export",
-        "srt",
-        "--flat",
-        "--output-dir",
-        "o",
-        "--dry-run",
-        "nor.wav",
-    ]);
+    let line = ["c.wav", "in", "none.wav", "-r", "--export", "srt", "--dry-run", "nor.wav"];
+    let wrong = tree.run(&line);
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    let wrong = String::from_utf8(wrong.stderr).unwrap();
     assert!(wrong.contains("`none.wav`") && wrong.contains("`nor.wav`"), "{wrong}");
 }
 

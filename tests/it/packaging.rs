@@ -60,6 +60,7 @@ fn bash_completes_options_models_and_commands() {
         "distil-large-v2 distil-large-v3 distil-large-v3.5"
     );
     assert_eq!(complete(&["transcribe", "--export", "s"]).unwrap(), "srt");
+    assert_eq!(complete(&["transcribe", "-e", "srt,t"]).unwrap(), "srt,txt srt,tsv");
     assert_eq!(complete(&["transcribe", "models", "ver"]).unwrap(), "verify");
     assert_eq!(complete(&["transcribe", "doctor", "--js"]).unwrap(), "--json");
 }

@@ -27,6 +27,10 @@ pub fn demo() -> Command {
     program
 }
 
+/// What every run with the demo model prints.
+pub const DEMO_WARNING: &str = "warning: the demo model knows about forty words in one synthesised voice: it is for trying \
+    the program out, and its text of any other recording is wrong\n";
+
 /// A running program whose stderr is read.
 pub struct Running {
     pub child: Child,

@@ -93,6 +93,8 @@ fn every_line_matches_the_schema_and_the_summary_counts_the_lines() {
 
     assert_eq!(lines[0]["options"]["export"], "srt,txt");
     assert_eq!(lines[0]["options"]["model"], "demo");
+    let warnings = of(&lines, "warning");
+    assert_eq!((warnings.len(), &warnings[0]["kind"]), (1, &"demo_model".into()), "{warnings:?}");
     let kinds: Vec<_> =
         of(&lines, "file_failed").iter().map(|line| (line["input"].clone(), line["kind"].clone())).collect();
     for failed in [("empty.mp3", "empty"), ("none.mp3", "empty"), ("notes.mp3", "not_audio")] {
@@ -166,6 +168,51 @@ fn manifest_ids_appear_in_every_line_of_their_input() {
     let called = |event: &str| of(&lines, event).iter().map(|line| line["id"].clone()).collect::<Vec<_>>();
     assert_eq!(called("file_planned"), ["first", "second"]);
     assert_eq!((called("file_done"), called("file_failed")), (vec!["first".into()], vec!["second".into()]));
+}
+
+#[test]
+fn several_uses_of_one_recording_are_told_apart() {
+    let folder = folder();
+    let here = folder.path();
+    let manifest = [
+        r#"{"audio": "talk.flac", "id": "english", "outputs": ["srt"]}"#,
+        r#"{"audio": "talk.flac", "language": "de", "outputs": {"srt": "german.srt"}}"#,
+        r#"{"audio": "talk.flac", "id": "blocked", "outputs": {"srt": "blocked.srt"}, "language": "es"}"#,
+    ];
+    std::fs::write(here.join("jobs.jsonl"), manifest.join("\n")).unwrap();
+    std::fs::create_dir(here.join("blocked.srt")).unwrap();
+    let ended = output(here, "--manifest jobs.jsonl --report run.jsonl");
+    assert_eq!(ended.status.code(), Some(6), "{}", said(&ended));
+    let lines = read(here, "run.jsonl");
+    check_schema(&lines);
+    let found = |lines: &[Value], event: &str| {
+        let mut found: Vec<(String, Value)> = of(lines, event)
+            .iter()
+            .map(|line| (line["id"].as_str().unwrap().to_owned(), line["outputs"].clone()))
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    };
+    let done = [("english", "talk.srt"), ("jobs.jsonl:2", "german.srt")];
+    let done = done.map(|(id, output)| (id.to_owned(), serde_json::json!([output])));
+    assert_eq!(found(&lines, "file_done"), done);
+    assert!(of(&lines, "file_planned").iter().all(|line| line["input"] == "talk.flac"));
+    assert_eq!(summary(&lines)["failures"][0]["id"], "blocked");
+
+    // A later run completes it, and a merged report knows which use was done when.
+    std::fs::remove_dir(here.join("blocked.srt")).unwrap();
+    assert_eq!(output(here, "--manifest jobs.jsonl --report again.jsonl").status.code(), Some(0));
+    let all = lines_of(&output(here, "report merge run.jsonl again.jsonl"));
+    let counts = &summary(&all)["counts"];
+    assert_eq!((&counts["planned"], &counts["done"], &counts["failed"]), (&3.into(), &3.into(), &0.into()));
+    let shown = String::from_utf8(output(here, "report show run.jsonl").stdout).unwrap();
+    for row in [
+        "talk.flac (english)       done",
+        "talk.flac (jobs.jsonl:2)  done",
+        "talk.flac (blocked)       failed: ",
+    ] {
+        assert!(shown.contains(row), "{row}: {shown}");
+    }
 }
 
 #[test]

@@ -152,8 +152,19 @@ fn pairs_folders_by_name() {
         .stderr(contains("error rate in `one` is 25 %").and(contains("two").not()));
 
     fs::write(hypothesis.path().join("three.txt"), "x").unwrap();
-    let unpaired = contains("three.txt`: no file of that name in the other folder").and(contains("hint: "));
-    score().args([reference.path(), hypothesis.path()]).assert().code(2).stdout(is_empty()).stderr(unpaired);
+    fs::write(reference.path().join("four.txt"), "x").unwrap();
+    let junit = hypothesis.path().join("out.xml");
+    let unpaired = score().args([reference.path(), hypothesis.path()]).arg("--junit").arg(&junit).assert();
+    let made = hypothesis.path().display();
+    let lacks = |file: &str, folder: &dyn std::fmt::Display| {
+        contains(format!("{file}`: no file of that name in `{folder}`\nhint: paired files differ"))
+    };
+    let errors = lacks("three.txt", &reference.path().display()).and(lacks("four.txt", &made));
+    unpaired.code(1).stdout(contains("one\n  WER 25.00 %")).stderr(errors);
+    let xml = fs::read_to_string(&junit).unwrap();
+    let xml = roxmltree::Document::parse(&xml).unwrap();
+    let suite = xml.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();
+    assert_eq!(["tests", "errors"].map(|name| suite.attribute(name).unwrap()), ["4", "2"]);
     let mixed = score().args([reference.path(), &hypothesis.path().join("one.srt")]).assert().code(2);
     mixed.stderr(contains("a folder cannot be compared with a file"));
     let empty = folder(&[]);
@@ -176,6 +187,8 @@ fn unreadable_transcripts_are_reported_with_their_line() {
     assert_eq!(xml.descendants().filter(|node| node.has_tag_name("error")).count(), 2);
 
     let [a, none] = ["a.txt", "none.txt"].map(|name| reference.path().join(name));
+    score().args([&a, &none]).arg("--junit").arg(&junit).assert().code(1);
+    assert!(fs::read_to_string(&junit).unwrap().contains("errors=\"1\""));
     score()
         .args([&a, &none])
         .assert()

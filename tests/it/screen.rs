@@ -200,3 +200,25 @@ fn only_the_summary_remains_at_the_end() {
     assert!(screen.iter().any(|line| line == "2 inputs: 1 done, 1 failed"), "{}", screen.join("\n"));
     keep("end.txt", &screen);
 }
+
+#[test]
+#[ignore = "needs tmux"]
+fn text_appears_above_the_display_with_names_and_times() {
+    let terminal = Terminal::open();
+    for name in ["a.flac", "b.flac"] {
+        std::fs::copy(fixture("long/short_en.flac"), terminal.at(name)).unwrap();
+    }
+    std::fs::write(terminal.at("c.mp3"), b"").unwrap();
+    terminal.start(80, "");
+    let screen = terminal.wait_until(|lines| lines.iter().any(|line| line == "ended"));
+    let text = screen.join("\n");
+    let position = |line: &str| {
+        screen.iter().position(|other| other == line).unwrap_or_else(|| panic!("{line}:\n{text}"))
+    };
+    assert!(position("a.flac") < position("b.flac"), "{text}");
+    let timed = "[00:00.660 --> 00:01.380] One three.";
+    assert_eq!(screen[position("a.flac") + 1], timed, "{text}");
+    assert_eq!(screen[position("b.flac") + 1], timed, "{text}");
+    assert!(terminal.at("a.srt").is_file());
+    keep("text.txt", &screen);
+}

@@ -26,6 +26,8 @@ pub(super) struct EditLists {
     pub by_track: HashMap<u32, KeptSpan>,
     /// The file ends inside a box.
     pub is_truncated: bool,
+    /// An MP4 file without the box that says where its samples are.
+    pub lacks_index: bool,
 }
 
 /// Reads the edit lists; leaves the position of `file` unspecified.
@@ -43,6 +45,7 @@ fn read_movie(file: &mut (impl Read + Seek), edits: &mut EditLists) -> io::Resul
         return Ok(());
     }
     edits.is_truncated = top.last().is_some_and(|last| last.end + 8 <= end);
+    edits.lacks_index = !top.iter().any(|b| matches!(&b.kind, b"moov" | b"moof"));
     let Some(movie) = top.iter().find(|b| &b.kind == b"moov") else { return Ok(()) };
     let parts = boxes(file, movie.start, movie.end)?;
     let scale = match parts.iter().find(|b| &b.kind == b"mvhd") {

@@ -95,7 +95,12 @@ impl TrackDecoder {
     ) -> Result<Self, InputProblem> {
         let mut file = media().map_err(InputProblem::Unreadable)?;
         let (edits, ogg_end) = (edit_list::read(&mut file), ogg_end_position(&mut file));
-        let mut format = probe(&media, extension, edits.is_truncated)?;
+        let mut format = probe(&media, extension, edits.is_truncated).map_err(|problem| match problem {
+            InputProblem::NotAudio | InputProblem::Undecodable(_) if edits.lacks_index => {
+                InputProblem::NoIndex
+            }
+            problem => problem,
+        })?;
         let (codec, track) = select_track(&*format, options)?;
         let trim = Trim::new(&mut *format, &track, edits.by_track.get(&track.id).copied());
         let trimmed = |duration| trim.trimmed_duration(duration);

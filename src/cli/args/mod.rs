@@ -1,15 +1,19 @@
 //! The command line: options and commands, their help, and the requests that they are turned into.
 
+mod brief;
 mod decoding;
+mod ineffective;
 mod inputs;
 mod load;
 mod memory;
 mod model;
 mod output;
 mod parts;
+mod porting;
 mod reporting;
 mod speech;
 mod subtitles;
+mod switches;
 mod transcription;
 mod words;
 
@@ -18,6 +22,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
+pub use self::brief::{BriefHelp, PAGE as BRIEF_HELP};
 pub use self::inputs::DryRunFormat;
 pub use self::load::LoadError;
 pub use self::memory::DurationArg;
@@ -53,7 +58,7 @@ const EXAMPLES: &str = "Examples:
   transcribe talk.mp3                                 print the text as it is decoded
   transcribe talk.mp3 --export srt                    write subtitles to talk.srt
   transcribe *.m4a --export srt,txt --output-dir out  transcribe many files to two formats each
-  transcribe talk.mp3 --model demo                    try it without a download
+  transcribe talk.mp3 --model demo                    try the program out (not a real model)
   transcribe vortrag.ogg --language de                set the language instead of detecting it
   transcribe vortrag.ogg --task translate             translate German speech to English text
   transcribe export talk.json --export srt            convert a transcript, without a model
@@ -64,7 +69,8 @@ const EXAMPLES: &str = "Examples:
   curl -sL https://host/talk.mp3 | transcribe -       transcribe the output of another program
 
 Every option can also be set in the environment (--output-dir as TRANSCRIBE_OUTPUT_DIR) or in transcribe.toml
-(output-dir = \"out\"). --print-config shows all settings and where they come from.
+(output-dir = \"out\"). --print-config shows all settings and where they come from. Every
+switch has an opposite that overrides those: --no-vad for --vad, --resume for --no-resume.
 HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected when models are downloaded.";
 
 /// A number, or `none` to disable what it limits.
@@ -154,7 +160,7 @@ impl CommandLine {
                 .short('h')
                 .action(ArgAction::HelpShort)
                 .global(true)
-                .help("Print help")
+                .help("Print this help; -h prints the most used options")
                 .help_heading(GENERAL),
             clap::Arg::new("version")
                 .long("version")

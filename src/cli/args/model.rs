@@ -46,8 +46,8 @@ impl std::str::FromStr for ReleaseArg {
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Size (tiny, base, small, medium, large-v3, large-v3-turbo, tiny.en …, distil-large-v3 …), hub repository
-    /// (owner/name), file or folder of a model (safetensors, PyTorch, CTranslate2, ggml, GGUF), or demo, which is built
-    /// in. auto uses large-v3-turbo on a GPU and base on a CPU
+    /// (owner/name), file or folder of a model (safetensors, PyTorch, CTranslate2, ggml, GGUF), or demo, which is
+    /// built in and knows only a few words, for trying out. auto uses large-v3-turbo on a GPU and base on a CPU
     #[arg(long, short, env = "TRANSCRIBE_MODEL", default_value = "auto", help_heading = MODEL)]
     model: String,
 

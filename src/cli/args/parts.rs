@@ -11,6 +11,24 @@ use crate::vad::VoiceOptions;
 
 const PARTS: &str = "Parts of a recording";
 
+/// A share from 0 to 1: `95%`, `95` or `0.95`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ShareArg(f64);
+
+impl std::str::FromStr for ShareArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || "must be a percentage from 0 to 100 such as `95%`, or a share such as `0.95`".to_owned();
+        let percent = text.trim().strip_suffix('%');
+        let number: f64 = percent.unwrap_or(text).trim().parse().map_err(|_| wrong())?;
+        // Nobody asks for less than one per cent.
+        let share = if percent.is_none() && number <= 1.0 { number } else { number / 100.0 };
+        if (0.0..=1.0).contains(&share) { Ok(ShareArg(share)) } else { Err(wrong()) }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct PartArgs {
     /// Process only these clips: start,end,start,end … in seconds or as 0:01:30.5; the last end may be omitted
@@ -56,9 +74,10 @@ pub struct PartArgs {
         default_value_t = 400, help_heading = PARTS)]
     vad_speech_pad_ms: u32,
 
-    /// Exit with code 7 if less than this percentage of an input's speech has text; its files are written anyway
+    /// Exit with code 7 if less than this share of an input's speech has text: 95%, 95 or 0.95; its files are written
+    /// anyway
     #[arg(long, env = "TRANSCRIBE_FAIL_UNDER_COVERAGE", value_name = "PERCENT", help_heading = PARTS)]
-    fail_under_coverage: Option<f64>,
+    fail_under_coverage: Option<ShareArg>,
 
     /// Write the speech regions and what was skipped to this file, one line of JSON per input
     #[arg(long, alias = "vad_report", env = "TRANSCRIBE_VAD_REPORT", value_name = "FILE", help_heading = PARTS)]
@@ -75,14 +94,8 @@ impl PartArgs {
     }
 
     /// Returns the share of speech that must have text, from 0 to 1.
-    pub fn min_coverage(&self) -> Result<Option<f64>> {
-        match self.fail_under_coverage {
-            Some(percent) if !(0.0..=100.0).contains(&percent) => {
-                let what = format!("`--fail-under-coverage {percent}`");
-                Err(Error::usage(what, "must lie between 0 and 100"))
-            }
-            percent => Ok(percent.map(|percent| percent / 100.0)),
-        }
+    pub fn min_coverage(&self) -> Option<f64> {
+        self.fail_under_coverage.map(|share| share.0)
     }
 
     pub fn vad_report(&self) -> Option<PathBuf> {

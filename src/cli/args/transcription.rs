@@ -68,6 +68,11 @@ pub struct TranscribeArgs {
 }
 
 impl TranscribeArgs {
+    /// Returns whether text is printed with its times, if that was said.
+    pub fn timestamps(&self) -> Option<bool> {
+        self.output.timestamps
+    }
+
     pub fn threads(&self) -> Option<usize> {
         self.model.threads.map(usize::from)
     }
@@ -114,7 +119,9 @@ impl TranscribeArgs {
             guard: self.memory.guard(),
             jobs: self.model.jobs.0,
             vad_report: self.parts.vad_report(),
-            min_coverage: self.parts.min_coverage()?,
+            min_coverage: self.parts.min_coverage(),
+            emits_all_text: false,
+            moves: None,
         })
     }
 }

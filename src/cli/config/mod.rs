@@ -53,6 +53,13 @@ impl ConfigSettings {
         self.settings.iter().any(|setting| setting.id == id)
     }
 
+    /// Returns the settings of all options but these.
+    pub fn without_options(&self, options: &[impl AsRef<str>]) -> Self {
+        let mut other = self.clone();
+        other.settings.retain(|setting| !options.iter().any(|option| option.as_ref() == setting.id.as_str()));
+        other
+    }
+
     /// Returns all settings but one.
     fn without(&self, index: usize) -> Self {
         let mut other = self.clone();

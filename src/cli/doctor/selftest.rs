@@ -43,7 +43,7 @@ pub fn run(device: &str, cancel: &CancelToken) -> SelfTest {
     let (seconds, load_seconds) = (Cell::new(0.0), Cell::new(0.0));
     let failure = RefCell::new(None);
     let done = transcribe(device, cancel, &|event| match event {
-        RunEvent::Segments(segments) => {
+        RunEvent::Segments { segments, .. } => {
             found.borrow_mut().extend(segments.iter().map(|s| (s.start, s.end, s.text.trim().to_owned())));
         }
         RunEvent::ModelLoaded { seconds, .. } => load_seconds.set(seconds),

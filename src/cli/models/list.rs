@@ -12,7 +12,8 @@ use crate::cli::human::{age, size, table, timestamp};
 use crate::models::elsewhere::OtherProgram;
 use crate::models::hub::Hub;
 use crate::models::hub::store::{self, CachedFile, CachedRepository, CachedRevision};
-use crate::models::{DEMO, describe, source};
+use crate::models::source::{self, KnownModel};
+use crate::models::{DEMO, describe};
 
 /// List the models on this machine with their sizes and when they were last used
 #[derive(Debug, Args)]
@@ -20,6 +21,14 @@ pub struct ListArgs {
     /// Include what other programs keep in the hub cache
     #[arg(long)]
     all: bool,
+
+    /// List the models that can be downloaded by name, with the sizes of the downloads
+    #[arg(long, conflicts_with_all = ["all", "names"])]
+    available: bool,
+
+    /// Print only names, for completions.
+    #[arg(long, hide = true)]
+    names: bool,
 
     /// Print JSON with every file and its checksum
     #[arg(long)]
@@ -30,7 +39,15 @@ pub fn run(args: &ListArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
     let hub = Hub::from_env(true);
     let mut found = store::repositories(&hub.cache)?;
     found.retain(|repository| args.all || repository.is_whisper());
+    if args.available {
+        return available(args.json, &found, output);
+    }
     let others: Vec<_> = hub.others.iter().flat_map(|others| others.list(source::names())).collect();
+    if args.names {
+        let names = found.iter().map(display_name).chain(others.iter().map(|(name, _)| &**name));
+        output.print(&names.collect::<Vec<_>>().join("\n"))?;
+        return Ok(());
+    }
     if args.json {
         let models: Vec<_> =
             found.iter().flat_map(|r| r.revisions.iter().map(|revision| record(r, revision))).collect();
@@ -56,6 +73,36 @@ pub fn run(args: &ListArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
         count => format!("{count} models, {} in `{folder}`", size(all)),
     };
     output.notice(&last);
+    Ok(())
+}
+
+/// Lists the models that can be downloaded by name.
+fn available(as_json: bool, cached: &[CachedRepository], output: &mut ModelsOutput<'_>) -> Result<()> {
+    let is_cached = |model: &KnownModel| cached.iter().any(|found| found.name == model.repository);
+    if as_json {
+        let record = |model: KnownModel| {
+            json!({
+                "name": model.name, "repository": model.repository, "parameters": model.parameters,
+                "bytes": model.bytes, "cached": is_cached(&model),
+            })
+        };
+        let models: Vec<_> = source::known().map(record).collect();
+        output.print(&json(&json!({ "models": models })))?;
+        return Ok(());
+    }
+    let head = ["NAME", "DOWNLOAD", "PARAMETERS", "REPOSITORY", "STATE"].map(String::from).to_vec();
+    let row = |model: KnownModel| {
+        let bytes = model.bytes.map_or_else(|| "-".into(), |bytes| format!("about {}", size(bytes)));
+        let parameters =
+            model.parameters.map_or_else(|| "-".into(), |count| format!("{} M", count / 1_000_000));
+        let state = if is_cached(&model) { "in the cache" } else { "-" };
+        vec![model.name.to_owned(), bytes, parameters, model.repository.to_owned(), state.into()]
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(source::known().map(row)).collect();
+    output.print(&table(&rows))?;
+    output.notice(
+        "`transcribe models pull NAME` downloads one; any other repository of a Whisper model works, too",
+    );
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use super::exit::ExitCode;
 use super::printer::Printer;
 use super::progress::ProgressMode;
-use super::run_output::RunOutput;
+use super::run_output::{RunOutput, TextOutput};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ModelProblem};
 use crate::models::DEMO;
@@ -75,7 +75,7 @@ struct ModelsOutput<'a> {
 
 impl<'a> ModelsOutput<'a> {
     fn new(printer: Printer, cancel: &'a CancelToken) -> Self {
-        let display = RunOutput::new(printer, ProgressMode::Auto, false, cancel);
+        let display = RunOutput::new(printer, ProgressMode::Auto, TextOutput::default(), cancel);
         Self { printer, cancel, display, tally: Tally::new(|error| ExitCode::from(error) as u8), drawn: None }
     }
 

@@ -63,12 +63,22 @@ pub fn run(args: &VerifyArgs, output: &mut ModelsOutput<'_>) -> Result<()> {
         _ => None,
     });
     match wrong {
-        None => Ok(()),
+        None => unverified(&all).map_or(Ok(()), |error| Err(error.into())),
         Some((checked, why)) => {
             let fault = ModelProblem::Damaged { file: checked.file.clone(), why: why.clone() };
             Err(Error::model(&checked.model, fault).into())
         }
     }
+}
+
+/// Returns the error about the first model of which no file has a checksum.
+fn unverified(all: &[VerifiedFile]) -> Option<Error> {
+    let is_verified = |model: &str| {
+        all.iter().any(|file| file.model == model && matches!(file.verdict, FileVerdict::Right(_)))
+    };
+    let model = &all.iter().find(|file| !is_verified(&file.model))?.model;
+    let files = all.iter().filter(|file| file.model == *model).map(|file| file.file.clone()).collect();
+    Some(Error::model(model, ModelProblem::Unverifiable { files }))
 }
 
 fn check(model: &CachedRepository, output: &mut ModelsOutput<'_>, all: &mut Vec<VerifiedFile>) -> Result<()> {
@@ -132,5 +142,6 @@ fn report(all: &[VerifiedFile]) -> serde_json::Value {
         })
     };
     let wrong = all.iter().filter(|checked| matches!(checked.verdict, FileVerdict::Wrong(_))).count();
-    json!({ "wrong": wrong, "files": all.iter().map(file).collect::<Vec<_>>() })
+    let unknown = all.iter().filter(|checked| checked.verdict == FileVerdict::Unknown).count();
+    json!({ "wrong": wrong, "unknown": unknown, "files": all.iter().map(file).collect::<Vec<_>>() })
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::rate::RateEstimator;
 use super::text::{bar, clock, columns, fitted, joined, shortened};
 use crate::engine::EngineStats;
+use crate::plan::InputName;
 use crate::report::Tally;
 use crate::run::RunEvent;
 
@@ -29,7 +30,7 @@ pub struct ProgressModel {
     loading: Option<(String, Instant)>,
     inputs: Vec<InputProgress>,
     /// The known durations in seconds of inputs that have not started.
-    waiting: BTreeMap<String, f64>,
+    waiting: BTreeMap<InputName, f64>,
     /// The seconds of audio of started inputs, and how many of them are done.
     known: f64,
     done: f64,
@@ -54,7 +55,7 @@ enum RunActivity {
 
 /// The progress of an input, in seconds of its audio.
 struct InputProgress {
-    name: String,
+    name: InputName,
     done: f64,
     known: f64,
 }
@@ -242,7 +243,7 @@ impl ProgressModel {
     /// Returns the progress as JSON for programs.
     pub fn object(&self, tally: &Tally, now: Instant) -> Value {
         let tenth = |number: f64| (number * 10.0).round() / 10.0;
-        let input = |input: &InputProgress| json!({"input": input.name, "done_seconds": tenth(input.done), "known_seconds": tenth(input.known)});
+        let input = |input: &InputProgress| json!({"input": &*input.name, "done_seconds": tenth(input.done), "known_seconds": tenth(input.known)});
         let doing = match &self.activity {
             RunActivity::Idle if self.loading.is_some() => "loading",
             RunActivity::Idle => "nothing",
@@ -273,7 +274,11 @@ impl InputProgress {
     fn line(&self, width: usize) -> String {
         let share = if self.known > 0.0 { self.done / self.known } else { 0.0 };
         let times = format!("{}/{}", clock(self.done), clock(self.known));
-        let percent = format!("{:>3.0} %", share.min(1.0) * 100.0);
+        // Until the first window is decoded, no share of the audio is done.
+        let percent = match self.done > 0.0 {
+            true => format!("{:>3.0} %", share.min(1.0) * 100.0),
+            false => "encoding".to_owned(),
+        };
         let rest = match width {
             WIDE.. => format!("{}  {times:>15}  {percent}", bar(share, 20)),
             NARROW.. => format!("{} {times:>13}", bar(share, 8)),

@@ -14,11 +14,11 @@ use super::args::{CliCommand, CommandLine, DurationArg, TranscribeArgs};
 use super::exit::ExitCode;
 use super::observers::{Observers, ReportFiles};
 use super::printer::Printer;
-use super::run_output::RunOutput;
+use super::run_output::{RunOutput, TextOutput};
 use super::use_threads;
 use crate::cancel::CancelToken;
 use crate::plan::InputOptions;
-use crate::run::{RunRequest, Session};
+use crate::run::{DoneMove, RunRequest, Session};
 use crate::watch::{WatchOptions, watch};
 
 const WATCH: &str = "Watch";
@@ -94,6 +94,8 @@ impl WatchArgs {
     fn request(&self) -> crate::error::Result<RunRequest> {
         let mut request = self.transcribe.request(Vec::new(), InputOptions::default())?;
         request.plan.models.policy.idle_timeout.get_or_insert(DEFAULT_IDLE_TIMEOUT);
+        let moves = |to: &PathBuf| DoneMove { from: self.inbox.clone(), to: to.clone() };
+        request.moves = self.done_dir.as_ref().map(moves);
         Ok(request)
     }
 
@@ -130,7 +132,7 @@ pub fn run(all: &CommandLine, args: &WatchArgs, printer: Printer, cancel: &Cance
         metrics: reporting.metrics_file.clone(),
         info: all.run_info(),
     };
-    let output = RunOutput::new(printer, reporting.progress, false, cancel);
+    let output = RunOutput::new(printer, reporting.progress, TextOutput::default(), cancel);
     let mut observers = Observers::new(output, &files, cancel)?;
     let outcome = status::keep_updated(status.as_ref(), printer, |show| {
         observers.observe(|context| watch(session, &request, &options, context, show))

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::json_styles;
 use crate::export::partial::JSON_MARK;
-use crate::export::{CueQuality, JsonStyle, Rendering, python};
+use crate::export::python::{self, rounded, single};
+use crate::export::{CueQuality, JsonStyle, Rendering};
 use crate::transcript::{Quality, Segment, Skipped, Transcript, Word};
 
 pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
@@ -19,9 +20,9 @@ pub fn document(rendering: &Rendering<'_>, style: JsonStyle) -> String {
     let transcript = rendering.transcript();
     let mut out = match style {
         JsonStyle::Full => {
-            format!("{}, {}", openai_members(transcript), members(&ExtraMembers::new(rendering)))
+            format!("{}, {}", own_members(transcript), members(&ExtraMembers::new(rendering)))
         }
-        JsonStyle::OpenAi => openai_members(transcript),
+        JsonStyle::OpenAi => openai_members(transcript, &Exact),
         JsonStyle::WhisperCpp => json_styles::whisper_cpp(transcript),
         JsonStyle::WhisperX => json_styles::whisperx(transcript),
         JsonStyle::Hf => json_styles::hf(transcript),
@@ -31,6 +32,38 @@ pub fn document(rendering: &Rendering<'_>, style: JsonStyle) -> String {
     }
     out.push('}');
     out
+}
+
+/// How times and scores are written.
+trait NumberStyle {
+    fn time(&self, seconds: f64) -> f64;
+    fn score(&self, score: f64) -> f64;
+}
+
+/// As openai's program writes them.
+struct Exact;
+
+impl NumberStyle for Exact {
+    fn time(&self, seconds: f64) -> f64 {
+        seconds
+    }
+
+    fn score(&self, score: f64) -> f64 {
+        score
+    }
+}
+
+/// With the digits that mean something.
+struct Shortened;
+
+impl NumberStyle for Shortened {
+    fn time(&self, seconds: f64) -> f64 {
+        rounded(seconds)
+    }
+
+    fn score(&self, score: f64) -> f64 {
+        single(score)
+    }
 }
 
 /// The keys that openai's result does not have. New keys go to the end.
@@ -74,9 +107,9 @@ impl<'r> ExtraMembers<'r> {
         let Transcript { source, duration, model, .. } = transcript;
         let model = ModelMember { name: &model.name, revision: model.revision.as_deref() };
         let source = file_name(source);
-        let language_probability = transcript.language_probability;
+        let language_probability = transcript.language_probability.map(single);
         let likely = transcript.languages.iter().filter(|(_, probability)| *probability >= 0.001);
-        let languages = likely.map(|(code, probability)| (code.as_str(), *probability)).collect();
+        let languages = likely.map(|(code, probability)| (code.as_str(), single(*probability))).collect();
         let skipped =
             |span: &Skipped| SkippedMember { start: span.start, end: span.end, why: span.why.name() };
         Self {
@@ -104,8 +137,13 @@ pub fn members<T: Serialize>(object: &T) -> String {
     json.strip_prefix('{').and_then(|json| json.strip_suffix('}')).unwrap_or_default().to_owned()
 }
 
-/// Serializes the result of openai/whisper, without its closing brace.
-pub fn openai_members(transcript: &Transcript) -> String {
+/// Serializes openai's keys as this program writes them, without the closing brace.
+pub fn own_members(transcript: &Transcript) -> String {
+    openai_members(transcript, &Shortened)
+}
+
+/// Serializes the result of openai/whisper, without its closing brace. `shown` says how numbers are.
+fn openai_members(transcript: &Transcript, shown: &dyn NumberStyle) -> String {
     let mut out = String::from("{\"text\": ");
     python::string(&transcript.text, &mut out);
     out.push_str(", \"segments\": [");
@@ -113,16 +151,16 @@ pub fn openai_members(transcript: &Transcript) -> String {
         if i > 0 {
             out.push_str(", ");
         }
-        write_segment(segment, &mut out);
+        write_segment(segment, shown, &mut out);
     }
     out.push_str("], \"language\": ");
     python::string(&transcript.language, &mut out);
     out
 }
 
-fn write_segment(segment: &Segment, out: &mut String) {
+fn write_segment(segment: &Segment, shown: &dyn NumberStyle, out: &mut String) {
     let Segment { id, seek, start, end, text, tokens, .. } = segment;
-    let (start, end) = (python::float(*start), python::float(*end));
+    let (start, end) = (python::float(shown.time(*start)), python::float(shown.time(*end)));
     out.push_str(&format!(
         "{{\"id\": {id}, \"seek\": {seek}, \"start\": {start}, \"end\": {end}, \"text\": "
     ));
@@ -136,7 +174,7 @@ fn write_segment(segment: &Segment, out: &mut String) {
     ];
     out.push_str(&format!(", \"tokens\": [{}]", tokens.join(", ")));
     for (name, value) in scores {
-        out.push_str(&format!(", \"{name}\": {}", python::float(value)));
+        out.push_str(&format!(", \"{name}\": {}", python::float(shown.score(value))));
     }
     // openai's program has one language for all segments.
     if let Some(language) = &segment.language {
@@ -149,18 +187,20 @@ fn write_segment(segment: &Segment, out: &mut String) {
             if i > 0 {
                 out.push_str(", ");
             }
-            write_word(word, out);
+            write_word(word, shown, out);
         }
         out.push(']');
     }
     out.push('}');
 }
 
-fn write_word(Word { word, start, end, probability }: &Word, out: &mut String) {
+fn write_word(Word { word, start, end, probability }: &Word, shown: &dyn NumberStyle, out: &mut String) {
+    let probability = shown.score(*probability);
+    let (start, end) = (shown.time(*start), shown.time(*end));
     out.push_str("{\"word\": ");
     python::string(word, out);
     for (name, value) in [("start", start), ("end", end), ("probability", probability)] {
-        out.push_str(&format!(", \"{name}\": {}", python::float(*value)));
+        out.push_str(&format!(", \"{name}\": {}", python::float(value)));
     }
     out.push('}');
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::json::members;
-use crate::export::python::{milliseconds, strip};
+use crate::export::python::{milliseconds, single, strip};
 use crate::export::timestamps::TimestampStyle;
 use crate::transcript::{Segment, Transcript, Word};
 
@@ -59,7 +59,7 @@ pub fn whisperx(transcript: &Transcript) -> String {
             word: strip(&word.word),
             start: word.start,
             end: word.end,
-            score: word.probability,
+            score: single(word.probability),
         }
     }
     let segments = transcript.segments.iter().map(|segment| WhisperXJsonSegment {
@@ -127,7 +127,7 @@ pub fn whisper_cpp(transcript: &Transcript) -> String {
         }
     }
     fn token(Word { word, start, end, probability }: &Word) -> WhisperCppDocumentSegment<'_> {
-        WhisperCppDocumentSegment { p: Some(*probability), ..timed(word, *start, *end) }
+        WhisperCppDocumentSegment { p: Some(single(*probability)), ..timed(word, *start, *end) }
     }
     fn segment(Segment { text, start, end, words, .. }: &Segment) -> WhisperCppDocumentSegment<'_> {
         let tokens = words.as_ref().map(|words| words.iter().map(token).collect());

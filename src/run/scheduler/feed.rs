@@ -39,7 +39,7 @@ impl Scheduler<'_> {
     fn refuse(&mut self, files: Vec<DiscoveredFile>, faults: Vec<Error>) {
         let Some(why) = faults.into_iter().next().map(Arc::new) else { return };
         for DiscoveredFile { path, .. } in files {
-            let (input, error) = (path.display().to_string(), Arc::clone(&why));
+            let (input, error) = (path.display().to_string().into(), Arc::clone(&why));
             self.context.emit(RunEvent::Failed { input, error });
         }
     }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{InputMessage, MessageKind, Scheduler};
+use super::{EndedText, InputMessage, MessageKind, Scheduler};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::export::{Format, Rendering};
+use crate::plan::{self, InputName};
 use crate::run::active_input::ActiveInput;
 use crate::run::{ChunkFigures, RunEvent, output, partial};
 use crate::store::journal::Journal;
@@ -31,7 +32,7 @@ impl Scheduler<'_> {
 
     /// Fails one input, or the run if the error concerns every input. A cancellation takes precedence over whatever
     /// else went wrong meanwhile.
-    pub(super) fn fail(&mut self, input: &str, error: Error) -> Result<()> {
+    pub(super) fn fail(&mut self, input: &InputName, error: Error) -> Result<()> {
         self.context.check()?;
         if concerns_every_input(&error) {
             return Err(error);
@@ -40,14 +41,14 @@ impl Scheduler<'_> {
     }
 
     /// Fails one input whatever the error is.
-    pub(super) fn fail_one(&mut self, input: &str, error: Error) -> Result<()> {
+    pub(super) fn fail_one(&mut self, input: &InputName, error: Error) -> Result<()> {
         self.context.check()?;
         self.emit_failure(input, error);
         Ok(())
     }
 
-    pub(super) fn emit_failure(&self, input: &str, error: Error) {
-        self.context.emit(RunEvent::Failed { input: input.to_owned(), error: Arc::new(error) });
+    pub(super) fn emit_failure(&self, input: &InputName, error: Error) {
+        self.context.emit(RunEvent::Failed { input: input.clone(), error: Arc::new(error) });
     }
 
     /// Writes an active input that is complete, and drops one that is complete or has failed.
@@ -58,7 +59,7 @@ impl Scheduler<'_> {
         }
         input.join();
         // Writing the outputs consumes the chunks, so their text is taken before.
-        let rest = input.take_text();
+        let mut rest = EndedText { segments: input.take_text(), output: None };
         if !input.has_failed {
             let name = input.name.clone();
             match self.finish(index) {
@@ -66,8 +67,12 @@ impl Scheduler<'_> {
                 Err(error) => self.fail(&name, error)?,
             }
         }
-        self.active.remove(&index);
-        self.end_text(index, rest);
+        let Some(mut ended) = self.active.remove(&index) else { return Ok(()) };
+        rest.output = ended.printed.take();
+        let name = ended.name.clone();
+        // Dropping it joins its thread and returns the model.
+        drop(ended);
+        self.end_text(index, name, rest);
         self.is_short_of_models = false;
         // Dropping the lease may have unloaded a model.
         self.models.close_idle(self.context);
@@ -77,6 +82,12 @@ impl Scheduler<'_> {
     /// Writes the outputs of a complete input.
     fn finish(&mut self, index: usize) -> Result<()> {
         let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        let settings = input.item.settings.as_ref().unwrap_or(&self.request.plan.settings).clone();
+        input.name_outputs(&settings.decode)?;
+        if input.item.is_named_by_language() && !self.request.plan.outputs.overwrite {
+            let notes = plan::leave_out_named(&mut input.item, &self.request.plan);
+            notes.into_iter().for_each(|(input, text)| self.context.emit(RunEvent::Note { input, text }));
+        }
         let mut transcript = input.transcript();
         let quality = Quality::of(&transcript);
         transcript.quality = Some(quality.clone());
@@ -98,7 +109,7 @@ impl Scheduler<'_> {
             seconds: input.started.elapsed().as_secs_f64(),
         });
         if let Some(least) = self.request.min_coverage.filter(|least| coverage < *least) {
-            let (coverage, least) = (coverage * 100.0, least * 100.0);
+            let (coverage, least) = (coverage * 100.0, (least * 1e4).round() / 1e2);
             let why = format!("only {coverage:.1} % of its speech has text, and {least} % were asked for");
             self.emit_failure(&input.name, Error::QualityGate { gate: format!("`{}`", input.name), why });
         }
@@ -107,6 +118,7 @@ impl Scheduler<'_> {
 
     fn write_outputs(&mut self, index: usize, rendering: &Rendering<'_>) -> Result<()> {
         let Some(input) = self.active.get_mut(&index) else { return Ok(()) };
+        input.printed = output::render_printed(&input.item, rendering, &input.item.source, self.context);
         if let Some(journal) = &mut input.journal {
             let outputs = input.item.outputs.iter().map(|(_, path)| path.clone()).collect();
             // The record matters only if the outputs are written and the journal is not removed.
@@ -115,7 +127,9 @@ impl Scheduler<'_> {
         let mut contents: Vec<(Format, &Path, Vec<u8>)> = Vec::with_capacity(input.item.outputs.len());
         for (format, path) in &input.item.outputs {
             let source = &input.item.source;
-            contents.push((*format, path, output::render(*format, path, rendering, source, self.context)));
+            let moves = self.request.moves.as_ref();
+            let content = output::render(*format, path, rendering, source, moves, self.context);
+            contents.push((*format, path, content));
         }
         if let Some(origin) = &input.origin {
             ledger::record_outputs(origin, &input.model.identity.name, rendering.options(), &contents);
@@ -154,7 +168,9 @@ impl Scheduler<'_> {
             resumable += usize::from(input.journal.as_ref().is_some_and(Journal::is_resumable));
             let Some(transcript) = input.partial_transcript() else { continue };
             let rendering = Rendering::new(&transcript, &self.request.plan.export);
-            let written = partial::write(&input, &rendering, self.context);
+            let settings = input.item.settings.as_ref().unwrap_or(&self.request.plan.settings).clone();
+            let named = input.name_outputs(&settings.decode);
+            let written = named.and_then(|()| partial::write(&input, &rendering, self.context));
             written.unwrap_or_else(|error| self.emit_failure(&input.name, error));
         }
         if self.context.is_cancelled() {

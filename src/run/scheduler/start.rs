@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{InputMessage, MessageKind, Scheduler};
+use super::{EndedText, InputMessage, MessageKind, Scheduler};
 use crate::decode::DecodeOptions;
 use crate::device::SelectedDevice;
 use crate::engine::{EngineGroup, InputContext};
@@ -32,7 +32,7 @@ impl Scheduler<'_> {
                 GuardDecision::Refuse(error) => {
                     self.emit_started(&pending);
                     self.fail(&pending.item.name(), error)?;
-                    self.end_text(pending.index, Vec::new());
+                    self.end_text(pending.index, pending.item.name(), EndedText::default());
                     continue;
                 }
                 GuardDecision::Wait(why) => {
@@ -58,7 +58,7 @@ impl Scheduler<'_> {
                 Err(error) if self.models.count() > 1 => {
                     self.emit_started(&pending);
                     self.fail_one(&pending.item.name(), error)?;
-                    self.end_text(pending.index, Vec::new());
+                    self.end_text(pending.index, pending.item.name(), EndedText::default());
                 }
                 Err(error) => return Err(error),
             }
@@ -96,7 +96,7 @@ impl Scheduler<'_> {
             Err(Error::Usage { what, why, .. }) if item.settings.is_some() => {
                 let why = InputProblem::UnsupportedRequest { why: format!("{what}: {why}") };
                 self.fail(&name, Error::input(name.clone(), why))?;
-                self.end_text(index, Vec::new());
+                self.end_text(index, name, EndedText::default());
                 return Ok(());
             }
             language => language?,
@@ -107,7 +107,7 @@ impl Scheduler<'_> {
             Ok(input) => drop(self.active.insert(index, input)),
             Err(error) => {
                 self.fail(&name, error)?;
-                self.end_text(index, Vec::new());
+                self.end_text(index, name, EndedText::default());
             }
         }
         Ok(())
@@ -159,7 +159,9 @@ impl Scheduler<'_> {
                 send(MessageKind::FrontEndDone(result));
             })
             .map_err(|error| Error::compute("starting a thread", error))?;
-        Ok(ActiveInput::new(item, model, engine_input, thread))
+        let has_files = !item.requested.is_empty() && !self.request.emits_all_text;
+        let emits_text = item.printed.is_none() && !has_files;
+        Ok(ActiveInput::new(item, model, engine_input, thread, emits_text))
     }
 }
 

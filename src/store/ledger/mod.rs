@@ -86,6 +86,11 @@ pub enum OutputState {
     Foreign(&'static str),
 }
 
+impl OutputState {
+    /// The ledger has it, with other content.
+    pub const EDITED: OutputState = OutputState::Foreign("it was edited after it was written");
+}
+
 /// Returns when a file was modified, in nanoseconds.
 pub fn modified(path: &Path) -> Option<u64> {
     let time = path.metadata().and_then(|metadata| metadata.modified()).ok()?;
@@ -181,9 +186,7 @@ impl LedgerReader {
         }
         // Of several runs that wrote the same content, the one most like this run gives the reason.
         let least = changes.into_iter().max();
-        least.map_or(OutputState::Foreign("it was edited after it was written"), |change| {
-            OutputState::Outdated(change.reason())
-        })
+        least.map_or(OutputState::EDITED, |change| OutputState::Outdated(change.reason()))
     }
 }
 

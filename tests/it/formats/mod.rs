@@ -129,7 +129,9 @@ fn shows_and_plans_with_a_file() {
     shown.stdout(types.and(contains("99: en zh")).and(contains("51865 tokens")));
     let planned = transcribe(&path).arg("--dry-run").assert().code(0);
     planned.stdout(contains("file@").and(contains("windows at a time"))).stderr(is_empty());
-    bare().args(["models", "verify"]).arg(&path).assert().code(0).stdout(contains("ggml-demo.bin"));
+    let verified = bare().args(["models", "verify"]).arg(&path).assert().code(3);
+    let reason = "cannot be verified: there is no checksum for `ggml-demo.bin`";
+    verified.stdout(contains("ggml-demo.bin: complete")).stderr(contains(reason));
 }
 
 fn refused(model: &Path) -> Assert {

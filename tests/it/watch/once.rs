@@ -67,3 +67,15 @@ fn faults_are_reported_before_watching() {
     }
     assert_eq!(fs::read_to_string(other).unwrap(), "{}");
 }
+
+#[test]
+fn pages_link_to_where_their_recording_is_moved() {
+    let folder = WatchFolder::new();
+    folder.add(SHORT, "a/talk.flac");
+    let done = folder.at("done");
+    let ended = folder.once(&["--recursive", "--export", "html", "--done-dir", done.to_str().unwrap()]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(folder.at("done/a/talk.flac").is_file());
+    let page = fs::read_to_string(folder.at("out/a/talk.html")).unwrap();
+    assert!(page.contains("\"../../done/a/talk.flac\""), "the link is missing");
+}

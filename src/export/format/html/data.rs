@@ -11,7 +11,7 @@ const DIGEST_LENGTH: usize = 32;
 /// with other options finds the corrections of the one before.
 pub fn element(rendering: &Rendering<'_>) -> String {
     let transcript = rendering.transcript();
-    let text = json::openai_members(transcript);
+    let text = json::own_members(transcript);
     let mut digest = sha256_hex(format!("{}\n{text}", json::file_name(&transcript.source)).as_bytes());
     digest.truncate(DIGEST_LENGTH);
     format!(
