@@ -28,8 +28,8 @@ const REPORT: &str = "Report";
 /// Compare transcripts with references: word and character error rates, and timing errors
 ///
 /// REFERENCE is the correct transcript, HYPOTHESIS the one to rate: two files, or two folders whose files are paired by
-/// name. Supported formats are txt, srt, vtt, tsv, and the JSON of this program, openai's, faster-whisper, whisperX,
-/// whisper.cpp and transformers.
+/// name. Supported formats are txt, srt, vtt, tsv, the HTML pages of this program (not in folders), and the JSON of this
+/// program, openai's, faster-whisper, whisperX, whisper.cpp and transformers.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct ScoreArgs {

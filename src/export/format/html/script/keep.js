@@ -125,12 +125,14 @@ addEventListener("beforeunload", (event) => {
   if (isChangedHere && !isDownloaded) event.preventDefault();
 });
 addEventListener("storage", (event) => {
-  if (event.key === storageKey) say("Another window has corrected this transcript. Reload to see it; what you change here replaces it.", true);
+  if (event.key !== storageKey) return;
+  say("Another window has corrected this transcript. Reload to see it; what you change here replaces it.", true);
 });
 
 // --- As files ---
 
-const overlaps = (span) => segments.some((segment) => !isOriginal(segment) && segment.start < span.end && segment.end > span.start);
+const overlaps = (span) => segments.some((segment) => !isOriginal(segment) && segment.start < span.end
+  && segment.end > span.start);
 // What was measured of the text, without what no longer is in it.
 const currentQuality = (quality) => {
   const made = { ...quality };
