@@ -120,8 +120,6 @@ pub enum InputProblem {
     UnsupportedRequest { why: String },
     #[error("has no index (`moov`): the recording or its copy ended too early")]
     NoIndex,
-    #[error("an HTML page, which cannot be converted back")]
-    HtmlPage,
     #[error("has no audio track")]
     NoAudioTrack,
     #[error("has no audio track {asked}; it has {available}")]
@@ -293,7 +291,6 @@ impl InputProblem {
             InputProblem::NoIndex => {
                 "copy it again; a recording that was cut off can be repaired with `untrunc` and an intact one of the same device"
             }
-            InputProblem::HtmlPage => "convert the JSON of the same run: `--export json,html` writes both",
             InputProblem::NoAudioTrack => "the file contains only video or subtitles",
             InputProblem::NoSuchTrack { .. } => "`--audio-track` counts from 0",
             InputProblem::NoSuchChannel { .. } => "`--channel` counts from 0",

@@ -125,11 +125,7 @@ impl ImportedTranscript {
 /// Reads a file in the format of its extension.
 pub fn read(path: &Path) -> Result<ImportedTranscript> {
     let error = |why| Error::input(path.display().to_string(), why);
-    let is_page = path
-        .extension()
-        .is_some_and(|name| ["html", "htm"].iter().any(|html| name.eq_ignore_ascii_case(html)));
-    let unknown = if is_page { InputProblem::HtmlPage } else { InputProblem::UnknownTranscriptFormat };
-    let format = ImportFormat::of(path).ok_or_else(|| error(unknown))?;
+    let format = ImportFormat::of(path).ok_or_else(|| error(InputProblem::UnknownTranscriptFormat))?;
     let bytes = fs::read(path).map_err(|io_error| {
         error(match io_error.kind() {
             io::ErrorKind::IsADirectory => InputProblem::Directory,

@@ -117,19 +117,6 @@ fn numbers_of_json_have_no_noise() {
 }
 
 #[test]
-fn pages_cannot_be_converted_back() {
-    let tree = speech();
-    assert_eq!(tree.run(&["talk.flac", "--export", "html"]).status.code(), Some(0));
-    let output = tree.run(&["export", "talk.html", "--export", "srt"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("`talk.html`: an HTML page, which cannot be converted back\nhint: convert the JSON"),
-        "{said}"
-    );
-}
-
-#[test]
 fn names_that_are_too_long_are_found_before_the_work() {
     let (long, longer) = (format!("{}.wav", "a".repeat(236)), format!("{}.wav", "b".repeat(246)));
     let tree = Tree::new(&[&long, &longer]);
