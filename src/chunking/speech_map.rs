@@ -66,9 +66,12 @@ mod tests {
         assert_eq!(map.first_speech(103..200, 0.3, 2), Some(103));
         assert_eq!(map.first_speech(100..104, 0.3, 3), None);
         assert_eq!(map.first_speech(300..400, 0.3, 1), None);
-        assert_eq!(map.silences(0..200, 0.5, 1), [100..103]);
-        assert_eq!(map.silences(101..103, 0.25, 1), [101..102]);
-        assert_eq!(map.silences(0..200, 2.0, 5), [100..105]);
-        assert!(map.silences(0..200, 2.0, 6).is_empty());
+        let silences = |frames, probability, run| -> Vec<(usize, usize)> {
+            map.silences(frames, probability, run).into_iter().map(|found| (found.start, found.end)).collect()
+        };
+        assert_eq!(silences(0..200, 0.5, 1), [(100, 103)]);
+        assert_eq!(silences(101..103, 0.25, 1), [(101, 102)]);
+        assert_eq!(silences(0..200, 2.0, 5), [(100, 105)]);
+        assert_eq!(silences(0..200, 2.0, 6), []);
     }
 }

@@ -38,7 +38,7 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
     (&["-fa", "--flash-attn"], CPP, "no option: attention is always fused"),
     (&["-di", "--diarize", "-tdrz", "--tinydiarize"], CPP, "no option: speakers are not labelled"),
     (&["-vm", "--vad-model"], CPP, "`--vad`, which needs no model"),
-    (&["--standard", "--standard_asia"], XXL, "`--word-timestamps`, with which subtitles are readable"),
+    (&["--standard", "--standard_asia"], XXL, "`--subtitles readable`, the default"),
     (&["--sentence"], XXL, "`--subtitles readable`"),
     (&["--one_word"], XXL, "`--word-timestamps --subtitles openai --max-words-per-line 1`"),
     (&["-br", "--batch_recursive"], XXL, "`--recursive`"),

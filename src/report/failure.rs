@@ -15,7 +15,7 @@ pub struct Failure {
     /// The input's id in the manifest, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// One of usage, missing, no_recordings, unpaired, unreadable, empty, folder, not_audio, no_index, html_page, no_audio_track, no_such_track, no_such_channel,
+    /// One of usage, missing, no_recordings, unpaired, unreadable, empty, folder, not_audio, no_index, no_audio_track, no_such_track, no_such_channel,
     /// unsupported_codec, undecodable, unknown_transcript, not_transcript, lacks, too_large, not_possible, lacking, model,
     /// device, out_of_memory, output, limit_missed, held, cancelled, compute, panicked, closed, close.
     pub kind: String,

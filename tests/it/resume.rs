@@ -120,7 +120,7 @@ pub fn check_files(folder: &ResumeFolder) {
 /// Returns the rows of a page.
 fn article(page: &str) -> &str {
     let rows = page.split_once("<article").unwrap().1.split_once("</article>").unwrap().0;
-    &rows[rows.find("<p class=\"s").unwrap()..]
+    &rows[rows.find("<p class=\"s").unwrap()..rows.rfind("</p>").unwrap()]
 }
 
 /// Checks that a partial output is the beginning of the whole and marked as partial.

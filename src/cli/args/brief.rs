@@ -17,7 +17,7 @@ Usage: transcribe [OPTIONS] INPUT...       files, folders, patterns; - for stdin
   -l, --language NAME        language that is spoken (found out by default)
       --task translate       translate to English
       --initial-prompt TEXT  names and terms to expect
-      --word-timestamps      time every word, for subtitles that read well
+      --subtitles NAME       readable, netflix, bbc, social or openai
       --vad                  leave out silence
       --offset TIME          start at 90 (seconds), 1:30 or 0:01:30
       --duration TIME        transcribe only so much
