@@ -1,7 +1,7 @@
 //! Speech probability of each 10 ms frame, from the network of Silero VAD.
 //!
 //! The network misses speech far below the usual level. The audio is therefore first normalized by a gain that follows the
-//! loudest part of about the last half minute.
+//! loudest part of the last minutes.
 
 use super::loudness::{power, sanitize};
 use super::silero::{BLOCK, Silero};
@@ -16,8 +16,9 @@ const MAX_GAIN: f32 = 316.0;
 /// Weight of a block in the mean power, which makes the mean span a quarter of a second: a click must not set the
 /// level.
 const MEAN_WEIGHT: f32 = 1.0 / 8.0;
-/// Decay of the level per block: 0.5 dB per second.
-const LEVEL_DECAY: f32 = 0.996_323;
+/// Decay of the level per block: 0.15 dB per second. After a long pause the first words must not be amplified until they
+/// clip.
+const LEVEL_DECAY: f32 = 0.998_895;
 
 /// Detects voice activity in 16 kHz mono audio, as a stream; the result does not depend on the block sizes.
 pub struct VoiceDetector {

@@ -33,15 +33,15 @@ fn wordless() -> Transcript {
 #[test]
 fn subtitles_are_readable_with_word_times_and_openais_without() {
     let readable = "1
-00:00:00,540 --> 00:00:01,373
+00:00:00,440 --> 00:00:01,780
 One three.
 
 2
-00:00:02,220 --> 00:00:03,400
+00:00:02,120 --> 00:00:03,900
 The door is blue.
 
 3
-00:00:05,620 --> 00:00:08,220
+00:00:05,520 --> 00:00:08,720
 Close Friday two eight Monday six door.
 
 ";
@@ -55,43 +55,47 @@ Close Friday two eight Monday six door.
         ..ExportOptions::default()
     };
     let guessed = written(Format::Vtt, &wordless(), &narrow);
-    let last = "00:05.620 --> 00:06.640
+    let last = "00:05.520 --> 00:06.640
 Close
 Friday two
 
-00:06.723 --> 00:08.220
+00:06.723 --> 00:08.720
 eight Monday
 six door.
 
 ";
-    assert_eq!(from(&guessed, "00:05.620"), last);
+    assert_eq!(from(&guessed, "00:05.520"), last);
 }
 
 #[test]
 fn highlights_the_spoken_word() {
     let srt = written(Format::Srt, &spoken(), &highlighted());
     let first = "1
+00:00:00,440 --> 00:00:00,540
+One three.
+
+2
 00:00:00,540 --> 00:00:00,860
 <u>One</u> three.
 
-2
+3
 00:00:00,860 --> 00:00:01,280
 One <u>three.</u>
 
-3
-00:00:01,280 --> 00:00:01,373
+4
+00:00:01,280 --> 00:00:01,780
 One three.
 
-4
+5
 ";
     assert!(srt.starts_with(first), "{srt}");
     let ass = written(Format::Ass, &spoken(), &highlighted());
-    let line = "Dialogue: 0,0:00:05.62,0:00:08.22,Default,,0,0,0,,{\\k64}Close{\\k44} Friday{\\k46} two{\\k26} eight{\\k0} Monday{\\k48} six{\\k32} door.\n";
-    assert_eq!(from(&ass, "Dialogue: 0,0:00:05.62"), line);
+    let line = "Dialogue: 0,0:00:05.52,0:00:08.72,Default,,0,0,0,,{\\k10}{\\k64}Close{\\k44} Friday{\\k46} two{\\k26} eight{\\k0} Monday{\\k48} six{\\k32} door.\n";
+    assert_eq!(from(&ass, "Dialogue: 0,0:00:05.52"), line);
     let lrc = written(Format::Lrc, &spoken(), &highlighted());
     assert!(lrc.starts_with("[by:transcribe]\n[00:00.66] <00:00.54> One <00:00.86> three.\n"), "{lrc}");
     let vtt = written(Format::Vtt, &spoken(), &ExportOptions { vtt_words: true, ..ExportOptions::default() });
-    let cue = "WEBVTT\n\n00:00.540 --> 00:01.373\nOne<00:00:00.860><c> three.</c>\n\n";
+    let cue = "WEBVTT\n\n00:00.440 --> 00:01.780\n<00:00:00.540><c>One</c><00:00:00.860><c> three.</c>\n\n";
     assert!(vtt.starts_with(cue), "{vtt}");
 }
 
