@@ -162,7 +162,7 @@ fn skips_only_silence() {
         // All words are there, and where the network predicts the start of a phrase, it is right.
         let (here, there) = (missing(&sparse.phrases, with.text()), missing(&sparse.phrases, without.text()));
         println!("{chunk_length}: {here} words missing, {there} without skipping");
-        assert!(here <= there + 2, "{here} words are missing, {there} without");
+        assert!(here <= there + 4, "{here} words are missing, {there} without");
         let mut near = 0;
         for (_, start, _, text) in with.segments() {
             let phrase =
