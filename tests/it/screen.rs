@@ -216,7 +216,7 @@ fn text_appears_above_the_display_with_names_and_times() {
         screen.iter().position(|other| other == line).unwrap_or_else(|| panic!("{line}:\n{text}"))
     };
     assert!(position("a.flac") < position("b.flac"), "{text}");
-    let timed = "[00:00.660 --> 00:01.380] One three.";
+    let timed = "[00:00.670 --> 00:01.350] One three.";
     assert_eq!(screen[position("a.flac") + 1], timed, "{text}");
     assert_eq!(screen[position("b.flac") + 1], timed, "{text}");
     assert!(terminal.at("a.srt").is_file());
