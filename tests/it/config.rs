@@ -191,9 +191,15 @@ fn settings_that_need_another_option_are_ignored_without_it() {
         home.program().arg(speech()).args(line).assert().code(0);
         std::fs::read_to_string(home.home.path().join("out/short_en.srt")).unwrap()
     };
-    assert!(written(&["--export", "srt"]).contains("Close Friday two eight Monday six door."));
-    let narrow = written(&["--export", "srt", "--word-timestamps", "--overwrite"]);
-    assert!(!narrow.contains("Close Friday two eight Monday"), "{narrow}");
+    let wordless = written(&["--export", "srt", "--no-word-timestamps"]);
+    assert!(wordless.contains("Close Friday two eight Monday six door."));
+    // Subtitles have words by default.
+    for line in
+        [&["--export", "srt", "--overwrite"][..], &["--export", "srt", "--word-timestamps", "--overwrite"]]
+    {
+        let narrow = written(line);
+        assert!(!narrow.contains("Close Friday two eight Monday"), "{narrow}");
+    }
     // So are variables of the environment; on the command line they are errors.
     let mut variable = home.program();
     variable.arg("--no-config").arg(speech()).env("TRANSCRIBE_MODEL", "demo");

@@ -93,7 +93,9 @@ impl TranscribeArgs {
             chooses_words: self.words.leaves_words_to_formats() && export.preset != Some(Preset::OpenAi),
         };
         settings.time_words_for(&outputs.formats);
-        subtitles::check_words(&export, settings.decode.word_times.any())?;
+        // Lines of a manifest may have formats of their own, and with them words.
+        let may_have_words = settings.chooses_words && !discovery.manifests.is_empty();
+        subtitles::check_words(&export, may_have_words || settings.decode.word_times.any())?;
         let plan = PlanRequest {
             inputs,
             discovery,
