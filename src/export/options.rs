@@ -134,7 +134,7 @@ pub enum HtmlAudio {
 impl ExportOptions {
     /// Returns the given option that cannot be honoured without word times, if there is one. Readable presets make do
     /// with estimated times, but only if they were requested by name.
-    pub fn needs_words(&self) -> Option<&'static str> {
+    fn needs_words(&self) -> Option<&'static str> {
         if self.preset.is_some_and(|preset| preset != Preset::OpenAi) {
             return None;
         }
@@ -148,15 +148,20 @@ impl ExportOptions {
         options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
     }
 
-    /// Returns the options without those that need word times.
-    pub fn without_word_options(&self) -> Self {
-        Self {
-            max_line_width: None,
-            max_line_count: None,
-            max_words_per_line: None,
-            highlight_words: false,
-            vtt_words: false,
-            ..self.clone()
+    /// Returns the options that count with or without word times. Those that need them are dropped where they `may_lack`
+    /// them; otherwise the error names one.
+    pub fn for_words(self, has_words: bool, may_lack: bool) -> Result<Self, &'static str> {
+        match self.needs_words().filter(|_| !has_words) {
+            None => Ok(self),
+            Some(option) if !may_lack => Err(option),
+            Some(_) => Ok(Self {
+                max_line_width: None,
+                max_line_count: None,
+                max_words_per_line: None,
+                highlight_words: false,
+                vtt_words: false,
+                ..self
+            }),
         }
     }
 

@@ -71,6 +71,12 @@ impl ImportError {
     fn at(line: usize, why: impl Into<String>) -> Self {
         Self { line: Some(line), why: why.into() }
     }
+
+    /// Returns the error of the input with this name.
+    pub fn of(self, name: &str) -> Error {
+        let Self { line, why } = self;
+        Error::input(name, InputProblem::MalformedTranscript { line, why })
+    }
 }
 
 impl ImportFormat {
@@ -124,6 +130,12 @@ impl ImportedTranscript {
 
 /// Reads a file in the format of its extension.
 pub fn read(path: &Path) -> Result<ImportedTranscript> {
+    let (format, bytes) = open(path)?;
+    parse(format, &bytes).map_err(|error| error.of(&path.display().to_string()))
+}
+
+/// Returns the bytes of a file, and their format by its extension.
+pub fn open(path: &Path) -> Result<(ImportFormat, Vec<u8>)> {
     let error = |why| Error::input(path.display().to_string(), why);
     let format = ImportFormat::of(path).ok_or_else(|| error(InputProblem::UnknownTranscriptFormat))?;
     let bytes = fs::read(path).map_err(|io_error| {
@@ -132,8 +144,7 @@ pub fn read(path: &Path) -> Result<ImportedTranscript> {
             _ => InputProblem::Unreadable(io_error),
         })
     })?;
-    parse(format, &bytes)
-        .map_err(|ImportError { line, why }| error(InputProblem::MalformedTranscript { line, why }))
+    Ok((format, bytes))
 }
 
 /// Returns the JSON in the bytes of a file in a format that has any; none in those that have not.

@@ -10,7 +10,7 @@ use super::{RunContext, RunEvent};
 use crate::error::{Error, InputProblem, Result};
 use crate::export::{Cue, CueQuality, ExportOptions, Rendering};
 use crate::import::from_import;
-use crate::import::{self, ImportError, ImportFormat, ImportedSegment};
+use crate::import::{self, ImportFormat, ImportedSegment};
 use crate::plan::{self, InputSource, OutputOptions, PlannedInput, UNDETERMINED, plan_files};
 use crate::transcript::Transcript;
 
@@ -55,13 +55,10 @@ fn convert_one(item: &PlannedInput, conversion: &Conversion, context: RunContext
     }
     let mut words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
     let has_words = words.next().is_some();
-    let export = match conversion.may_lack_words && !has_words {
-        true if conversion.export.needs_words().is_some() => conversion.export.without_word_options(),
-        _ => conversion.export.clone(),
+    let export = match conversion.export.clone().for_words(has_words, conversion.may_lack_words) {
+        Ok(export) => export,
+        Err(option) => return lacks("word times", option),
     };
-    if let Some(option) = export.needs_words().filter(|_| !has_words) {
-        return lacks("word times", option);
-    }
     if item.requested.is_empty() && item.printed.is_none() {
         context.emit(RunEvent::Segments { input: item.name(), segments: transcript.segments.clone() });
     }
@@ -101,32 +98,19 @@ fn named(item: &PlannedInput, transcript: &Transcript, overwrite: bool) -> Resul
 /// Reads a transcript; the flag says whether it has times.
 fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
     let name = item.name();
-    let fault = |why| Error::input(name.clone(), why);
-    let bytes = match &item.source {
+    let (format, bytes) = match &item.source {
         InputSource::Stdin => {
             let mut bytes = Vec::new();
-            io::stdin()
-                .lock()
-                .read_to_end(&mut bytes)
-                .map_err(|error| fault(InputProblem::Unreadable(error)))?;
-            bytes
+            let unreadable = |error| Error::input(name.clone(), InputProblem::Unreadable(error));
+            io::stdin().lock().read_to_end(&mut bytes).map_err(unreadable)?;
+            (ImportFormat::Json, bytes)
         }
-        // Reading the file again below reports why it is unreadable.
-        InputSource::File(path) => std::fs::read(path).unwrap_or_default(),
+        InputSource::File(path) => import::open(path)?,
     };
-    let format = match &item.source {
-        InputSource::Stdin => Some(ImportFormat::Json),
-        InputSource::File(path) => ImportFormat::of(path),
-    };
-    let json = format.map(|format| import::json_of(format, &bytes)).unwrap_or_default();
-    if let Some(transcript) = from_import::from_openai_json(&name, json) {
+    if let Some(transcript) = from_import::from_openai_json(&name, import::json_of(format, &bytes)) {
         return Ok((transcript, true));
     }
-    let imported = match &item.source {
-        InputSource::File(path) => import::read(path)?,
-        InputSource::Stdin => import::parse(ImportFormat::Json, &bytes)
-            .map_err(|ImportError { line, why }| fault(InputProblem::MalformedTranscript { line, why }))?,
-    };
+    let imported = import::parse(format, &bytes).map_err(|error| error.of(&name))?;
     let is_timed = imported.is_timed();
     Ok((from_import::to_transcript(name.into(), imported), is_timed))
 }

@@ -22,7 +22,7 @@ Usage: transcribe [OPTIONS] INPUT...       files, folders, patterns; - for stdin
       --offset TIME          start at 90 (seconds), 1:30 or 0:01:30
       --duration TIME        transcribe only so much
       --device NAME          cpu, cuda or metal
-      --dtype int8           the fastest numbers on a CPU
+      --dtype int8           fastest on a CPU, with a few more errors
       --beam-size N          5 is openai's: slower, sometimes better
       --threads N            CPU threads to use
       --dry-run              show what would be done

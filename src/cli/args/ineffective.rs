@@ -1,12 +1,8 @@
 //! Options that have no effect without another one. On the command line that is an error; the environment and the
 //! configuration file serve many commands, so there they are ignored where the other option is absent.
 
-use std::ffi::OsStr;
-
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-
-use crate::export::Format;
 
 /// Options that need files to write.
 const OF_FILES: &[&str] = &["output_dir", "output_template", "language_in_name", "flat"];
@@ -18,22 +14,12 @@ const OF_WORDS: &[&str] =
 pub fn ignored_options(matches: &ArgMatches) -> Vec<&'static str> {
     let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
     let writes_files = is_present(matches, "export") || is_present(matches, "manifest");
-    // A command without the option takes the words of the transcript it reads.
-    let has_openai_words = is_true(matches, "word_timestamps").unwrap_or(true)
+    let has_openai_words = is_true(matches, "word_timestamps").unwrap_or(false)
         || is_true(matches, "word_timestamps_value").unwrap_or(false);
-    let preset = text(matches, "subtitles");
-    let leaves_words_to_formats = !is_true(matches, "no_word_timestamps").unwrap_or(false)
-        && is_true(matches, "word_timestamps_value") != Some(false)
-        && preset.as_deref() != Some("openai");
-    let has_words = has_openai_words
-        || is_true(matches, "align_words").unwrap_or(false)
-        || (leaves_words_to_formats && may_show_words(matches));
-    let estimates_words = preset.is_some_and(|preset| preset != "openai");
     let searches = text(matches, "beam_size").is_none_or(|beams| beams != "1");
     let is_basic = text(matches, "normaliser").is_none_or(|name| name == "basic");
-    let needs: [(bool, &[&str]); 5] = [
+    let needs: [(bool, &[&str]); 4] = [
         (writes_files, OF_FILES),
-        (has_words || estimates_words, OF_WORDS),
         (has_openai_words, &["hallucination_silence_threshold"]),
         (searches, &["patience"]),
         (is_basic, &["remove_diacritics", "split_letters"]),
@@ -42,20 +28,11 @@ pub fn ignored_options(matches: &ArgMatches) -> Vec<&'static str> {
     unmet.copied().filter(|option| !is_on_line(matches, option)).collect()
 }
 
-/// Returns whether the command line sets an option that needs times of words.
+/// Returns whether the command line sets an option that needs times of words. Whether there are any is known only when the
+/// formats are.
 pub fn sets_word_options(matches: &ArgMatches) -> bool {
     let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
     OF_WORDS.iter().any(|option| is_on_line(matches, option))
-}
-
-/// Returns whether the outputs may be in formats whose words get times by default: lines of a manifest have their own.
-fn may_show_words(matches: &ArgMatches) -> bool {
-    let lists = matches.try_get_raw("export").ok().flatten().into_iter().flatten();
-    let shows_words = |list: &OsStr| {
-        Format::parse_list(&list.to_string_lossy())
-            .is_ok_and(|formats| formats.into_iter().any(Format::shows_words))
-    };
-    is_present(matches, "manifest") || lists.into_iter().any(shows_words)
 }
 
 fn is_present(matches: &ArgMatches, option: &str) -> bool {

@@ -192,7 +192,8 @@ impl CommandLine {
     }
 
     fn build_request(&self) -> Result<RunRequest> {
-        let mut request = self.transcribe.request(self.input.inputs.clone(), self.input.discovery())?;
+        let (inputs, discovery) = (self.input.inputs.clone(), self.input.discovery());
+        let mut request = self.transcribe.request(inputs, discovery, !self.sets_word_options())?;
         request.plan.shard = self.input.shard()?;
         Ok(request)
     }

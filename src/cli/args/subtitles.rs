@@ -143,16 +143,14 @@ fn rejected(option: &str, value: f64, why: &str) -> Error {
     Error::usage(format!("`--{option} {value}`"), why.to_owned())
 }
 
-/// Rejects options that have no effect without word timestamps, before any work starts.
-pub fn check_words(options: &ExportOptions, word_times: bool) -> Result<()> {
-    match options.needs_words().filter(|_| !word_times) {
-        None => Ok(()),
-        Some(option) => Err(Error::Usage {
-            what: format!("`{option}`"),
-            why: "needs `--word-timestamps`".into(),
-            hint: Some(
-                "add it or `--align-words`, or use `--subtitles readable`, which estimates word times".into(),
-            ),
-        }),
-    }
+/// Returns the options that count with or without word times. Where those that need them have no effect, they are ignored
+/// if they `may_lack` them, and otherwise rejected before any work starts.
+pub fn for_words(options: ExportOptions, has_words: bool, may_lack: bool) -> Result<ExportOptions> {
+    options.for_words(has_words, may_lack).map_err(|option| Error::Usage {
+        what: format!("`{option}`"),
+        why: "needs `--word-timestamps`".into(),
+        hint: Some(
+            "add it or `--align-words`, or use `--subtitles readable`, which estimates word times".into(),
+        ),
+    })
 }

@@ -77,8 +77,14 @@ impl TranscribeArgs {
         self.model.threads.map(usize::from)
     }
 
-    /// Builds the request to transcribe these inputs.
-    pub fn request(&self, inputs: Vec<PathBuf>, discovery: InputOptions) -> Result<RunRequest> {
+    /// Builds the request to transcribe these inputs. `may_lack_words` ignores options of subtitles that need word times
+    /// where there are none.
+    pub fn request(
+        &self,
+        inputs: Vec<PathBuf>,
+        discovery: InputOptions,
+        may_lack_words: bool,
+    ) -> Result<RunRequest> {
         let outputs = self.output.output_options(discovery.manifests.is_empty())?;
         let mut decode = DecodeOptions::default();
         self.speech.apply_to(&mut decode)?;
@@ -95,7 +101,8 @@ impl TranscribeArgs {
         settings.time_words_for(&outputs.formats);
         // Lines of a manifest may have formats of their own, and with them words.
         let may_have_words = settings.chooses_words && !discovery.manifests.is_empty();
-        subtitles::check_words(&export, may_have_words || settings.decode.word_times.any())?;
+        let has_words = may_have_words || settings.decode.word_times.any();
+        let export = subtitles::for_words(export, has_words, may_lack_words)?;
         let plan = PlanRequest {
             inputs,
             discovery,

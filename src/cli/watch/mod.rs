@@ -91,8 +91,9 @@ pub struct WatchArgs {
 }
 
 impl WatchArgs {
-    fn request(&self) -> crate::error::Result<RunRequest> {
-        let mut request = self.transcribe.request(Vec::new(), InputOptions::default())?;
+    fn request(&self, all: &CommandLine) -> crate::error::Result<RunRequest> {
+        let may_lack_words = !all.sets_word_options();
+        let mut request = self.transcribe.request(Vec::new(), InputOptions::default(), may_lack_words)?;
         request.plan.models.policy.idle_timeout.get_or_insert(DEFAULT_IDLE_TIMEOUT);
         let moves = |to: &PathBuf| DoneMove { from: self.inbox.clone(), to: to.clone() };
         request.moves = self.done_dir.as_ref().map(moves);
@@ -117,10 +118,10 @@ impl WatchArgs {
 
 pub fn run(all: &CommandLine, args: &WatchArgs, printer: Printer, cancel: &CancelToken) -> Result<ExitCode> {
     let rebuild = |other: &CommandLine| match &other.command {
-        Some(CliCommand::Watch(watch)) => watch.request().map(drop),
+        Some(CliCommand::Watch(watch)) => watch.request(other).map(drop),
         _ => Ok(()),
     };
-    let request = args.request().map_err(|error| all.locate(error, rebuild))?;
+    let request = args.request(all).map_err(|error| all.locate(error, rebuild))?;
     use_threads(args.transcribe.threads())?;
     let session = Session::new(&request)?;
     let options = args.options();
