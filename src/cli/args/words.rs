@@ -10,7 +10,7 @@ const WORDS: &str = "Words";
 
 #[derive(Debug, Args)]
 pub struct WordArgs {
-    /// Compute word timestamps, moved to where the voice detector hears speech, without changing the text; the default
+    /// Compute word timestamps, moved to where speech is detected, without changing the text; the default
     /// for srt, vtt, ass and html
     #[arg(long, env = "TRANSCRIBE_ALIGN_WORDS", value_parser = FalseyValueParser::new(), help_heading = WORDS)]
     align_words: bool,

@@ -1,5 +1,7 @@
 //! Moves the times of words to where somebody speaks: the network's attention spreads over the pause beside a word.
 
+use std::ops::Range;
+
 use crate::chunking::SpeechMap;
 use crate::time::{frame_at, seconds_of_frames};
 use crate::transcript::segment::{Segment, Word};
@@ -66,7 +68,7 @@ impl WordFrames {
 
     /// Takes a pause out of the word. If the word has speech on both sides of a long one, a clause that ends here or
     /// before decides which of them it is, otherwise the longer one.
-    fn leave(&mut self, pause: &std::ops::Range<usize>, follows_clause: bool) {
+    fn leave(&mut self, pause: &Range<usize>, follows_clause: bool) {
         if pause.start >= self.end || pause.end <= self.start {
             return;
         }
@@ -90,7 +92,7 @@ impl WordFrames {
 }
 
 /// Lets the words on both sides of a pause reach up to it.
-fn fill_up_to(words: &mut [WordFrames], pause: &std::ops::Range<usize>) {
+fn fill_up_to(words: &mut [WordFrames], pause: &Range<usize>) {
     let next = words.partition_point(|word| word.start < pause.end);
     let (before, after) = words.split_at_mut(next);
     let last = before.last_mut();

@@ -22,7 +22,7 @@ pub fn document(rendering: &Rendering<'_>, style: JsonStyle) -> String {
         JsonStyle::Full => {
             format!("{}, {}", own_members(transcript), members(&ExtraMembers::new(rendering)))
         }
-        JsonStyle::OpenAi => openai_members(transcript, &Exact),
+        JsonStyle::OpenAi => openai_members(transcript, NumberStyle::Exact),
         JsonStyle::WhisperCpp => json_styles::whisper_cpp(transcript),
         JsonStyle::WhisperX => json_styles::whisperx(transcript),
         JsonStyle::Hf => json_styles::hf(transcript),
@@ -35,34 +35,27 @@ pub fn document(rendering: &Rendering<'_>, style: JsonStyle) -> String {
 }
 
 /// How times and scores are written.
-trait NumberStyle {
-    fn time(&self, seconds: f64) -> f64;
-    fn score(&self, score: f64) -> f64;
+#[derive(Clone, Copy)]
+enum NumberStyle {
+    /// As openai's program writes them.
+    Exact,
+    /// With the digits that mean something.
+    Shortened,
 }
 
-/// As openai's program writes them.
-struct Exact;
-
-impl NumberStyle for Exact {
-    fn time(&self, seconds: f64) -> f64 {
-        seconds
+impl NumberStyle {
+    fn time(self, seconds: f64) -> f64 {
+        match self {
+            NumberStyle::Exact => seconds,
+            NumberStyle::Shortened => rounded(seconds),
+        }
     }
 
-    fn score(&self, score: f64) -> f64 {
-        score
-    }
-}
-
-/// With the digits that mean something.
-struct Shortened;
-
-impl NumberStyle for Shortened {
-    fn time(&self, seconds: f64) -> f64 {
-        rounded(seconds)
-    }
-
-    fn score(&self, score: f64) -> f64 {
-        single(score)
+    fn score(self, score: f64) -> f64 {
+        match self {
+            NumberStyle::Exact => score,
+            NumberStyle::Shortened => single(score),
+        }
     }
 }
 
@@ -139,11 +132,11 @@ pub fn members<T: Serialize>(object: &T) -> String {
 
 /// Serializes openai's keys as this program writes them, without the closing brace.
 pub fn own_members(transcript: &Transcript) -> String {
-    openai_members(transcript, &Shortened)
+    openai_members(transcript, NumberStyle::Shortened)
 }
 
 /// Serializes the result of openai/whisper, without its closing brace. `shown` says how numbers are.
-fn openai_members(transcript: &Transcript, shown: &dyn NumberStyle) -> String {
+fn openai_members(transcript: &Transcript, shown: NumberStyle) -> String {
     let mut out = String::from("{\"text\": ");
     python::string(&transcript.text, &mut out);
     out.push_str(", \"segments\": [");
@@ -158,7 +151,7 @@ fn openai_members(transcript: &Transcript, shown: &dyn NumberStyle) -> String {
     out
 }
 
-fn write_segment(segment: &Segment, shown: &dyn NumberStyle, out: &mut String) {
+fn write_segment(segment: &Segment, shown: NumberStyle, out: &mut String) {
     let Segment { id, seek, start, end, text, tokens, .. } = segment;
     let (start, end) = (python::float(shown.time(*start)), python::float(shown.time(*end)));
     out.push_str(&format!(
@@ -194,7 +187,7 @@ fn write_segment(segment: &Segment, shown: &dyn NumberStyle, out: &mut String) {
     out.push('}');
 }
 
-fn write_word(Word { word, start, end, probability }: &Word, shown: &dyn NumberStyle, out: &mut String) {
+fn write_word(Word { word, start, end, probability }: &Word, shown: NumberStyle, out: &mut String) {
     let probability = shown.score(*probability);
     let (start, end) = (shown.time(*start), shown.time(*end));
     out.push_str("{\"word\": ");
