@@ -17,7 +17,7 @@
 //! | [`engine`] | continuous batching: many chunks of [`decode`] side by side on one backend |
 //! | [`models`] | name → checkpoint → backend: hub, files of other programs, loading, pool with leases |
 //! | [`device`] | device selection, memory and kernels |
-//! | [`transcript`] | segments, words, quality: pure data below everything that uses it |
+//! | [`transcript`] | segments, words, speakers, quality: pure data below everything that uses it |
 //! | [`export`] | transcript → bytes of one format |
 //! | [`import`] | results of this and other programs → timed text |
 //! | [`score`] | transcripts compared: normalised text, error rates, times |

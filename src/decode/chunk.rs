@@ -395,6 +395,7 @@ impl ChunkDecoder {
             compression_ratio: result.compression_ratio,
             no_speech_prob: result.no_speech_prob,
             language: self.options.multilingual.then(|| self.language.code().to_owned()),
+            speaker: None,
             words: None,
         }
     }

@@ -173,7 +173,8 @@ fn fill_word_times(words: &[ImportedWord], start: f64, end: f64) -> Vec<Word> {
 }
 
 fn timed_word(word: &ImportedWord, start: f64, end: f64) -> Word {
-    Word { word: word.text.clone(), start, end, probability: word.probability.unwrap_or_default() }
+    let probability = word.probability.unwrap_or_default();
+    Word { word: word.text.clone(), start, end, probability, speaker: None }
 }
 
 /// Restores the spaces and punctuation of the text in words that came without them.

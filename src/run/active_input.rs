@@ -241,6 +241,7 @@ impl ActiveInput {
             languages: self.languages(),
             text: self.model.engine.tokenizer().decode(&tokens),
             segments,
+            speakers: None,
             decisions,
             skipped: self.skipped(duration),
             speech: self.speech(),

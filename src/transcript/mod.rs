@@ -3,11 +3,13 @@
 pub mod decision;
 mod quality;
 pub mod segment;
+mod speakers;
 mod waveform;
 
 pub use decision::{DecisionRule, RejectedAttempt, RejectionReason, WindowDecision};
 pub use quality::{Coverage, Fallback, Quality, TranscriptSpan, confidence, mean_confidence};
 pub use segment::{Segment, Word};
+pub use speakers::{Speaker, SpeakerTurns, Turn};
 pub use waveform::{Seam, Waveform};
 
 use schemars::JsonSchema;
@@ -31,6 +33,8 @@ pub struct Transcript {
     pub text: String,
     /// In the order of their windows; a later window's first segment may start before an earlier one's last ended.
     pub segments: Vec<Segment>,
+    /// Who speaks when, if speakers were told apart; then segments and words name theirs.
+    pub speakers: Option<SpeakerTurns>,
     /// How the text of each window was chosen, in their order.
     pub decisions: Vec<WindowDecision>,
     /// What was left out, in the order of time.

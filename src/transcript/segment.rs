@@ -23,6 +23,9 @@ pub struct Segment {
     /// Code of its language, if each window has a language of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// Name of its speaker, if speakers were told apart and somebody is heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
     /// The words of `text` in its order; none unless words are timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<Vec<Word>>,
@@ -37,4 +40,7 @@ pub struct Word {
     pub start: f64,
     pub end: f64,
     pub probability: f64,
+    /// Name of its speaker, as for segments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
 }

@@ -208,6 +208,7 @@ fn long_sentence() -> Transcript {
         start: i as f64 * 0.4,
         end: i as f64 * 0.4 + 0.4,
         probability: 1.0,
+        speaker: None,
     };
     segment.words = Some(text.split(' ').enumerate().map(word).collect());
     segment.text = format!(" {text}");

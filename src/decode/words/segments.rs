@@ -29,6 +29,7 @@ pub fn distribute(
                     end: hundredths(offset + timing.end),
                     word: timing.word,
                     probability: timing.probability,
+                    speaker: None,
                 });
             }
         }

@@ -124,6 +124,7 @@ mod tests {
             start: start / 10.0,
             end: end / 10.0,
             probability: 1.0,
+            speaker: None,
         });
         let mut segments = [Segment { words: Some(words.collect()), ..Segment::default() }];
         to_speech(&mut segments, &map(speech));

@@ -186,7 +186,7 @@ pub mod tests {
             let start = now;
             let word = |word: &&str| {
                 now += 0.25;
-                Word { word: (*word).into(), start: now - 0.25, end: now, probability: 0.5 }
+                Word { word: (*word).into(), start: now - 0.25, end: now, probability: 0.5, speaker: None }
             };
             let words: Vec<Word> = words.iter().map(word).collect();
             if words.is_empty() {
@@ -247,7 +247,7 @@ pub mod tests {
                 now += pause.max(-0.1) * if pause < 2.0 { 0.1 } else { 1.0 };
                 let start = now;
                 now += length;
-                Word { word, start, end: now, probability: 1.0 }
+                Word { word, start, end: now, probability: 1.0, speaker: None }
             };
             words.into_iter().map(time).collect()
         }
@@ -304,7 +304,7 @@ pub mod tests {
 
         #[test]
         fn accepts_any_times(times in prop::collection::vec((any::<f64>(), any::<f64>()), 0..20)) {
-            let words: Vec<Word> = times.iter().map(|&(start, end)| Word { word: " word".into(), start, end, probability: 0.0 }).collect();
+            let words: Vec<Word> = times.iter().map(|&(start, end)| Word { word: " word".into(), start, end, probability: 0.0, speaker: None }).collect();
             let cues = cues(&of_words(words), &ExportOptions::default());
             prop_assert!(cues.iter().all(|cue| cue.start < cue.end));
             prop_assert!(cues.windows(2).all(|pair| pair[0].end <= pair[1].start));

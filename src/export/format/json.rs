@@ -187,7 +187,7 @@ fn write_segment(segment: &Segment, shown: NumberStyle, out: &mut String) {
     out.push('}');
 }
 
-fn write_word(Word { word, start, end, probability }: &Word, shown: NumberStyle, out: &mut String) {
+fn write_word(Word { word, start, end, probability, .. }: &Word, shown: NumberStyle, out: &mut String) {
     let probability = shown.score(*probability);
     let (start, end) = (shown.time(*start), shown.time(*end));
     out.push_str("{\"word\": ");

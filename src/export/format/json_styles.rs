@@ -126,7 +126,7 @@ pub fn whisper_cpp(transcript: &Transcript) -> String {
             tokens: None,
         }
     }
-    fn token(Word { word, start, end, probability }: &Word) -> WhisperCppDocumentSegment<'_> {
+    fn token(Word { word, start, end, probability, .. }: &Word) -> WhisperCppDocumentSegment<'_> {
         WhisperCppDocumentSegment { p: Some(single(*probability)), ..timed(word, *start, *end) }
     }
     fn segment(Segment { text, start, end, words, .. }: &Segment) -> WhisperCppDocumentSegment<'_> {

@@ -31,7 +31,14 @@ fn chunk(index: usize) -> JournaledChunk {
         compression_ratio: 1.0 / 0.3,
         no_speech_prob: f64::from(0.1_f32),
         language: Some("de".into()),
-        words: Some(vec![Word { word: " \"quoted\"".into(), start: third, end: third, probability: third }]),
+        speaker: None,
+        words: Some(vec![Word {
+            word: " \"quoted\"".into(),
+            start: third,
+            end: third,
+            probability: third,
+            speaker: None,
+        }]),
     };
     let handover = Handover { seek: index * 1_000 + 999, prompt: vec![1, 2, 3], last_speech: 1.5 };
     let rejected = RejectedAttempt { temperature: third, faults: vec![RejectionReason::Logprob] };

@@ -244,6 +244,7 @@ fn fifty_thousand_words() -> Transcript {
             start: id as f64 * 4.0 + at as f64 * 0.35,
             end: id as f64 * 4.0 + at as f64 * 0.35 + 0.35,
             probability: ((id + at) % 10) as f64 / 10.0,
+            speaker: None,
         };
         let words: Vec<Word> = (0..10).map(word).collect();
         let text = words.iter().map(|word| word.word.as_str()).collect();
