@@ -18,6 +18,7 @@
 //! | [`models`] | name → checkpoint → backend: hub, files of other programs, loading, pool with leases |
 //! | [`device`] | device selection, memory and kernels |
 //! | [`transcript`] | segments, words, speakers, quality: pure data below everything that uses it |
+//! | [`speakers`] | samples → who speaks when, and the speakers of segments and words |
 //! | [`export`] | transcript → bytes of one format |
 //! | [`import`] | results of this and other programs → timed text |
 //! | [`score`] | transcripts compared: normalised text, error rates, times |
@@ -76,6 +77,7 @@ pub mod plan;
 pub mod report;
 pub mod run;
 pub mod score;
+pub mod speakers;
 pub mod store;
 pub mod transcript;
 pub mod vad;

@@ -29,6 +29,18 @@ impl DenseLayer {
         self.product(x, Epilogue::Add).run_on_this_thread(self.level, y);
     }
 
+    /// As [`apply`](Self::apply), of rows of which each begins `stride` values after the one before, so that they may
+    /// overlap: a convolution over time.
+    pub fn apply_strided(&self, x: &[f32], stride: usize, y: &mut [f32]) {
+        let rows = y.len() / self.weight.out;
+        PackedProduct { stride, rows, ..self.product(x, Epilogue::Store) }.run_on_this_thread(self.level, y);
+    }
+
+    /// Returns the number of values in a row of the result.
+    pub fn out(&self) -> usize {
+        self.weight.out
+    }
+
     fn product<'a>(&'a self, x: &'a [f32], epilogue: Epilogue) -> PackedProduct<'a, f32> {
         let (stride, rows) = (self.weight.width, x.len() / self.weight.width);
         PackedProduct { x, stride, rows, weight: &self.weight, bias: self.bias.as_deref(), epilogue }
@@ -57,6 +69,10 @@ mod tests {
             layer.add(&x, &mut y);
             let twice: Vec<f32> = expected.iter().map(|value| 2.0 * value).collect();
             assert_eq!(y, twice);
+            let mut overlapping = vec![f32::NAN; 6 * 70];
+            layer.apply_strided(&x, 2, &mut overlapping);
+            layer.apply(&[&x[2..7], &x[8..13]].concat(), &mut y[..2 * 70]);
+            assert_eq!((&overlapping[70..140], &overlapping[280..350]), (&y[..70], &y[70..140]));
         }
     }
 }

@@ -11,6 +11,7 @@ mod dense;
 mod int8;
 mod level;
 mod linear;
+mod lstm;
 mod matrix;
 mod memory;
 mod pointwise;
@@ -34,6 +35,7 @@ use storage::{overwrite, values, write, write_from};
 
 pub use dense::DenseLayer;
 pub use level::SimdLevel;
+pub use lstm::{LstmLayer, LstmWeights};
 pub use matrix::CpuMatrix;
 
 #[derive(Debug)]

@@ -182,6 +182,22 @@ fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_add_f32s(p, two_to_n, two_to_n)
 }
 
+/// Computes `1 / (1 + e^−x)`.
+#[inline(always)]
+pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    let small = exp(simd, simd.neg_f32s(simd.abs_f32s(x)));
+    let above = simd.select_f32s(simd.less_than_f32s(x, zero), small, one);
+    simd.div_f32s(above, simd.add_f32s(one, small))
+}
+
+/// Computes the hyperbolic tangent, to about 1e-7 of its range.
+#[inline(always)]
+pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let (one, two) = (simd.splat_f32s(1.0), simd.splat_f32s(2.0));
+    simd.sub_f32s(simd.mul_f32s(two, sigmoid(simd, simd.mul_f32s(two, x))), one)
+}
+
 /// Replaces scores, in whole vectors, by `e^(score − max)` and returns their sum. Does not divide by the sum, because the
 /// caller has fewer values to divide afterwards.
 #[inline(always)]
