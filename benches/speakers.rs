@@ -9,35 +9,41 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use transcribe::audio::{AudioInput, AudioOptions};
-use transcribe::speakers::{Diarizer, SpeakerCount, networks};
+use transcribe::speakers::{Diarizer, Networks, SpeakerCount};
 use transcribe::transcript::SpeakerTurns;
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let out = arguments.next().map(PathBuf::from);
-    let count: SpeakerCount = arguments.next().as_deref().unwrap_or("auto").parse().expect("a number of speakers");
+    let count: SpeakerCount =
+        arguments.next().as_deref().unwrap_or("auto").parse().expect("a number of speakers");
     let mut recordings: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
     if recordings.is_empty() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long");
         recordings = ["long_en", "long_de"].map(|name| folder.join(name).with_extension("flac")).to_vec();
     }
     let loading = Instant::now();
-    let networks = networks();
+    let networks = Networks::built_in();
     println!("networks loaded in {:.3} s", loading.elapsed().as_secs_f64());
     let (mut audio, mut spent) = (0.0, 0.0);
     for recording in &recordings {
         let samples = samples(recording);
         let started = Instant::now();
-        let mut diarizer = Diarizer::new(networks, count);
+        let mut diarizer = Diarizer::new(&networks, count);
         samples.chunks(16_000).for_each(|block| diarizer.push(block));
-        let turns = diarizer.finish();
+        let turns = diarizer.finish(&[], &[]);
         let seconds = started.elapsed().as_secs_f64();
         let length = samples.len() as f64 / 16_000.0;
         (audio, spent) = (audio + length, spent + seconds);
         let name = recording.file_stem().unwrap_or_default().to_string_lossy();
-        println!("{name}: {length:.1} s, {} speakers, {:.1} times real time", turns.speakers.len(), length / seconds);
+        println!(
+            "{name}: {length:.1} s, {} speakers, {:.1} times real time",
+            turns.speakers.len(),
+            length / seconds
+        );
         if let Some(out) = &out {
-            std::fs::write(out.join(format!("{name}.rttm")), rttm(&name, &turns)).expect("the folder is writable");
+            std::fs::write(out.join(format!("{name}.rttm")), rttm(&name, &turns))
+                .expect("the folder is writable");
         }
     }
     println!("all: {audio:.1} s in {spent:.2} s, {:.1} times real time", audio / spent);

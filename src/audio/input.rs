@@ -76,6 +76,18 @@ impl AudioInput {
         Ok(AudioReader::inline(self.name.clone(), self.decoder(options)?))
     }
 
+    /// Returns the number of channels, which is known once something is decoded.
+    pub fn channels(&self, options: &AudioOptions) -> Result<usize> {
+        // No recording has that many, and the decoder says how many there are.
+        let beyond = AudioOptions { channel: Some(usize::MAX), ..options.clone() };
+        match self.open(&beyond)?.next_block() {
+            Err(Error::Input { why: InputProblem::NoSuchChannel { available, .. }, .. }) => Ok(available),
+            Err(error) => Err(error),
+            // Nothing could be decoded.
+            Ok(_) => Ok(1),
+        }
+    }
+
     /// Like [`AudioInput::open`], but decodes on separate threads ahead of the consumer, on up to `threads` in parallel
     /// where the codec allows it. The samples do not depend on the number of threads.
     pub fn open_prefetching(&self, options: &AudioOptions, threads: usize) -> Result<AudioReader> {

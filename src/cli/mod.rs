@@ -28,6 +28,7 @@ mod score;
 mod stats;
 mod transcribe;
 mod usage_error;
+mod voices;
 mod watch;
 
 use anyhow::{Context, Result};
@@ -125,6 +126,7 @@ fn run_command(args: &CommandLine, printer: Printer, cancel: &CancelToken) -> Re
         Some(CliCommand::Export(export)) => export::run(args, export, printer, cancel),
         Some(CliCommand::Man(man)) => completions::write_manual(man, printer),
         Some(CliCommand::Models(models)) => models::run(models, printer, cancel),
+        Some(CliCommand::Voices(voices)) => voices::run(voices, printer, cancel),
         Some(CliCommand::Report(report)) => report::run(report, printer),
         Some(CliCommand::Score(score)) => score::run(score, printer, cancel),
         Some(CliCommand::Watch(watch)) => watch::run(args, watch, printer, cancel),

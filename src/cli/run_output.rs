@@ -22,6 +22,8 @@ pub struct RunOutput<'a> {
     text: TextOutput,
     /// The input whose text was printed last.
     last_input: Option<InputName>,
+    /// The speaker of the segment that was printed last.
+    last_speaker: Option<String>,
     /// Why text could not be printed, unless the reader closed the pipe.
     text_error: Option<std::io::Error>,
     cancel: &'a CancelToken,
@@ -39,7 +41,7 @@ pub struct TextOutput {
 impl<'a> RunOutput<'a> {
     pub fn new(printer: Printer, progress: ProgressMode, text: TextOutput, cancel: &'a CancelToken) -> Self {
         let progress = Progress::new(progress, printer);
-        Self { printer, progress, text, last_input: None, text_error: None, cancel }
+        Self { printer, progress, text, last_input: None, last_speaker: None, text_error: None, cancel }
     }
 
     /// Removes the progress display.
@@ -85,6 +87,9 @@ impl<'a> RunOutput<'a> {
         }
         match event {
             RunEvent::Segments { input, segments } if self.text.is_printed => {
+                if self.last_input.as_ref() != Some(input) {
+                    self.last_speaker = None;
+                }
                 self.name_input(input, tally);
                 segments.iter().for_each(|segment| self.segment(segment));
             }
@@ -120,10 +125,14 @@ impl<'a> RunOutput<'a> {
         if text.is_empty() {
             return;
         }
+        let is_new = segment.speaker != self.last_speaker;
+        let speaker = segment.speaker.as_deref().filter(|_| is_new).map(|speaker| format!("{speaker}: "));
+        let text = format!("{}{text}", speaker.unwrap_or_default());
+        self.last_speaker.clone_from(&segment.speaker);
         let (start, end) = (timestamp(segment.start), timestamp(segment.end));
         match self.text.with_times {
             true => self.print(|printer| printer.line(&format!("[{start} --> {end}] {text}"))),
-            false => self.print(|printer| printer.line(text)),
+            false => self.print(|printer| printer.line(&text)),
         }
     }
 

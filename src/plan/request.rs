@@ -11,6 +11,7 @@ use crate::device::{AdditionalDevices, DeviceRequest};
 use crate::export::{ExportOptions, Format};
 use crate::models::ModelOptions;
 use crate::models::hub::Hub;
+use crate::speakers::SpeakerOptions;
 use crate::store::TextOptions;
 
 /// The inputs, their outputs and everything that decides what the outputs contain.
@@ -25,6 +26,8 @@ pub struct PlanRequest {
     /// How outputs look; the transcribed text does not depend on it.
     pub export: ExportOptions,
     pub audio: AudioOptions,
+    /// How to tell speakers apart; nobody is told apart if none.
+    pub speakers: Option<SpeakerOptions>,
     /// The settings of every input that has none of its own.
     pub settings: Arc<InputSettings>,
     pub device: DeviceRequest,
@@ -50,6 +53,7 @@ impl PlanRequest {
             outputs: OutputOptions::default(),
             export: ExportOptions::default(),
             audio: AudioOptions::default(),
+            speakers: None,
             settings: Arc::new(settings),
             device: DeviceRequest::Auto,
             beside: AdditionalDevices::default(),
@@ -67,6 +71,7 @@ impl PlanRequest {
             clips: &settings.selection.clips,
             vad: settings.selection.vad.as_ref(),
             chunk_length: self.chunk_length,
+            speakers: self.speakers.as_ref(),
         }
     }
 }

@@ -15,11 +15,22 @@ use crate::decode::{DecodeOptions, DecodedChunk, LanguageGuess, Task};
 use crate::engine::InputContext;
 use crate::error::Result;
 use crate::plan::{InputName, PlannedInput, UNDETERMINED};
+use crate::speakers::{self, channels};
 use crate::store::journal::{Journal, JournaledChunk};
 use crate::store::ledger::InputSnapshot;
 use crate::time::seconds_of_frames;
 use crate::transcript::Segment;
 use crate::transcript::{Damage, Seam, SkipReason, Skipped, Transcript};
+
+/// Whether and when the text of an input is emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextEmission {
+    Never,
+    /// As it is decoded.
+    Live,
+    /// When it is known who speaks.
+    AtTheEnd,
+}
 
 /// See the module. Dropping it abandons its chunks and joins the front end.
 pub struct ActiveInput {
@@ -52,8 +63,10 @@ pub struct ActiveInput {
     pending_text: BTreeMap<usize, Vec<Segment>>,
     /// The chunk whose segments are emitted as they come.
     next_text: usize,
-    /// Its text is emitted.
-    emits_text: bool,
+    /// Whether and when its text is emitted.
+    text: TextEmission,
+    /// The text, if it is emitted at the end.
+    pub final_text: Vec<Segment>,
     /// The output to print when the input's turn comes.
     pub printed: Option<Arc<[u8]>>,
     thread: Option<JoinHandle<()>>,
@@ -65,7 +78,7 @@ impl ActiveInput {
         model: LeasedModel,
         engine_input: Arc<InputContext>,
         thread: JoinHandle<()>,
-        emits_text: bool,
+        text: TextEmission,
     ) -> Self {
         Self {
             name: item.name(),
@@ -86,7 +99,8 @@ impl ActiveInput {
             resumed: 0,
             pending_text: BTreeMap::new(),
             next_text: 0,
-            emits_text,
+            text,
+            final_text: Vec::new(),
             printed: None,
             thread: Some(thread),
         }
@@ -107,7 +121,7 @@ impl ActiveInput {
 
     /// Keeps segments to be emitted as text, if that is wanted.
     pub fn add_segments(&mut self, chunk: usize, segments: Vec<Segment>) {
-        if !self.emits_text {
+        if self.text != TextEmission::Live {
             return;
         }
         self.pending_text.entry(chunk).or_default().extend(segments);
@@ -201,10 +215,19 @@ impl ActiveInput {
         output::create_folders(&self.item)
     }
 
-    pub fn transcript(&mut self) -> Transcript {
-        let chunks = std::mem::take(&mut self.decoded).into_values();
+    /// Returns the transcript of an input that is complete. `names` are those of the speakers.
+    pub fn transcript(&mut self, names: &[String]) -> Transcript {
+        let chunks = std::mem::take(&mut self.decoded).into_iter();
         let duration = self.front_end.as_ref().map_or(0.0, |result| result.duration);
-        self.assemble(chunks, duration)
+        let mut transcript = self.assemble(chunks, duration, names);
+        if let Some(turns) = self.front_end.as_mut().and_then(|result| result.speakers.take()) {
+            transcript.segments = speakers::assign(&turns, transcript.segments);
+            transcript.speakers = Some(turns);
+        }
+        if self.text == TextEmission::AtTheEnd {
+            self.final_text.clone_from(&transcript.segments);
+        }
+        transcript
     }
 
     /// Returns a transcript of the finished chunks before the first gap; none if there are none.
@@ -213,21 +236,43 @@ impl ActiveInput {
         let chunks: Vec<_> =
             decoded.into_iter().enumerate().take_while(|(nth, (index, _))| nth == index).collect();
         let last = chunks.last().map(|(nth, _)| *nth)?;
-        let end = self.spans.get(&last).map_or(0, |span| span.end);
-        let chunks = chunks.into_iter().map(|(_, (_, decoded))| decoded);
-        let whole = self.assemble(chunks, seconds_of_frames(end as u64));
+        let end = self.spans.range(..=last).map(|(_, span)| span.end).max().unwrap_or(0);
+        let chunks = chunks.into_iter().map(|(_, chunk)| chunk);
+        let whole = self.assemble(chunks, seconds_of_frames(end as u64), &[]);
         Some(Transcript { is_partial: true, ..whole })
     }
 
-    fn assemble(&self, chunks: impl Iterator<Item = DecodedChunk>, duration: f64) -> Transcript {
+    fn assemble(
+        &self,
+        chunks: impl Iterator<Item = (usize, DecodedChunk)>,
+        duration: f64,
+        names: &[String],
+    ) -> Transcript {
         let mut tokens = Vec::new();
-        let (mut segments, mut decisions): (Vec<Segment>, Vec<_>) = Default::default();
-        for chunk in chunks {
+        let starts = self.front_end.as_ref().and_then(|result| result.channel_starts.clone());
+        // Of each channel; of the whole recording if channels are no speakers.
+        let mut channels: Vec<Vec<Segment>> = vec![Vec::new(); starts.as_ref().map_or(1, Vec::len)];
+        let mut decisions = Vec::new();
+        for (index, chunk) in chunks {
+            let channel =
+                starts.as_ref().map_or(0, |starts| starts.partition_point(|start| *start <= index) - 1);
+            channels[channel].extend(chunk.segments);
             tokens.extend(chunk.tokens);
-            segments.extend(chunk.segments);
             decisions.extend(chunk.decisions);
         }
+        let (mut segments, speakers) = match starts {
+            Some(_) => {
+                let (segments, turns) = channels::merge(channels, names);
+                (segments, Some(turns))
+            }
+            None => (channels.concat(), None),
+        };
         segments.iter_mut().enumerate().for_each(|(id, segment)| segment.id = id);
+        // What channels say is merged, so that their tokens say it in another order.
+        let text = match speakers {
+            Some(_) => segments.iter().map(|segment| segment.text.as_str()).collect(),
+            None => self.model.engine.tokenizer().decode(&tokens),
+        };
         let damage = self.front_end.as_ref().map(|result| &result.damage);
         Transcript {
             source: self.name.to_string(),
@@ -239,9 +284,9 @@ impl ActiveInput {
                 .map_or(String::new(), |language| language.code().to_owned()),
             language_probability: self.guess.as_ref().map(|guess| f64::from(guess.probability())),
             languages: self.languages(),
-            text: self.model.engine.tokenizer().decode(&tokens),
+            text,
             segments,
-            speakers: None,
+            speakers,
             decisions,
             skipped: self.skipped(duration),
             speech: self.speech(),

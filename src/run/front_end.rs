@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::backpressure::{ChunkBudget, ChunkPermit};
+use super::channels::{self, ChannelPass};
+use super::speakers::{Diarization, SpeakerSetup};
 use super::waveform::WaveformBuilder;
 use crate::audio::{AudioDamage, AudioInput, AudioOptions};
 use crate::cancel::CancelToken;
@@ -22,7 +24,7 @@ use crate::store::journal::{Journal, JournaledChunk, OpenedJournal, ResumedChunk
 use crate::store::ledger::{self, InputSnapshot};
 use crate::test_hooks;
 use crate::time::{HOP, seconds_of_samples};
-use crate::transcript::Waveform;
+use crate::transcript::{SpeakerTurns, Waveform};
 
 /// Sections of one recording that may wait for the section before them; more would only keep other recordings out.
 const FOLLOWERS: usize = 2;
@@ -42,6 +44,8 @@ pub struct FrontEnd {
     pub cancel: CancelToken,
     pub journal: JournalRequest,
     pub needs_waveform: bool,
+    /// How to tell speakers apart, if that is wanted.
+    pub speakers: Option<Arc<SpeakerSetup>>,
 }
 
 /// Where to keep the journal, and what it must match.
@@ -84,9 +88,24 @@ pub struct FrontEndResult {
     pub clips_end: Option<u64>,
     pub damage: AudioDamage,
     pub waveform: Option<Waveform>,
+    /// The first chunk of each channel, if each is a speaker.
+    pub channel_starts: Option<Vec<usize>>,
+    /// Who speaks when, if speakers are told apart by their voices.
+    pub speakers: Option<SpeakerTurns>,
 }
 
 impl FrontEndResult {
+    /// Joins this with the next channel of the same recording.
+    fn joined(self, next: FrontEndResult) -> FrontEndResult {
+        FrontEndResult {
+            duration: self.duration.max(next.duration),
+            chunks: self.chunks + next.chunks,
+            channel_starts: self.channel_starts.map(|starts| [starts, vec![self.chunks]].concat()),
+            split: channels::join_reports(self.split, next.split),
+            ..self
+        }
+    }
+
     /// Returns the frames that no window covers.
     pub fn skipped_frames(&self) -> u64 {
         let all = (self.duration * 100.0) as u64;
@@ -105,28 +124,77 @@ impl FrontEnd {
         test_hooks::reached("open", &self.cancel);
         let audio = self.open()?;
         let mut kept = self.open_journal(emit)?;
-        let (chunk_mode, measured) = self.chunk_mode(&audio)?;
-        let mut reader = audio.open_prefetching(&self.audio, self.decoder_threads)?;
+        let passes = match self.speakers.as_deref() {
+            Some(SpeakerSetup::Channels { .. }) => channels::passes(&audio, &self.audio, &self.cancel)?,
+            _ => vec![ChannelPass { audio: self.audio.clone(), gate: None, is_speaker: false }],
+        };
+        let count = passes.len();
+        let mut whole: Option<FrontEndResult> = None;
+        for (nth, pass) in passes.into_iter().enumerate() {
+            let progress = |read: f64, claimed: Option<f64>, skipped: u64| {
+                // The channels before have been read to their end.
+                let before =
+                    whole.as_ref().map_or((0.0, 0), |whole| (whole.duration, whole.skipped_frames()));
+                let read = nth as f64 * before.0 + read;
+                let claimed = claimed.map(|claimed| count as f64 * claimed);
+                emit(FrontEndEvent::Progress { read, claimed, skipped: nth as u64 * before.1 + skipped });
+            };
+            let first_chunk = whole.as_ref().map_or(0, |whole| whole.chunks);
+            let read = self.read_pass(&audio, pass, first_chunk, &mut kept, emit, &progress)?;
+            whole = Some(match whole.take() {
+                None => read,
+                Some(whole) => whole.joined(read),
+            });
+        }
+        Ok(whole.unwrap_or_default())
+    }
+
+    /// Reads the recording, or one channel of it, and submits its chunks, which are counted from `first_chunk` on.
+    fn read_pass(
+        &self,
+        audio: &AudioInput,
+        mut pass: ChannelPass,
+        first_chunk: usize,
+        kept: &mut ResumedChunks,
+        emit: &dyn Fn(FrontEndEvent),
+        progress: &dyn Fn(f64, Option<f64>, u64),
+    ) -> Result<FrontEndResult> {
+        let (chunk_mode, measured) = self.chunk_mode(audio, &pass.audio)?;
+        let mut reader = audio.open_prefetching(&pass.audio, self.decoder_threads)?;
         let claimed = reader.duration_hint();
         let mut chunker = MelChunker::with_selection(self.engine.n_mels(), chunk_mode, &self.selection);
         let mut probe = self.language_probe(chunk_mode);
         let mut waveform = self.needs_waveform.then(WaveformBuilder::new);
+        let diarization = self.speakers.as_ref().map(Diarization::start).transpose()?.flatten();
         let mut permits = SectionPermits { followers: ChunkBudget::new(FOLLOWERS), current: None };
-        let (mut chunks, mut samples, mut made) = (Vec::new(), 0, 0);
+        let (mut chunks, mut samples, mut made, mut gated) = (Vec::new(), 0, 0, Vec::new());
+        let mut submit = |chunks: &mut Vec<MelChunk>, made: &mut usize| {
+            *made += chunks.len();
+            chunks.iter_mut().for_each(|chunk| chunk.index += first_chunk);
+            self.submit(chunks, &mut permits, kept, emit)
+        };
         while let Some(block) = reader.next_block()? {
             test_hooks::reached("read", &self.cancel);
             self.cancel.check()?;
+            let block = match &mut pass.gate {
+                Some(gate) => {
+                    gated.clear();
+                    gated.extend_from_slice(block);
+                    gate.apply(&mut gated);
+                    &gated
+                }
+                None => block,
+            };
             probe.iter_mut().for_each(|probe| probe.push(block, samples));
             waveform.iter_mut().for_each(|waveform| waveform.push(block));
+            diarization.iter().for_each(|diarization| diarization.push(block));
             samples += block.len() as u64;
             chunker.push(block, &mut chunks);
-            let read = seconds_of_samples(samples);
-            emit(FrontEndEvent::Progress { read, claimed, skipped: chunker.report().skipped_frames() });
+            progress(seconds_of_samples(samples), claimed, chunker.report().skipped_frames());
             self.finish_probe(&mut probe, false);
             // Chunks wait until the windows to detect the language by are known.
             if probe.is_none() {
-                made += chunks.len();
-                self.submit(&mut chunks, &mut permits, &mut kept, emit)?;
+                submit(&mut chunks, &mut made)?;
             }
             if chunker.is_done() {
                 break;
@@ -139,8 +207,7 @@ impl FrontEnd {
             return Err(Error::input(audio.name(), InputProblem::Unreadable(why)));
         }
         self.finish_probe(&mut probe, true);
-        made += chunks.len();
-        self.submit(&mut chunks, &mut permits, &mut kept, emit)?;
+        submit(&mut chunks, &mut made)?;
         let known = match measured {
             Some(extent) => seconds_of_samples(extent.samples),
             None => claimed.filter(|_| !is_whole).unwrap_or(0.0),
@@ -148,10 +215,12 @@ impl FrontEnd {
         Ok(FrontEndResult {
             duration: seconds_of_samples(samples).max(known),
             chunks: made,
+            channel_starts: pass.is_speaker.then(|| vec![0]),
             split,
             clips_end: self.selection.clips.end(),
             damage: reader.damage().clone(),
             waveform: waveform.map(WaveformBuilder::finish),
+            speakers: diarization.map(Diarization::finish).transpose()?,
         })
     }
 
@@ -238,11 +307,11 @@ impl FrontEnd {
     }
 
     /// Returns how to divide the recording; one kept in a single piece has to be measured first.
-    fn chunk_mode(&self, audio: &AudioInput) -> Result<(ChunkMode, Option<Extent>)> {
+    fn chunk_mode(&self, audio: &AudioInput, options: &AudioOptions) -> Result<(ChunkMode, Option<Extent>)> {
         if self.chunk_length > 0.0 {
             return Ok((ChunkMode::AtPauses { seconds: self.chunk_length }, None));
         }
-        let mut reader = audio.open_prefetching(&self.audio, self.decoder_threads)?;
+        let mut reader = audio.open_prefetching(options, self.decoder_threads)?;
         let mut meter = MelMeter::new(self.engine.n_mels());
         while let Some(block) = reader.next_block()? {
             self.cancel.check()?;

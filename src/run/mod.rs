@@ -7,6 +7,7 @@
 mod active_input;
 mod backpressure;
 mod bench;
+mod channels;
 mod convert;
 mod event;
 mod front_end;
@@ -18,6 +19,7 @@ mod queue;
 mod request;
 mod scheduler;
 mod session;
+mod speakers;
 mod vad_report;
 mod waveform;
 

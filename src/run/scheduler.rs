@@ -21,6 +21,7 @@ use super::guard::Guard;
 use super::models::{ModelId, ModelSet};
 use super::queue::{PendingInput, StartQueue};
 use super::session::InputFeed;
+use super::speakers::SpeakerSetup;
 use super::vad_report::VadReport;
 use super::{RunContext, RunEvent, RunRequest};
 use crate::engine;
@@ -59,6 +60,7 @@ pub struct Scheduler<'a> {
     context: RunContext<'a>,
     models: &'a mut ModelSet,
     vad_report: Option<&'a mut VadReport>,
+    speakers: Option<Arc<SpeakerSetup>>,
     feed: Option<InputFeed<'a>>,
     queue: StartQueue,
     guard: Guard,
@@ -95,6 +97,7 @@ impl<'a> Scheduler<'a> {
             context,
             models,
             vad_report,
+            speakers: None,
             feed: None,
             queue: StartQueue::default(),
             guard,
@@ -110,6 +113,12 @@ impl<'a> Scheduler<'a> {
             finished_inputs: 0,
             finished_seconds: 0.0,
         }
+    }
+
+    /// Tells the speakers of every input apart.
+    pub fn with_speakers(mut self, speakers: Option<Arc<SpeakerSetup>>) -> Self {
+        self.speakers = speakers;
+        self
     }
 
     /// Also transcribes the inputs that the feed supplies.

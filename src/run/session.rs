@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::models::{ModelId, ModelSet};
 use super::partial;
 use super::scheduler::Scheduler;
+use super::speakers::SpeakerSetup;
 use super::vad_report::VadReport;
 use super::{RunContext, RunEvent, RunRequest};
 use crate::device::{self, DeviceRequest, SelectedDevice};
@@ -58,6 +59,8 @@ pub type InputFeed<'a> = &'a mut dyn FnMut(usize) -> Vec<DiscoveredFile>;
 pub struct Session {
     models: ModelSet,
     vad_report: Option<VadReport>,
+    /// Prepared when the first inputs are transcribed.
+    speakers: Option<Arc<SpeakerSetup>>,
 }
 
 impl Session {
@@ -68,7 +71,7 @@ impl Session {
 
     fn for_items(request: &RunRequest, items: &[PlannedInput]) -> Result<Self> {
         let vad_report = request.vad_report.as_deref().map(VadReport::create).transpose()?;
-        Ok(Self { models: model_set(&request.plan, items)?, vad_report })
+        Ok(Self { models: model_set(&request.plan, items)?, vad_report, speakers: None })
     }
 
     /// Returns the device that models are loaded on first.
@@ -88,6 +91,7 @@ impl Session {
         todo: Vec<PlannedInput>,
         context: RunContext<'_>,
     ) -> Result<()> {
+        self.prepare_speakers(request, context)?;
         let models = &mut self.models;
         let with_model = |item: PlannedInput| -> Result<(PlannedInput, ModelId)> {
             let settings = item.settings.as_ref().unwrap_or(&request.plan.settings);
@@ -96,7 +100,15 @@ impl Session {
         };
         let items = todo.into_iter().map(with_model).collect::<Result<Vec<_>>>()?;
         let scheduler = Scheduler::new(request, context, &mut self.models, self.vad_report.as_mut());
-        scheduler.run(items)
+        scheduler.with_speakers(self.speakers.clone()).run(items)
+    }
+
+    /// Loads what speakers are told apart with, if that is wanted.
+    fn prepare_speakers(&mut self, request: &RunRequest, context: RunContext<'_>) -> Result<()> {
+        if let Some(options) = request.plan.speakers.as_ref().filter(|_| self.speakers.is_none()) {
+            self.speakers = Some(Arc::new(SpeakerSetup::prepare(options, context.cancel)?));
+        }
+        Ok(())
     }
 
     /// Transcribes what the feed supplies until nothing is left. A fault in the plan of some inputs fails only those.
@@ -106,8 +118,9 @@ impl Session {
         feed: InputFeed<'_>,
         context: RunContext<'_>,
     ) -> Result<()> {
+        self.prepare_speakers(request, context)?;
         let scheduler = Scheduler::new(request, context, &mut self.models, self.vad_report.as_mut());
-        scheduler.with_feed(feed).run(Vec::new())
+        scheduler.with_speakers(self.speakers.clone()).with_feed(feed).run(Vec::new())
     }
 
     /// Closes models that were idle for too long; for callers to call now and then while no run is active.

@@ -20,7 +20,8 @@ pub fn assign(turns: &SpeakerTurns, segments: Vec<Segment>) -> Vec<Segment> {
             let speaker = lookup.speaker(segment.start, segment.end, None);
             let has_text = !segment.text.trim().is_empty();
             before = speaker.or(before);
-            assigned.push(Segment { speaker: speaker.filter(|_| has_text).map(|s| lookup.name(s)), ..segment });
+            assigned
+                .push(Segment { speaker: speaker.filter(|_| has_text).map(|s| lookup.name(s)), ..segment });
             continue;
         };
         let mut speakers: Vec<Option<usize>> = Vec::with_capacity(words.len());
@@ -97,9 +98,8 @@ fn move_to_sentences(words: &[Word], speakers: &mut [Option<usize>]) {
         }
         let near = change.saturating_sub(NEAR_WORDS).max(1)..=(change + NEAR_WORDS).min(words.len() - 1);
         let at = words[change].start;
-        let is_near = |word: &usize| {
-            ends_sentence(&words[word - 1]) && (words[*word].start - at).abs() <= NEAR_SECONDS
-        };
+        let is_near =
+            |word: &usize| ends_sentence(&words[word - 1]) && (words[*word].start - at).abs() <= NEAR_SECONDS;
         let Some(end) = near.filter(is_near).min_by_key(|word| word.abs_diff(change)) else {
             change += 1;
             continue;
@@ -117,7 +117,8 @@ fn move_to_sentences(words: &[Word], speakers: &mut [Option<usize>]) {
 }
 
 fn ends_sentence(word: &Word) -> bool {
-    let text = word.word.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ')' | '”' | '’'));
+    let text =
+        word.word.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ')' | '”' | '’'));
     text.ends_with(['.', '!', '?', '…', '。', '！', '？'])
 }
 
@@ -209,7 +210,14 @@ mod tests {
             })
             .collect();
         let end = words[words.len() - 1].end;
-        Segment { start, end, text: format!(" {text}"), tokens: vec![1], words: Some(words), ..Segment::default() }
+        Segment {
+            start,
+            end,
+            text: format!(" {text}"),
+            tokens: vec![1],
+            words: Some(words),
+            ..Segment::default()
+        }
     }
 
     fn assigned(turns: &[(f64, f64, &str)], segments: Vec<Segment>) -> Vec<(String, String)> {
@@ -236,7 +244,11 @@ mod tests {
         for change in [1.5, 2.0, 2.5] {
             let turns = [(0.0, change, "Anna"), (change, 4.0, "Ben")];
             let found = assigned(&turns, vec![segment(0.0, "how are you today? I am very well")]);
-            assert_eq!(found, pairs(&[("Anna", "how are you today?"), ("Ben", "I am very well")]), "{change}");
+            assert_eq!(
+                found,
+                pairs(&[("Anna", "how are you today?"), ("Ben", "I am very well")]),
+                "{change}"
+            );
         }
     }
 

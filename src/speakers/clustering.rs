@@ -106,9 +106,9 @@ fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
 /// Merges neighbours in time until few enough groups are left to compare each with each.
 fn shorten(mut groups: Vec<Group>) -> Vec<Group> {
     while groups.len() > MAX_GROUPS {
-        let pieces = groups.chunks(PIECE).map(|piece| {
-            merge(piece.to_vec(), SAME_PIECE, &(1..=(piece.len() / 2).max(1)), 0.0)
-        });
+        let pieces = groups
+            .chunks(PIECE)
+            .map(|piece| merge(piece.to_vec(), SAME_PIECE, &(1..=(piece.len() / 2).max(1)), 0.0));
         groups = pieces.flatten().collect();
     }
     groups
@@ -182,8 +182,9 @@ impl Pairs {
 
     fn find_best(&mut self, index: usize) {
         let later = (index + 1..self.groups.len()).filter(|other| self.is_alive(*other));
-        let by_similarity =
-            |a: &usize, b: &usize| self.similarity(index, *a).total_cmp(&self.similarity(index, *b)).then(b.cmp(a));
+        let by_similarity = |a: &usize, b: &usize| {
+            self.similarity(index, *a).total_cmp(&self.similarity(index, *b)).then(b.cmp(a))
+        };
         self.best[index] = later.max_by(by_similarity);
     }
 

@@ -90,7 +90,8 @@ impl EmbeddingNetwork {
     fn head(&self, frames: &[f32]) -> Vec<f32> {
         let bands = filter_bank::BANDS;
         let means = mean(frames, bands);
-        let centred = frames.chunks_exact(bands).flat_map(|row| row.iter().zip(&means).map(|(x, mean)| x - mean));
+        let centred =
+            frames.chunks_exact(bands).flat_map(|row| row.iter().zip(&means).map(|(x, mean)| x - mean));
         let mut plane = self.first.apply(&Plane::new(centred, bands, 1));
         plane.rectify();
         for block in &self.residual {
@@ -218,7 +219,8 @@ impl ContextLayer {
         Ok(ContextLayer {
             before: Affine::load(weights, &format!("{name}.before"), channels)?,
             bottleneck: weights.dense(&format!("{name}.bottleneck"), BOTTLENECK, channels)?,
-            local: weights.convolution(&format!("{name}.local"), [GROWTH, BOTTLENECK, 3], |channel| channel)?,
+            local: weights
+                .convolution(&format!("{name}.local"), [GROWTH, BOTTLENECK, 3], |channel| channel)?,
             context: [
                 weights.dense(&format!("{name}.context1"), CONTEXT, BOTTLENECK)?,
                 weights.dense(&format!("{name}.context2"), GROWTH, CONTEXT)?,
@@ -339,16 +341,17 @@ pub fn normalize(vector: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::super::filter_bank::{FilterBank, LENGTH, STEP};
-    use crate::speakers::{fixture, networks};
+    use crate::speakers::{Networks, fixture};
 
     #[test]
     fn equals_the_original() {
         let samples = &crate::audio::fixture("short_en")[..64_000];
         let (mut bank, mut frames) = (FilterBank::new(), Vec::new());
         samples.windows(LENGTH).step_by(STEP).for_each(|frame| bank.push_frame(frame, &mut frames));
-        let ours = networks().embedding.direction(&frames);
+        let ours = Networks::built_in().embedding.direction(&frames);
         let expected = fixture("embedding");
-        let error = ours.iter().zip(&expected).map(|(ours, expected)| (ours - expected).abs()).fold(0.0, f32::max);
+        let error =
+            ours.iter().zip(&expected).map(|(ours, expected)| (ours - expected).abs()).fold(0.0, f32::max);
         assert!(ours.len() == expected.len() && error < 1e-3, "{error}");
     }
 
@@ -356,7 +359,7 @@ mod tests {
     fn any_number_of_frames_has_an_embedding() {
         let frames: Vec<f32> = (0..80 * 230).map(|i| (i * 7 % 31) as f32).collect();
         for count in [1, 2, 3, 99, 201, 230] {
-            let embedding = networks().embedding.embed(&frames[..80 * count]);
+            let embedding = Networks::built_in().embedding.embed(&frames[..80 * count]);
             let length: f32 = embedding.iter().map(|value| value * value).sum();
             assert!((length - 1.0).abs() < 1e-5, "{count}: {length}");
         }

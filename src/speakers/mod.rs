@@ -11,72 +11,38 @@
 
 mod analysis;
 mod assignment;
+pub mod channels;
 mod clustering;
+pub mod cross_talk;
 mod embedding;
 mod filter_bank;
+mod options;
 mod plane;
 mod segmentation;
 mod turns;
+pub mod voices;
 mod weights;
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::LazyLock;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 pub use assignment::assign;
-pub use clustering::Voice;
-pub use weights::{EMBEDDING_FILE, SEGMENTATION_FILE, WeightsError};
+pub use options::{FolderState, SpeakerCount, SpeakerMode, SpeakerOptions};
+pub use turns::MAX_PAUSE;
 
 use self::analysis::{AnalyzedWindow, Analyzer};
+use self::clustering::Voice;
 use self::embedding::EmbeddingNetwork;
 use self::segmentation::SegmentationNetwork;
+use self::voices::KnownVoice;
+use self::weights::WeightsError;
+use crate::error::{Error, ModelProblem, Result};
 use crate::time::seconds_of_samples;
 use crate::transcript::SpeakerTurns;
 
 /// Seconds of speech that a voice needs to help find the speakers.
 const MIN_VOICE: f32 = 0.8;
-/// Speakers of a recording, unless more are asked for.
-pub const MAX_SPEAKERS: usize = 20;
-
-/// How many speakers to look for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpeakerCount {
-    pub min: usize,
-    pub max: usize,
-}
-
-impl SpeakerCount {
-    /// As many as there are.
-    pub const AUTO: SpeakerCount = SpeakerCount { min: 1, max: MAX_SPEAKERS };
-}
-
-impl FromStr for SpeakerCount {
-    type Err = String;
-
-    /// Parses `auto`, a number, or a range such as `2-6`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.eq_ignore_ascii_case("auto") {
-            return Ok(Self::AUTO);
-        }
-        let (min, max) = text.split_once('-').unwrap_or((text, text));
-        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|number| (1..=99).contains(number));
-        match (number(min), number(max)) {
-            (Some(min), Some(max)) if min <= max => Ok(SpeakerCount { min, max }),
-            _ => Err("must be `auto`, a number from 1 to 99, or a range such as `2-6`".into()),
-        }
-    }
-}
-
-impl fmt::Display for SpeakerCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::AUTO => f.write_str("auto"),
-            SpeakerCount { min, max } if min == max => write!(f, "{min}"),
-            SpeakerCount { min, max } => write!(f, "{min}-{max}"),
-        }
-    }
-}
-
 /// The two networks.
 #[derive(Debug)]
 pub struct Networks {
@@ -84,24 +50,47 @@ pub struct Networks {
     embedding: EmbeddingNetwork,
 }
 
+/// The files of the two networks.
+const SEGMENTATION_FILE: &str = "segmentation.safetensors";
+const EMBEDDING_FILE: &str = "embedding.safetensors";
+
 impl Networks {
-    /// Reads them from the bytes of their files.
-    pub fn load(segmentation: &[u8], embedding: &[u8]) -> Result<Self, WeightsError> {
+    /// Returns the networks of the program, loaded when they are first needed.
+    pub fn built_in() -> Arc<Self> {
+        static NETWORKS: LazyLock<Arc<Networks>> = LazyLock::new(|| {
+            let segmentation = include_bytes!("../../models/speakers/segmentation.safetensors");
+            let embedding = include_bytes!("../../models/speakers/embedding.safetensors");
+            let load = || -> Result<Networks, WeightsError> {
+                Ok(Networks {
+                    segmentation: SegmentationNetwork::load(segmentation)?,
+                    embedding: EmbeddingNetwork::load(embedding)?,
+                })
+            };
+            Arc::new(load().expect("the files of the repository"))
+        });
+        Arc::clone(&NETWORKS)
+    }
+
+    /// Loads the networks of a folder.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let error = |why| Error::model(folder.display().to_string(), why);
+        let read = |name: &str| {
+            let file = name.to_owned();
+            fs::read(folder.join(name)).map_err(|source| match source.kind() {
+                std::io::ErrorKind::NotFound => error(ModelProblem::MissingFile { file }),
+                _ => error(ModelProblem::Unreadable { file, source: source.into() }),
+            })
+        };
+        let damaged = |name: &str, why: WeightsError| {
+            error(ModelProblem::Damaged { file: name.to_owned(), why: why.to_string() })
+        };
+        let (segmentation, embedding) = (read(SEGMENTATION_FILE)?, read(EMBEDDING_FILE)?);
         Ok(Networks {
-            segmentation: SegmentationNetwork::load(segmentation)?,
-            embedding: EmbeddingNetwork::load(embedding)?,
+            segmentation: SegmentationNetwork::load(&segmentation)
+                .map_err(|why| damaged(SEGMENTATION_FILE, why))?,
+            embedding: EmbeddingNetwork::load(&embedding).map_err(|why| damaged(EMBEDDING_FILE, why))?,
         })
     }
-}
-
-/// Returns the networks of the program, loaded when they are first needed.
-pub fn networks() -> &'static Networks {
-    static NETWORKS: LazyLock<Networks> = LazyLock::new(|| {
-        let segmentation = include_bytes!("../../models/speakers/segmentation.safetensors");
-        let embedding = include_bytes!("../../models/speakers/embedding.safetensors");
-        Networks::load(segmentation, embedding).expect("the files of the repository")
-    });
-    &NETWORKS
 }
 
 /// Finds the speakers of a recording as a stream.
@@ -121,21 +110,28 @@ impl<'a> Diarizer<'a> {
         self.analyzer.push(block);
     }
 
-    /// Returns the turns of all speakers, who are named by number in the order in which they are first heard.
-    pub fn finish(self) -> SpeakerTurns {
+    /// Returns the turns of all speakers. Those who sound like a known voice get its name, the others the next of the given
+    /// names, or else a number, in the order in which they are first heard.
+    pub fn finish(self, known: &[KnownVoice], names: &[String]) -> SpeakerTurns {
         let (windows, samples) = self.analyzer.finish();
         let centres = clustering::centres(&clear_voices(&windows), &(self.count.min..=self.count.max));
         let turns = turns::turns(&windows, &centres, seconds_of_samples(samples));
-        let mut order: Vec<usize> = Vec::new();
+        let mut called: Vec<Option<String>> = voices::recognize(&centres, known);
+        let mut unknown = 0;
         let named = turns.into_iter().map(|(start, end, speaker)| {
-            let number = order.iter().position(|known| *known == speaker).unwrap_or_else(|| {
-                order.push(speaker);
-                order.len() - 1
+            let name = called[speaker].get_or_insert_with(|| {
+                unknown += 1;
+                name_of(unknown - 1, names)
             });
-            (start, end, format!("Speaker {}", number + 1))
+            (start, end, name.clone())
         });
         SpeakerTurns::from_named(named.collect::<Vec<_>>())
     }
+}
+
+/// Returns what a speaker is called who has no name from elsewhere.
+pub fn name_of(index: usize, names: &[String]) -> String {
+    names.get(index).cloned().unwrap_or_else(|| format!("Speaker {}", index + 1))
 }
 
 /// Returns the voices to find the speakers by: those of people who speak alone for long enough, or else all.
@@ -164,10 +160,11 @@ mod tests {
     #[test]
     fn does_not_depend_on_the_sizes_of_blocks() {
         let samples = [crate::audio::fixture("short_en"), crate::audio::fixture("short_de")].concat();
+        let networks = Networks::built_in();
         let run = |block: usize| {
-            let mut diarizer = Diarizer::new(networks(), SpeakerCount::AUTO);
+            let mut diarizer = Diarizer::new(&networks, SpeakerCount::AUTO);
             samples.chunks(block).for_each(|block| diarizer.push(block));
-            diarizer.finish()
+            diarizer.finish(&[], &[])
         };
         let whole = run(samples.len());
         assert!(!whole.turns.is_empty());
@@ -175,21 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_read_and_shown() {
-        for (text, shown) in [("auto", "auto"), ("3", "3"), ("2-6", "2-6"), ("4-4", "4"), (" 2 - 3 ", "2-3")] {
-            assert_eq!(text.parse::<SpeakerCount>().unwrap().to_string(), shown);
-        }
-        for text in ["", "0", "-", "6-2", "1-", "100", "many", "1.5"] {
-            assert!(text.parse::<SpeakerCount>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn silence_has_no_speakers() {
         for seconds in [0, 1, 12] {
-            let mut diarizer = Diarizer::new(networks(), SpeakerCount { min: 2, max: 3 });
+            let networks = Networks::built_in();
+            let mut diarizer = Diarizer::new(&networks, SpeakerCount { min: 2, max: 3 });
             diarizer.push(&vec![0.0; 16_000 * seconds]);
-            assert_eq!(diarizer.finish(), SpeakerTurns::default());
+            assert_eq!(diarizer.finish(&[], &[]), SpeakerTurns::default());
         }
     }
 }

@@ -117,7 +117,9 @@ impl Convolution {
             }
             for frame in [frame.checked_sub(1), Some(frame), Some(frame + 1)] {
                 match frame.filter(|frame| *frame < x.frames()) {
-                    Some(frame) => patches.extend_from_slice(&x.values[frame * row + band * channels..][..3 * channels]),
+                    Some(frame) => {
+                        patches.extend_from_slice(&x.values[frame * row + band * channels..][..3 * channels])
+                    }
                     None => patches.resize(patches.len() + 3 * channels, 0.0),
                 }
             }

@@ -71,10 +71,7 @@ impl SegmentationNetwork {
             ],
             norms: [norm("norm0", 2 * BANDS)?, norm("norm1", CHANNELS)?, norm("norm2", CHANNELS)?],
             lstm: (0..LAYERS).map(layer).collect::<Result<_>>()?,
-            linear: [
-                weights.dense("linear0", STATE, 2 * STATE)?,
-                weights.dense("linear1", STATE, STATE)?,
-            ],
+            linear: [weights.dense("linear0", STATE, 2 * STATE)?, weights.dense("linear1", STATE, STATE)?],
             classifier: weights.dense("classifier", SETS.len(), STATE)?,
         })
     }
@@ -83,7 +80,8 @@ impl SegmentationNetwork {
     pub fn people(&self, windows: &[&[f32]]) -> Vec<Vec<u8>> {
         let scores = self.scores(windows);
         let frame = |scores: &[f32]| {
-            let best = (1..SETS.len()).fold(0, |best, set| if scores[set] > scores[best] { set } else { best });
+            let best =
+                (1..SETS.len()).fold(0, |best, set| if scores[set] > scores[best] { set } else { best });
             SETS[best]
         };
         scores.iter().map(|scores| scores.chunks_exact(SETS.len()).map(frame).collect()).collect()
@@ -159,7 +157,8 @@ impl SegmentationNetwork {
                 let (before, after) = (&around[..HALF], &around[HALF + 1..]);
                 sums.push(around[HALF]);
                 sums.extend(after.iter().zip(before.iter().rev()).map(|(after, before)| after + before));
-                differences.extend(after.iter().zip(before.iter().rev()).map(|(after, before)| after - before));
+                differences
+                    .extend(after.iter().zip(before.iter().rev()).map(|(after, before)| after - before));
             }
             let (even, odd) = (&mut even[..count * BANDS], &mut odd[..count * BANDS]);
             self.even.apply(&sums, even);
@@ -240,12 +239,13 @@ impl InstanceNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::speakers::{fixture, networks};
+    use crate::speakers::{Networks, fixture};
 
     #[test]
     fn equals_the_original() {
         let samples = crate::audio::fixture("short_en");
-        let network = &networks().segmentation;
+        let networks = Networks::built_in();
+        let network = &networks.segmentation;
         let scores = network.scores(&[&samples[..WINDOW]]).remove(0);
         let expected = fixture("segmentation");
         assert_eq!(scores.len(), expected.len());
@@ -254,7 +254,8 @@ mod tests {
             let sum: f32 = exps.iter().sum();
             exps.into_iter().map(move |exp| exp / sum)
         });
-        let error = probabilities.zip(&expected).map(|(ours, expected)| (ours - expected).abs()).fold(0.0, f32::max);
+        let error =
+            probabilities.zip(&expected).map(|(ours, expected)| (ours - expected).abs()).fold(0.0, f32::max);
         assert!(error < 1e-4, "{error}");
     }
 
@@ -263,7 +264,8 @@ mod tests {
         let samples = crate::audio::fixture("short_en");
         let mut other = samples.clone();
         other.reverse();
-        let network = &networks().segmentation;
+        let networks = Networks::built_in();
+        let network = &networks.segmentation;
         let alone = network.scores(&[&samples[..WINDOW]]);
         let together = network.scores(&[&other[..WINDOW], &samples[..WINDOW], &other[..WINDOW]]);
         assert!(alone[0] == together[1]);

@@ -6,7 +6,7 @@ use super::segmentation::{FIELD, FRAME_STEP, FRAMES, PEOPLE};
 use crate::time::seconds_of_samples;
 
 /// Seconds of a pause up to which a speaker's turn goes on.
-const MAX_PAUSE: f64 = 0.7;
+pub const MAX_PAUSE: f64 = 0.7;
 
 /// Returns the turns of each speaker, `(start, end, index of the centre)`, from the windows in the order of time.
 pub fn turns(windows: &[AnalyzedWindow], centres: &[Vec<f32>], duration: f64) -> Vec<(f64, f64, usize)> {
@@ -110,7 +110,9 @@ impl Timeline {
             let scores = &mut self.scores[frame * self.speakers..][..self.speakers];
             let mut added = 0_u64;
             for (person, speaker) in speakers.iter().enumerate() {
-                if let Some(speaker) = speaker.filter(|speaker| people >> person & 1 == 1 && added >> speaker & 1 == 0) {
+                if let Some(speaker) =
+                    speaker.filter(|speaker| people >> person & 1 == 1 && added >> speaker & 1 == 0)
+                {
                     scores[speaker] += weight;
                     added |= 1 << speaker;
                 }
@@ -167,7 +169,8 @@ fn pause(end: usize, frame: usize) -> f64 {
 /// Returns the seconds of a turn. The middle of a frame is that of the samples that it depends on.
 fn timed((first, end): (usize, usize), speaker: usize) -> (f64, f64, usize) {
     let seconds = |frame: usize| {
-        seconds_of_samples((frame * FRAME_STEP + FIELD / 2) as u64) - seconds_of_samples(FRAME_STEP as u64 / 2)
+        seconds_of_samples((frame * FRAME_STEP + FIELD / 2) as u64)
+            - seconds_of_samples(FRAME_STEP as u64 / 2)
     };
     (seconds(first), seconds(end), speaker)
 }

@@ -1,7 +1,5 @@
 //! The weights of the two networks: those of the program, or a folder's.
 
-use std::path::Path;
-
 use half::f16;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -22,15 +20,6 @@ pub enum WeightsError {
 }
 
 pub type Result<T> = std::result::Result<T, WeightsError>;
-
-/// The files of a folder of networks.
-pub const SEGMENTATION_FILE: &str = "segmentation.safetensors";
-pub const EMBEDDING_FILE: &str = "embedding.safetensors";
-
-/// Returns the paths of the two files in a folder.
-pub fn files_in(folder: &Path) -> [std::path::PathBuf; 2] {
-    [SEGMENTATION_FILE, EMBEDDING_FILE].map(|file| folder.join(file))
-}
 
 /// A file of weights, whose tensors must have the shapes that the network expects.
 pub struct Weights<'a> {

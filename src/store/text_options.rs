@@ -9,6 +9,7 @@ use std::fmt::{self, Debug, Formatter};
 use crate::audio::AudioOptions;
 use crate::chunking::{Clip, Clips};
 use crate::decode::{DecodeOptions, SuppressTokens, Task, WhenAllFail, WordTimes};
+use crate::speakers::{FolderState, SpeakerOptions};
 use crate::vad::VoiceOptions;
 
 /// The options that decide the text of a transcript.
@@ -20,14 +21,21 @@ pub struct TextOptions<'a> {
     pub vad: Option<&'a VoiceOptions>,
     /// In seconds.
     pub chunk_length: f64,
+    pub speakers: Option<&'a SpeakerOptions>,
 }
 
 impl fmt::Display for TextOptions<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { decode, audio, clips, vad, chunk_length } = self;
+        let Self { decode, audio, clips, vad, chunk_length, speakers } = self;
         let (decode, audio, vad) = (Decode(decode), Audio(audio), vad.map(Vad));
         let clips: Vec<Name> = clips.iter().map(clip).collect();
-        write!(f, "{decode:?} {audio:?} Clips({clips:?}) {vad:?} chunk length {chunk_length:?}")
+        write!(f, "{decode:?} {audio:?} Clips({clips:?}) {vad:?} chunk length {chunk_length:?}")?;
+        if let Some(SpeakerOptions { mode, names, networks, voices }) = speakers {
+            let digest = |folder: &Option<FolderState>| folder.as_ref().map(|folder| folder.digest.clone());
+            let (networks, voices) = (digest(networks), digest(voices));
+            write!(f, " speakers {mode} {names:?} networks {networks:?} voices {voices:?}")?;
+        }
+        Ok(())
     }
 }
 
@@ -171,7 +179,7 @@ mod tests {
     fn text_options_keep_their_form() {
         let options = |decode: &DecodeOptions, audio: &AudioOptions, clips: &str, vad| {
             let clips = &clips.parse().unwrap();
-            TextOptions { decode, audio, clips, vad, chunk_length: 6.0 }.to_string()
+            TextOptions { decode, audio, clips, vad, chunk_length: 6.0, speakers: None }.to_string()
         };
         let mut decode = DecodeOptions { best_of: Some(5), beam_size: Some(1), ..DecodeOptions::default() };
         assert_eq!(

@@ -11,6 +11,7 @@ mod output;
 mod parts;
 mod porting;
 mod reporting;
+mod speakers;
 mod speech;
 mod subtitles;
 mod switches;
@@ -42,6 +43,7 @@ use crate::cli::export::ExportArgs;
 use crate::cli::models::ModelsArgs;
 use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
+use crate::cli::voices::VoicesArgs;
 use crate::cli::watch::WatchArgs;
 use crate::error::Result;
 use crate::export::Format;
@@ -100,6 +102,7 @@ pub enum CliCommand {
     Man(ManArgs),
     Models(ModelsArgs),
     Score(ScoreArgs),
+    Voices(VoicesArgs),
     Watch(Box<WatchArgs>),
 }
 

@@ -13,10 +13,11 @@ use super::model::ModelArgs;
 use super::output::OutputArgs;
 use super::parts::PartArgs;
 use super::reporting::ReportingArgs;
+use super::speakers::SpeakerArgs;
 use super::speech::SpeechArgs;
 use super::subtitles::{self, SubtitleArgs};
 use super::words::WordArgs;
-use crate::decode::DecodeOptions;
+use crate::decode::{DecodeOptions, WordTimes};
 use crate::error::Result;
 use crate::export::Preset;
 use crate::models::ModelOptions;
@@ -39,6 +40,9 @@ pub struct TranscribeArgs {
 
     #[command(flatten)]
     speech: SpeechArgs,
+
+    #[command(flatten)]
+    speakers: SpeakerArgs,
 
     #[command(flatten)]
     parts: PartArgs,
@@ -86,6 +90,7 @@ impl TranscribeArgs {
         may_lack_words: bool,
     ) -> Result<RunRequest> {
         let outputs = self.output.output_options(discovery.manifests.is_empty())?;
+        let speakers = self.speakers.options()?;
         let mut decode = DecodeOptions::default();
         self.speech.apply_to(&mut decode)?;
         self.decoding.apply_to(&mut decode)?;
@@ -99,6 +104,11 @@ impl TranscribeArgs {
             chooses_words: self.words.leaves_words_to_formats() && export.preset != Some(Preset::OpenAi),
         };
         settings.time_words_for(&outputs.formats);
+        // Who says a word follows from its time, whatever the formats.
+        if speakers.is_some() && settings.chooses_words {
+            settings.decode.word_times = WordTimes::Aligned;
+            settings.chooses_words = false;
+        }
         // Lines of a manifest may have formats of their own, and with them words.
         let may_have_words = settings.chooses_words && !discovery.manifests.is_empty();
         let has_words = may_have_words || settings.decode.word_times.any();
@@ -110,6 +120,7 @@ impl TranscribeArgs {
             outputs,
             export,
             audio: self.speech.audio(),
+            speakers,
             settings: Arc::new(settings),
             device: self.model.device.first,
             beside: self.model.device.additional.clone(),

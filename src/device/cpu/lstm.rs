@@ -150,7 +150,10 @@ mod tests {
                     for (step, expected) in expected.chunks(width).enumerate() {
                         let ours = &y[(step * 2 + sequence) * 2 * width + width..][..width];
                         for (ours, expected) in ours.iter().zip(expected) {
-                            assert!((f64::from(*ours) - expected).abs() < 2e-6, "{level:?}: {ours} {expected}");
+                            assert!(
+                                (f64::from(*ours) - expected).abs() < 2e-6,
+                                "{level:?}: {ours} {expected}"
+                            );
                         }
                     }
                 }

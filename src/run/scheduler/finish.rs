@@ -69,6 +69,7 @@ impl Scheduler<'_> {
         }
         let Some(mut ended) = self.active.remove(&index) else { return Ok(()) };
         rest.output = ended.printed.take();
+        rest.segments.append(&mut ended.final_text);
         let name = ended.name.clone();
         // Dropping it joins its thread and returns the model.
         drop(ended);
@@ -88,7 +89,8 @@ impl Scheduler<'_> {
             let notes = plan::leave_out_named(&mut input.item, &self.request.plan);
             notes.into_iter().for_each(|(input, text)| self.context.emit(RunEvent::Note { input, text }));
         }
-        let mut transcript = input.transcript();
+        let names = self.speakers.as_ref().map_or(&[][..], |speakers| speakers.names());
+        let mut transcript = input.transcript(names);
         let quality = Quality::of(&transcript);
         transcript.quality = Some(quality.clone());
         let request = self.request;

@@ -10,7 +10,7 @@ use crate::engine::{EngineGroup, InputContext};
 use crate::error::{Error, InputProblem, Result};
 use crate::plan::PlannedInput;
 use crate::run::RunEvent;
-use crate::run::active_input::ActiveInput;
+use crate::run::active_input::{ActiveInput, TextEmission};
 use crate::run::front_end::{FrontEnd, JournalRequest};
 use crate::run::guard::GuardDecision;
 use crate::run::models::{LeasedModel, ModelId, is_memory_shortage};
@@ -149,6 +149,7 @@ impl Scheduler<'_> {
                 unchanged: if self.feed.is_some() { item.modified_before.clone() } else { Vec::new() },
             },
             needs_waveform: output::needs_waveform(&item),
+            speakers: self.speakers.clone(),
         };
         let sender = self.sender.clone();
         let send = move |kind| drop(sender.send(InputMessage { input: index, kind }));
@@ -160,8 +161,12 @@ impl Scheduler<'_> {
             })
             .map_err(|error| Error::compute("starting a thread", error))?;
         let has_files = !item.requested.is_empty() && !self.request.emits_all_text;
-        let emits_text = item.printed.is_none() && !has_files;
-        Ok(ActiveInput::new(item, model, engine_input, thread, emits_text))
+        let text = match (item.printed.is_none() && !has_files, &self.speakers) {
+            (false, _) => TextEmission::Never,
+            (true, None) => TextEmission::Live,
+            (true, Some(_)) => TextEmission::AtTheEnd,
+        };
+        Ok(ActiveInput::new(item, model, engine_input, thread, text))
     }
 }
 
