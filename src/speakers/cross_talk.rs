@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_quiet_copy_is_muted_and_speech_is_not() {
         let anna = crate::audio::fixture("short_en");
-        let mut ben = crate::audio::fixture("short_de");
+        let mut ben = crate::audio::fixture("short_es");
         ben.resize(anna.len(), 0.0);
         let mix = |own: &[f32], other: &[f32], share: f32| -> Vec<f32> {
             own.iter().zip(other).map(|(own, other)| own + share * other).collect()

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn does_not_depend_on_the_sizes_of_blocks() {
-        let samples = [crate::audio::fixture("short_en"), crate::audio::fixture("short_de")].concat();
+        let samples = [crate::audio::fixture("short_en"), crate::audio::fixture("short_es")].concat();
         let networks = Networks::built_in();
         let run = |block: usize| {
             let mut diarizer = Diarizer::new(&networks, SpeakerCount::AUTO);
