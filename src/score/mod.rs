@@ -1,4 +1,4 @@
-//! Scores transcripts against references: word and character error rates, and timing errors.
+//! Scores transcripts against references: word and character error rates, timing errors, and who speaks when.
 
 mod edit_distance;
 mod gates;
@@ -7,6 +7,7 @@ mod junit;
 pub mod normalise;
 mod pairs;
 mod rates;
+mod speakers;
 mod timing;
 
 pub use edit_distance::{EditOp, align};
@@ -16,6 +17,10 @@ pub use junit::junit_report;
 pub use normalise::Normaliser;
 pub use pairs::{TranscriptPair, find_pairs};
 pub use rates::ErrorCounts;
+pub use speakers::{
+    COLLAR, DiarizationErrors, JaccardErrors, ScoreSource, SpeakerMatrix, SpeakerScore, TurnsByRecording,
+    compare_turns, label_dialogue, speaker_word_errors,
+};
 pub use timing::{TimingErrors, TimingLevel, TimingStatistics};
 
 use crate::import::ImportedTranscript;
