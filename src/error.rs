@@ -95,6 +95,9 @@ pub enum ScarceResource {
     Disk,
 }
 
+/// What a file lacks that does not say who speaks when.
+pub const SPEAKER_TURNS: &str = "speakers with times";
+
 /// Why an input cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InputProblem {
@@ -304,6 +307,9 @@ impl InputProblem {
             }
             InputProblem::MissingData { what: "word times", .. } => {
                 "leave it out, or use `--subtitles readable`, which estimates word times"
+            }
+            InputProblem::MissingData { what: SPEAKER_TURNS, .. } => {
+                "use a transcript that names its speakers, in JSON or WebVTT, or an RTTM file"
             }
             InputProblem::MissingData { .. } => "use the JSON or the subtitles of the same transcript",
         };

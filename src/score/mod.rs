@@ -15,7 +15,7 @@ pub use gates::{Gate, GateResult, Gates};
 pub use json::{PairResult, json_report};
 pub use junit::junit_report;
 pub use normalise::Normaliser;
-pub use pairs::{TranscriptPair, find_pairs};
+pub use pairs::{PairPreference, TranscriptPair, find_pairs};
 pub use rates::ErrorCounts;
 pub use speakers::{
     COLLAR, DiarizationErrors, JaccardErrors, ScoreSource, SpeakerMatrix, SpeakerScore, TurnsByRecording,
@@ -25,9 +25,19 @@ pub use timing::{TimingErrors, TimingLevel, TimingStatistics};
 
 use crate::import::ImportedTranscript;
 
-/// How one transcript, or several in total, differ from their references.
+/// How one file, or several in total, differ from their references. What a file lacks on either side has no score.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
+    pub text: Option<TextScore>,
+    /// Who speaks when.
+    pub turns: Option<SpeakerScore>,
+    /// Errors in the words of each speaker (cpWER).
+    pub speaker_words: Option<ErrorCounts>,
+}
+
+/// How the text and the times of one transcript, or of several in total, differ from their references.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TextScore {
     pub words: ErrorCounts,
     pub characters: ErrorCounts,
     /// Timing errors, the finest level first; empty without times on both sides.
@@ -47,7 +57,7 @@ pub fn score(
     reference: &ImportedTranscript,
     hypothesis: &ImportedTranscript,
     normaliser: &Normaliser,
-) -> (Score, WordAlignment) {
+) -> (TextScore, WordAlignment) {
     let (reference_text, hypothesis_text) =
         (normaliser.words(&reference.text), normaliser.words(&hypothesis.text));
     let (characters, aligned) = rayon::join(
@@ -66,12 +76,27 @@ pub fn score(
         },
     );
     let timings = timing::compare(reference, hypothesis, normaliser);
-    (Score { words: ErrorCounts::of(&aligned.ops), characters, timings }, aligned)
+    (TextScore { words: ErrorCounts::of(&aligned.ops), characters, timings }, aligned)
 }
 
 impl Score {
-    /// Adds another score, weighting each word and each time equally.
+    /// Adds another score, weighting each word and each second equally.
     pub fn add(&mut self, other: &Score) {
+        if let Some(text) = &other.text {
+            self.text.get_or_insert_default().add(text);
+        }
+        if let Some(turns) = &other.turns {
+            self.turns.get_or_insert_default().add(turns);
+        }
+        if let Some(words) = other.speaker_words {
+            *self.speaker_words.get_or_insert_default() += words;
+        }
+    }
+}
+
+impl TextScore {
+    /// Adds another score, weighting each word and each time equally.
+    pub fn add(&mut self, other: &TextScore) {
         self.words += other.words;
         self.characters += other.characters;
         for timing in &other.timings {

@@ -56,6 +56,7 @@ mod schema;
 mod score;
 mod screen;
 mod seams;
+mod speaker_scores;
 mod stdout;
 mod subtitles;
 mod tokenizer;
