@@ -24,6 +24,7 @@ mod docs;
 mod doctor;
 mod engine;
 mod export;
+mod ffmpeg;
 mod formats;
 #[cfg(unix)]
 mod gpu_check;
