@@ -95,6 +95,9 @@ pub enum ScarceResource {
     Disk,
 }
 
+/// What a file lacks that does not say who speaks when.
+pub const SPEAKER_TURNS: &str = "speakers with times";
+
 /// Why an input cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InputProblem {
@@ -128,6 +131,8 @@ pub enum InputProblem {
     NoSuchChannel { asked: usize, available: usize },
     #[error("unsupported audio codec: {0}")]
     UnsupportedCodec(String),
+    #[error("needs `ffmpeg`, which is not installed: {0}")]
+    NeedsFfmpeg(String),
     #[error("no audio can be decoded: {0}")]
     Undecodable(String),
     #[error("not a transcript in a supported format")]
@@ -282,7 +287,7 @@ impl InputProblem {
             InputProblem::Empty => "the recording or the copy was probably cut off; copy it again",
             InputProblem::Directory => "pass the files in it",
             InputProblem::NotAudio => {
-                "supported: wav, mp3, m4a/mp4/mov, flac, ogg, opus, webm/mkv, aiff and caf; convert other formats, for example with `ffmpeg -i in out.wav`"
+                "supported: wav, mp3, m4a/mp4/mov, flac, ogg, opus, webm/mkv, aiff and caf, and what an installed `ffmpeg` reads; convert other formats to one of these"
             }
             InputProblem::TooLarge { .. } => "raise `--max-file-size`",
             InputProblem::UnsupportedRequest { .. } => {
@@ -295,6 +300,9 @@ impl InputProblem {
             InputProblem::NoSuchTrack { .. } => "`--audio-track` counts from 0",
             InputProblem::NoSuchChannel { .. } => "`--channel` counts from 0",
             InputProblem::UnsupportedCodec(_) => "convert it, for example with `ffmpeg -i in out.wav`",
+            InputProblem::NeedsFfmpeg(_) => {
+                "install ffmpeg, or convert the file to one of wav, mp3, m4a, flac, ogg, opus and webm elsewhere"
+            }
             InputProblem::Undecodable(_) => "the file is damaged from the start; copy it again",
             InputProblem::UnknownTranscriptFormat => {
                 "supported: files ending in json, vtt, srt, tsv, txt or html"
@@ -304,6 +312,9 @@ impl InputProblem {
             }
             InputProblem::MissingData { what: "word times", .. } => {
                 "leave it out, or use `--subtitles readable`, which estimates word times"
+            }
+            InputProblem::MissingData { what: SPEAKER_TURNS, .. } => {
+                "use a transcript that names its speakers, in JSON or WebVTT, or an RTTM file"
             }
             InputProblem::MissingData { .. } => "use the JSON or the subtitles of the same transcript",
         };

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::{MediaBytes, TrackDecoder};
+use super::decoder::{DecoderRoute, Otherwise, RecordingDecoder, choose_decoder};
+use super::ffmpeg::{FfmpegDecoder, FfmpegInput, find_ffmpeg, foreign_format};
+use super::sniff::SNIFF_BYTES;
 use super::stream::CancellableStream;
-use super::{AudioOptions, AudioReader};
+use super::{AudioOptions, AudioReader, DecoderChoice};
 use crate::cancel::CancelToken;
 use crate::error::{Error, InputProblem, Result, catch_panic};
 
@@ -16,6 +19,7 @@ use crate::error::{Error, InputProblem, Result, catch_panic};
 pub struct AudioInput {
     name: String,
     source: ByteSource,
+    cancel: CancelToken,
 }
 
 #[derive(Debug, Clone)]
@@ -40,18 +44,20 @@ impl AudioInput {
             return Err(Error::input(&name, InputProblem::Directory));
         }
         if !kind.is_file() {
-            return Self::reader(name.clone(), CancellableStream::open(path, cancel).map_err(unreadable)?);
+            let stream = CancellableStream::open(path, cancel).map_err(unreadable)?;
+            return Ok(Self { cancel: cancel.clone(), ..Self::reader(name.clone(), stream)? });
         }
         if kind.len() == 0 {
             return Err(Error::input(&name, InputProblem::Empty));
         }
-        Ok(Self { name, source: ByteSource::File(path.to_owned()) })
+        Ok(Self { name, source: ByteSource::File(path.to_owned()), cancel: cancel.clone() })
     }
 
     /// Reads standard input to its end, or until the run is cancelled.
     pub fn stdin(cancel: &CancelToken) -> Result<Self> {
         let stream = CancellableStream::stdin(cancel);
-        Self::reader("-", stream.map_err(|e| Error::input("-", InputProblem::Unreadable(e)))?)
+        let stream = stream.map_err(|e| Error::input("-", InputProblem::Unreadable(e)))?;
+        Ok(Self { cancel: cancel.clone(), ..Self::reader("-", stream)? })
     }
 
     /// Reads any stream to its end into an unnamed temporary file, still compressed: most containers must be read from both
@@ -63,7 +69,7 @@ impl AudioInput {
         if io::copy(&mut from, &mut spool).map_err(unreadable)? == 0 {
             return Err(Error::input(&name, InputProblem::Empty));
         }
-        Ok(Self { name, source: ByteSource::Spool(Arc::new(spool)) })
+        Ok(Self { name, source: ByteSource::Spool(Arc::new(spool)), cancel: CancelToken::new() })
     }
 
     /// Returns the name for messages: the path as given, `-` for standard input.
@@ -94,14 +100,61 @@ impl AudioInput {
         AudioReader::prefetching(&self.name, self.decoder(options)?.in_parallel(threads))
     }
 
+    /// Returns whether an installed `ffmpeg` is what decodes the file. False for files that cannot be opened.
+    pub fn uses_ffmpeg(&self, options: &AudioOptions) -> bool {
+        matches!(self.route(options), Ok(DecoderRoute::Ffmpeg(_)))
+    }
+
     /// Opens the container and the codec.
-    fn decoder(&self, options: &AudioOptions) -> Result<TrackDecoder> {
+    fn decoder(&self, options: &AudioOptions) -> Result<RecordingDecoder> {
+        let opened = match self.route(options) {
+            Ok(DecoderRoute::Builtin(decoder)) => Ok(RecordingDecoder::Builtin(decoder)),
+            Ok(DecoderRoute::Ffmpeg(otherwise)) => {
+                let opened = self.ffmpeg(options);
+                // A cancelled run must not go on with another decoder.
+                self.cancel.check()?;
+                match (opened, otherwise) {
+                    (Ok(decoder), _) => Ok(RecordingDecoder::Ffmpeg(Box::new(decoder))),
+                    (Err(_), Otherwise::Decode(decoder)) => Ok(RecordingDecoder::Builtin(decoder)),
+                    (
+                        Err(InputProblem::Undecodable(_) | InputProblem::NoAudioTrack),
+                        Otherwise::Report(problem),
+                    ) => Err(problem),
+                    (Err(problem), _) => Err(problem),
+                }
+            }
+            Err(problem) => Err(problem),
+        };
+        opened.map_err(|why| Error::input(&self.name, why))
+    }
+
+    fn route(&self, options: &AudioOptions) -> Result<DecoderRoute, InputProblem> {
         let extension = match &self.source {
             ByteSource::File(path) => path.extension().and_then(|e| e.to_str()),
             ByteSource::Spool(_) => None,
         };
-        TrackDecoder::open(|| self.source.media(), extension, options)
-            .map_err(|why| Error::input(&self.name, why))
+        let foreign = match options.decoder {
+            DecoderChoice::Builtin => None,
+            _ => foreign_format(&self.first_bytes().map_err(InputProblem::Unreadable)?),
+        };
+        let open = || TrackDecoder::open(|| self.source.media(), extension, options);
+        choose_decoder(options.decoder, || find_ffmpeg().is_some(), foreign, open)
+    }
+
+    fn first_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.source.media()?.take(SNIFF_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn ffmpeg(&self, options: &AudioOptions) -> Result<FfmpegDecoder, InputProblem> {
+        let missing = || InputProblem::NeedsFfmpeg("it was there a moment ago".into());
+        let program = find_ffmpeg().ok_or_else(missing)?;
+        let input = match &self.source {
+            ByteSource::File(path) => FfmpegInput::File(path.clone()),
+            ByteSource::Spool(file) => FfmpegInput::Open(file.try_clone().map_err(InputProblem::Unreadable)?),
+        };
+        FfmpegDecoder::open(&program, input, options, &self.cancel)
     }
 }
 
@@ -111,6 +164,8 @@ pub fn probe_duration(path: &Path, options: &AudioOptions) -> Option<f64> {
     if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
         return None;
     }
+    // Starting another program for every file would take long.
+    let options = &AudioOptions { decoder: DecoderChoice::Builtin, ..options.clone() };
     let duration =
         catch_panic("probing the audio", || Ok(AudioInput::file(path)?.open(options)?.duration_hint()));
     duration.ok().flatten().filter(|seconds| seconds.is_finite() && *seconds >= 0.0)

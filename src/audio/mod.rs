@@ -1,10 +1,13 @@
 //! Decodes files of any common format to blocks of 16 kHz mono samples, as a stream in bounded memory.
 //!
+//! What the built-in decoders do not know goes through an installed `ffmpeg`.
 //! Damage is counted and left to the caller to report. Finding speech in the samples is left to `vad`.
 
 mod channels;
 mod codec_panic;
 mod decode;
+mod decoder;
+mod ffmpeg;
 mod input;
 mod prefetch;
 mod reader;
@@ -13,6 +16,7 @@ mod sniff;
 mod stream;
 
 pub use codec_panic::is_catching_codec_panics;
+pub use ffmpeg::find_ffmpeg;
 pub use input::{AudioInput, probe_duration};
 pub use reader::AudioReader;
 pub use sniff::is_recording;
@@ -24,6 +28,17 @@ pub struct AudioOptions {
     pub track: Option<usize>,
     /// The channel of that track, counted from 0; a mix of all by default.
     pub channel: Option<usize>,
+    pub decoder: DecoderChoice,
+}
+
+/// What decodes files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DecoderChoice {
+    /// The built-in decoders, and `ffmpeg` for what they do not know, if it is installed.
+    #[default]
+    Auto,
+    Builtin,
+    Ffmpeg,
 }
 
 /// What was skipped or missing in a file that could otherwise be read.

@@ -5,8 +5,9 @@ use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::decode::TrackDecoder;
+use super::decoder::RecordingDecoder;
 use super::resample::Resampler;
+use super::stream::StopFlag;
 use super::{AudioDamage, BLOCK};
 use crate::error::{Error, Result, catch_panic};
 use crate::time::seconds_of_samples;
@@ -28,7 +29,7 @@ struct SourceBlock {
 /// A message from the decoding thread to the resampling thread.
 enum DecodeMessage {
     Block(SourceBlock),
-    End(Box<TrackDecoder>),
+    End(Box<RecordingDecoder>),
 }
 
 /// A message from the resampling thread to the consumer; samples are at 16 kHz.
@@ -54,17 +55,20 @@ pub(super) struct Prefetcher {
     /// None after the end or an error.
     messages: Option<Receiver<Result<PrefetchMessage>>>,
     threads: Vec<JoinHandle<()>>,
+    /// Ends the decoder's wait for samples.
+    stop: StopFlag,
     block: Vec<f32>,
     damage: AudioDamage,
 }
 
 impl Prefetcher {
-    pub(super) fn start(name: &str, decoder: TrackDecoder) -> Result<Self> {
+    pub(super) fn start(name: &str, decoder: RecordingDecoder) -> Result<Self> {
         let (to_resampler, decoded) = sync_channel(QUEUE);
         let (to_consumer, messages) = sync_channel(QUEUE);
         let mut prefetcher = Self {
             messages: Some(messages),
             threads: Vec::new(),
+            stop: decoder.stop_flag(),
             block: Vec::new(),
             damage: AudioDamage::default(),
         };
@@ -113,7 +117,8 @@ impl Prefetcher {
 
 impl Drop for Prefetcher {
     fn drop(&mut self) {
-        // Closing the channel ends both threads at their next send.
+        // Closing the channel ends both threads at their next send, if they are not waiting for samples.
+        self.stop.stop();
         self.messages = None;
         // A panic was already reported as an error.
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
@@ -140,7 +145,7 @@ fn run_stage<T>(to: &SyncSender<Result<T>>, work: impl FnOnce(&StageOutput<'_, T
     }
 }
 
-fn decode(name: &str, mut decoder: TrackDecoder, output: &StageOutput<'_, DecodeMessage>) -> Result<()> {
+fn decode(name: &str, mut decoder: RecordingDecoder, output: &StageOutput<'_, DecodeMessage>) -> Result<()> {
     let (mut block, mut reported) = (SourceBlock::default(), 0);
     loop {
         let full = match decoder.next().map_err(|problem| Error::input(name, problem))? {

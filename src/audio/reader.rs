@@ -1,6 +1,6 @@
 //! One pass over one recording, either on the calling thread or with prefetching.
 
-use super::decode::TrackDecoder;
+use super::decoder::RecordingDecoder;
 use super::prefetch::Prefetcher;
 use super::resample::Resampler;
 use super::{AudioDamage, BLOCK};
@@ -21,7 +21,7 @@ enum ReaderMode {
 /// Decodes and resamples on the calling thread.
 struct InlineReader {
     name: String,
-    decoder: TrackDecoder,
+    decoder: RecordingDecoder,
     resampler: Resampler,
     block: Vec<f32>,
     has_ended: bool,
@@ -30,7 +30,7 @@ struct InlineReader {
 }
 
 impl AudioReader {
-    pub(super) fn inline(name: String, decoder: TrackDecoder) -> Self {
+    pub(super) fn inline(name: String, decoder: RecordingDecoder) -> Self {
         let duration = decoder.duration_hint();
         let reader = InlineReader {
             name,
@@ -43,7 +43,7 @@ impl AudioReader {
         Self { duration, mode: ReaderMode::Inline(Box::new(reader)) }
     }
 
-    pub(super) fn prefetching(name: &str, decoder: TrackDecoder) -> Result<Self> {
+    pub(super) fn prefetching(name: &str, decoder: RecordingDecoder) -> Result<Self> {
         let duration = decoder.duration_hint();
         Ok(Self { duration, mode: ReaderMode::Prefetching(Prefetcher::start(name, decoder)?) })
     }

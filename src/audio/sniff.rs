@@ -4,14 +4,16 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::ffmpeg::foreign_format;
+
 /// Bytes to read: enough for two MP3 frames and what may precede them.
-const SNIFF_BYTES: u64 = 8_192;
+pub(super) const SNIFF_BYTES: u64 = 8_192;
 
 /// Extensions of recordings, recognized even if the first bytes are damaged or in a format not listed here.
-const AUDIO_EXTENSIONS: [&str; 35] = [
-    "3ga", "3gp", "aac", "ac3", "aif", "aifc", "aiff", "amr", "avi", "caf", "flac", "flv", "m4a", "m4b",
-    "m4v", "mka", "mkv", "mov", "mp2", "mp3", "mp4", "mpeg", "mpg", "mpga", "oga", "ogg", "ogv", "opus",
-    "spx", "wav", "wave", "webm", "wma", "wmv", "wv",
+const AUDIO_EXTENSIONS: [&str; 41] = [
+    "3ga", "3gp", "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "avi", "awb", "caf", "dts", "eac3",
+    "flac", "flv", "m2ts", "m4a", "m4b", "m4v", "mka", "mkv", "mov", "mp2", "mp3", "mp4", "mpeg", "mpg",
+    "mpga", "oga", "ogg", "ogv", "opus", "spx", "vob", "wav", "wave", "webm", "wma", "wmv", "wv",
 ];
 
 /// Extensions of incomplete downloads and copies.
@@ -49,6 +51,7 @@ fn has_audio_signature(bytes: &[u8]) -> bool {
         || at(4, b"moov")
         || (at(4, b"mdat") || at(4, b"wide")) && bytes.first() == Some(&0)
         || has_two_frames(bytes)
+        || foreign_format(bytes).is_some()
 }
 
 /// Returns whether two consecutive MPEG audio frames start here; a single header could be chance.

@@ -10,6 +10,7 @@
 pub mod from_import;
 mod json;
 mod page;
+pub mod rttm;
 mod subtitles;
 mod text;
 
@@ -119,6 +120,11 @@ impl ImportedTranscript {
         self.segments.iter().flat_map(|segment| &segment.words).any(|word| word.start.or(word.end).is_some())
     }
 
+    /// Returns whether any segment names its speaker.
+    pub fn has_speakers(&self) -> bool {
+        self.segments.iter().any(|segment| segment.speaker.is_some())
+    }
+
     fn of_segments(segments: Vec<ImportedSegment>) -> Self {
         let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
         // Texts that include their own leading spaces need no separator, which would be wrong in some scripts.
@@ -136,15 +142,20 @@ pub fn read(path: &Path) -> Result<ImportedTranscript> {
 
 /// Returns the bytes of a file, and their format by its extension.
 pub fn open(path: &Path) -> Result<(ImportFormat, Vec<u8>)> {
-    let error = |why| Error::input(path.display().to_string(), why);
-    let format = ImportFormat::of(path).ok_or_else(|| error(InputProblem::UnknownTranscriptFormat))?;
-    let bytes = fs::read(path).map_err(|io_error| {
-        error(match io_error.kind() {
+    let unknown = || Error::input(path.display().to_string(), InputProblem::UnknownTranscriptFormat);
+    let format = ImportFormat::of(path).ok_or_else(unknown)?;
+    Ok((format, read_bytes(path)?))
+}
+
+/// Returns the bytes of a file in any format.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|io_error| {
+        let problem = match io_error.kind() {
             io::ErrorKind::IsADirectory => InputProblem::Directory,
             _ => InputProblem::Unreadable(io_error),
-        })
-    })?;
-    Ok((format, bytes))
+        };
+        Error::input(path.display().to_string(), problem)
+    })
 }
 
 /// Returns the JSON in the bytes of a file in a format that has any; none in those that have not.

@@ -80,6 +80,7 @@ fn input_kind(why: &InputProblem) -> &'static str {
         InputProblem::Directory => "folder",
         InputProblem::NotAudio => "not_audio",
         InputProblem::NoIndex => "no_index",
+        InputProblem::NeedsFfmpeg(_) => "unsupported_codec",
         InputProblem::NoAudioTrack => "no_audio_track",
         InputProblem::NoSuchTrack { .. } => "no_such_track",
         InputProblem::NoSuchChannel { .. } => "no_such_channel",

@@ -10,7 +10,7 @@ use super::backpressure::{ChunkBudget, ChunkPermit};
 use super::channels::{self, ChannelPass};
 use super::speakers::{Diarization, SpeakerSetup};
 use super::waveform::WaveformBuilder;
-use crate::audio::{AudioDamage, AudioInput, AudioOptions};
+use crate::audio::{AudioDamage, AudioInput, AudioOptions, AudioReader};
 use crate::cancel::CancelToken;
 use crate::chunking::{ChunkSpan, Clip, Selection, SplitReport};
 use crate::decode::LanguageGuess;
@@ -62,6 +62,8 @@ pub struct JournalRequest {
 pub enum FrontEndEvent {
     /// Seconds read, seconds that the file claims to have, and frames that no window will cover.
     Progress { read: f64, claimed: Option<f64>, skipped: u64 },
+    /// The input is decoded by `ffmpeg`.
+    FfmpegUsed,
     /// The language that an earlier run detected.
     LanguageResumed(Box<LanguageGuess>),
     /// The input's content was fingerprinted.
@@ -123,7 +125,11 @@ impl FrontEnd {
     fn read(&self, emit: &dyn Fn(FrontEndEvent)) -> Result<FrontEndResult> {
         test_hooks::reached("open", &self.cancel);
         let audio = self.open()?;
-        let mut kept = self.open_journal(emit)?;
+        let uses_ffmpeg = audio.uses_ffmpeg(&self.audio);
+        if uses_ffmpeg {
+            emit(FrontEndEvent::FfmpegUsed);
+        }
+        let mut kept = self.open_journal(uses_ffmpeg, emit)?;
         let passes = match self.speakers.as_deref() {
             Some(SpeakerSetup::Channels { .. }) => channels::passes(&audio, &self.audio, &self.cancel)?,
             _ => vec![ChannelPass { audio: self.audio.clone(), gate: None, is_speaker: false }],
@@ -173,7 +179,7 @@ impl FrontEnd {
             chunks.iter_mut().for_each(|chunk| chunk.index += first_chunk);
             self.submit(chunks, &mut permits, kept, emit)
         };
-        while let Some(block) = reader.next_block()? {
+        while let Some(block) = self.next_block(&mut reader)? {
             test_hooks::reached("read", &self.cancel);
             self.cancel.check()?;
             let block = match &mut pass.gate {
@@ -246,6 +252,11 @@ impl FrontEnd {
         }
     }
 
+    /// Reads the next samples; where that waits for another program, it fails once the run is cancelled.
+    fn next_block<'r>(&self, reader: &'r mut AudioReader) -> Result<Option<&'r [f32]>> {
+        reader.next_block().map_err(|error| self.cancel.check().err().unwrap_or(error))
+    }
+
     fn open(&self) -> Result<AudioInput> {
         match &self.source {
             InputSource::File(path) => AudioInput::file_cancellable(path, &self.cancel),
@@ -254,14 +265,18 @@ impl FrontEnd {
     }
 
     /// Locks the outputs and reads what an earlier run has finished.
-    fn open_journal(&self, emit: &dyn Fn(FrontEndEvent)) -> Result<ResumedChunks> {
+    fn open_journal(&self, uses_ffmpeg: bool, emit: &dyn Fn(FrontEndEvent)) -> Result<ResumedChunks> {
         let (Some(journal), InputSource::File(path)) = (&self.journal.path, &self.source) else {
             return Ok(ResumedChunks::default());
         };
         let input = || path.display().to_string();
         let modified = ledger::modified(path);
         let digest = InputDigest::of(path).map_err(|e| Error::input(input(), InputProblem::Unreadable(e)))?;
-        let fingerprint = Fingerprint { run: self.journal.run.clone(), input: digest };
+        let fingerprint = Fingerprint {
+            run: self.journal.run.clone(),
+            input: digest,
+            decoder: uses_ffmpeg.then(|| "ffmpeg".to_owned()),
+        };
         emit(FrontEndEvent::Fingerprinted(Box::new(InputSnapshot {
             fingerprint: fingerprint.clone(),
             modified,
@@ -313,7 +328,7 @@ impl FrontEnd {
         }
         let mut reader = audio.open_prefetching(options, self.decoder_threads)?;
         let mut meter = MelMeter::new(self.engine.n_mels());
-        while let Some(block) = reader.next_block()? {
+        while let Some(block) = self.next_block(&mut reader)? {
             self.cancel.check()?;
             meter.push(block);
         }

@@ -78,6 +78,7 @@ pub struct Scheduler<'a> {
     /// Text of later inputs that have ended already.
     pending_text: BTreeMap<usize, (InputName, EndedText)>,
     has_warned_of_journal: bool,
+    has_noted_ffmpeg: bool,
     finished_inputs: usize,
     /// Seconds of audio of the finished inputs.
     finished_seconds: f64,
@@ -110,6 +111,7 @@ impl<'a> Scheduler<'a> {
             next_text: 0,
             pending_text: BTreeMap::new(),
             has_warned_of_journal: false,
+            has_noted_ffmpeg: false,
             finished_inputs: 0,
             finished_seconds: 0.0,
         }
@@ -206,6 +208,14 @@ impl<'a> Scheduler<'a> {
         match event {
             FrontEndEvent::Progress { read, claimed, skipped } => {
                 input.set_length(claimed.unwrap_or(0.0).max(read), skipped);
+            }
+            // Once is enough to know.
+            FrontEndEvent::FfmpegUsed if self.has_noted_ffmpeg => {}
+            FrontEndEvent::FfmpegUsed => {
+                self.has_noted_ffmpeg = true;
+                let text =
+                    "decoded with `ffmpeg`, as all inputs that the built-in decoders do not know".into();
+                self.context.emit(RunEvent::Note { input: input.name.clone(), text });
             }
             FrontEndEvent::LanguageResumed(guess) => input.guess = Some(*guess),
             FrontEndEvent::Fingerprinted(origin) => input.origin = Some(*origin),

@@ -8,6 +8,8 @@ pub enum Gate {
     WordErrors,
     CharacterErrors,
     TimingError,
+    SpeakerTurns,
+    SpeakerWords,
 }
 
 /// The limits the user set.
@@ -19,6 +21,10 @@ pub struct Gates {
     pub max_cer: Option<f64>,
     /// Limit in seconds for the mean absolute error of the finest times available.
     pub max_timing_error: Option<f64>,
+    /// Limit for the diarization error rate, with every moment scored.
+    pub max_der: Option<f64>,
+    /// Limit for the word error rate of the speakers' texts.
+    pub max_cpwer: Option<f64>,
 }
 
 /// The result of checking one limit.
@@ -39,21 +45,49 @@ impl Gate {
             Gate::WordErrors => "max-wer",
             Gate::CharacterErrors => "max-cer",
             Gate::TimingError => "max-timing-error",
+            Gate::SpeakerTurns => "max-der",
+            Gate::SpeakerWords => "max-cpwer",
         }
     }
 
     fn value(self, score: &Score) -> Option<f64> {
         match self {
-            Gate::WordErrors => Some(score.words.error_rate()),
-            Gate::CharacterErrors => Some(score.characters.error_rate()),
-            Gate::TimingError => score.timings.first()?.statistics().map(|statistics| statistics.mean),
+            Gate::WordErrors => Some(score.text.as_ref()?.words.error_rate()),
+            Gate::CharacterErrors => Some(score.text.as_ref()?.characters.error_rate()),
+            Gate::TimingError => {
+                let statistics = score.text.as_ref()?.timings.first()?.statistics();
+                statistics.map(|statistics| statistics.mean)
+            }
+            Gate::SpeakerTurns => Some(score.turns.as_ref()?.errors.error_rate()),
+            Gate::SpeakerWords => Some(score.speaker_words?.error_rate()),
         }
     }
 
     fn format(self, value: f64) -> String {
         match self {
-            Gate::WordErrors | Gate::CharacterErrors => format!("{} %", trimmed(value * 100.0)),
             Gate::TimingError => format!("{} s", trimmed(value)),
+            _ => format!("{} %", trimmed(value * 100.0)),
+        }
+    }
+
+    /// Names what is limited.
+    fn measure(self) -> &'static str {
+        match self {
+            Gate::WordErrors => "the word error rate",
+            Gate::CharacterErrors => "the character error rate",
+            Gate::TimingError => "times",
+            Gate::SpeakerTurns => "the diarization error rate",
+            Gate::SpeakerWords => "the word error rate of the speakers",
+        }
+    }
+
+    /// Names what either side lacks if nothing could be measured.
+    fn missing(self) -> &'static str {
+        match self {
+            Gate::WordErrors | Gate::CharacterErrors => "text",
+            Gate::TimingError => "times",
+            Gate::SpeakerTurns => "turns of speakers",
+            Gate::SpeakerWords => "text of speakers",
         }
     }
 }
@@ -70,6 +104,8 @@ impl Gates {
             (Gate::WordErrors, self.max_wer),
             (Gate::CharacterErrors, self.max_cer),
             (Gate::TimingError, self.max_timing_error),
+            (Gate::SpeakerTurns, self.max_der),
+            (Gate::SpeakerWords, self.max_cpwer),
         ];
         all.into_iter().filter_map(|(gate, limit)| Some((gate, limit?)))
     }
@@ -99,17 +135,13 @@ impl GateResult {
     /// Describes the measured value.
     pub fn message(&self) -> String {
         let pair = self.pair.as_deref().map(|pair| format!(" in `{pair}`")).unwrap_or_default();
-        match (self.value, self.gate) {
-            (None, _) => format!("no times to compare{pair}"),
-            (Some(value), Gate::WordErrors) => {
-                format!("the word error rate{pair} is {}", self.gate.format(value))
+        let (gate, measure) = (self.gate, self.gate.measure());
+        match self.value {
+            None => format!("no {} to compare{pair}", gate.missing()),
+            Some(value) if gate == Gate::TimingError => {
+                format!("{measure}{pair} are off by {} on average", gate.format(value))
             }
-            (Some(value), Gate::CharacterErrors) => {
-                format!("the character error rate{pair} is {}", self.gate.format(value))
-            }
-            (Some(value), Gate::TimingError) => {
-                format!("times{pair} are off by {} on average", self.gate.format(value))
-            }
+            Some(value) => format!("{measure}{pair} is {}", gate.format(value)),
         }
     }
 }

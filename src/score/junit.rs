@@ -62,16 +62,33 @@ impl JunitCase {
 }
 
 fn summary(score: &Score) -> String {
-    let words = &score.words;
-    format!(
-        "wer {:.6}, cer {:.6}, {} words: {} substituted, {} inserted, {} deleted",
-        words.error_rate(),
-        score.characters.error_rate(),
-        words.reference(),
-        words.substitutions,
-        words.insertions,
-        words.deletions
-    )
+    let text = score.text.as_ref().map(|text| {
+        let words = &text.words;
+        format!(
+            "wer {:.6}, cer {:.6}, {} words: {} substituted, {} inserted, {} deleted",
+            words.error_rate(),
+            text.characters.error_rate(),
+            words.reference(),
+            words.substitutions,
+            words.insertions,
+            words.deletions
+        )
+    });
+    let words = score.speaker_words.map(|words| format!("cpwer {:.6}", words.error_rate()));
+    let turns = score.turns.as_ref().map(|turns| {
+        let errors = &turns.errors;
+        format!(
+            "der {:.6}, jer {:.6}, {:.3} s of {} speakers: {:.3} s missed, {:.3} s false alarm, {:.3} s confused",
+            errors.error_rate(),
+            turns.jaccard.error_rate(),
+            errors.reference,
+            turns.reference_speakers,
+            errors.missed,
+            errors.false_alarm,
+            errors.confused
+        )
+    });
+    text.into_iter().chain(words).chain(turns).collect::<Vec<_>>().join("; ")
 }
 
 /// Escapes text for attributes and elements. Characters that XML cannot hold become U+FFFD.

@@ -1,4 +1,4 @@
-//! Scores transcripts against references: word and character error rates, and timing errors.
+//! Scores transcripts against references: word and character error rates, timing errors, and who speaks when.
 
 mod edit_distance;
 mod gates;
@@ -7,6 +7,7 @@ mod junit;
 pub mod normalise;
 mod pairs;
 mod rates;
+mod speakers;
 mod timing;
 
 pub use edit_distance::{EditOp, align};
@@ -14,15 +15,29 @@ pub use gates::{Gate, GateResult, Gates};
 pub use json::{PairResult, json_report};
 pub use junit::junit_report;
 pub use normalise::Normaliser;
-pub use pairs::{TranscriptPair, find_pairs};
+pub use pairs::{PairPreference, TranscriptPair, find_pairs};
 pub use rates::ErrorCounts;
+pub use speakers::{
+    COLLAR, DiarizationErrors, JaccardErrors, ScoreSource, SpeakerMatrix, SpeakerScore, TurnsByRecording,
+    compare_turns, label_dialogue, speaker_word_errors,
+};
 pub use timing::{TimingErrors, TimingLevel, TimingStatistics};
 
 use crate::import::ImportedTranscript;
 
-/// How one transcript, or several in total, differ from their references.
+/// How one file, or several in total, differ from their references. What a file lacks on either side has no score.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
+    pub text: Option<TextScore>,
+    /// Who speaks when.
+    pub turns: Option<SpeakerScore>,
+    /// Errors in the words of each speaker (cpWER).
+    pub speaker_words: Option<ErrorCounts>,
+}
+
+/// How the text and the times of one transcript, or of several in total, differ from their references.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TextScore {
     pub words: ErrorCounts,
     pub characters: ErrorCounts,
     /// Timing errors, the finest level first; empty without times on both sides.
@@ -42,7 +57,7 @@ pub fn score(
     reference: &ImportedTranscript,
     hypothesis: &ImportedTranscript,
     normaliser: &Normaliser,
-) -> (Score, WordAlignment) {
+) -> (TextScore, WordAlignment) {
     let (reference_text, hypothesis_text) =
         (normaliser.words(&reference.text), normaliser.words(&hypothesis.text));
     let (characters, aligned) = rayon::join(
@@ -61,12 +76,27 @@ pub fn score(
         },
     );
     let timings = timing::compare(reference, hypothesis, normaliser);
-    (Score { words: ErrorCounts::of(&aligned.ops), characters, timings }, aligned)
+    (TextScore { words: ErrorCounts::of(&aligned.ops), characters, timings }, aligned)
 }
 
 impl Score {
-    /// Adds another score, weighting each word and each time equally.
+    /// Adds another score, weighting each word and each second equally.
     pub fn add(&mut self, other: &Score) {
+        if let Some(text) = &other.text {
+            self.text.get_or_insert_default().add(text);
+        }
+        if let Some(turns) = &other.turns {
+            self.turns.get_or_insert_default().add(turns);
+        }
+        if let Some(words) = other.speaker_words {
+            *self.speaker_words.get_or_insert_default() += words;
+        }
+    }
+}
+
+impl TextScore {
+    /// Adds another score, weighting each word and each time equally.
+    pub fn add(&mut self, other: &TextScore) {
         self.words += other.words;
         self.characters += other.characters;
         for timing in &other.timings {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::speakers::{is_rttm, is_stm};
 use crate::error::{Error, InputProblem, Result};
 use crate::import::ImportFormat;
 
@@ -28,8 +29,21 @@ impl TranscriptPair {
     }
 }
 
+/// What is wanted of files of one name in several formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairPreference {
+    /// The most informative text. Turns are taken if the other side has nothing else.
+    Text,
+    /// Who speaks when.
+    Turns,
+}
+
 /// Pairs two files, or the files of two folders that have the same name, whatever their format.
-pub fn find_pairs(reference: &Path, hypothesis: &Path) -> Result<Vec<TranscriptPair>> {
+pub fn find_pairs(
+    reference: &Path,
+    hypothesis: &Path,
+    preference: PairPreference,
+) -> Result<Vec<TranscriptPair>> {
     let is_reference_folder = is_folder(reference)?;
     // A missing file is reported as the error of its pair.
     let is_hypothesis_folder = match hypothesis.try_exists() {
@@ -46,7 +60,7 @@ pub fn find_pairs(reference: &Path, hypothesis: &Path) -> Result<Vec<TranscriptP
                 missing_in: None,
             }])
         }
-        (true, true) => pair_folders(reference, hypothesis),
+        (true, true) => pair_folders(reference, hypothesis, preference),
         _ => Err(Error::Usage {
             what: format!("`{}` and `{}`", reference.display(), hypothesis.display()),
             why: "a folder cannot be compared with a file".into(),
@@ -63,8 +77,12 @@ fn is_folder(path: &Path) -> Result<bool> {
     fs::metadata(path).map(|found| found.is_dir()).map_err(|error| unreadable(path, error))
 }
 
-fn pair_folders(reference: &Path, hypothesis: &Path) -> Result<Vec<TranscriptPair>> {
-    let (references, mut hypotheses) = (transcripts(reference)?, transcripts(hypothesis)?);
+fn pair_folders(
+    reference: &Path,
+    hypothesis: &Path,
+    preference: PairPreference,
+) -> Result<Vec<TranscriptPair>> {
+    let (references, mut hypotheses) = (candidates(reference)?, candidates(hypothesis)?);
     let expected = |folder: &Path, name: &str, like: &Path| {
         let mut path = folder.join(name).into_os_string();
         path.push(".");
@@ -73,37 +91,68 @@ fn pair_folders(reference: &Path, hypothesis: &Path) -> Result<Vec<TranscriptPai
     };
     let mut pairs = Vec::new();
     for (name, found) in references {
-        pairs.push(match hypotheses.remove(&name) {
-            Some(hypothesis) => TranscriptPair { name, reference: found, hypothesis, missing_in: None },
-            None => TranscriptPair {
-                hypothesis: expected(hypothesis, &name, &found),
-                name,
-                reference: found,
-                missing_in: Some(hypothesis.into()),
-            },
-        });
+        let (reference, hypothesis, missing_in) = match hypotheses.remove(&name) {
+            Some(others) => {
+                let (reference, hypothesis) = choose(found, others, preference);
+                (reference, hypothesis, None)
+            }
+            None => {
+                let found = best(found, preference);
+                (found.clone(), expected(hypothesis, &name, &found), Some(hypothesis.into()))
+            }
+        };
+        pairs.push(TranscriptPair { name, reference, hypothesis, missing_in });
     }
-    pairs.extend(hypotheses.into_iter().map(|(name, found)| TranscriptPair {
-        reference: expected(reference, &name, &found),
-        name,
-        hypothesis: found,
-        missing_in: Some(reference.into()),
+    pairs.extend(hypotheses.into_iter().map(|(name, found)| {
+        let found = best(found, preference);
+        TranscriptPair {
+            reference: expected(reference, &name, &found),
+            name,
+            hypothesis: found,
+            missing_in: Some(reference.into()),
+        }
     }));
     pairs.sort_by(|a, b| a.name.cmp(&b.name));
     if pairs.is_empty() {
         return Err(Error::Usage {
             what: format!("`{}` and `{}`", reference.display(), hypothesis.display()),
             why: "no transcripts found".into(),
-            hint: Some("supported: files ending in json, vtt, srt, tsv or txt".into()),
+            hint: Some("supported: files ending in json, vtt, srt, tsv, txt, rttm or stm".into()),
         });
     }
     Ok(pairs)
 }
 
-/// Lists transcripts by path below the folder without extension. Among several formats of one name, picks the most
-/// informative.
-fn transcripts(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+/// Chooses from the files of one name on both sides.
+fn choose(
+    references: Vec<PathBuf>,
+    hypotheses: Vec<PathBuf>,
+    preference: PairPreference,
+) -> (PathBuf, PathBuf) {
+    let (reference, hypothesis) =
+        (best(references.clone(), preference), best(hypotheses.clone(), preference));
+    match is_rttm(&reference) || is_rttm(&hypothesis) {
+        // There is no text to compare.
+        true => (best(references, PairPreference::Turns), best(hypotheses, PairPreference::Turns)),
+        false => (reference, hypothesis),
+    }
+}
+
+/// Returns the preferred one of the files of one name.
+fn best(files: Vec<PathBuf>, preference: PairPreference) -> PathBuf {
+    let rank = |path: &PathBuf| match ImportFormat::of(path) {
+        // Written by hand, for this purpose.
+        None if is_stm(path) => 1,
+        None if preference == PairPreference::Turns => 0,
+        None => usize::MAX,
+        Some(format) => 2 + ImportFormat::ALL.iter().position(|other| *other == format).unwrap_or_default(),
+    };
+    files.into_iter().min_by_key(rank).unwrap_or_default()
+}
+
+/// Lists transcripts and RTTM files by their path below the folder without extension.
+fn candidates(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(current) = folders.pop() {
         let entries = fs::read_dir(&current).and_then(Iterator::collect::<io::Result<Vec<_>>>);
@@ -118,16 +167,14 @@ fn transcripts(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
                 continue;
             }
             // Pages may be of any program.
-            let format = ImportFormat::of(&path).filter(|format| *format != ImportFormat::Html);
-            let Some(format) = format else { continue };
-            let name =
-                path.strip_prefix(folder).unwrap_or(&path).with_extension("").to_string_lossy().into_owned();
-            let rank = |format: ImportFormat| ImportFormat::ALL.iter().position(|other| *other == format);
-            match found.get(&name).and_then(|existing| ImportFormat::of(existing)) {
-                Some(existing) if rank(existing) <= rank(format) => {}
-                _ => drop(found.insert(name, path)),
+            let is_transcript = ImportFormat::of(&path).is_some_and(|format| format != ImportFormat::Html);
+            if is_transcript || is_rttm(&path) || is_stm(&path) {
+                let name = path.strip_prefix(folder).unwrap_or(&path).with_extension("");
+                found.entry(name.to_string_lossy().into_owned()).or_default().push(path);
             }
         }
     }
+    // The order in which a folder lists its files differs between systems.
+    found.values_mut().for_each(|files| files.sort_unstable());
     Ok(found)
 }

@@ -40,6 +40,9 @@ pub struct Fingerprint {
     #[serde(flatten)]
     pub run: RunFingerprint,
     pub input: InputDigest,
+    /// The installed program that decodes the input; none for the built-in decoders, whose samples may differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<String>,
 }
 
 /// Tells inputs apart, and an input from what it was before a change.
@@ -92,6 +95,7 @@ impl Fingerprint {
         let changes = [
             (now.format != then.format || now.program != then.program, "it was written by another version"),
             (self.input != previous.input, "the input has changed"),
+            (self.decoder != previous.decoder, "another decoder reads the audio"),
             (now.model != then.model, "the model has changed"),
             (now.device != then.device, "the kind of device has changed"),
             (now.options != then.options, "options that affect the text have changed"),
@@ -140,6 +144,16 @@ fn sample_offsets(bytes: u64) -> impl Iterator<Item = u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_decoder_counts_only_where_it_is_not_built_in() {
+        let text = r#"{"format":4,"program":"1","model":"m","device":"cpu","options":"o","input":{"bytes":7,"sha256":"00"}}"#;
+        let builtin: Fingerprint = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&builtin).unwrap(), text);
+        let other = Fingerprint { decoder: Some("ffmpeg".into()), ..builtin.clone() };
+        assert_eq!(other.difference(&builtin), Some("another decoder reads the audio"));
+        assert_eq!(other.difference(&other), None);
+    }
 
     #[test]
     fn device_kind_keeps_precision_and_drops_the_number() {

@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Debug, Formatter};
 
-use crate::audio::AudioOptions;
+use crate::audio::{AudioOptions, DecoderChoice};
 use crate::chunking::{Clip, Clips};
 use crate::decode::{DecodeOptions, SuppressTokens, Task, WhenAllFail, WordTimes};
 use crate::speakers::{FolderState, SpeakerOptions};
@@ -150,8 +150,14 @@ struct Audio<'a>(&'a AudioOptions);
 
 impl Debug for Audio<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let AudioOptions { track, channel } = self.0;
-        f.debug_struct("AudioOptions").field("track", track).field("channel", channel).finish()
+        let AudioOptions { track, channel, decoder } = self.0;
+        let mut options = f.debug_struct("AudioOptions");
+        options.field("track", track).field("channel", channel);
+        // Version 0.1.0 had no choice. Which decoder that makes for an input is in the fingerprint of the input.
+        if *decoder != DecoderChoice::Auto {
+            options.field("decoder", decoder);
+        }
+        options.finish()
     }
 }
 
@@ -201,8 +207,9 @@ mod tests {
         decode.when_all_fail = WhenAllFail::Last;
         decode.suppress_tokens = SuppressTokens::Nothing;
         decode.initial_prompt = Some("a \"b\"".into());
-        let audio = AudioOptions { track: Some(1), channel: Some(0) };
-        let text = options(&decode, &audio, "7.5,31.2,58", Some(&VoiceOptions::default()));
+        let audio = AudioOptions { track: Some(1), channel: Some(0), decoder: DecoderChoice::Auto };
+        let vad = VoiceOptions::default();
+        let text = options(&decode, &audio, "7.5,31.2,58", Some(&vad));
         for part in [
             "task: Translate, language: Some(Language(de)), ",
             "when_all_fail: Last, ",
@@ -214,5 +221,11 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        let audio = AudioOptions { decoder: DecoderChoice::Ffmpeg, ..audio };
+        let text = options(&decode, &audio, "", None);
+        assert!(
+            text.contains("AudioOptions { track: Some(1), channel: Some(0), decoder: Ffmpeg } "),
+            "{text}"
+        );
     }
 }

@@ -184,6 +184,12 @@ fn console_examples_are_real() {
     fs::copy(file("out/short_en.srt"), file("talk.srt")).unwrap();
     let reference = "One three.\nThe door is blue.\nClose Friday eight Monday six door.\n";
     fs::write(file("truth.txt"), reference).unwrap();
+    let turns = "SPEAKER talk 1 0 4 <NA> <NA> Anna <NA> <NA>\nSPEAKER talk 1 4 4 <NA> <NA> Ben <NA> <NA>\n";
+    fs::write(file("truth.rttm"), turns).unwrap();
+    let segment =
+        |start, end, speaker| serde_json::json!({"start": start, "end": end, "text": "", "speaker": speaker});
+    let labelled = [segment(0, 5, "SPEAKER_00"), segment(5, 8, "SPEAKER_01")];
+    fs::write(file("talk.json"), serde_json::json!({"segments": labelled}).to_string()).unwrap();
     for page in user_pages().iter().filter(|page| !page.ends_with("README.md")) {
         check_examples(folder.path(), &examples(&read(page)));
     }

@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["chunking", "decode", "device", "mel", "models", "transcript"]),
     ("export", &["transcript"]),
     ("import", &["decode", "transcript"]),
-    ("score", &["import"]),
+    ("score", &["import", "transcript"]),
     ("store", &["audio", "chunking", "decode", "export", "speakers", "transcript", "vad"]),
     ("plan", &["audio", "chunking", "decode", "device", "export", "models", "speakers", "store"]),
     (

@@ -24,6 +24,7 @@ mod docs;
 mod doctor;
 mod engine;
 mod export;
+mod ffmpeg;
 mod formats;
 #[cfg(unix)]
 mod gpu_check;
@@ -56,6 +57,7 @@ mod schema;
 mod score;
 mod screen;
 mod seams;
+mod speaker_scores;
 mod stdout;
 mod subtitles;
 mod tokenizer;

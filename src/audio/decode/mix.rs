@@ -105,7 +105,7 @@ const MAX_AMPLITUDE: f32 = 1e6;
 
 /// Replaces implausible samples with silence. Float files may hold any value, and one infinity, or a value that becomes
 /// one when squared, would spoil everything computed from it.
-fn plausible(sample: f32) -> f32 {
+pub(in crate::audio) fn plausible(sample: f32) -> f32 {
     if sample.abs() <= MAX_AMPLITUDE { sample } else { 0.0 }
 }
 

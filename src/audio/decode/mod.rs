@@ -5,6 +5,7 @@
 
 mod duration;
 mod edit_list;
+mod he_aac;
 mod media;
 mod mix;
 mod opus;
@@ -29,8 +30,10 @@ use super::codec_panic::catch_codec_panic;
 use super::{AudioDamage, AudioOptions};
 use crate::error::InputProblem;
 use duration::{container_duration, exact_duration, ogg_end_position, track_duration};
+use he_aac::is_he_aac;
 pub(super) use media::MediaBytes;
 use mix::Mixer;
+pub(super) use mix::plausible;
 use parallel::ParallelDecoding;
 use track::{audio_params, make_codec, select_track};
 use trim::Trim;
@@ -56,6 +59,8 @@ pub(super) struct TrackDecoder {
     header_duration: Option<f64>,
     /// The same, if the header counts it instead of estimating it.
     exact_duration: Option<f64>,
+    /// The codec leaves out half of the band.
+    lacks_upper_band: bool,
     damage: AudioDamage,
     /// The expected timestamp of the next packet.
     next_pts: Timestamp,
@@ -116,12 +121,18 @@ impl TrackDecoder {
             has_decoded: false,
             has_ended: false,
             parallel: None,
+            lacks_upper_band: audio_params(&track).is_some_and(is_he_aac),
             format,
             codec,
             trim,
             header_duration,
             exact_duration,
         })
+    }
+
+    /// Returns whether the file holds more than the decoder knows how to decode.
+    pub(super) fn lacks_upper_band(&self) -> bool {
+        self.lacks_upper_band
     }
 
     pub(super) fn duration_hint(&self) -> Option<f64> {

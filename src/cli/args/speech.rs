@@ -1,9 +1,9 @@
-//! Options about the speech and the audio: language, task, prompts, track, channel and chunk length.
+//! Options about the speech and the audio: language, task, prompts, track, channel, decoder and chunk length.
 
 use clap::builder::{BoolishValueParser, FalseyValueParser};
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 
-use crate::audio::AudioOptions;
+use crate::audio::{AudioOptions, DecoderChoice};
 use crate::decode::{DecodeOptions, Language, Task};
 use crate::error::{Error, Result};
 use crate::plan::PlanRequest;
@@ -63,11 +63,32 @@ pub struct SpeechArgs {
     #[arg(long, env = "TRANSCRIBE_CHANNEL", value_name = "N", help_heading = AUDIO)]
     channel: Option<usize>,
 
+    /// What decodes the audio: the built-in decoders, an installed ffmpeg, or the latter for what the former do not know
+    #[arg(long, env = "TRANSCRIBE_DECODER", value_name = "NAME", default_value = "auto", help_heading = AUDIO)]
+    decoder: DecoderName,
+
     /// Target length of the sections that a recording is cut into at pauses, to be processed in parallel. 0 processes
     /// each recording as a whole, exactly as openai's program does
     #[arg(long, alias = "chunk_length", env = "TRANSCRIBE_CHUNK_LENGTH", value_name = "SECONDS",
         default_value_t = PlanRequest::CHUNK_LENGTH, help_heading = AUDIO)]
     chunk_length: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DecoderName {
+    Auto,
+    Builtin,
+    Ffmpeg,
+}
+
+impl From<DecoderName> for DecoderChoice {
+    fn from(name: DecoderName) -> Self {
+        match name {
+            DecoderName::Auto => DecoderChoice::Auto,
+            DecoderName::Builtin => DecoderChoice::Builtin,
+            DecoderName::Ffmpeg => DecoderChoice::Ffmpeg,
+        }
+    }
 }
 
 impl SpeechArgs {
@@ -88,7 +109,7 @@ impl SpeechArgs {
     }
 
     pub fn audio(&self) -> AudioOptions {
-        AudioOptions { track: self.audio_track, channel: self.channel }
+        AudioOptions { track: self.audio_track, channel: self.channel, decoder: self.decoder.into() }
     }
 
     pub fn chunk_length(&self) -> Result<f64> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::selftest::SelfTest;
+use crate::audio::find_ffmpeg;
 use crate::cli::human::{size, table};
 use crate::device::inventory::{self, Accelerator, Processor};
 use crate::device::memory::{self, MemoryStats};
@@ -21,6 +22,8 @@ pub struct MachineReport {
     pub system: String,
     pub processor: Processor,
     pub accelerators: Vec<Accelerator>,
+    /// The path of `ffmpeg`, which decodes what the built-in decoders do not know; none if it is not installed.
+    pub ffmpeg: Option<PathBuf>,
     pub memory: HostMemory,
     pub models: ModelCache,
     pub hub: HubAccess,
@@ -75,6 +78,7 @@ impl MachineReport {
             system: format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH),
             processor: inventory::processor(),
             accelerators: inventory::accelerators(),
+            ffmpeg: find_ffmpeg(),
             memory: HostMemory {
                 total: host.total,
                 free: host.free,
@@ -102,6 +106,7 @@ impl MachineReport {
             ("cpu", self.processor_line()),
         ];
         rows.extend(self.accelerators.iter().map(|found| (found.device.as_str(), accelerator_line(found))));
+        rows.push(("ffmpeg", self.ffmpeg_line()));
         rows.push(("memory", self.memory_line()));
         rows.push(("models", self.models_line()));
         rows.push(("hub", self.hub_line()));
@@ -129,6 +134,13 @@ impl MachineReport {
         let extensions =
             if extensions.is_empty() { "no known vector extensions" } else { &extensions.join(" ") };
         format!("{name}, {cores}{threads} threads, {extensions}")
+    }
+
+    fn ffmpeg_line(&self) -> String {
+        match &self.ffmpeg {
+            Some(path) => format!("`{}`, for formats that the built-in decoders do not know", path.display()),
+            None => "not installed: formats that the built-in decoders do not know cannot be read".into(),
+        }
     }
 
     fn memory_line(&self) -> String {

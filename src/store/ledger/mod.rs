@@ -115,7 +115,7 @@ pub fn record_outputs(
     export: &ExportOptions,
     outputs: &[(Format, &Path, Vec<u8>)],
 ) {
-    let InputSnapshot { fingerprint: Fingerprint { run, input }, modified } = input;
+    let InputSnapshot { fingerprint: Fingerprint { run, input, .. }, modified } = input;
     let provenance = Provenance {
         program: run.program().into(),
         name: model.into(),

@@ -1,4 +1,7 @@
-//! `transcribe score`: options, comparison of transcripts, and results as a table.
+//! `transcribe score`: options, limits and reports.
+
+mod comparison;
+mod table;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,29 +10,29 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
+use self::comparison::{ComparedPair, Scorer};
 use super::alignment::AlignmentRenderer;
 use super::exit::ExitCode;
 use super::printer::Printer;
 use crate::cancel::CancelToken;
-use crate::decode::Language;
 use crate::error::{Error, Result};
-use crate::import;
 use crate::score::normalise::BasicNormaliser;
-use crate::score::{
-    self, GateResult, Gates, Normaliser, PairResult, Score, TimingErrors, TimingStatistics, TranscriptPair,
-    WordAlignment,
-};
+use crate::score::{self, GateResult, Gates, PairPreference, PairResult, Score, WordAlignment};
 use crate::store::write_file;
 
 const TEXT: &str = "Text";
+const SPEAKERS: &str = "Speakers";
 const LIMITS: &str = "Limits";
 const REPORT: &str = "Report";
 
-/// Compare transcripts with references: word and character error rates, and timing errors
+/// Compare transcripts with references: word and character error rates, timing errors, and who speaks when
 ///
 /// REFERENCE is the correct transcript, HYPOTHESIS the one to rate: two files, or two folders whose files are paired by
 /// name. Supported formats are txt, srt, vtt, tsv, the HTML pages of this program (not in folders), and the JSON of this
 /// program, openai's, faster-whisper, whisperX, whisper.cpp and transformers.
+///
+/// Where both name speakers, the diarization error rate (DER) and the word error rate of the speakers' texts (cpWER) are
+/// computed, too. RTTM files have the former alone. A reference can also be STM or lines such as `Anna: Good morning.`
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct ScoreArgs {
@@ -58,6 +61,12 @@ pub struct ScoreArgs {
         hide_env = true, help_heading = TEXT)]
     split_letters: bool,
 
+    /// Compare who speaks when, not text; files that are neither RTTM nor have labels of speakers are read as RTTM
+    #[arg(long, env = "TRANSCRIBE_RTTM", value_parser = FalseyValueParser::new(), hide_env = true,
+        conflicts_with_all = ["alignment", "max_wer", "max_cer", "max_timing_error", "max_cpwer"],
+        help_heading = SPEAKERS)]
+    rttm: bool,
+
     /// Maximum word error rate: 5% or 0.05
     #[arg(long, alias = "max_wer", env = "TRANSCRIBE_MAX_WER", value_name = "RATE", hide_env = true,
         help_heading = LIMITS)]
@@ -72,6 +81,16 @@ pub struct ScoreArgs {
     #[arg(long, alias = "max_timing_error", env = "TRANSCRIBE_MAX_TIMING_ERROR", value_name = "SECONDS",
         hide_env = true, help_heading = LIMITS)]
     max_timing_error: Option<SecondsArg>,
+
+    /// Maximum diarization error rate, with overlaps and without a collar
+    #[arg(long, alias = "max_der", env = "TRANSCRIBE_MAX_DER", value_name = "RATE", hide_env = true,
+        help_heading = LIMITS)]
+    max_der: Option<RateArg>,
+
+    /// Maximum word error rate of the speakers' texts (cpWER)
+    #[arg(long, alias = "max_cpwer", env = "TRANSCRIBE_MAX_CPWER", value_name = "RATE", hide_env = true,
+        help_heading = LIMITS)]
+    max_cpwer: Option<RateArg>,
 
     /// Apply the limits to each pair instead of the total
     #[arg(long, alias = "per_file", env = "TRANSCRIBE_PER_FILE", value_parser = FalseyValueParser::new(),
@@ -136,26 +155,14 @@ impl FromStr for SecondsArg {
     }
 }
 
-/// The result of comparing a pair.
-struct ComparedPair {
-    score: Score,
-    aligned: WordAlignment,
-    normaliser: &'static str,
-}
-
-/// Compares transcripts according to the options.
-struct Scorer {
-    choice: Option<NormaliserChoice>,
-    language: Option<Language>,
-    basic: BasicNormaliser,
-}
-
 impl ScoreArgs {
     fn gates(&self) -> Gates {
         Gates {
             max_wer: self.max_wer.map(|rate| rate.0),
             max_cer: self.max_cer.map(|rate| rate.0),
             max_timing_error: self.max_timing_error.map(|seconds| seconds.0),
+            max_der: self.max_der.map(|rate| rate.0),
+            max_cpwer: self.max_cpwer.map(|rate| rate.0),
         }
     }
 
@@ -175,25 +182,7 @@ impl ScoreArgs {
         let choice = self
             .normaliser
             .or_else(|| (basic != BasicNormaliser::default()).then_some(NormaliserChoice::Basic));
-        Ok(Scorer { choice, language, basic })
-    }
-}
-
-impl Scorer {
-    fn compare(&self, pair: &TranscriptPair, cancel: &CancelToken) -> Result<ComparedPair> {
-        cancel.check()?;
-        pair.check()?;
-        let (reference, hypothesis) = (import::read(&pair.reference)?, import::read(&pair.hypothesis)?);
-        let named = self.language.map(Language::code);
-        let language = named.or(hypothesis.language.as_deref()).or(reference.language.as_deref());
-        let normaliser = match self.choice {
-            Some(NormaliserChoice::English) => Normaliser::English,
-            Some(NormaliserChoice::Basic) => Normaliser::Basic(self.basic),
-            Some(NormaliserChoice::None) => Normaliser::None,
-            None => Normaliser::for_language(language),
-        };
-        let (score, aligned) = score::score(&reference, &hypothesis, &normaliser);
-        Ok(ComparedPair { score, aligned, normaliser: normaliser.name() })
+        Ok(Scorer { choice, language, basic, turns_only: self.rttm })
     }
 }
 
@@ -207,7 +196,8 @@ pub fn run(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> anyhow::
 /// Compares all pairs and returns the errors of single pairs and the gates that were not met.
 fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Result<Vec<Error>> {
     let scorer = args.scorer()?;
-    let pairs = score::find_pairs(&args.reference, &args.hypothesis)?;
+    let preference = if args.rttm { PairPreference::Turns } else { PairPreference::Text };
+    let pairs = score::find_pairs(&args.reference, &args.hypothesis, preference)?;
     let compared: Vec<_> = pairs.par_iter().map(|pair| scorer.compare(pair, cancel)).collect();
     cancel.check()?;
 
@@ -239,7 +229,7 @@ fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Resu
         true => score::json_report(&results, &total, &gate_results).to_string(),
         false => {
             let renderer = AlignmentRenderer::new(printer.shows_colours(), printer.width());
-            table(&results, &alignments, &total, args.alignment.then_some(renderer))
+            table::render(&results, &alignments, &total, args.alignment.then_some(renderer))
         }
     };
     if !text.is_empty() {
@@ -254,62 +244,6 @@ fn compare_all(args: &ScoreArgs, printer: Printer, cancel: &CancelToken) -> Resu
         why: gate.message(),
     }));
     Ok(errors)
-}
-
-/// Formats the results as a table.
-fn table(
-    results: &[PairResult],
-    alignments: &[WordAlignment],
-    total: &Score,
-    renderer: Option<AlignmentRenderer>,
-) -> String {
-    let mut lines = Vec::new();
-    for (result, aligned) in results.iter().zip(alignments) {
-        let Ok((score, _)) = &result.result else { continue };
-        lines.extend(score_lines(&result.pair.name, score));
-        if let Some(renderer) = &renderer {
-            lines.extend([String::new(), renderer.render(aligned), String::new()]);
-        }
-    }
-    if results.len() > 1 && !lines.is_empty() {
-        lines.extend(score_lines(&format!("all {}", results.len()), total));
-    }
-    lines.join("\n")
-}
-
-fn score_lines(name: &str, score: &Score) -> Vec<String> {
-    let words = &score.words;
-    let percent = |rate: f64| format!("{:.2} %", rate * 100.0);
-    let mut lines = vec![
-        name.to_owned(),
-        format!(
-            "  WER {}  CER {}  MER {}  WIL {}",
-            percent(words.error_rate()),
-            percent(score.characters.error_rate()),
-            percent(words.match_error_rate()),
-            percent(words.information_lost())
-        ),
-        format!(
-            "  {} words: {} correct, {} substituted, {} deleted; {} inserted",
-            words.reference(),
-            words.hits,
-            words.substitutions,
-            words.deletions,
-            words.insertions
-        ),
-    ];
-    for TimingErrors { level, starts, ends } in &score.timings {
-        for (edge, errors) in [("starts", starts), ("ends", ends)] {
-            lines.extend(TimingStatistics::of(errors).map(|TimingStatistics { count, mean, median, p95, max, bias }| {
-                format!(
-                    "  {edge} of {count} {}: mean error {mean:.3} s (bias {bias:+.3}), median {median:.3}, 95th percentile \
-                     {p95:.3}, max {max:.3}",
-                    level.name()
-                )
-            }));
-        }
-    }
-    lines
 }
 
 #[cfg(test)]
