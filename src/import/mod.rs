@@ -10,6 +10,7 @@
 pub mod from_import;
 mod json;
 mod page;
+pub mod rttm;
 mod subtitles;
 mod text;
 
