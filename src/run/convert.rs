@@ -118,7 +118,7 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
 /// Rates how readable the subtitles in a file are.
 pub fn check_cues(path: &Path, options: &ExportOptions) -> Result<CueQuality> {
     let ms = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1000.0).round().clamp(-1e15, 1e15) as i64;
-    let imported = import::read(path)?;
+    let imported = import::read_shown(path)?;
     let cue =
         |segment: &ImportedSegment| Cue::plain(ms(segment.start), ms(segment.end), segment.text.as_str());
     Ok(CueQuality::of(&imported.segments.iter().map(cue).collect::<Vec<_>>(), options))
