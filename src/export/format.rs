@@ -87,7 +87,7 @@ macro_rules! formats {
 formats! {
     Txt => FormatSpec {
         name: "txt",
-        description: "plain text, one line per segment",
+        description: "plain text, one line per segment, or a paragraph per turn of a speaker",
         kind: FormatKind::Text,
         writer: Writer::Transcript(txt::write),
     },
@@ -296,5 +296,10 @@ mod tests {
         assert_eq!(Format::Lrc.fingerprint(&options), format!("Lrc {changed}"));
         let full = changed.replace("json: Full", "json: Hf");
         assert_eq!(Format::Html.fingerprint(&options), format!("Html {full}"));
+        let labelled =
+            ExportOptions { speaker_labels: super::super::SpeakerLabels::Never, ..ExportOptions::default() };
+        assert_eq!(Format::Txt.fingerprint(&labelled), format!("Txt {default}"));
+        let default = default.replace("html_audio: Link", "html_audio: Link, speaker_labels: Never");
+        assert_eq!(Format::Srt.fingerprint(&labelled), format!("Srt {default}"));
     }
 }
