@@ -305,6 +305,9 @@ impl InputProblem {
             InputProblem::MissingData { what: "word times", .. } => {
                 "leave it out, or use `--subtitles readable`, which estimates word times"
             }
+            InputProblem::MissingData { what: "speakers", .. } => {
+                "use a transcript whose segments name their speakers"
+            }
             InputProblem::MissingData { .. } => "use the JSON or the subtitles of the same transcript",
         };
         Some(text.into())

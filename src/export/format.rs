@@ -9,6 +9,7 @@ mod html;
 mod json;
 mod json_styles;
 mod lrc;
+mod rttm;
 mod srt;
 mod tsv;
 mod txt;
@@ -133,6 +134,12 @@ formats! {
         kind: FormatKind::Table,
         writer: Writer::Transcript(csv::write),
     },
+    Rttm => FormatSpec {
+        name: "rttm",
+        description: "who speaks when, as tools of NIST and pyannote read it",
+        kind: FormatKind::Table,
+        writer: Writer::Transcript(rttm::write),
+    },
     Html => FormatSpec {
         name: "html",
         description: "a page for listening, checking and correcting (see --html-audio)",
@@ -165,6 +172,11 @@ impl Format {
     /// Returns whether the format needs to know when the text was spoken.
     pub fn needs_times(self) -> bool {
         self.spec().kind != FormatKind::Text
+    }
+
+    /// Returns whether the format consists of speakers and their turns, and says nothing without any.
+    pub fn needs_speakers(self) -> bool {
+        self == Format::Rttm
     }
 
     /// Returns whether the format plays the recording and draws its waveform.
