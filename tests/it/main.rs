@@ -56,6 +56,7 @@ mod schema;
 mod score;
 mod screen;
 mod seams;
+mod speakers;
 mod stdout;
 mod subtitles;
 mod tokenizer;
