@@ -316,6 +316,9 @@ impl InputProblem {
             InputProblem::MissingData { what: SPEAKER_TURNS, .. } => {
                 "use a transcript that names its speakers, in JSON or WebVTT, or an RTTM file"
             }
+            InputProblem::MissingData { what: "speakers", .. } => {
+                "use a transcript whose segments name their speakers"
+            }
             InputProblem::MissingData { .. } => "use the JSON or the subtitles of the same transcript",
         };
         Some(text.into())

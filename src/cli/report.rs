@@ -117,7 +117,8 @@ fn option(name: &str, value: &Value) -> String {
 }
 
 fn table(files: &[(InputName, InputOutcome)]) -> Vec<String> {
-    let head = ["input", "result", "audio", "speed", "language", "text", "confidence", "subtitles"];
+    let head =
+        ["input", "result", "audio", "speed", "language", "text", "confidence", "subtitles", "speakers"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
     files.iter().for_each(|(input, _)| *uses.entry(input).or_default() += 1);
@@ -126,6 +127,10 @@ fn table(files: &[(InputName, InputOutcome)]) -> Vec<String> {
         Some(id) => row(&format!("{input} ({id})"), outcome),
         None => row(input, outcome),
     }));
+    // Few runs tell speakers apart.
+    if rows[1..].iter().all(|row| row.last().is_none_or(|cell| row.len() < head.len() || cell == "-")) {
+        rows.iter_mut().for_each(|row| row.truncate(head.len() - 1));
+    }
     let width = |column: usize| rows.iter().map(|row| row.get(column).map_or(0, |cell| columns(cell))).max();
     let mut widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or(0)).collect();
     // A reason of failure may be wider than the column, since it is the last cell of its row.
@@ -156,8 +161,9 @@ fn row(input: &str, outcome: &InputOutcome) -> Vec<String> {
     }
 }
 
-/// Returns the audio, speed, language, share of speech with text, confidence and subtitle score of a finished input.
-fn figures(line: &Map<String, Value>) -> [String; 6] {
+/// Returns the audio, speed, language, share of speech with text, confidence, subtitle score and number of speakers of a
+/// finished input.
+fn figures(line: &Map<String, Value>) -> [String; 7] {
     let number = |value: Option<&Value>| value.and_then(Value::as_f64);
     let cell = |number: Option<f64>, format: fn(f64) -> String| number.map_or("-".into(), format);
     let coverage = line.get("coverage");
@@ -170,6 +176,7 @@ fn figures(line: &Map<String, Value>) -> [String; 6] {
         cell(text.map(|(text, all)| text / all * 100.0), |percent| format!("{percent:.0} %")),
         cell(number(line.get("confidence")), |confidence| format!("{confidence:.2}")),
         cell(number(line.get("cue_score")), |score| format!("{score:.0}")),
+        line.get("speakers").and_then(Value::as_array).map_or("-".into(), |list| list.len().to_string()),
     ]
 }
 

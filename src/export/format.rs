@@ -9,6 +9,7 @@ mod html;
 mod json;
 mod json_styles;
 mod lrc;
+mod rttm;
 mod srt;
 mod tsv;
 mod txt;
@@ -87,7 +88,7 @@ macro_rules! formats {
 formats! {
     Txt => FormatSpec {
         name: "txt",
-        description: "plain text, one line per segment",
+        description: "plain text, one line per segment, or a paragraph per turn of a speaker",
         kind: FormatKind::Text,
         writer: Writer::Transcript(txt::write),
     },
@@ -133,6 +134,12 @@ formats! {
         kind: FormatKind::Table,
         writer: Writer::Transcript(csv::write),
     },
+    Rttm => FormatSpec {
+        name: "rttm",
+        description: "who speaks when, as tools of NIST and pyannote read it",
+        kind: FormatKind::Table,
+        writer: Writer::Transcript(rttm::write),
+    },
     Html => FormatSpec {
         name: "html",
         description: "a page for listening, checking and correcting (see --html-audio)",
@@ -165,6 +172,11 @@ impl Format {
     /// Returns whether the format needs to know when the text was spoken.
     pub fn needs_times(self) -> bool {
         self.spec().kind != FormatKind::Text
+    }
+
+    /// Returns whether the format consists of speakers and their turns, and says nothing without any.
+    pub fn needs_speakers(self) -> bool {
+        self == Format::Rttm
     }
 
     /// Returns whether the format plays the recording and draws its waveform.
@@ -296,5 +308,10 @@ mod tests {
         assert_eq!(Format::Lrc.fingerprint(&options), format!("Lrc {changed}"));
         let full = changed.replace("json: Full", "json: Hf");
         assert_eq!(Format::Html.fingerprint(&options), format!("Html {full}"));
+        let labelled =
+            ExportOptions { speaker_labels: super::super::SpeakerLabels::Never, ..ExportOptions::default() };
+        assert_eq!(Format::Txt.fingerprint(&labelled), format!("Txt {default}"));
+        let default = default.replace("html_audio: Link", "html_audio: Link, speaker_labels: Never");
+        assert_eq!(Format::Srt.fingerprint(&labelled), format!("Srt {default}"));
     }
 }

@@ -13,6 +13,6 @@ mod timestamps;
 
 pub use cues::{Cue, CueQuality, CueWord, Cues};
 pub use format::{Format, Media};
-pub use options::{CueLimits, ExportOptions, HtmlAudio, JsonStyle, Preset};
+pub use options::{CueLimits, ExportOptions, HtmlAudio, JsonStyle, Preset, SpeakerLabels};
 pub use partial::is_partial;
 pub use rendering::Rendering;

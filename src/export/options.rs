@@ -16,6 +16,7 @@ pub struct ExportOptions {
     pub limits: CueLimits,
     pub json_style: JsonStyle,
     pub html_audio: HtmlAudio,
+    pub speaker_labels: SpeakerLabels,
 }
 
 /// The rules that decide where a cue ends and the next begins. All but openai's lay cues out in the same way, within
@@ -131,6 +132,17 @@ pub enum HtmlAudio {
     None,
 }
 
+/// Where subtitles name the speakers, if they are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SpeakerLabels {
+    /// In the text wherever the speaker changes; where a format has a place of its own for the name, there instead.
+    #[default]
+    Auto,
+    /// In the text of every cue.
+    Always,
+    Never,
+}
+
 impl ExportOptions {
     /// Returns the given option that cannot be honoured without word times, if there is one. Readable presets make do
     /// with estimated times, but only if they were requested by name.
@@ -191,11 +203,16 @@ impl ExportOptions {
         ];
         let later = later.into_iter().filter(|(_, value, default)| value != default);
         let later: String = later.map(|(name, value, _)| format!(", {name}: {value}")).collect();
+        let labels = match self.speaker_labels {
+            SpeakerLabels::Auto => "",
+            SpeakerLabels::Always => ", speaker_labels: Always",
+            SpeakerLabels::Never => ", speaker_labels: Never",
+        };
         format!(
             "Shape {{ preset: {preset:?}, max_line_width: {max_line_width:?}, max_line_count: {max_line_count:?}, \
              max_words_per_line: {max_words_per_line:?}, highlight_words: {highlight_words}, vtt_words: {vtt_words}, \
              limits: Limits {{ min_duration: {min_duration}, max_duration: {max_duration}, min_gap: {min_gap}, \
-             max_speed: {max_speed:?}{later} }}, json: {json_style:?}, html_audio: {html_audio:?} }}"
+             max_speed: {max_speed:?}{later} }}, json: {json_style:?}, html_audio: {html_audio:?}{labels} }}"
         )
     }
 }
@@ -234,6 +251,19 @@ impl std::str::FromStr for HtmlAudio {
             "embed" => Ok(HtmlAudio::Embed),
             "none" => Ok(HtmlAudio::None),
             _ => Err("must be `link`, `embed` or `none`".into()),
+        }
+    }
+}
+
+impl std::str::FromStr for SpeakerLabels {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "auto" => Ok(SpeakerLabels::Auto),
+            "always" => Ok(SpeakerLabels::Always),
+            "never" => Ok(SpeakerLabels::Never),
+            _ => Err("must be `auto`, `always` or `never`".into()),
         }
     }
 }

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::speakers::{stored_turns, turns_of};
 use super::{ImportedSegment, ImportedTranscript, ImportedWord};
 use crate::decode::Language;
-use crate::transcript::{ModelIdentity, Quality, Segment, SkipReason, Skipped, Transcript, Word};
+use crate::transcript::{
+    ModelIdentity, Quality, Segment, SkipReason, Skipped, SpeakerTurns, Transcript, Word,
+};
 
 /// Seconds of silence that end a sentence when segments are built from single words.
 const SENTENCE_PAUSE: f64 = 1.0;
@@ -20,6 +24,8 @@ pub fn from_openai_json(source: &str, json: &[u8]) -> Option<Transcript> {
         text, language, segments, source: stored_source, duration, model, partial, ..
     } = stored;
     let ends = segments.iter().map(|segment| segment.end).fold(0.0, f64::max);
+    let speakers: Option<SpeakerTurns> =
+        stored_turns(stored.speakers, stored.turns).or_else(|| turns_of(&segments));
     let identity = |StoredModel { name, revision }| ModelIdentity { name, revision };
     Some(Transcript {
         source: stored_source.unwrap_or_else(|| source.to_owned()),
@@ -32,6 +38,7 @@ pub fn from_openai_json(source: &str, json: &[u8]) -> Option<Transcript> {
         languages: stored.languages.into_iter().collect(),
         skipped: stored.skipped.iter().filter_map(StoredSkip::skipped).collect(),
         quality: stored.quality,
+        speakers,
         is_partial: partial,
         ..Transcript::default()
     })
@@ -52,6 +59,10 @@ struct StoredTranscript {
     #[serde(default)]
     skipped: Vec<StoredSkip>,
     quality: Option<Quality>,
+    #[serde(default)]
+    speakers: Value,
+    #[serde(default)]
+    turns: Value,
     #[serde(default)]
     partial: bool,
 }
@@ -88,6 +99,7 @@ pub fn to_transcript(source: String, imported: ImportedTranscript) -> Transcript
     let ends = segments.iter().map(|segment| segment.end);
     Transcript {
         source,
+        speakers: turns_of(&segments),
         duration: ends.fold(0.0, f64::max),
         language: language.unwrap_or_default(),
         text,
@@ -110,7 +122,12 @@ fn join_sentences(words: Vec<ImportedSegment>) -> Vec<ImportedSegment> {
     for word in words {
         let ends = word.text.trim_end().ends_with(['.', '!', '?', '。', '！', '？', '…']);
         match sentences.last_mut() {
-            Some(last) if is_open && !has_pause(last, &word) && last.words.len() < MAX_WORDS => {
+            Some(last)
+                if is_open
+                    && !has_pause(last, &word)
+                    && last.words.len() < MAX_WORDS
+                    && last.speaker == word.speaker =>
+            {
                 last.text.push_str(&word.text);
                 last.end = word.end.or(word.start);
                 last.words.extend(word.words);
@@ -140,7 +157,8 @@ fn fill_times(segments: Vec<ImportedSegment>) -> Vec<Segment> {
         let has_times = segment.words.iter().any(|word| word.start.or(word.end).is_some());
         let words =
             has_times.then(|| restore_spelling(fill_word_times(&segment.words, start, end), &segment.text));
-        made.push(Segment { id, start, end, text: segment.text, words, ..Segment::default() });
+        let ImportedSegment { text, speaker, .. } = segment;
+        made.push(Segment { id, start, end, text, speaker, words, ..Segment::default() });
     }
     made
 }
@@ -174,7 +192,7 @@ fn fill_word_times(words: &[ImportedWord], start: f64, end: f64) -> Vec<Word> {
 
 fn timed_word(word: &ImportedWord, start: f64, end: f64) -> Word {
     let probability = word.probability.unwrap_or_default();
-    Word { word: word.text.clone(), start, end, probability, speaker: None }
+    Word { word: word.text.clone(), start, end, probability, speaker: word.speaker.clone() }
 }
 
 /// Restores the spaces and punctuation of the text in words that came without them.

@@ -1,7 +1,7 @@
 //! Parses the JSON of several programs, which it tells apart by their keys, and ignores fields of no use.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::text::utf8;
@@ -73,11 +73,16 @@ fn assign_words(words: impl Iterator<Item = ImportedWord>, segments: &mut [Impor
 
 fn from_transformers(chunked: TransformersJson) -> ImportedTranscript {
     let mut segments: Vec<ImportedSegment> = chunked.chunks.into_iter().map(ImportedSegment::from).collect();
+    if segments.iter().all(|segment| segment.speaker.is_none()) {
+        let speakers = serde_json::from_value(chunked.speakers).unwrap_or_default();
+        assign_speakers(speakers, &mut segments);
+    }
     // Single words come as segments.
     if segments.len() > 1 && segments.iter().all(|segment| segment.text.split_whitespace().count() <= 1) {
         for segment in &mut segments {
             let ImportedSegment { start, end, ref text, .. } = *segment;
-            segment.words = vec![ImportedWord { start, end, text: text.clone(), probability: None }];
+            let (text, speaker) = (text.clone(), segment.speaker.clone());
+            segment.words = vec![ImportedWord { start, end, text, probability: None, speaker }];
         }
     }
     let mut found = ImportedTranscript::of_segments(segments);
@@ -85,6 +90,43 @@ fn from_transformers(chunked: TransformersJson) -> ImportedTranscript {
         found.text = text;
     }
     found
+}
+
+/// Assigns speakers listed apart from the chunks, as insanely-fast-whisper does, to those that they share most time with.
+fn assign_speakers(speakers: Vec<TransformersChunk>, segments: &mut [ImportedSegment]) {
+    let span = |start: Option<f64>, end: Option<f64>| Some((start?, end.unwrap_or(f64::INFINITY)));
+    let mut first = 0;
+    for segment in segments {
+        let Some((start, end)) = span(segment.start, segment.end) else { continue };
+        let shared = |chunk: &TransformersChunk| {
+            let (from, to) = chunk.timestamp.and_then(|(from, to)| span(from, to)).unwrap_or_default();
+            to.min(end) - from.max(start)
+        };
+        // Both are in the order of time: none before these is needed again.
+        first += speakers[first..].iter().take_while(|chunk| ends_before(chunk, start)).count();
+        let near = speakers[first..].iter().take_while(|chunk| !starts_after(chunk, end));
+        let best = near.filter(|chunk| shared(chunk) > 0.0).max_by(|a, b| shared(a).total_cmp(&shared(b)));
+        segment.speaker = best.and_then(|chunk| chunk.speaker.clone());
+    }
+}
+
+fn ends_before(chunk: &TransformersChunk, time: f64) -> bool {
+    chunk.timestamp.and_then(|(_, end)| end).is_some_and(|end| end <= time)
+}
+
+fn starts_after(chunk: &TransformersChunk, time: f64) -> bool {
+    chunk.timestamp.and_then(|(start, _)| start).is_some_and(|start| start >= time)
+}
+
+/// Reads the name of a speaker, which some programs only number; anything else names nobody.
+fn speaker_name<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(json)? {
+        // What whisper.cpp calls somebody that it does not know.
+        Value::String(name) if name.trim().is_empty() || name == "?" => None,
+        Value::String(name) => Some(name),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
 }
 
 fn from_whisper_cpp(cpp: WhisperCppFile) -> ImportedTranscript {
@@ -107,6 +149,7 @@ struct OpenaiSegment {
     start: Option<f64>,
     end: Option<f64>,
     text: String,
+    #[serde(default, deserialize_with = "speaker_name")]
     speaker: Option<String>,
     words: Option<Vec<OpenaiWord>>,
 }
@@ -119,6 +162,8 @@ struct OpenaiWord {
     word: String,
     #[serde(alias = "score", alias = "confidence")]
     probability: Option<f64>,
+    #[serde(default, deserialize_with = "speaker_name")]
+    speaker: Option<String>,
 }
 
 /// The JSON of transformers.
@@ -126,12 +171,17 @@ struct OpenaiWord {
 struct TransformersJson {
     text: Option<String>,
     chunks: Vec<TransformersChunk>,
+    /// Chunks with speakers.
+    #[serde(default)]
+    speakers: Value,
 }
 
 #[derive(Deserialize)]
 struct TransformersChunk {
     timestamp: Option<(Option<f64>, Option<f64>)>,
     text: String,
+    #[serde(default, deserialize_with = "speaker_name")]
+    speaker: Option<String>,
 }
 
 /// The JSON of whisper.cpp.
@@ -150,6 +200,8 @@ struct WhisperCppResult {
 struct WhisperCppSegment {
     offsets: Option<WhisperCppOffsets>,
     text: String,
+    #[serde(default, deserialize_with = "speaker_name")]
+    speaker: Option<String>,
     #[serde(default)]
     tokens: Vec<WhisperCppToken>,
 }
@@ -180,8 +232,8 @@ impl WhisperCppOffsets {
 
 impl From<OpenaiWord> for ImportedWord {
     fn from(word: OpenaiWord) -> Self {
-        let OpenaiWord { start, end, word: text, probability } = word;
-        Self { start, end, text, probability }
+        let OpenaiWord { start, end, word: text, probability, speaker } = word;
+        Self { start, end, text, probability, speaker }
     }
 }
 
@@ -196,16 +248,16 @@ impl From<OpenaiSegment> for ImportedSegment {
 impl From<TransformersChunk> for ImportedSegment {
     fn from(chunk: TransformersChunk) -> Self {
         let (start, end) = chunk.timestamp.unwrap_or_default();
-        Self { start, end, text: chunk.text, ..Self::default() }
+        Self { start, end, text: chunk.text, speaker: chunk.speaker, words: Vec::new() }
     }
 }
 
 impl From<WhisperCppSegment> for ImportedSegment {
     fn from(segment: WhisperCppSegment) -> Self {
-        let WhisperCppSegment { offsets, text, tokens } = segment;
+        let WhisperCppSegment { offsets, text, speaker, tokens } = segment;
         let words = join_tokens(tokens);
         let (start, end) = (offsets.map(WhisperCppOffsets::start), offsets.map(WhisperCppOffsets::end));
-        Self { start, end, text, speaker: None, words }
+        Self { start, end, text, speaker, words }
     }
 }
 

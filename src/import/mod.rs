@@ -11,6 +11,7 @@ pub mod from_import;
 mod json;
 mod page;
 pub mod rttm;
+mod speakers;
 mod subtitles;
 mod text;
 
@@ -48,6 +49,7 @@ pub struct ImportedWord {
     pub end: Option<f64>,
     pub text: String,
     pub probability: Option<f64>,
+    pub speaker: Option<String>,
 }
 
 /// A file format that can be imported.
@@ -138,6 +140,17 @@ impl ImportedTranscript {
 pub fn read(path: &Path) -> Result<ImportedTranscript> {
     let (format, bytes) = open(path)?;
     parse(format, &bytes).map_err(|error| error.of(&path.display().to_string()))
+}
+
+/// Reads the cues of subtitles as they are shown, and any other file as [`read`] does.
+pub fn read_shown(path: &Path) -> Result<ImportedTranscript> {
+    let (format, bytes) = open(path)?;
+    let parsed = match format {
+        ImportFormat::Srt => text::utf8(&bytes).and_then(subtitles::shown_srt),
+        ImportFormat::Vtt => text::utf8(&bytes).and_then(subtitles::shown_vtt),
+        _ => parse(format, &bytes),
+    };
+    parsed.map_err(|error| error.of(&path.display().to_string()))
 }
 
 /// Returns the bytes of a file, and their format by its extension.
@@ -251,8 +264,13 @@ mod tests {
 
     #[test]
     fn reads_the_json_of_every_program() {
-        let word =
-            |start, end, text: &str, probability| ImportedWord { start, end, text: text.into(), probability };
+        let word = |start, end, text: &str, probability| ImportedWord {
+            start,
+            end,
+            text: text.into(),
+            probability,
+            speaker: None,
+        };
         let openai = r#"{"text": " Hi you.", "language": "en", "segments": [{"id": 0, "start": 0.5, "end": 1, "text": " Hi you.",
             "words": [{"word": " Hi", "start": 0.5, "end": 0.7, "probability": 0.9}, {"word": " you.", "start": 0.7, "end": 1, "probability": 0.8}]}]}"#;
         let found = parsed(ImportFormat::Json, openai);
@@ -268,10 +286,11 @@ mod tests {
         let whisperx = r#"{"segments": [{"start": 0.5, "end": 1, "text": "Hi 5", "speaker": "SPEAKER_00",
             "words": [{"word": "Hi", "start": 0.5, "end": 0.7, "score": 0.9, "speaker": "SPEAKER_00"}, {"word": "5"}]}], "word_segments": [], "language": "en"}"#;
         let found = parsed(ImportFormat::Json, whisperx);
-        assert_eq!(
-            found.segments[0].words,
-            [word(Some(0.5), Some(0.7), "Hi", Some(0.9)), word(None, None, "5", None)]
-        );
+        let hi = ImportedWord {
+            speaker: Some("SPEAKER_00".into()),
+            ..word(Some(0.5), Some(0.7), "Hi", Some(0.9))
+        };
+        assert_eq!(found.segments[0].words, [hi, word(None, None, "5", None)]);
         assert_eq!(found.segments[0].speaker.as_deref(), Some("SPEAKER_00"));
 
         let cpp = r#"{"result": {"language": "de"}, "transcription": [{"timestamps": {"from": "00:00:00,000", "to": "00:00:01,200"},

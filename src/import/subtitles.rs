@@ -3,25 +3,55 @@
 use super::{ImportError, ImportedSegment, ImportedTranscript};
 
 pub fn srt(text: &str) -> Result<ImportedTranscript, ImportError> {
-    let mut segments = Vec::new();
-    for block in CueBlocks::new(text) {
-        let (start, end, lines) = block.timed()?;
-        let text = strip_tags(&strip_overrides(&lines.join("\n"))).0;
-        segments.push(ImportedSegment {
-            start: Some(start),
-            end: Some(end),
-            text,
-            ..ImportedSegment::default()
-        });
-    }
-    Ok(ImportedTranscript::of_segments(segments))
+    let mut labels = Labels::default();
+    let segment = |RawCue { start, end, text }: RawCue| {
+        let (speaker, text) = labels.split(&without_tags(&text));
+        ImportedSegment { start: Some(start), end: Some(end), text, speaker, words: Vec::new() }
+    };
+    Ok(ImportedTranscript::of_segments(srt_cues(text)?.into_iter().map(segment).collect()))
 }
 
 pub fn vtt(text: &str) -> Result<ImportedTranscript, ImportError> {
+    let segments = vtt_cues(text)?.into_iter().flat_map(voiced_segments);
+    Ok(ImportedTranscript::of_segments(segments.collect()))
+}
+
+/// Parses SubRip into cues as they are shown, with the names of speakers in their texts.
+pub fn shown_srt(text: &str) -> Result<ImportedTranscript, ImportError> {
+    let segments = srt_cues(text)?.into_iter().map(|cue| shown(&cue, without_tags(&cue.text)));
+    Ok(ImportedTranscript::of_segments(segments.collect()))
+}
+
+/// Parses WebVTT into cues as they are shown, with all voices of a cue in its text.
+pub fn shown_vtt(text: &str) -> Result<ImportedTranscript, ImportError> {
+    let segments = vtt_cues(text)?.into_iter().map(|cue| shown(&cue, unescape(&without_tags(&cue.text))));
+    Ok(ImportedTranscript::of_segments(segments.collect()))
+}
+
+fn shown(cue: &RawCue, text: String) -> ImportedSegment {
+    ImportedSegment { start: Some(cue.start), end: Some(cue.end), text, ..ImportedSegment::default() }
+}
+
+/// A cue with its tags.
+struct RawCue {
+    start: f64,
+    end: f64,
+    text: String,
+}
+
+fn srt_cues(text: &str) -> Result<Vec<RawCue>, ImportError> {
+    let cue = |block: CueBlock<'_>| {
+        let (start, end, lines) = block.timed()?;
+        Ok(RawCue { start, end, text: strip_overrides(&lines.join("\n")) })
+    };
+    CueBlocks::new(text).map(cue).collect()
+}
+
+fn vtt_cues(text: &str) -> Result<Vec<RawCue>, ImportError> {
     if !text.starts_with("WEBVTT") {
         return Err(ImportError::at(1, "does not start with `WEBVTT`"));
     }
-    let mut segments = Vec::new();
+    let mut cues = Vec::new();
     for block in CueBlocks::new(text).skip(1) {
         let first = block.lines[0];
         let kind = first.split([' ', '\t']).next().unwrap_or_default();
@@ -29,17 +59,13 @@ pub fn vtt(text: &str) -> Result<ImportedTranscript, ImportError> {
             continue;
         }
         let (start, end, lines) = block.timed()?;
-        let (text, speaker) = strip_tags(&lines.join("\n"));
-        let text = unescape(&text);
-        segments.push(ImportedSegment {
-            start: Some(start),
-            end: Some(end),
-            text,
-            speaker,
-            words: Vec::new(),
-        });
+        cues.push(RawCue { start, end, text: lines.join("\n") });
     }
-    Ok(ImportedTranscript::of_segments(segments))
+    Ok(cues)
+}
+
+fn without_tags(text: &str) -> String {
+    voices(text).into_iter().map(|voice| voice.text).collect()
 }
 
 /// Consecutive non-blank lines.
@@ -133,30 +159,128 @@ fn strip_overrides(text: &str) -> String {
     out + rest
 }
 
-/// Removes tags such as `<i>`, `</c>` and `<00:01.000>`, and returns the speaker if a voice tag names one.
-fn strip_tags(text: &str) -> (String, Option<String>) {
-    let mut out = String::with_capacity(text.len());
-    let mut speaker = None;
+/// What one speaker says in a cue.
+#[derive(Default)]
+struct Voice {
+    speaker: Option<String>,
+    text: String,
+}
+
+/// Removes tags such as `<i>`, `</c>` and `<00:01.000>`, and splits a text where a voice tag names another speaker.
+fn voices(text: &str) -> Vec<Voice> {
+    let mut voices = vec![Voice::default()];
     let mut rest = text;
+    let add = |text: &str, voices: &mut Vec<Voice>| {
+        if let Some(last) = voices.last_mut() {
+            last.text.push_str(text);
+        }
+    };
     while let Some(at) = rest.find('<') {
         let (before, tag) = rest.split_at(at);
-        out.push_str(before);
+        add(before, &mut voices);
         let opens = tag[1..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/');
         match tag.find('>').filter(|_| opens) {
             Some(end) => {
-                let inside = &tag[1..end];
-                let voice =
-                    inside.split_once([' ', '\t']).filter(|(name, _)| name.split('.').next() == Some("v"));
-                speaker = speaker.or(voice.map(|(_, name)| name.trim().to_owned()));
+                if let Some(speaker) = speaker_of(&tag[1..end]) {
+                    voices.push(Voice { speaker: Some(speaker), text: String::new() });
+                }
                 rest = &tag[end + 1..];
             }
             None => {
-                out.push('<');
+                add("<", &mut voices);
                 rest = &tag[1..];
             }
         }
     }
-    (out + rest, speaker)
+    add(rest, &mut voices);
+    join_voices(voices)
+}
+
+/// Returns the name in a voice tag, given what is inside its brackets.
+fn speaker_of(tag: &str) -> Option<String> {
+    let (name, speaker) = tag.split_once([' ', '\t'])?;
+    let speaker = unescape(speaker.trim());
+    (name.split('.').next() == Some("v") && !speaker.is_empty()).then_some(speaker)
+}
+
+/// Joins the texts of a speaker that follow each other, and drops a blank text before a voice.
+fn join_voices(voices: Vec<Voice>) -> Vec<Voice> {
+    let mut joined: Vec<Voice> = Vec::new();
+    for voice in voices {
+        match joined.last_mut() {
+            Some(last) if last.speaker == voice.speaker || last.text.trim().is_empty() => {
+                last.text.push_str(&voice.text);
+                last.speaker = voice.speaker;
+            }
+            _ => joined.push(voice),
+        }
+    }
+    joined
+}
+
+/// Makes a segment for each voice of a cue, and divides its time among them by their letters.
+fn voiced_segments(RawCue { start, end, text }: RawCue) -> Vec<ImportedSegment> {
+    let voices = voices(&text);
+    let is_dialogue = voices.len() > 1;
+    let letters = |voice: &Voice| voice.text.trim().chars().count();
+    let all = voices.iter().map(letters).sum::<usize>().max(1) as f64;
+    let mut reached = 0;
+    let segment = |voice: Voice| {
+        let from = start + (end - start) * reached as f64 / all;
+        reached += letters(&voice);
+        let to = start + (end - start) * reached as f64 / all;
+        let Voice { speaker, text } = voice;
+        let mut text = unescape(&text);
+        if is_dialogue {
+            let line = text.trim();
+            text = line.strip_prefix("- ").unwrap_or(line).to_owned();
+        }
+        // A name that is to be seen as well.
+        let label = speaker.as_ref().map(|name| format!("{name}: "));
+        if let Some(rest) = label.and_then(|label| text.strip_prefix(&label)) {
+            text = rest.to_owned();
+        }
+        ImportedSegment { start: Some(from), end: Some(to.min(end)), text, speaker, words: Vec::new() }
+    };
+    voices.into_iter().map(segment).collect()
+}
+
+/// The names before the texts of SubRip: only those that no text begins with. A name such as `Anna: ` stays in the text.
+#[derive(Default)]
+struct Labels {
+    /// The speaker of this program's cues until another one is named.
+    last: Option<String>,
+}
+
+impl Labels {
+    /// Splits the name from a text: `[SPEAKER_00]: ` as whisperX writes it, `SPEAKER_00: ` or `Speaker 1: `.
+    fn split(&mut self, text: &str) -> (Option<String>, String) {
+        if let Some((name, rest)) = text.strip_prefix('[').and_then(|text| text.split_once("]: "))
+            && !name.is_empty()
+            && !name.contains(['[', ']', '\n'])
+        {
+            self.last = None;
+            return (Some(name.to_owned()), rest.to_owned());
+        }
+        let named = text.split_once(": ").filter(|(name, _)| is_numbered(name));
+        if let Some((name, rest)) = named {
+            self.last = Some(name.to_owned());
+            return (self.last.clone(), rest.to_owned());
+        }
+        // Two speakers have a line each, after which whoever goes on is named.
+        if text.starts_with("- ") && text.contains("\n- ") {
+            self.last = None;
+        }
+        (self.last.clone(), text.to_owned())
+    }
+}
+
+/// Returns whether a name is one that programs give to speakers.
+fn is_numbered(name: &str) -> bool {
+    let number = name.strip_prefix("SPEAKER_").or(name.strip_prefix("Speaker "));
+    number.is_some_and(|number| {
+        (1..=4).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// Replaces character entities.
@@ -170,4 +294,60 @@ fn unescape(text: &str) -> String {
         ("&amp;", "&"),
     ];
     entities.iter().fold(text.to_owned(), |text, (entity, meaning)| text.replace(entity, meaning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spoken(imported: &ImportedTranscript) -> Vec<(Option<&str>, &str)> {
+        imported.segments.iter().map(|segment| (segment.speaker.as_deref(), segment.text.as_str())).collect()
+    }
+
+    #[test]
+    fn voices_are_speakers_and_two_of_a_cue_divide_its_time() {
+        let text = "WEBVTT\n\n00:01.000 --> 00:03.000\n<v Anna &amp; Co>One <i>two</i>\n\n\
+                    00:03.000 --> 00:05.000\n<v.loud Ben>- Yes.</v>\n<v Anna>- No.</v>\n\n\
+                    00:05.000 --> 00:06.000\nx\n\n00:06.000 --> 00:07.000\n<v Ben>Ben: <v Ben>y\n";
+        let read = vtt(text).unwrap();
+        let expected = [
+            (Some("Anna & Co"), "One two"),
+            (Some("Ben"), "Yes."),
+            (Some("Anna"), "No."),
+            (None, "x"),
+            (Some("Ben"), "y"),
+        ];
+        assert_eq!(spoken(&read), expected);
+        let times: Vec<_> = read.segments[1..3].iter().map(|s| (s.start.unwrap(), s.end.unwrap())).collect();
+        assert!(times[0].0 == 3.0 && times[0].1 == times[1].0 && times[1].1 == 5.0 && times[0].1 > 4.0);
+    }
+
+    #[test]
+    fn only_names_that_programs_give_are_taken_from_subrip() {
+        let cues = [
+            "[SPEAKER_00]: a",
+            "b",
+            "Speaker 1: c",
+            "d",
+            "- e\n- f",
+            "g",
+            "SPEAKER_12: h",
+            "Anna: i",
+            "[Music]",
+        ];
+        let text: String = cues.iter().map(|cue| format!("1\n0:01 --> 0:02\n{cue}\n\n")).collect();
+        let (one, twelve) = (Some("Speaker 1"), Some("SPEAKER_12"));
+        let expected = [
+            (Some("SPEAKER_00"), "a"),
+            (None, "b"),
+            (one, "c"),
+            (one, "d"),
+            (None, "- e\n- f"),
+            (None, "g"),
+            (twelve, "h"),
+            (twelve, "Anna: i"),
+            (twelve, "[Music]"),
+        ];
+        assert_eq!(spoken(&srt(&text).unwrap()), expected);
+    }
 }

@@ -17,9 +17,11 @@ pub fn txt(text: &str) -> ImportedTranscript {
     ImportedTranscript { language: None, text: text.into(), segments }
 }
 
-/// Parses lines of start and end in milliseconds and a text, after an optional header line.
+/// Parses lines of start and end in milliseconds and a text, after an optional header line, which may name a fourth
+/// column: the speaker.
 pub fn tsv(text: &str) -> Result<ImportedTranscript, ImportError> {
     let mut segments = Vec::new();
+    let has_speakers = text.lines().next() == Some("start\tend\ttext\tspeaker");
     for (index, line) in text.lines().enumerate() {
         if line.is_empty() || (index == 0 && line.starts_with("start\tend")) {
             continue;
@@ -35,7 +37,11 @@ pub fn tsv(text: &str) -> Result<ImportedTranscript, ImportError> {
             milliseconds.map(|value| f64::from(value) / 1e3).map_err(invalid)
         };
         let (start, end) = (Some(seconds(start)?), Some(seconds(end)?));
-        segments.push(ImportedSegment { start, end, text: text.into(), ..ImportedSegment::default() });
+        let (text, speaker) = match text.rsplit_once('\t').filter(|_| has_speakers) {
+            Some((text, speaker)) => (text, Some(speaker.to_owned()).filter(|name| !name.is_empty())),
+            None => (text, None),
+        };
+        segments.push(ImportedSegment { start, end, text: text.into(), speaker, words: Vec::new() });
     }
     Ok(ImportedTranscript::of_segments(segments))
 }

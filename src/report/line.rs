@@ -187,6 +187,18 @@ pub struct FileDone {
     /// Windows with more than one attempt.
     pub fallbacks: usize,
     pub damage: DamageLine,
+    /// In the order in which they are first heard; only if speakers were told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speakers: Option<Vec<SpeakerLine>>,
+}
+
+/// One of the people heard.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "speaker")]
+pub struct SpeakerLine {
+    pub name: String,
+    /// In which this speaker speaks, alone or not.
+    pub seconds: f64,
 }
 
 /// The last line of a report.

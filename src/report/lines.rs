@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::line::{
     DamageLine, FileDone, MemoryLine, OptionValue, PeakLine, PoolLine, ReleasedLine, ReportLine, RunTotals,
-    SpansLine, UsageLine, rounded_coverage,
+    SpansLine, SpeakerLine, UsageLine, rounded_coverage,
 };
 use super::{Ending, Failure, Tally, VERSION, kind, rounded, speed, warnings};
 use crate::device::memory::MemoryUsage;
@@ -17,7 +17,7 @@ use crate::models::pool::PoolStats;
 use crate::plan::{InputName, PlannedInput};
 use crate::run::{ChunkFigures, RunEvent};
 use crate::time::seconds_of_frames;
-use crate::transcript::{Quality, RejectedAttempt, Transcript};
+use crate::transcript::{Quality, RejectedAttempt, Speaker, Transcript};
 
 /// What is known of a run before it begins.
 #[derive(Debug, Clone, Default)]
@@ -292,7 +292,12 @@ fn file_done(
         },
         fallbacks: quality.fallbacks.len(),
         damage: DamageLine { packets: transcript.damage.packets, truncated: transcript.damage.truncated },
+        speakers: transcript.speakers.as_ref().map(|known| known.speakers.iter().map(speaker).collect()),
     }
+}
+
+fn speaker(speaker: &Speaker) -> SpeakerLine {
+    SpeakerLine { name: speaker.name.clone(), seconds: rounded(speaker.seconds) }
 }
 
 fn pool(stats: &PoolStats) -> PoolLine {
@@ -308,4 +313,26 @@ fn pool(stats: &PoolStats) -> PoolLine {
 
 fn text(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transcript::SpeakerTurns;
+
+    #[test]
+    fn speakers_are_listed_only_if_they_were_told_apart() {
+        let done = |transcript: &Transcript| {
+            let (quality, cues) = (Quality::of(transcript), CueQuality::default());
+            let done = file_done("talk.mp3".into(), Vec::new(), transcript, &quality, &cues, 1.0);
+            ReportLine::FileDone(Box::new(done)).fields()
+        };
+        assert!(!done(&Transcript::default()).contains_key("speakers"));
+        let turns = [(0.0, 1.5, "B"), (1.0, 2.0, "A"), (3.0, 4.0, "B")];
+        let turns = turns.map(|(start, end, name)| (start, end, name.to_owned()));
+        let transcript =
+            Transcript { speakers: Some(SpeakerTurns::from_named(turns)), ..Transcript::default() };
+        let expected = json!([{"name": "B", "seconds": 2.5}, {"name": "A", "seconds": 1.0}]);
+        assert_eq!(done(&transcript)["speakers"], expected);
+    }
 }

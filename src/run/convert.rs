@@ -8,7 +8,7 @@ use super::output;
 use super::session::announce;
 use super::{RunContext, RunEvent};
 use crate::error::{Error, InputProblem, Result};
-use crate::export::{Cue, CueQuality, ExportOptions, Rendering};
+use crate::export::{Cue, CueQuality, ExportOptions, Format, Rendering};
 use crate::import::from_import;
 use crate::import::{self, ImportFormat, ImportedSegment};
 use crate::plan::{self, InputSource, OutputOptions, PlannedInput, UNDETERMINED, plan_files};
@@ -52,6 +52,15 @@ fn convert_one(item: &PlannedInput, conversion: &Conversion, context: RunContext
     let timed_format = item.outputs.iter().find(|(format, _)| format.needs_times());
     if let Some((format, _)) = timed_format.filter(|_| !is_timed) {
         return lacks("times", format.name());
+    }
+    let asked_for = item.outputs.iter().map(|(format, _)| *format).chain(item.printed).collect::<Vec<_>>();
+    let is_asked_for = |format: &Format| asked_for.contains(format);
+    let speaker_format =
+        Format::ALL.into_iter().find(|format| format.needs_speakers() && is_asked_for(format));
+    // `all` means what there is.
+    let is_all = Format::ALL.iter().all(is_asked_for);
+    if let Some(format) = speaker_format.filter(|_| transcript.speakers.is_none() && !is_all) {
+        return lacks("speakers", format.name());
     }
     let mut words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
     let has_words = words.next().is_some();
@@ -118,7 +127,7 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
 /// Rates how readable the subtitles in a file are.
 pub fn check_cues(path: &Path, options: &ExportOptions) -> Result<CueQuality> {
     let ms = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1000.0).round().clamp(-1e15, 1e15) as i64;
-    let imported = import::read(path)?;
+    let imported = import::read_shown(path)?;
     let cue =
         |segment: &ImportedSegment| Cue::plain(ms(segment.start), ms(segment.end), segment.text.as_str());
     Ok(CueQuality::of(&imported.segments.iter().map(cue).collect::<Vec<_>>(), options))

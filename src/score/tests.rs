@@ -96,7 +96,7 @@ fn segment(start: f64, end: f64, text: &str, words: &[(f64, f64)]) -> ImportedSe
         start: Some(*start),
         end: Some(*end),
         text: text.into(),
-        probability: None,
+        ..ImportedWord::default()
     });
     ImportedSegment {
         start: Some(start),

@@ -4,6 +4,7 @@
 
 mod corrections;
 mod kept;
+mod speakers;
 
 use std::fs;
 use std::path::Path;

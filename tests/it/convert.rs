@@ -57,7 +57,7 @@ fn json_of_every_program_gives_the_same_subtitles() {
     let (folder, talk) = folder();
     let at = |name: &str| folder.path().join(name);
     export().arg(&talk).args(["--export", "all", "--output-dir"]).arg(at("ours")).assert().code(0);
-    assert_eq!(names(&at("ours")).len(), 9);
+    assert_eq!(names(&at("ours")).len(), 10);
     let expected = read(at("ours/talk.srt"));
     assert!(expected.starts_with("1\n00:00:00,440 --> 00:00:01,780\nOne three.\n"), "{expected}");
     for style in ["full", "openai", "whisper-cpp", "whisperx"] {
@@ -284,7 +284,7 @@ fn transcribes_to_every_format() {
     program.arg(audio).args(["--model", "demo", "--export", "all", "--subtitles", "readable"]);
     program.args(["--max-line-width", "12", "--json-style", "hf", "--output-dir"]).arg(&out);
     Command::from_std(program).assert().code(0).stderr(DEMO_WARNING);
-    let formats = ["ass", "csv", "html", "json", "lrc", "srt", "tsv", "txt", "vtt"];
+    let formats = ["ass", "csv", "html", "json", "lrc", "rttm", "srt", "tsv", "txt", "vtt"];
     assert_eq!(names(&out), formats.map(|format| format!("short_en.{format}")));
     assert!(read(out.join("short_en.json")).starts_with("{\"text\": \" One three."));
     assert!(read(out.join("short_en.srt")).ends_with("\neight Monday\nsix door.\n\n"));

@@ -58,6 +58,7 @@ mod score;
 mod screen;
 mod seams;
 mod speaker_scores;
+mod speakers;
 mod stdout;
 mod subtitles;
 mod tokenizer;

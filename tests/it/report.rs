@@ -216,6 +216,32 @@ fn several_uses_of_one_recording_are_told_apart() {
 }
 
 #[test]
+fn shows_how_many_speakers_were_heard() {
+    let folder = folder();
+    let here = folder.path();
+    assert_eq!(output(here, "talk.flac --export srt --report run.jsonl").status.code(), Some(0));
+    let shown = |report: &str| {
+        let shown = String::from_utf8(output(here, &format!("report show {report}")).stdout).unwrap();
+        shown
+            .lines()
+            .filter(|line| line.starts_with("input") || line.contains(" done "))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let plain = shown("run.jsonl");
+    assert!(plain[0].ends_with("  subtitles"), "{plain:?}");
+    let mut lines = read(here, "run.jsonl");
+    let done = lines.iter_mut().find(|line| line["event"] == "file_done").unwrap();
+    done["speakers"] =
+        serde_json::json!([{"name": "Speaker 1", "seconds": 3.5}, {"name": "Anna", "seconds": 0.5}]);
+    check_schema(&lines);
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(here.join("named.jsonl"), text).unwrap();
+    let named = shown("named.jsonl");
+    assert!(named[0].ends_with("  subtitles  speakers") && named[1].ends_with("  2"), "{named:?}");
+}
+
+#[test]
 fn an_unwritable_report_is_refused_before_the_run() {
     let folder = folder();
     let here = folder.path();

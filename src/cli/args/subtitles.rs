@@ -4,7 +4,7 @@ use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{Args, value_parser};
 
 use crate::error::{Error, Result};
-use crate::export::{CueLimits, ExportOptions, Format, HtmlAudio, JsonStyle, Preset};
+use crate::export::{CueLimits, ExportOptions, Format, HtmlAudio, JsonStyle, Preset, SpeakerLabels};
 
 const SUBTITLES: &str = "Subtitles";
 const OUTPUT: &str = "Output";
@@ -73,6 +73,12 @@ pub struct SubtitleArgs {
     #[arg(long, env = "TRANSCRIBE_CUE_LAG_OUT", value_name = "SECONDS", help_heading = SUBTITLES)]
     cue_lag_out: Option<f64>,
 
+    /// Names of the speakers in subtitles, if they are known: auto (in srt and lrc where the speaker changes; vtt and ass
+    /// have voices and styles for them), always (in the text of every cue) or never
+    #[arg(long, env = "TRANSCRIBE_SPEAKER_LABELS", value_name = "WHEN", default_value = "auto",
+        help_heading = SUBTITLES)]
+    speaker_labels: SpeakerLabels,
+
     /// Style of json: full (openai's with more keys), openai, whisper-cpp, whisperx or hf
     #[arg(long, env = "TRANSCRIBE_JSON_STYLE", value_name = "STYLE", default_value = "full",
         help_heading = OUTPUT)]
@@ -106,6 +112,7 @@ impl SubtitleArgs {
             limits: self.limits()?,
             json_style: self.json_style,
             html_audio: self.html_audio,
+            speaker_labels: self.speaker_labels,
         })
     }
 

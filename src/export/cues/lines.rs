@@ -25,9 +25,16 @@ pub struct LineFill {
     pub lines: usize,
     pub width: usize,
     words: usize,
+    /// The columns before the first unit.
+    label: usize,
 }
 
 impl LineFill {
+    /// Returns lines whose first begins with a label of this width.
+    pub fn labelled(label: usize) -> Self {
+        Self { label, ..Self::default() }
+    }
+
     pub fn add(&mut self, unit: &Unit, size: CueSize) {
         let width = self.width + unit.width + usize::from(unit.spaced);
         if self.lines > 0 && width <= size.width && self.words < size.words {
@@ -35,22 +42,22 @@ impl LineFill {
             self.words += 1;
         } else {
             self.lines += 1;
-            self.width = unit.width;
+            self.width = std::mem::take(&mut self.label) + unit.width;
             self.words = 1;
         }
     }
 }
 
 /// Splits the units of a cue into as few lines as they fit in, of about the same length and broken where it costs least.
-/// `costs` are the costs of a break after each unit.
-pub fn split(units: &[Unit], costs: &[f64], size: CueSize) -> Vec<Range<usize>> {
-    let mut fill = LineFill::default();
+/// `costs` are the costs of a break after each unit; `label` is the width of what comes before the first.
+pub fn split(units: &[Unit], costs: &[f64], size: CueSize, label: usize) -> Vec<Range<usize>> {
+    let mut fill = LineFill::labelled(label);
     units.iter().for_each(|unit| fill.add(unit, size));
     let count = fill.lines;
     if count < 2 {
         return std::iter::once(0..units.len()).collect();
     }
-    let total: usize = units.iter().map(|unit| unit.width + usize::from(unit.spaced)).sum();
+    let total: usize = label + units.iter().map(|unit| unit.width + usize::from(unit.spaced)).sum::<usize>();
     let even = total as f64 / count as f64;
     // `best[line][to]`: the lowest cost of the first `to` units in `line` lines, and where the last line starts.
     let mut best = vec![vec![(f64::INFINITY, 0); units.len() + 1]; count + 1];
@@ -61,7 +68,7 @@ pub fn split(units: &[Unit], costs: &[f64], size: CueSize) -> Vec<Range<usize>> 
             if so_far.is_infinite() {
                 continue;
             }
-            let mut fill = LineFill::default();
+            let mut fill = LineFill::labelled(if from == 0 { label } else { 0 });
             for to in from..units.len() {
                 fill.add(&units[to], size);
                 if fill.lines > 1 {

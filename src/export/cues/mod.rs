@@ -5,12 +5,15 @@ mod lines;
 mod openai;
 mod quality;
 mod readable;
+pub mod speakers;
 mod timing;
+mod turns;
 mod units;
 
 use std::borrow::Cow;
 
 pub use quality::CueQuality;
+pub use units::is_unspaced;
 
 use super::options::{ExportOptions, Preset};
 use super::partial::partial_segment;
@@ -26,6 +29,10 @@ pub struct Cue {
     pub text: String,
     /// The words that `text` consists of, white space included; empty if only the whole cue has times.
     pub words: Vec<CueWord>,
+    /// Who speaks: nobody known, one, or the speakers of two lines.
+    pub speakers: Vec<String>,
+    /// Whether the name of its speaker belongs before the text.
+    pub is_labelled: bool,
 }
 
 /// A word of a cue.
@@ -40,12 +47,12 @@ pub struct CueWord {
 impl Cue {
     /// Returns a cue without word times.
     pub fn plain(start: i64, end: i64, text: impl Into<String>) -> Self {
-        Self { start, end, text: text.into(), words: Vec::new() }
+        Self { start, end, text: text.into(), ..Self::default() }
     }
 
     fn of_words(start: i64, end: i64, words: Vec<CueWord>) -> Self {
         let text = words.iter().map(|word| word.text.as_str()).collect();
-        Self { start, end, text, words }
+        Self { start, end, text, words, ..Self::default() }
     }
 
     /// Returns a cue for each word, which is underlined in it, and for each pause between words.
@@ -61,17 +68,17 @@ impl Cue {
                 continue;
             }
             if last != word.start {
-                shown.push(Cue::plain(last, word.start, self.text.clone()));
+                shown.push(self.with_text(last, word.start, self.text.clone()));
             }
             let text = self.words.iter().enumerate().map(|(j, word)| match i == j {
                 true => underlined(&word.text),
                 false => word.text.clone(),
             });
-            shown.push(Cue::plain(word.start, word.end, text.collect::<String>()));
+            shown.push(self.with_text(word.start, word.end, text.collect()));
             last = word.end;
         }
         if preset != Preset::OpenAi && last < self.end {
-            shown.push(Cue::plain(last, self.end, self.text.clone()));
+            shown.push(self.with_text(last, self.end, self.text.clone()));
         }
         shown
     }
@@ -93,6 +100,7 @@ impl Cues {
             Preset::OpenAi => openai::cues(transcript, options),
             _ => readable::cues(transcript, options),
         };
+        speakers::label(&mut list, options.speaker_labels);
         if let Some(mark) = partial_segment(transcript) {
             let (start, end) = (python::milliseconds(mark.start), python::milliseconds(mark.end));
             let delay = list.last().map_or(0, |last| (last.end - start).max(0));

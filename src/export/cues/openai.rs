@@ -1,7 +1,8 @@
 //! The cues of openai/whisper's writers: segments as they are, or lines filled with words according to its options.
 
+use super::speakers::shown_name;
 use super::{Cue, CueWord};
-use crate::export::options::ExportOptions;
+use crate::export::options::{ExportOptions, SpeakerLabels};
 use crate::export::python::{self, milliseconds};
 use crate::transcript::{Transcript, Word};
 
@@ -18,7 +19,8 @@ pub fn cues(transcript: &Transcript, options: &ExportOptions) -> Vec<Cue> {
     let plain = segments.iter().map(|segment| {
         // Parsers would take an arrow in the text for another pair of times.
         let text = python::strip(&segment.text).replace("-->", "->");
-        Cue::plain(milliseconds(segment.start), milliseconds(segment.end), text)
+        let cue = Cue::plain(milliseconds(segment.start), milliseconds(segment.end), text);
+        Cue { speakers: segment.speaker.iter().cloned().collect(), ..cue }
     });
     plain.collect()
 }
@@ -35,6 +37,10 @@ struct CueFiller {
     lines: usize,
     /// The start of the previous word.
     last: f64,
+    labels: SpeakerLabels,
+    speaker: Option<String>,
+    /// Who spoke the last cue.
+    last_speaker: Option<String>,
     done: Vec<Cue>,
 }
 
@@ -51,6 +57,9 @@ impl CueFiller {
             line: 0,
             lines: 1,
             last: first.or(transcript.segments.first().map(|segment| segment.start)).unwrap_or(0.0),
+            labels: options.speaker_labels,
+            speaker: None,
+            last_speaker: None,
             done: Vec::new(),
         }
     }
@@ -58,11 +67,34 @@ impl CueFiller {
     fn fill(mut self, transcript: &Transcript) -> Vec<Cue> {
         for segment in &transcript.segments {
             for chunk in segment.words.as_deref().unwrap_or_default().chunks(self.words_per_line) {
-                chunk.iter().enumerate().for_each(|(i, word)| self.add(word, i == 0));
+                for (i, word) in chunk.iter().enumerate() {
+                    self.change_speaker(word.speaker.as_ref().or(segment.speaker.as_ref()));
+                    self.add(word, i == 0);
+                }
             }
         }
         self.close();
         self.done
+    }
+
+    /// Ends the cue if the next word is another speaker's.
+    fn change_speaker(&mut self, speaker: Option<&String>) {
+        if self.speaker.as_ref() != speaker {
+            self.close();
+            self.line = 0;
+            self.speaker = speaker.cloned();
+        }
+    }
+
+    /// Returns the letters of the name before a cue that begins now.
+    fn label(&self) -> usize {
+        let is_shown = match self.labels {
+            SpeakerLabels::Auto => self.speaker != self.last_speaker,
+            SpeakerLabels::Always => true,
+            SpeakerLabels::Never => false,
+        };
+        let name = self.speaker.as_deref().filter(|_| is_shown);
+        name.map_or(0, |name| shown_name(name).chars().count() + 2)
     }
 
     fn add(&mut self, word: &Word, begins_chunk: bool) {
@@ -84,6 +116,9 @@ impl CueFiller {
                 self.lines += 1;
                 text.insert(0, '\n');
             }
+            if self.cue.is_empty() {
+                self.line += self.label();
+            }
         }
         self.cue.push(CueWord { start: milliseconds(word.start), end: milliseconds(word.end), text });
         self.last = word.start;
@@ -92,7 +127,9 @@ impl CueFiller {
     fn close(&mut self) {
         let words = std::mem::take(&mut self.cue);
         if let (Some(first), Some(last)) = (words.first(), words.last()) {
-            self.done.push(Cue::of_words(first.start, last.end, words));
+            let (start, end, speakers) = (first.start, last.end, self.speaker.iter().cloned().collect());
+            self.done.push(Cue { speakers, ..Cue::of_words(start, end, words) });
+            self.last_speaker = self.speaker.clone();
         }
         self.lines = 1;
     }

@@ -48,7 +48,8 @@ impl CueQuality {
     /// Counts the rules that a cue breaks and returns how much of its share it loses.
     fn check(&mut self, cue: &Cue, last_end: Option<i64>, options: &ExportOptions) -> f64 {
         let limits = &options.limits;
-        let lines: Vec<usize> = cue.text.lines().map(|line| columns(python::strip(line))).collect();
+        let lines: Vec<usize> =
+            cue.labelled_text().lines().map(|line| columns(python::strip(line))).collect();
         let all_columns: usize = lines.iter().sum::<usize>() + lines.len().saturating_sub(1);
         let duration = cue.end - cue.start;
         let gap = last_end.map_or(i64::MAX, |end| cue.start - end);

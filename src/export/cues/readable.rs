@@ -3,9 +3,13 @@
 //! Dynamic programming over the words finds the cheapest of all ways to split them into cues. Its memory grows with the
 //! number of words, its time with the number of words times how many of them fit into one cue.
 
+use std::ops::Range;
+
 use super::breaks::{self, BreakRules, ends_sentence};
 use super::lines::{CueSize, LineFill, split};
+use super::speakers::DASH;
 use super::timing::{SpokenText, schedule};
+use super::turns::CueTurns;
 use super::units::{Unit, columns, units};
 use super::{Cue, CueWord};
 use crate::export::options::{CueLimits, ExportOptions};
@@ -17,6 +21,8 @@ const CUE: f64 = 4.0;
 const FULLNESS: f64 = 4.0;
 /// The cost of a sentence that ends inside a cue.
 const SENTENCE_INSIDE: f64 = 12.0;
+/// The cost of two speakers in one cue: more than a second cue costs that leaves time to read it.
+const DIALOGUE: f64 = 6.0;
 /// The cost of a cue that leaves no time to read it.
 const UNREADABLE: f64 = 40.0;
 /// The milliseconds of silence inside a cue that cost nothing, the cost per second beyond that, and the silence behind
@@ -39,38 +45,61 @@ pub fn cues(transcript: &Transcript, options: &ExportOptions) -> Vec<Cue> {
     let units = units(transcript, size.width);
     let rules = BreakRules::new(&transcript.language);
     let costs: Vec<f64> = units.windows(2).map(|pair| breaks::cost(&pair[0], &pair[1], rules)).collect();
-    let ends = choose_ends(&units, &costs, size, &options.limits);
-    let mut start = 0;
-    let mut found = Vec::with_capacity(ends.len());
+    let turns = CueTurns::new(transcript, &units, size, options);
+    let ends = choose_ends(&units, &costs, &turns, size, &options.limits);
+    let (mut start, mut found, mut texts) = (0, Vec::with_capacity(ends.len()), Vec::new());
     for end in ends {
-        let inside = &costs[start..(end - 1).max(start)];
-        found.push((start..end, words(&units[start..end], inside, size)));
+        let (units, inside) = (&units[start..end], &costs[start..(end - 1).max(start)]);
+        let (words, label) = match turns.lines(&(start..end)) {
+            Some(lines) => (words(units, lines, DASH), 0),
+            None => {
+                let label = turns.label_width(start);
+                (words(units, split(units, inside, size, label), ""), label)
+            }
+        };
+        texts.push(spoken_text(units, &words, label));
+        found.push((words, turns.speakers(&(start..end))));
         start = end;
     }
-    let texts: Vec<SpokenText> =
-        found.iter().map(|(range, words)| spoken_text(&units[range.clone()], words)).collect();
     let times = schedule(&texts, &options.limits);
-    found.into_iter().zip(times).map(|((_, words), (start, end))| timed(words, start, end)).collect()
+    let cue = |((words, speakers), (start, end))| Cue { speakers, ..timed(words, start, end) };
+    found.into_iter().zip(times).map(cue).collect()
 }
 
 /// Returns after which units the cues end.
-fn choose_ends(units: &[Unit], costs: &[f64], size: CueSize, limits: &CueLimits) -> Vec<usize> {
+fn choose_ends(
+    units: &[Unit],
+    costs: &[f64],
+    turns: &CueTurns<'_>,
+    size: CueSize,
+    limits: &CueLimits,
+) -> Vec<usize> {
     // `best[to]`: the lowest cost of the first `to` units in cues, and where the last cue starts.
     let mut best = vec![(f64::INFINITY, 0); units.len() + 1];
     best[0].0 = 0.0;
     for from in 0..units.len() {
         let so_far = best[from].0;
-        let mut draft = CueDraft::default();
-        for to in from..units.len().min(from + MAX_UNITS) {
+        let mut consider = |draft: &CueDraft, to: usize| {
+            let next = units.get(to + 1).map(|next| next.start);
+            let is_change = turns.end(to) == to + 1;
+            let cue_break = costs.get(to).copied().filter(|_| !is_change).unwrap_or(0.0);
+            let cost = so_far + cue_break + draft.cost(units[from].start, next, size, limits);
+            if cost < best[to + 1].0 {
+                best[to + 1] = (cost, from);
+            }
+        };
+        let mut draft = CueDraft::labelled(turns.label_width(from));
+        for to in from..turns.end(from).min(from + MAX_UNITS) {
             draft.add(&units[from..=to], size);
             if to > from && !draft.fits(&units[from..=to], size, limits) {
                 break;
             }
-            let next = units.get(to + 1).map(|next| next.start);
-            let cue_break = costs.get(to).copied().unwrap_or(0.0);
-            let cost = so_far + cue_break + draft.cost(units[from].start, next, size, limits);
-            if cost < best[to + 1].0 {
-                best[to + 1] = (cost, from);
+            consider(&draft, to);
+        }
+        if let Some(cue) = turns.dialogue(from) {
+            let draft = CueDraft::dialogue(&units[cue.clone()], turns.end(from) - from, size);
+            if draft.fits(&units[cue.clone()], size, limits) {
+                consider(&draft, cue.end - 1);
             }
         }
     }
@@ -97,6 +126,26 @@ struct CueDraft {
 }
 
 impl CueDraft {
+    /// Returns a cue without units that begins with a label of this width.
+    fn labelled(label: usize) -> Self {
+        Self { fill: LineFill::labelled(label), width: label, ..Self::default() }
+    }
+
+    /// Returns the cue of two turns, each of which fits into a line after a dash.
+    fn dialogue(units: &[Unit], second: usize, size: CueSize) -> Self {
+        let mut draft = Self::labelled(2 * columns(DASH));
+        (1..=units.len()).for_each(|count| draft.add(&units[..count], size));
+        draft.inside += DIALOGUE;
+        // The dash shows where a sentence ends with the first turn.
+        if let [.., last] = &units[..second]
+            && units.get(second).is_some_and(|next| ends_sentence(&last.text, &next.text))
+        {
+            draft.inside -= SENTENCE_INSIDE;
+        }
+        draft.fill.lines = 2;
+        draft
+    }
+
     /// Adds the last of the cue's units.
     fn add(&mut self, units: &[Unit], size: CueSize) {
         let [.., unit] = units else { return };
@@ -134,10 +183,10 @@ pub fn reading_time(columns: usize, limits: &CueLimits) -> i64 {
     (columns as f64 * 1000.0 / limits.max_speed).ceil() as i64
 }
 
-/// Returns the words of a cue with the spaces and line feeds between them.
-fn words(units: &[Unit], costs: &[f64], size: CueSize) -> Vec<CueWord> {
+/// Returns the words of a cue with the spaces and line feeds between them, and with what every line begins with.
+fn words(units: &[Unit], lines: Vec<Range<usize>>, line_start: &str) -> Vec<CueWord> {
     let mut words = Vec::with_capacity(units.len());
-    for (nth, line) in split(units, costs, size).into_iter().enumerate() {
+    for (nth, line) in lines.into_iter().enumerate() {
         for (at, unit) in units[line].iter().enumerate() {
             let before = match (nth, at) {
                 (0, 0) => "",
@@ -145,14 +194,16 @@ fn words(units: &[Unit], costs: &[f64], size: CueSize) -> Vec<CueWord> {
                 _ if unit.spaced => " ",
                 _ => "",
             };
-            words.push(CueWord { start: unit.start, end: unit.end, text: format!("{before}{}", unit.text) });
+            let line_start = if at == 0 { line_start } else { "" };
+            let text = format!("{before}{line_start}{}", unit.text);
+            words.push(CueWord { start: unit.start, end: unit.end, text });
         }
     }
     words
 }
 
-fn spoken_text(units: &[Unit], words: &[CueWord]) -> SpokenText {
-    let columns = words.iter().map(|word| columns(word.text.trim_start_matches('\n'))).sum();
+fn spoken_text(units: &[Unit], words: &[CueWord], label: usize) -> SpokenText {
+    let columns = label + words.iter().map(|word| columns(word.text.trim_start_matches('\n'))).sum::<usize>();
     let start = units.first().map_or(0, |unit| unit.start);
     let end = units.iter().map(|unit| unit.end).max().unwrap_or(start);
     SpokenText { start, end, columns }

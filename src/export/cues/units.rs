@@ -2,6 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::speakers;
 use crate::export::python;
 use crate::transcript::{Segment, Transcript};
 
@@ -21,22 +22,27 @@ pub struct Unit {
     pub start: i64,
     pub end: i64,
     pub ends_segment: bool,
+    /// Who speaks it: an index in the list of [`speakers::names`].
+    pub speaker: Option<usize>,
 }
 
 /// Returns the units of a transcript; text wider than a line is broken where its script allows it.
 pub fn units(transcript: &Transcript, line_width: usize) -> Vec<Unit> {
-    let mut splitter = UnitSplitter { units: Vec::new(), line_width, now: 0 };
+    let names = speakers::names(transcript);
+    let mut splitter = UnitSplitter { units: Vec::new(), line_width, now: 0, names };
     for segment in &transcript.segments {
         splitter.add_segment(segment);
     }
     splitter.units
 }
 
-struct UnitSplitter {
+struct UnitSplitter<'t> {
     units: Vec<Unit>,
     line_width: usize,
     /// The earliest start of the next unit.
     now: i64,
+    /// The names of the speakers.
+    names: Vec<&'t str>,
 }
 
 /// A text that has not been split yet.
@@ -46,21 +52,27 @@ struct TimedText<'a> {
     end: f64,
     /// Whether the times are those of a whole segment, to be divided among its units.
     is_segment: bool,
+    speaker: Option<usize>,
 }
 
-impl UnitSplitter {
+impl UnitSplitter<'_> {
     fn add_segment(&mut self, segment: &Segment) {
         let first = self.units.len();
+        let index =
+            |name: &Option<String>| self.names.iter().position(|known| Some(*known) == name.as_deref());
+        let speaker = index(&segment.speaker);
+        let speakers: Vec<Option<usize>> =
+            segment.words.iter().flatten().map(|word| index(&word.speaker).or(speaker)).collect();
         match segment.words.as_deref() {
             Some(words) if !words.is_empty() => {
-                for word in words {
+                for (word, speaker) in words.iter().zip(speakers) {
                     let (start, end) = (word.start, word.end);
-                    self.add(&TimedText { text: &word.word, start, end, is_segment: false }, first);
+                    self.add(&TimedText { text: &word.word, start, end, is_segment: false, speaker }, first);
                 }
             }
             _ => {
                 let Segment { text, start, end, .. } = segment;
-                self.add(&TimedText { text, start: *start, end: *end, is_segment: true }, first);
+                self.add(&TimedText { text, start: *start, end: *end, is_segment: true, speaker }, first);
             }
         }
         let follows_directly = match (self.units.get(first.wrapping_sub(1)), self.units.get(first)) {
@@ -107,6 +119,7 @@ impl UnitSplitter {
                     start,
                     end,
                     ends_segment: false,
+                    speaker: timed.speaker,
                 },
                 first,
             );
@@ -138,6 +151,7 @@ impl UnitSplitter {
         let is_appended = self.units.get(first..).and_then(<[Unit]>::last).is_some_and(|last| {
             (joins || (!unit.spaced && last.text.ends_with(never_ends_line)))
                 && last.width + unit.width <= self.line_width
+                && last.speaker == unit.speaker
         });
         match self.units.last_mut() {
             Some(last) if is_appended => {
@@ -167,7 +181,7 @@ fn is_break(character: char) -> bool {
 }
 
 /// Returns whether a character belongs to a script that does not put spaces between words.
-fn is_unspaced(character: char) -> bool {
+pub fn is_unspaced(character: char) -> bool {
     let is_wide = character.width() == Some(2) && !('\u{ac00}'..='\u{d7a3}').contains(&character);
     // Thai and Lao, Burmese, Khmer.
     let in_south_east_asia =

@@ -9,7 +9,7 @@ use super::json_styles;
 use crate::export::partial::JSON_MARK;
 use crate::export::python::{self, rounded, single};
 use crate::export::{CueQuality, JsonStyle, Rendering};
-use crate::transcript::{Quality, Segment, Skipped, Transcript, Word};
+use crate::transcript::{Quality, Segment, Skipped, Speaker, SpeakerTurns, Transcript, Turn, Word};
 
 pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
     document(rendering, rendering.options().json_style).into_bytes()
@@ -78,6 +78,40 @@ struct ExtraMembers<'r> {
     quality: Quality,
     /// How readable the cues of the subtitle formats are.
     subtitles: &'r CueQuality,
+    #[serde(flatten)]
+    turns: Option<TurnMembers<'r>>,
+}
+
+/// Who speaks when, if speakers were told apart.
+#[derive(Serialize)]
+struct TurnMembers<'r> {
+    speakers: Vec<SpeakerMember<'r>>,
+    turns: Vec<TurnMember<'r>>,
+}
+
+#[derive(Serialize)]
+struct SpeakerMember<'r> {
+    name: &'r str,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct TurnMember<'r> {
+    start: f64,
+    end: f64,
+    speaker: &'r str,
+}
+
+impl<'r> TurnMembers<'r> {
+    fn new(known: &'r SpeakerTurns) -> Self {
+        let speaker = |speaker: &'r Speaker| SpeakerMember { name: &speaker.name, seconds: speaker.seconds };
+        let turn =
+            |turn: &'r Turn| TurnMember { start: turn.start, end: turn.end, speaker: known.name(turn) };
+        Self {
+            speakers: known.speakers.iter().map(speaker).collect(),
+            turns: known.turns.iter().map(turn).collect(),
+        }
+    }
 }
 
 /// A part of the recording that was not transcribed.
@@ -114,6 +148,7 @@ impl<'r> ExtraMembers<'r> {
             skipped: transcript.skipped.iter().map(skipped).collect(),
             quality: Quality::of(transcript),
             subtitles: rendering.cue_quality(),
+            turns: transcript.speakers.as_ref().map(TurnMembers::new),
         }
     }
 }
@@ -174,6 +209,7 @@ fn write_segment(segment: &Segment, shown: NumberStyle, out: &mut String) {
         out.push_str(", \"language\": ");
         python::string(language, out);
     }
+    write_speaker(segment.speaker.as_deref(), shown, out);
     if let Some(words) = &segment.words {
         out.push_str(", \"words\": [");
         for (i, word) in words.iter().enumerate() {
@@ -187,7 +223,16 @@ fn write_segment(segment: &Segment, shown: NumberStyle, out: &mut String) {
     out.push('}');
 }
 
-fn write_word(Word { word, start, end, probability, .. }: &Word, shown: NumberStyle, out: &mut String) {
+/// Writes the name of a speaker, of whom openai's program knows nothing.
+fn write_speaker(speaker: Option<&str>, shown: NumberStyle, out: &mut String) {
+    if let (Some(name), NumberStyle::Shortened) = (speaker, shown) {
+        out.push_str(", \"speaker\": ");
+        python::string(name, out);
+    }
+}
+
+fn write_word(word: &Word, shown: NumberStyle, out: &mut String) {
+    let Word { word, start, end, probability, speaker } = word;
     let probability = shown.score(*probability);
     let (start, end) = (shown.time(*start), shown.time(*end));
     out.push_str("{\"word\": ");
@@ -195,5 +240,6 @@ fn write_word(Word { word, start, end, probability, .. }: &Word, shown: NumberSt
     for (name, value) in [("start", start), ("end", end), ("probability", probability)] {
         out.push_str(&format!(", \"{name}\": {}", python::float(value)));
     }
+    write_speaker(speaker.as_deref(), shown, out);
     out.push('}');
 }

@@ -18,17 +18,26 @@ pub fn hf(transcript: &Transcript) -> String {
     struct HfJson<'t> {
         text: &'t str,
         chunks: Vec<HfJsonChunk<'t>>,
+        /// The chunks of known speakers, as insanely-fast-whisper lists them.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        speakers: Vec<HfJsonChunk<'t>>,
     }
     #[derive(Serialize)]
     struct HfJsonChunk<'t> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        speaker: Option<&'t str>,
         timestamp: [f64; 2],
         text: &'t str,
     }
-    fn chunk(Segment { start, end, text, .. }: &Segment) -> HfJsonChunk<'_> {
-        HfJsonChunk { timestamp: [*start, *end], text }
+    fn chunk(Segment { start, end, text, speaker, .. }: &Segment) -> HfJsonChunk<'_> {
+        HfJsonChunk { speaker: speaker.as_deref(), timestamp: [*start, *end], text }
     }
-    let chunks = transcript.segments.iter().map(chunk);
-    unclosed(&HfJson { text: &transcript.text, chunks: chunks.collect() })
+    let segments = &transcript.segments;
+    unclosed(&HfJson {
+        text: &transcript.text,
+        chunks: segments.iter().map(chunk).collect(),
+        speakers: segments.iter().filter(|segment| segment.speaker.is_some()).map(chunk).collect(),
+    })
 }
 
 /// The style of whisperX: segments with scored words, and a list of all words.
@@ -46,6 +55,8 @@ pub fn whisperx(transcript: &Transcript) -> String {
         text: &'t str,
         #[serde(skip_serializing_if = "Option::is_none")]
         words: Option<Vec<WhisperXJsonWord<'t>>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        speaker: Option<&'t str>,
     }
     #[derive(Serialize)]
     struct WhisperXJsonWord<'t> {
@@ -53,6 +64,8 @@ pub fn whisperx(transcript: &Transcript) -> String {
         start: f64,
         end: f64,
         score: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        speaker: Option<&'t str>,
     }
     fn scored(word: &Word) -> WhisperXJsonWord<'_> {
         WhisperXJsonWord {
@@ -60,6 +73,7 @@ pub fn whisperx(transcript: &Transcript) -> String {
             start: word.start,
             end: word.end,
             score: single(word.probability),
+            speaker: word.speaker.as_deref(),
         }
     }
     let segments = transcript.segments.iter().map(|segment| WhisperXJsonSegment {
@@ -67,6 +81,7 @@ pub fn whisperx(transcript: &Transcript) -> String {
         end: segment.end,
         text: &segment.text,
         words: segment.words.as_ref().map(|words| words.iter().map(scored).collect()),
+        speaker: segment.speaker.as_deref(),
     });
     let words = transcript.segments.iter().flat_map(|segment| segment.words.iter().flatten());
     unclosed(&WhisperXJson {
@@ -108,6 +123,8 @@ pub fn whisper_cpp(transcript: &Transcript) -> String {
         p: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         tokens: Option<Vec<WhisperCppDocumentSegment<'t>>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        speaker: Option<&'t str>,
     }
     #[derive(Serialize)]
     struct WhisperCppTimes<T> {
@@ -124,14 +141,16 @@ pub fn whisper_cpp(transcript: &Transcript) -> String {
             text,
             p: None,
             tokens: None,
+            speaker: None,
         }
     }
     fn token(Word { word, start, end, probability, .. }: &Word) -> WhisperCppDocumentSegment<'_> {
         WhisperCppDocumentSegment { p: Some(single(*probability)), ..timed(word, *start, *end) }
     }
-    fn segment(Segment { text, start, end, words, .. }: &Segment) -> WhisperCppDocumentSegment<'_> {
+    fn segment(Segment { text, start, end, words, speaker, .. }: &Segment) -> WhisperCppDocumentSegment<'_> {
         let tokens = words.as_ref().map(|words| words.iter().map(token).collect());
-        WhisperCppDocumentSegment { tokens, ..timed(text, *start, *end) }
+        let speaker = speaker.as_deref();
+        WhisperCppDocumentSegment { tokens, speaker, ..timed(text, *start, *end) }
     }
     let Transcript { language, model, .. } = transcript;
     unclosed(&WhisperCppDocument {

@@ -1,8 +1,9 @@
 //! WebVTT subtitles.
 
+use crate::export::cues::speakers::shown_name;
 use crate::export::cues::{Cue, CueWord};
 use crate::export::timestamps::TimestampStyle;
-use crate::export::{Preset, Rendering};
+use crate::export::{Preset, Rendering, SpeakerLabels};
 
 const STYLE: TimestampStyle = TimestampStyle { always_hours: false, separator: '.' };
 /// Times inside a cue always have hours, so that no player has to guess.
@@ -12,14 +13,31 @@ pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
     let (cues, options) = (rendering.cues(), rendering.options());
     // openai's writer does not escape what players take for markup.
     let escape = if cues.preset == Preset::OpenAi { str::to_owned } else { escaped };
+    // Players have the name by the voice; only few of them show it.
+    let is_named = options.speaker_labels == SpeakerLabels::Always;
     let text = |cue: &Cue| match (options.vtt_words, options.highlight_words) {
         (true, _) if !cue.words.is_empty() => timed_words(cue, escape),
         (_, true) => underlined(&cue.text, escape),
         _ => escape(&cue.text),
     };
     let shown = cues.shown(options.highlight_words);
-    let blocks: String = shown.iter().map(|cue| STYLE.cue(cue, &text(cue))).collect();
+    let blocks: String = shown.iter().map(|cue| STYLE.cue(cue, &voiced(cue, is_named, text))).collect();
     format!("WEBVTT\n\n{blocks}").into_bytes()
+}
+
+/// Puts the text of each speaker into a voice, whose name a label may repeat.
+fn voiced(cue: &Cue, is_named: bool, text: impl Fn(&Cue) -> String) -> String {
+    let voice = |(name, part): &(&str, Cue)| {
+        let name = escaped(&shown_name(name));
+        let label = if is_named && part.is_labelled { format!("{name}: ") } else { String::new() };
+        format!("<v {name}>{label}{}", text(part))
+    };
+    match cue.parts().as_slice() {
+        [] => text(cue),
+        // The voice ends with the cue.
+        [one] => voice(one),
+        more => more.iter().map(|part| voice(part) + "</v>").collect::<Vec<_>>().join("\n"),
+    }
 }
 
 fn escaped(text: &str) -> String {

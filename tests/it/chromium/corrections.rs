@@ -263,31 +263,3 @@ fn replaces_and_walks_through_doubtful_words() {
     browser.until("document.querySelector('.w.now')?.textContent === 'Friday'");
     assert_no_complaints(&browser);
 }
-
-#[test]
-#[ignore = "needs Chromium"]
-fn renames_speakers_where_there_are_any() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("talk.html");
-    let written = String::from_utf8(page(&spoken(), Media::None)).unwrap();
-    let speakers = ["A \\u003cb\\u003e", "B", "A \\u003cb\\u003e"];
-    let mut parts = written.split("\"no_speech_prob\": ");
-    let mut named = parts.next().unwrap().to_owned();
-    for (part, speaker) in parts.zip(speakers) {
-        named.push_str(&format!("\"speaker\": \"{speaker}\", \"no_speech_prob\": {part}"));
-    }
-    fs::write(&path, named).unwrap();
-    let mut browser = Browser::start();
-    browser.open(&path, "");
-    let labels = "[...document.querySelectorAll('.speaker')].map((label) => label.textContent)";
-    assert_eq!(browser.value(labels), json!(["A <b>", "B", "A <b>"]));
-    browser.press("Enter", false);
-    browser.value("speaker.select()");
-    browser.type_keys("Ann");
-    browser.click("everywhere", 0.5);
-    browser.press("Enter", false);
-    assert_eq!(browser.value(labels), json!(["Ann", "B", "Ann"]));
-    browser.reload();
-    assert_eq!(browser.value(labels), json!(["Ann", "B", "Ann"]));
-    assert_no_complaints(&browser);
-}

@@ -16,7 +16,7 @@ use crate::html::{HOSTILE, hostile, page, read};
 use crate::program::{bare, fixture, run};
 
 /// Waits for a file that a page downloads.
-fn downloaded(folder: &Path, name: &str) -> String {
+pub fn downloaded(folder: &Path, name: &str) -> String {
     let started = Instant::now();
     loop {
         match fs::read_to_string(folder.join(name)) {

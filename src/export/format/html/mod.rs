@@ -24,7 +24,7 @@ use crate::transcript::{Quality, SkipReason, Transcript};
 const TEMPLATE: &str = include_str!("page.html");
 const STYLES: [&str; 2] = [include_str!("page.css"), include_str!("edit.css")];
 /// The parts of the script, each of which uses those before it.
-const SCRIPTS: [&str; 10] = [
+const SCRIPTS: [&str; 11] = [
     include_str!("script/base.js"),
     include_str!("script/timecode.js"),
     include_str!("script/words.js"),
@@ -33,6 +33,7 @@ const SCRIPTS: [&str; 10] = [
     include_str!("script/player.js"),
     include_str!("script/editor.js"),
     include_str!("script/search.js"),
+    include_str!("script/speakers.js"),
     include_str!("script/keep.js"),
     include_str!("script/keys.js"),
 ];
@@ -45,6 +46,8 @@ struct Page<'t> {
     duration: f64,
     /// Whether the probability of the text is known.
     is_rated: bool,
+    /// The speakers in the order in which their rows come, which decides their colours.
+    speakers: Vec<&'t str>,
 }
 
 impl<'t> Page<'t> {
@@ -61,7 +64,11 @@ impl<'t> Page<'t> {
             _ => segment.avg_logprob != 0.0,
         });
         let duration = ends.fold(known, f64::max).max(0.01);
-        Self { transcript, quality: Quality::of(transcript), duration, is_rated }
+        let mut speakers: Vec<&str> = Vec::new();
+        for segment in text::shown(transcript) {
+            speakers.extend(segment.speaker.as_deref().filter(|name| !speakers.contains(name)));
+        }
+        Self { transcript, quality: Quality::of(transcript), duration, is_rated, speakers }
     }
 }
 
@@ -159,6 +166,10 @@ fn facts(page: &Page<'_>) -> String {
     }
     if let Some(ratio) = quality.coverage.ratio {
         facts.push(format!("{} of the speech has text", percent(ratio)));
+    }
+    if let Some(known) = &transcript.speakers {
+        let count = known.speakers.len();
+        facts.push(format!("{count} speaker{}", if count == 1 { "" } else { "s" }));
     }
     let skipped = transcript.skipped_seconds(SkipReason::Silence);
     if skipped > 0.0 {

@@ -2,7 +2,7 @@
 
 use super::Page;
 use super::escape::{clock, escaped, number};
-use crate::transcript::{Segment, confidence};
+use crate::transcript::{Segment, Transcript, confidence};
 
 /// The probabilities below which text is shaded, darker the less likely it is.
 pub const LEVELS: [f64; 3] = [0.25, 0.5, 0.75];
@@ -10,12 +10,19 @@ pub const LEVELS: [f64; 3] = [0.25, 0.5, 0.75];
 /// The number of rows that a browser lays out together when they come into view.
 const GROUP_LENGTH: usize = 50;
 
+/// The number of colours of speakers.
+const COLOURS: usize = 6;
+
+/// Returns the segments that have rows: those with text.
+pub fn shown(transcript: &Transcript) -> impl Iterator<Item = &Segment> {
+    transcript.segments.iter().filter(|segment| !segment.text.trim().is_empty())
+}
+
 /// Returns a row for each segment with text.
 pub fn rows(page: &Page<'_>) -> String {
     let mut out = String::new();
     let mut language = page.transcript.language.as_str();
-    let spoken: Vec<&Segment> =
-        page.transcript.segments.iter().filter(|segment| !segment.text.trim().is_empty()).collect();
+    let spoken: Vec<&Segment> = shown(page.transcript).collect();
     for group in spoken.chunks(GROUP_LENGTH) {
         out.push_str("<div class=\"g\">\n");
         for segment in group {
@@ -38,6 +45,10 @@ fn row(page: &Page<'_>, segment: &Segment, language: &str, is_new: bool, out: &m
     out.push_str(&format!("<a class=\"time\" href=\"#t={start}\">{at}</a>"));
     if is_new && !language.is_empty() {
         out.push_str(&format!("<span class=\"language\">{}</span>", escaped(language)));
+    }
+    if let Some(name) = segment.speaker.as_deref() {
+        let colour = page.speakers.iter().position(|known| *known == name).unwrap_or_default() % COLOURS;
+        out.push_str(&format!("<b class=\"speaker v{colour}\">{}</b>", escaped(name)));
     }
     out.push_str("<span class=\"t\" dir=\"auto\"");
     if segment.language.is_some() && !language.is_empty() {

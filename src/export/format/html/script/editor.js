@@ -31,7 +31,6 @@ const showFields = (segment) => {
     fields[name].dataset.shown = fields[name].value;
     fields[name].setAttribute("aria-invalid", "false");
   }
-  const speakers = [...new Set(segments.filter(hasSpeaker).map(({ speaker }) => speaker))];
   by("speaking").hidden = !speakers.length;
   by("everywhere").checked = false;
   fields.speaker.value = segment.speaker ?? "";
@@ -76,7 +75,7 @@ const pending = () => {
   let made = text ? withText(segment, text) : segment;
   if ((start ?? segment.start) < (end ?? segment.end)) made = withTimes(made, start ?? segment.start, end ?? segment.end);
   const speaker = fields.speaker.value.trim();
-  return speaker && speaker !== segment.speaker && !by("speaking").hidden ? derived([made], { speaker }) : made;
+  return speaker && speaker !== segment.speaker && !by("speaking").hidden ? withSpeaker(made, made.speaker, speaker) : made;
 };
 const close = () => {
   const { index, row } = editing;
@@ -93,9 +92,10 @@ const cancel = () => {
   close();
   show();
 };
-// Every segment of a speaker with the new name.
-const renamed = (from, to) => segments.flatMap((segment, at) => segment.speaker === from
-  ? [{ at, count: 1, inserted: [derived([segment], { speaker: to, tokens: segment.tokens ?? [] })] }] : []);
+// Everything that a speaker says, with the new name.
+const speaks = (segment, name) => segment.speaker === name || segment.words?.some(({ speaker }) => speaker === name);
+const renamed = (from, to) => segments.flatMap((segment, at) => speaks(segment, from)
+  ? [{ at, count: 1, inserted: [withSpeaker(segment, from, to)] }] : []);
 
 const finish = () => {
   if (!editing) return;

@@ -36,11 +36,12 @@ const pack = () => {
 
 // Other pages from disk may write to the same storage, so what is read is checked.
 const isTime = (value) => Number.isFinite(value) && value >= 0;
+const isName = (name) => name === undefined || name === null || typeof name === "string";
 const isWord = (word) => typeof word?.word === "string" && isTime(word.start) && isTime(word.end)
-  && Number.isFinite(word.probability);
+  && Number.isFinite(word.probability) && isName(word.speaker);
 const isSegment = ({ start, end, text, words, speaker, language, ...numbers }) => isTime(start) && isTime(end)
   && typeof text === "string" && (!words || (Array.isArray(words) && words.every(isWord)))
-  && [speaker, language].every((name) => name === undefined || name === null || typeof name === "string")
+  && [speaker, language].every(isName)
   && ["id", "seek", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob"]
     .every((name) => Number.isFinite(numbers[name]));
 const unpackOne = (part) => {
@@ -141,12 +142,38 @@ const currentQuality = (quality) => {
   }
   return made;
 };
+// Who was renamed: the old names with the new ones; null if segments changed their speakers in any other way.
+const newNames = () => {
+  const names = new Map();
+  for (const segment of segments) {
+    const before = (origins.get(segment) ?? []).map((at) => original[at].speaker).filter(Boolean);
+    if (hasSpeaker(segment) && !before.length) return null;
+    for (const speaker of before) {
+      if ((names.get(speaker) ?? segment.speaker) !== segment.speaker) return null;
+      names.set(speaker, segment.speaker);
+    }
+  }
+  return names;
+};
+// Who speaks when, with the new names. If only the segments know that now, the program finds it out from them.
+const currentTurns = ({ speakers: listed, turns }) => {
+  if (!Array.isArray(listed) || !Array.isArray(turns)) return {};
+  const names = newNames(), seconds = new Map();
+  if (!names) return { speakers: undefined, turns: undefined };
+  const named = (name) => names.get(name) ?? name;
+  for (const { name, seconds: more } of listed) seconds.set(named(name), (seconds.get(named(name)) ?? 0) + more);
+  return {
+    speakers: Array.from(seconds, ([name, sum]) => ({ name, seconds: milliseconds(sum) })),
+    turns: turns.map((turn) => ({ ...turn, speaker: named(turn.speaker) })),
+  };
+};
 const asJson = () => {
   const { segments: written, subtitles, partial, ...rest } = data;
   const separator = written.map((segment) => segment.text).join("") === data.text
     || written.some((segment) => /^\s/.test(segment.text)) ? "" : "\n";
   const made = { ...rest, text: segments.map((segment) => segment.text).join(separator),
     segments: segments.map((segment, id) => ({ ...segment, id })) };
+  Object.assign(made, currentTurns(rest));
   if (rest.quality) made.quality = currentQuality(rest.quality);
   const json = JSON.stringify(made);
   // The mark by which the program knows an unfinished transcript.
@@ -162,11 +189,14 @@ const stamp = (seconds, separator) => {
 const cueText = (segment) => shownText(segment).replace(/\s*\n\s*/g, "\n").replaceAll("-->", "->");
 const cues = (separator, written) => segments.map((segment, at) =>
   `${separator === "," ? `${at + 1}\n` : ""}${stamp(segment.start, separator)} --> ${stamp(segment.end, separator)}\n`
-  + `${written(segment)}\n\n`).join("");
+  + `${written(segment, at)}\n\n`).join("");
 const escapedCue = (given) => given.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-const asSrt = () => cues(",", cueText);
+const nameOf = (segment) => segment.speaker.replace(/\s+/g, " ").trim();
+// As the program writes them, with names where the speaker changes.
+const asSrt = () => cues(",", (segment, at) => (hasSpeaker(segment) && segment.speaker !== segments[at - 1]?.speaker
+  ? `${nameOf(segment).replaceAll("-->", "->")}: ` : "") + cueText(segment));
 const asVtt = () => `WEBVTT\n\n${cues(".", (segment) =>
-  (hasSpeaker(segment) ? `<v ${escapedCue(segment.speaker)}>` : "") + escapedCue(cueText(segment)))}`;
+  (hasSpeaker(segment) ? `<v ${escapedCue(nameOf(segment))}>` : "") + escapedCue(cueText(segment)))}`;
 
 const fileName = (extension) => {
   const name = document.querySelector("h1").textContent.replace(/\.[^.]{1,5}$/, "");

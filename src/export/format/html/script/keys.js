@@ -59,7 +59,7 @@ const goToNeighbour = (places, count) => {
   return to;
 };
 const goToSegment = (count) => {
-  const places = order.map(({ index }) => ({ index, start: segments[index].start }));
+  const places = order.filter(({ index }) => isShown(segments[index])).map(({ index }) => ({ index, start: segments[index].start }));
   const to = goToNeighbour(places, count);
   if (!to) return;
   choose(to.index);
@@ -159,6 +159,7 @@ if (!data) by("no-data").hidden = false;
 sortByTime();
 checkRows();
 restore();
+showSpeakers();
 choose(segments.length ? 0 : -1);
 markFindings();
 openRecording();

@@ -33,12 +33,20 @@ const languageLabel = (segment, before) => {
 };
 const labelled = (row) => row.querySelector(".language") !== null;
 
-const speakerLabel = (segment) => create("b", "speaker", segment.speaker);
 const hasSpeaker = (segment) => typeof segment.speaker === "string" && segment.speaker !== "";
+// The speakers in the order in which their rows come, which decides their colours.
+let speakers = [];
+const colour = (name) => `v${Math.max(0, speakers.indexOf(name)) % 6}`;
+const speakerLabel = (segment) => create("b", `speaker ${colour(segment.speaker)}`, segment.speaker);
+
+// The names of speakers whose rows are hidden; that of nobody is empty.
+const hiddenSpeakers = new Set();
+const isShown = (segment) => !hiddenSpeakers.has(hasSpeaker(segment) ? segment.speaker : "");
 
 const rowOf = (segment, before) => {
   const probability = confidence(segment);
   const row = create("p", `s${level(probability)}${isOriginal(segment) ? "" : " edited"}`);
+  row.hidden = !isShown(segment);
   row.setAttribute("role", "listitem");
   timed(row, segment.start, segment.end);
   rated(row, probability);
@@ -78,9 +86,5 @@ const checkRows = () => {
   if (rows.length !== segments.length) {
     rows = segments.map((segment, at) => rowOf(segment, segments[at - 1]));
     list.replaceChildren(...inGroups(rows));
-  } else {
-    segments.forEach((segment, at) => {
-      if (hasSpeaker(segment)) rows[at].querySelector(".t").before(speakerLabel(segment));
-    });
   }
 };

@@ -76,7 +76,7 @@ const goToHit = (count) => {
 
 const findHits = () => {
   const sought = query();
-  hits = sought ? segments.flatMap((segment) => occurrences(segment, sought)
+  hits = sought ? segments.filter(isShown).flatMap((segment) => occurrences(segment, sought)
     .map(([start, end]) => ({ segment, start, end }))) : [];
 };
 const search = () => {

@@ -116,6 +116,13 @@ const withTimes = (segment, start, end) => {
   return derived([segment], { start: from, end: to, ...(words && { words }), tokens: segment.tokens ?? [] });
 };
 
+// The segment with what one speaker says in it said by another.
+const withSpeaker = (segment, from, to) => derived([segment], {
+  ...(segment.speaker === from && { speaker: to }),
+  ...(segment.words && { words: segment.words.map((word) => from && word.speaker === from ? { ...word, speaker: to } : word) }),
+  tokens: segment.tokens ?? [],
+});
+
 // A word cut in two at a letter.
 const cutWord = ({ word, ...rest }, at) => {
   const letters = word.trim().length || 1, before = clamp(at - leading(word).length, 0, letters);
