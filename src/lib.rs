@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! input ─audio→ samples ─vad, chunking→ chunks ─mel→ log-mel ─engine→ segments ─transcript→ transcript ─export→ bytes
+//!                   └────────────────────────── speakers → turns ──────────────────┘
 //! ```
 //!
 //! | module | what it does |

@@ -127,7 +127,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("safetensors", &["models/", "speakers/weights.rs", "vad/silero.rs"]),
     ("schemars", &["report/", "transcript/"]),
     ("sha1", &["models/hub/digest.rs"]),
-    ("sha2", &["digest.rs", "export/format/html/mod.rs", "models/", "speakers/options.rs", "store/fingerprint.rs"]),
+    (
+        "sha2",
+        &["digest.rs", "export/format/html/mod.rs", "models/", "speakers/options.rs", "store/fingerprint.rs"],
+    ),
     ("signal_hook", &["cli/interrupt.rs"]),
     (
         "strsim",

@@ -20,6 +20,7 @@ mod convert;
 #[cfg(all(feature = "cuda", target_os = "linux"))]
 mod cuda_start;
 mod decode;
+mod diarization;
 mod docs;
 mod doctor;
 mod engine;
