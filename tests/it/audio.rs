@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use proptest::prelude::*;
-use transcribe::audio::{AudioDamage, AudioInput, AudioOptions};
+use transcribe::audio::{AudioDamage, AudioInput, AudioOptions, DecoderChoice};
 use transcribe::error::{Error, InputProblem};
 
 fn folder() -> PathBuf {
@@ -30,8 +30,10 @@ fn input_problem(error: Error) -> InputProblem {
     }
 }
 
+/// Reads with the built-in decoders, whether or not `ffmpeg` is installed.
 fn read(input: Result<AudioInput, Error>, options: &AudioOptions) -> Outcome {
-    let mut reader = input.and_then(|input| input.open(options)).map_err(input_problem)?;
+    let options = AudioOptions { decoder: DecoderChoice::Builtin, ..options.clone() };
+    let mut reader = input.and_then(|input| input.open(&options)).map_err(input_problem)?;
     let mut samples = Vec::new();
     while let Some(block) = reader.next_block().map_err(input_problem)? {
         samples.extend_from_slice(block);

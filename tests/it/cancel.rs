@@ -88,7 +88,7 @@ fn partial_outputs_are_written_and_resuming_is_explained() {
         );
         let partial: Vec<String> =
             names(&place.out()).into_iter().filter(|name| name.starts_with("long_en.partial.")).collect();
-        assert_eq!(partial.len(), 9, "{:?}", names(&place.out()));
+        assert_eq!(partial.len(), 10, "{:?}", names(&place.out()));
         check_files(&place);
         check_done(&place, &run(place.command()));
     }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use transcribe::audio::{AudioDamage, AudioInput, AudioOptions, AudioReader};
+use transcribe::audio::{AudioDamage, AudioInput, AudioOptions, AudioReader, DecoderChoice};
 use transcribe::error::Error;
 
 fn folder() -> PathBuf {
@@ -34,6 +34,8 @@ fn read(reader: Result<AudioReader, Error>) -> ReadOutcome {
 
 /// Compares reading on one thread and prefetching, and returns the outcome.
 fn check(input: &AudioInput, options: &AudioOptions) -> ReadOutcome {
+    // Whether or not `ffmpeg` is installed.
+    let options = &AudioOptions { decoder: DecoderChoice::Builtin, ..options.clone() };
     let expected = read(input.open(options));
     for lanes in [1, 2, 5] {
         let prefetched = read(input.open_prefetching(options, lanes));

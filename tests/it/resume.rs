@@ -16,7 +16,7 @@ use transcribe::audio::{AudioInput, AudioOptions};
 
 use crate::program::{DEMO_WARNING, Ended, LEDGER, Running, bare, demo, fixture, names, run};
 
-const FORMATS: [&str; 9] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv", "html"];
+const FORMATS: [&str; 10] = ["txt", "srt", "vtt", "tsv", "json", "ass", "lrc", "csv", "rttm", "html"];
 
 /// Content by name.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -148,7 +148,7 @@ fn check_partial(name: &str, content: &[u8]) {
     let said = match format {
         "txt" => text,
         "html" => article(text),
-        "tsv" | "lrc" | "csv" => &text[..text.trim_end_matches('\n').rfind('\n').unwrap() + 1],
+        "tsv" | "lrc" | "csv" | "rttm" => &text[..text.trim_end_matches('\n').rfind('\n').unwrap() + 1],
         // How long the last cue is shown depends on the next.
         "ass" => without_last(text, "\n"),
         _ => without_last(text, "\n\n"),
