@@ -86,11 +86,11 @@ impl AudioInput {
     pub fn channels(&self, options: &AudioOptions) -> Result<usize> {
         // No recording has that many, and the decoder says how many there are.
         let beyond = AudioOptions { channel: Some(usize::MAX), ..options.clone() };
-        match self.open(&beyond)?.next_block() {
+        match self.open(&beyond).and_then(|mut reader| reader.next_block().map(drop)) {
             Err(Error::Input { why: InputProblem::NoSuchChannel { available, .. }, .. }) => Ok(available),
             Err(error) => Err(error),
             // Nothing could be decoded.
-            Ok(_) => Ok(1),
+            Ok(()) => Ok(1),
         }
     }
 

@@ -10,7 +10,7 @@ use super::filter_bank::{self, FilterBank};
 use super::segmentation::{FIELD, FRAME_STEP, FRAMES, PEOPLE, WINDOW};
 
 /// Samples between windows.
-const STEP: usize = 40_000;
+const STEP: usize = 80_000;
 /// Windows computed at once, and how many of them side by side.
 const BATCH: usize = 8;
 const SIDE_BY_SIDE: usize = 4;

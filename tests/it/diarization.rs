@@ -14,8 +14,9 @@ use crate::program::{Running, bare, demo, fixture};
 
 const RATE: u32 = 16_000;
 
+/// The samples of a recording among the fixtures.
 fn samples(name: &str) -> Vec<f32> {
-    let path = fixture("long").join(name).with_extension("flac");
+    let path = fixture(name).with_extension("flac");
     let mut reader = AudioInput::file(path).unwrap().open(&AudioOptions::default()).unwrap();
     let mut samples = Vec::new();
     while let Some(block) = reader.next_block().unwrap() {
@@ -48,28 +49,17 @@ fn write_wav(path: &Path, channels: &[Vec<f32>]) {
     fs::write(path, wav).unwrap();
 }
 
-/// The demo's voice, higher and faster: somebody else.
-fn other_voice(samples: &[f32]) -> Vec<f32> {
-    let at = |i: usize| {
-        let place = i as f32 * 1.3;
-        let (whole, part) = (place as usize, place.fract());
-        samples[whole] * (1.0 - part) + samples.get(whole + 1).copied().unwrap_or(0.0) * part
-    };
-    (0..(samples.len() as f32 / 1.3) as usize).map(at).collect()
-}
-
 /// A folder with recordings of one voice and of two.
 struct Recordings(TempDir);
 
 impl Recordings {
     fn new() -> Self {
         let folder = Recordings(tempfile::tempdir().unwrap());
-        let (long, short) = (samples("long_en"), samples("short_en"));
-        let (one, other) = (&long[..16_000 * 24], other_voice(&long[16_000 * 24..]));
-        write_wav(&folder.at("two.wav"), &[[one, &other, &short].concat()]);
-        write_wav(&folder.at("one.wav"), &[one.to_vec()]);
+        let (two, short) = (samples("speakers/two_voices"), samples("long/short_en"));
+        write_wav(&folder.at("two.wav"), &[two.clone()]);
+        write_wav(&folder.at("one.wav"), &[two[..16_000 * 10].to_vec()]);
         let pause = vec![0.0; short.len()];
-        let (left, right) = ([&short[..], &pause].concat(), [&pause[..], &samples("short_es")].concat());
+        let (left, right) = ([&short[..], &pause].concat(), [&pause[..], &samples("long/short_es")].concat());
         // The right microphone hears the left one a little.
         let right = right.iter().zip(left.iter().chain(std::iter::repeat(&0.0))).map(|(r, l)| r + 0.1 * l);
         write_wav(&folder.at("stereo.wav"), &[left.clone(), right.collect()]);
@@ -117,40 +107,51 @@ fn turns_of_segments(json: &Value) -> Vec<&str> {
     speakers
 }
 
+/// The turns, each speaker once where they go on.
+fn turns(json: &Value) -> Vec<(f64, f64, &str)> {
+    let mut joined: Vec<(f64, f64, &str)> = Vec::new();
+    for turn in json["turns"].as_array().unwrap() {
+        let [start, end] = ["start", "end"].map(|key| turn[key].as_f64().unwrap());
+        let speaker = turn["speaker"].as_str().unwrap();
+        match joined.last_mut() {
+            Some(last) if last.2 == speaker => last.1 = end,
+            _ => joined.push((start, end, speaker)),
+        }
+    }
+    joined
+}
+
 #[test]
 fn two_voices_are_two_speakers_in_every_output() {
     let folder = Recordings::new();
     let options = ["--speakers", "auto", "--export", "json,srt,vtt,rttm,txt", "--language", "en"];
     folder.run("two.wav", &options);
     let json = folder.json("two");
-    assert_eq!(speakers(&json), ["Speaker 1", "Speaker 2"]);
-    assert_eq!(turns_of_segments(&json), ["Speaker 1", "Speaker 2", "Speaker 1"]);
-    let words =
-        json["segments"].as_array().unwrap().iter().flat_map(|segment| segment["words"].as_array().unwrap());
-    assert!(words.into_iter().all(|word| word["speaker"].is_string()));
-    let seconds: Vec<f64> = json["speakers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|speaker| speaker["seconds"].as_f64().unwrap())
-        .collect();
-    assert!(seconds.iter().all(|seconds| *seconds > 10.0), "{seconds:?}");
-    assert!(text(&folder.bytes("two.srt")).contains("Speaker 2: "));
-    assert!(text(&folder.bytes("two.vtt")).contains("<v Speaker 2>"));
+    let expected = [(0.5, 10.2, "Speaker 1"), (10.7, 21.3, "Speaker 2"), (21.8, 31.3, "Speaker 1")];
+    let found = turns(&json);
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found.2, expected.2);
+        assert!(
+            (found.0 - expected.0).abs() < 0.6 && (found.1 - expected.1).abs() < 0.6,
+            "{found:?} {expected:?}"
+        );
+    }
+    let segments = json["segments"].as_array().unwrap();
+    let spoken = segments.iter().filter(|segment| !segment["text"].as_str().unwrap().trim().is_empty());
+    let words = spoken.flat_map(|segment| segment["words"].as_array().unwrap());
+    // The demo model knows few words, but hears some.
+    let words: Vec<_> = words.collect();
+    assert!(!words.is_empty());
+    for word in words {
+        let middle = (word["start"].as_f64().unwrap() + word["end"].as_f64().unwrap()) / 2.0;
+        let speaker = if (10.5..21.5).contains(&middle) { "Speaker 2" } else { "Speaker 1" };
+        assert_eq!(word["speaker"], speaker, "{word}");
+    }
     let rttm = text(&folder.bytes("two.rttm"));
     assert!(rttm.lines().all(|line| line.starts_with("SPEAKER two 1 ")), "{rttm}");
     assert!(rttm.contains(" Speaker_1 ") && rttm.contains(" Speaker_2 "), "{rttm}");
-    // The middle of each part is whose it is.
-    let turn_at = |at: f64| {
-        let turns = json["turns"].as_array().unwrap();
-        let holds =
-            |turn: &&Value| turn["start"].as_f64().unwrap() <= at && turn["end"].as_f64().unwrap() >= at;
-        turns.iter().find(holds).map(|turn| turn["speaker"].as_str().unwrap().to_owned())
-    };
-    let of = |name: &str| {
-        (0..40).filter(|at| turn_at(f64::from(*at) * 0.5 + 2.0).as_deref() == Some(name)).count()
-    };
-    assert!(of("Speaker 1") > 15 && of("Speaker 2") == 0, "{} {}", of("Speaker 1"), of("Speaker 2"));
+    assert!(text(&folder.bytes("two.vtt")).contains("<v Speaker 1>"));
 }
 
 #[test]
@@ -163,13 +164,12 @@ fn names_numbers_and_printed_text() {
     assert_eq!(speakers(&folder.json("two")), ["Speaker 1"]);
 
     let mut program = demo();
-    program.arg(folder.at("two.wav")).arg(folder.at("one.wav"));
-    let output = program.args(["--speakers", "auto", "--language", "en"]).output().unwrap();
+    program.arg(fixture("long/short_en.flac")).arg(fixture("long/short_es.flac"));
+    let output = program.args(["--speakers", "1"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let printed = text(&output.stdout);
-    let labels: Vec<&str> =
-        printed.lines().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
-    assert_eq!(labels, ["Speaker 1", "Speaker 2", "Speaker 1", "Speaker 1"], "{printed}");
+    assert!(printed.starts_with("Speaker 1: One three.\nThe door is blue.\n"), "{printed}");
+    assert_eq!(printed.matches("Speaker 1: ").count(), 2, "{printed}");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn each_channel_is_a_speaker_and_hears_no_other() {
         let own = segments.filter(|segment| segment["speaker"] == name);
         own.map(|segment| segment["text"].as_str().unwrap()).collect()
     };
-    assert_eq!(of("Agent").trim(), "One three. The door is blue. Close Friday two eight Monday six door.");
+    assert!(of("Agent").trim().starts_with("One three. The door is blue. Close Friday"), "{}", of("Agent"));
     assert!(json["text"].as_str().unwrap().starts_with(&of("Agent")));
     let first = json["turns"].as_array().unwrap().iter().find(|turn| turn["speaker"] == "Speaker 2").unwrap();
     assert!(first["start"].as_f64().unwrap() > 9.5, "{first}");
@@ -257,7 +257,8 @@ fn mistakes_are_named_before_anything_is_started() {
     let empty = folder.at("empty");
     fs::create_dir(&empty).unwrap();
     let path = |path: &PathBuf| path.to_str().unwrap().to_owned();
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["--export", "rttm"], 2, "add `--speakers auto`"),
         (&["--speakers", "0"], 2, "a number from 1 to 60"),
         (&["--speakers", "2", "--speaker-names", "Anna,Anna"], 2, "a name of their own"),
         (&["--speakers", "auto", "--voices", &path(&none)], 2, "--voices"),

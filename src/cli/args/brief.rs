@@ -18,6 +18,7 @@ Usage: transcribe [OPTIONS] INPUT...       files, folders, patterns; - for stdin
       --task translate       translate to English
       --initial-prompt TEXT  names and terms to expect
       --subtitles NAME       readable, netflix, bbc, social or openai
+      --speakers auto        name who speaks; 2 or 2-6 if you know how many
       --vad                  leave out silence
       --offset TIME          start at 90 (seconds), 1:30 or 0:01:30
       --duration TIME        transcribe only so much
@@ -35,7 +36,7 @@ Examples:
   transcribe *.m4a -e srt,txt -o out               two files for each recording
   transcribe talk.mp3 -m large-v3 -l de -e srt     a better model, and German
 
-Commands: watch export score models doctor bench report completions man
+Commands: watch export score voices models doctor bench report completions man
 All options: transcribe --help, transcribe COMMAND --help";
 
 /// How the page came to be printed.

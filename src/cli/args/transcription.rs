@@ -18,8 +18,8 @@ use super::speech::SpeechArgs;
 use super::subtitles::{self, SubtitleArgs};
 use super::words::WordArgs;
 use crate::decode::{DecodeOptions, WordTimes};
-use crate::error::Result;
-use crate::export::Preset;
+use crate::error::{Error, Result};
+use crate::export::{Format, Preset};
 use crate::models::ModelOptions;
 use crate::plan::{InputOptions, InputSettings, PlanRequest};
 use crate::run::RunRequest;
@@ -91,6 +91,16 @@ impl TranscribeArgs {
     ) -> Result<RunRequest> {
         let outputs = self.output.output_options(discovery.manifests.is_empty())?;
         let speakers = self.speakers.options()?;
+        let is_all = outputs.formats.len() == Format::ALL.len();
+        let needing =
+            outputs.formats.iter().find(|format| format.needs_speakers() && speakers.is_none() && !is_all);
+        if let Some(format) = needing {
+            return Err(Error::Usage {
+                what: format!("`--export {format}`"),
+                why: "says who speaks, and nobody is told apart".into(),
+                hint: Some("add `--speakers auto`".into()),
+            });
+        }
         let mut decode = DecodeOptions::default();
         self.speech.apply_to(&mut decode)?;
         self.decoding.apply_to(&mut decode)?;
