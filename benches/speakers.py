@@ -179,10 +179,11 @@ def words(arguments):
             subprocess.run([binary, folder / f"{name}.wav", "--model", arguments.model, *options], check=True, capture_output=True)
             score = [binary, "score", folder / f"{name}.json", folder / "out" / f"{name}.json", "--json"]
             report = json.loads(subprocess.run(score, check=True, capture_output=True, text=True).stdout)
-            rows.append([name, json.dumps(report["total"])])
+            total = report["total"]
+            count = f"{total['speakers']['hypothesis']}/{total['speakers']['reference']}"
+            rows.append([name, *(f"{100 * total[key]:.2f}" for key in ("wer", "cpwer", "der")), count])
     print(f"{machine()}\n")
-    for name, total in rows:
-        print(name, total)
+    print("\n".join(markdown(["conversation", "WER", "cpWER", "DER", "speakers"], rows)))
 
 
 def cost(arguments):
