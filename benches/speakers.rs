@@ -1,9 +1,12 @@
-//! The speaker part alone: turns of recordings as RTTM files, and how fast they were found.
+//! The speaker part alone, with decoding: turns of recordings as RTTM files, and how fast they were found.
 //!
 //!     cargo bench --bench speakers -- OUT_DIR SPEAKERS RECORDING...
 //!
 //! SPEAKERS is `auto`, a number or a range such as `2-4`. Without arguments, the recordings of `fixtures/long` are read and
 //! nothing is written. `RAYON_NUM_THREADS` says on how many threads.
+
+// Its output is a table.
+#![allow(clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -27,13 +30,18 @@ fn main() {
     println!("networks loaded in {:.3} s", loading.elapsed().as_secs_f64());
     let (mut audio, mut spent) = (0.0, 0.0);
     for recording in &recordings {
-        let samples = samples(recording);
         let started = Instant::now();
         let mut diarizer = Diarizer::new(&networks, count);
-        samples.chunks(16_000).for_each(|block| diarizer.push(block));
+        let input = AudioInput::file(recording).expect("a recording");
+        let mut reader = input.open(&AudioOptions::default()).expect("audio");
+        let mut samples = 0;
+        while let Some(block) = reader.next_block().expect("audio that can be decoded") {
+            diarizer.push(block);
+            samples += block.len();
+        }
         let turns = diarizer.finish(&[], &[]);
         let seconds = started.elapsed().as_secs_f64();
-        let length = samples.len() as f64 / 16_000.0;
+        let length = samples as f64 / 16_000.0;
         (audio, spent) = (audio + length, spent + seconds);
         let name = recording.file_stem().unwrap_or_default().to_string_lossy();
         println!(
@@ -47,16 +55,6 @@ fn main() {
         }
     }
     println!("all: {audio:.1} s in {spent:.2} s, {:.1} times real time", audio / spent);
-}
-
-fn samples(path: &Path) -> Vec<f32> {
-    let input = AudioInput::file(path).expect("a recording");
-    let mut reader = input.open(&AudioOptions::default()).expect("audio");
-    let mut samples = Vec::new();
-    while let Some(block) = reader.next_block().expect("audio that can be decoded") {
-        samples.extend_from_slice(block);
-    }
-    samples
 }
 
 fn rttm(name: &str, turns: &SpeakerTurns) -> String {

@@ -71,6 +71,10 @@ pub enum Error {
     #[error("{during} failed")]
     Compute { during: &'static str, source: Cause },
 
+    /// The network's output is not a number: its weights are damaged, or too large for the number format.
+    #[error("{during}: the model's output is not a number")]
+    NotANumber { during: &'static str },
+
     /// A thread that worked for one input panicked.
     #[error("{during} panicked: {message}")]
     Panicked { during: &'static str, message: String },
@@ -261,6 +265,9 @@ impl Error {
                 Some("if memory runs short, restart: all of it is freed when the program exits".into())
             }
             Error::Shared(error) => error.hint(),
+            Error::NotANumber { .. } => Some(
+                "its weights are damaged, or need `--dtype f32`; `transcribe models verify` checks downloaded ones".into(),
+            ),
             Error::Compute { .. } | Error::Panicked { .. } => {
                 Some("this is a bug; please report it with the command and the input".into())
             }

@@ -74,7 +74,7 @@ impl From<&Error> for ExitCode {
             | Error::Panicked { .. }
             | Error::BackendClosed { .. }
             | Error::CloseFailed { .. } => ExitCode::SomeFailed,
-            Error::Model { .. } => ExitCode::Model,
+            Error::Model { .. } | Error::NotANumber { .. } => ExitCode::Model,
             Error::Device { .. } => ExitCode::Device,
             Error::OutOfMemory { .. }
             | Error::InsufficientResources { resource: ScarceResource::Memory, .. } => ExitCode::Memory,

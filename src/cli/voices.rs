@@ -108,10 +108,14 @@ impl EnrollArgs {
         let unwritable = |path: &Path, source| Error::Output { path: path.to_owned(), source };
         fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, error))?;
         for recording in &self.recordings {
-            let to = folder.join(recording.file_name().unwrap_or(recording.as_os_str()));
-            if fs::canonicalize(recording).ok() != fs::canonicalize(&to).ok() {
-                fs::copy(recording, &to).map_err(|error| unwritable(&to, error))?;
+            // One that is there already was enrolled before.
+            if fs::canonicalize(recording)
+                .is_ok_and(|path| path.parent() == fs::canonicalize(&folder).ok().as_deref())
+            {
+                continue;
             }
+            let to = free_name(&folder, recording);
+            fs::copy(recording, &to).map_err(|error| unwritable(&to, error))?;
         }
         printer.notice(&format!("`{}` is known by {} recordings", self.name, self.recordings.len()));
         Ok(())
@@ -159,6 +163,22 @@ impl RemoveArgs {
         }
         Ok(())
     }
+}
+
+/// Returns a path in a folder for a copy of a recording, which replaces none that is there.
+fn free_name(folder: &Path, recording: &Path) -> PathBuf {
+    let name = |number: usize| {
+        let mut name = recording.file_stem().unwrap_or_default().to_owned();
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        folder.join(name).with_extension(recording.extension().unwrap_or_default())
+    };
+    let mut number = 1;
+    while name(number).exists() {
+        number += 1;
+    }
+    name(number)
 }
 
 /// Checks that a name can be that of a folder, and of one inside the folder of voices.

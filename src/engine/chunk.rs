@@ -269,7 +269,7 @@ impl ActiveChunk {
 
     pub fn accept_alignment(&mut self, alignment: &Alignment) -> Result<()> {
         if alignment.probabilities.iter().any(|probability| probability.is_nan()) {
-            return Err(Error::compute("timing words", "the model's output is not a number"));
+            return Err(Error::NotANumber { during: "timing words" });
         }
         match std::mem::replace(&mut self.phase, ChunkPhase::Abandoned) {
             ChunkPhase::Aligning { mut decoder, accepted, .. } => {

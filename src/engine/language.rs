@@ -82,7 +82,7 @@ pub fn guess(tokenizer: &Tokenizer, logits: &[f32]) -> Result<LanguageGuess> {
     let probability = |index: usize| all.log_prob(&language_logits, index as u32).exp();
     let best = languages.get(all.likeliest() as usize).filter(|_| !probability(0).is_nan());
     let Some(&(language, _)) = best else {
-        return Err(Error::compute("language detection", "the model's output is not a number"));
+        return Err(Error::NotANumber { during: "language detection" });
     };
     let probabilities = languages.iter().enumerate().map(|(i, (l, _))| (*l, probability(i))).collect();
     Ok(LanguageGuess { language, probabilities })

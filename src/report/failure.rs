@@ -63,6 +63,7 @@ pub fn kind(error: &Error) -> &'static str {
         Error::InputLocked { .. } => "held",
         Error::Cancelled(_) => "cancelled",
         Error::Compute { .. } => "compute",
+        Error::NotANumber { .. } => "not_a_number",
         Error::Panicked { .. } => "panicked",
         Error::BackendClosed { .. } => "closed",
         Error::CloseFailed { .. } => "close",

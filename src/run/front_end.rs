@@ -169,7 +169,8 @@ impl FrontEnd {
         let mut reader = audio.open_prefetching(&pass.audio, self.decoder_threads)?;
         let claimed = reader.duration_hint();
         let mut chunker = MelChunker::with_selection(self.engine.n_mels(), chunk_mode, &self.selection);
-        let mut probe = self.language_probe(chunk_mode);
+        // Further channels have the language of the first.
+        let mut probe = if first_chunk == 0 { self.language_probe(chunk_mode) } else { None };
         let mut waveform = self.needs_waveform.then(WaveformBuilder::new);
         let diarization = self.speakers.as_ref().map(Diarization::start).transpose()?.flatten();
         let mut permits = SectionPermits { followers: ChunkBudget::new(FOLLOWERS), current: None };

@@ -309,6 +309,7 @@ fn outcome_of(error: &Error) -> InputEnd {
         | Error::Input { .. }
         | Error::QualityGate { .. }
         | Error::Compute { .. }
+        | Error::NotANumber { .. }
         | Error::Panicked { .. } => InputEnd::Failed,
     }
 }

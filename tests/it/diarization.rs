@@ -56,7 +56,7 @@ impl Recordings {
     fn new() -> Self {
         let folder = Recordings(tempfile::tempdir().unwrap());
         let (two, short) = (samples("speakers/two_voices"), samples("long/short_en"));
-        write_wav(&folder.at("two.wav"), &[two.clone()]);
+        write_wav(&folder.at("two.wav"), std::slice::from_ref(&two));
         write_wav(&folder.at("one.wav"), &[two[..16_000 * 10].to_vec()]);
         let pause = vec![0.0; short.len()];
         let (left, right) = ([&short[..], &pause].concat(), [&pause[..], &samples("long/short_es")].concat());
@@ -190,6 +190,10 @@ fn each_channel_is_a_speaker_and_hears_no_other() {
     assert!(json["text"].as_str().unwrap().starts_with(&of("Agent")));
     let first = json["turns"].as_array().unwrap().iter().find(|turn| turn["speaker"] == "Speaker 2").unwrap();
     assert!(first["start"].as_f64().unwrap() > 9.5, "{first}");
+    // The language of the first channel is that of all.
+    let detected = ["--speakers", "channels", "--export", "json", "--overwrite"];
+    folder.run("stereo.wav", &detected);
+    assert_eq!(folder.json("stereo")["language"], "en");
     // One channel is one speaker.
     folder.run("one.wav", &["--speakers", "channels", "--export", "json", "--language", "en"]);
     assert_eq!(speakers(&folder.json("one")), ["Speaker 1"]);
@@ -232,6 +236,9 @@ fn known_voices_give_their_names() {
     let enrolled = voices(&folder, &["enroll", "Anna", one.to_str().unwrap()]);
     assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
     assert!(folder.at("people/Anna/one.wav").is_file());
+    // A recording of the same name replaces none.
+    assert!(voices(&folder, &["enroll", "Anna", one.to_str().unwrap()]).status.success());
+    assert!(folder.at("people/Anna/one-2.wav").is_file());
     let people = folder.at("people");
     let options =
         ["--speakers", "auto", "--export", "json", "--language", "en", "--voices", people.to_str().unwrap()];

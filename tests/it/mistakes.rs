@@ -236,3 +236,57 @@ fn errors_in_the_environment_and_the_configuration_file() {
          hint: did you mean `language`?",
     );
 }
+
+/// Copies the demo model with one of its weights replaced by something that is no number.
+fn damaged_model(folder: &Path) {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
+    for entry in std::fs::read_dir(&demo).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let file = folder.join("model.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let json: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let tensor = &json["model.encoder.layer_norm.weight"];
+    let first = header + tensor["data_offsets"][0].as_u64().unwrap() as usize;
+    let nan: &[u8] = match tensor["dtype"].as_str().unwrap() {
+        "F32" => &[0, 0, 0xc0, 0x7f],
+        "F16" => &[0, 0x7e],
+        other => panic!("{other}"),
+    };
+    bytes[first..first + nan.len()].copy_from_slice(nan);
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_the_models_fault() {
+    let folder = folder();
+    let model = tempfile::tempdir().unwrap();
+    damaged_model(model.path());
+    for (language, during) in [("en", "decoding"), ("auto", "language detection")] {
+        let mut program = bare();
+        program.current_dir(folder.path()).args(["talk.flac", "--language", language, "--model"]);
+        let output = program.arg(model.path()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains(&format!("{during}: the model's output is not a number")), "{stderr}");
+        assert!(stderr.contains("weights are damaged") && !stderr.contains("bug"), "{stderr}");
+    }
+}
+
+#[test]
+fn headers_of_aac_without_content_are_no_silence() {
+    let folder = folder();
+    // Frames of seven bytes, all of them header.
+    let header = [0xff, 0xf1, 0x50, 0x80, 0x00, 0xff, 0xfc];
+    std::fs::write(folder.path().join("talk.aac"), header.repeat(100_000)).unwrap();
+    let mut program = bare();
+    program.current_dir(folder.path()).args(["talk.aac", "--model", "demo", "--decoder", "builtin"]);
+    let output = program.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("no audio can be decoded: a frame of AAC without content"), "{stderr}");
+}

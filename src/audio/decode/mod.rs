@@ -19,7 +19,7 @@ use std::ops::Range;
 use symphonia::core::codecs::audio::AudioDecoder;
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::{FORMAT_ID_FLAC, FORMAT_ID_WAVE};
+use symphonia::core::formats::well_known::{FORMAT_ID_ADTS, FORMAT_ID_FLAC, FORMAT_ID_WAVE};
 use symphonia::core::formats::{FormatOptions, FormatReader};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
@@ -192,6 +192,12 @@ impl TrackDecoder {
     /// Returns the packet, or handles the end or error that came instead.
     fn accept(&mut self, next: NextPacket) -> Result<Option<Packet>, InputProblem> {
         match next {
+            // Otherwise seven bytes of header would count as 23 ms of silence.
+            Ok(Ok(Some(packet)))
+                if packet.data.is_empty() && self.format.format_info().format == FORMAT_ID_ADTS =>
+            {
+                self.skip_packet("a frame of AAC without content".into());
+            }
             Ok(Ok(Some(packet))) => return Ok(Some(packet)),
             Ok(Ok(None)) => self.has_ended = true,
             Ok(Err(SymphoniaError::ResetRequired)) => {

@@ -67,7 +67,7 @@ pub fn begin(decoder: &ChunkDecoder, request: &WindowRequest) -> Box<dyn Search>
 
 fn check_status(status: SequenceStatus) -> Result<SequenceStatus> {
     match status {
-        SequenceStatus::Broken => Err(Error::compute("decoding", "the model's output is not a number")),
+        SequenceStatus::Broken => Err(Error::NotANumber { during: "decoding" }),
         status => Ok(status),
     }
 }

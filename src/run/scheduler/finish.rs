@@ -190,6 +190,7 @@ fn concerns_every_input(error: &Error) -> bool {
         | Error::InsufficientResources { .. }
         | Error::Output { .. }
         | Error::Compute { .. }
+        | Error::NotANumber { .. }
         | Error::Panicked { .. }
         | Error::BackendClosed { .. }
         | Error::CloseFailed { .. } => false,
