@@ -201,6 +201,10 @@ fn message(event: &RunEvent) -> Option<LogMessage<'_>> {
         RunEvent::Skipped { input, why } => about(LogLevel::Info, input, why),
         RunEvent::Note { input, text } => about(LogLevel::Info, input, text),
         RunEvent::HeldElsewhere { input, why } => Some((LogLevel::Debug, Some(input), why.to_string())),
+        RunEvent::DownloadStarted { model, from, to } => {
+            let text = format!("downloading model {model} from {from} to `{}`", to.display());
+            Some((LogLevel::Info, None, text))
+        }
         RunEvent::ModelFoundElsewhere { model, found } => {
             let OtherProgram { program, path } = found;
             let text = format!("model {model}: using `{}`, downloaded by {program}", path.display());

@@ -129,7 +129,8 @@ impl LineBuilder {
                     false => ReportLine::FileFailed(tally.failures.last()?.clone()),
                 }
             }
-            RunEvent::Downloading { .. }
+            RunEvent::DownloadStarted { .. }
+            | RunEvent::Downloading { .. }
             | RunEvent::ModelFoundElsewhere { .. }
             | RunEvent::DemoModelUsed
             | RunEvent::Converted { .. }

@@ -41,6 +41,12 @@ pub enum RunEvent {
         input: InputName,
         text: String,
     },
+    /// A model is not on this machine, and its files are downloaded from here to there.
+    DownloadStarted {
+        model: String,
+        from: String,
+        to: PathBuf,
+    },
     Downloading {
         file: String,
         done: u64,
@@ -230,6 +236,7 @@ impl RunEvent {
             | RunEvent::Converted { input }
             | RunEvent::Failed { input, .. } => Some(input),
             RunEvent::Planned { .. }
+            | RunEvent::DownloadStarted { .. }
             | RunEvent::Downloading { .. }
             | RunEvent::ModelFoundElsewhere { .. }
             | RunEvent::DemoModelUsed
