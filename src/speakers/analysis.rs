@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Networks;
-use super::clustering::Voice;
+use super::clustering::LocalVoice;
 use super::filter_bank::{self, FilterBank};
 use super::segmentation::{FIELD, FRAME_STEP, FRAMES, PEOPLE, WINDOW};
 
@@ -29,7 +29,7 @@ pub struct AnalyzedWindow {
     /// Who speaks in each frame, as bits.
     pub people: Vec<u8>,
     /// The voices of those who say enough, with their bits' positions.
-    pub voices: Vec<(usize, Voice)>,
+    pub voices: Vec<(usize, LocalVoice)>,
     /// Whether each voice speaks alone for long enough to know it by.
     pub is_clear: Vec<bool>,
 }
@@ -122,7 +122,7 @@ fn add_voices(networks: &Networks, features: &[f32], middle: &Range<usize>, wind
         }
         let seconds = seconds_of(&frames) as f32;
         let embedding = networks.embedding.embed(&selected);
-        window.voices.push((person, Voice { embedding, seconds }));
+        window.voices.push((person, LocalVoice { embedding, seconds }));
         window.is_clear.push(is_clear);
     }
 }

@@ -23,7 +23,7 @@ const SAME_PIECE: f32 = 0.6;
 
 /// The voice of a stretch of speech.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Voice {
+pub struct LocalVoice {
     /// Of length 1.
     pub embedding: Vec<f32>,
     /// Seconds of speech that it was computed from.
@@ -39,9 +39,9 @@ struct Group {
 }
 
 /// Returns the centres of the speakers, of length 1, in no particular order; none without voices.
-pub fn centres(voices: &[&Voice], count: &RangeInclusive<usize>) -> Vec<Vec<f32>> {
-    let weight = |voice: &Voice| voice.seconds.min(MAX_WEIGHT);
-    let group = |voice: &&Voice| Group { mean: voice.embedding.clone(), weight: weight(voice) };
+pub fn centres(voices: &[&LocalVoice], count: &RangeInclusive<usize>) -> Vec<Vec<f32>> {
+    let weight = |voice: &LocalVoice| voice.seconds.min(MAX_WEIGHT);
+    let group = |voice: &&LocalVoice| Group { mean: voice.embedding.clone(), weight: weight(voice) };
     let groups = shorten(voices.iter().map(group).collect());
     let all: f32 = groups.iter().map(|group| group.weight).sum();
     let least = MIN_SECONDS.min(MIN_SHARE * all);
@@ -73,7 +73,7 @@ pub fn closest(embedding: &[f32], centres: &[Vec<f32>]) -> usize {
 }
 
 /// Puts each centre in the middle of the voices that are closest to it.
-fn move_centres(centres: &mut [Vec<f32>], voices: &[&Voice]) {
+fn move_centres(centres: &mut [Vec<f32>], voices: &[&LocalVoice]) {
     let mut sums: Vec<Vec<f32>> = centres.iter().map(|centre| vec![0.0; centre.len()]).collect();
     for voice in voices {
         let weight = voice.seconds.min(MAX_WEIGHT);
@@ -208,10 +208,15 @@ impl Pairs {
         let group = &mut self.groups[a];
         group.weight = weight_a + weight_b;
         group.mean.iter_mut().zip(merged.mean).for_each(|(mean, other)| *mean += (other - *mean) * share);
-        for index in 0..count {
-            let is_affected = index == a || matches!(self.best[index], Some(best) if best == a || best == b);
-            if self.is_alive(index) && (is_affected || index < a) {
-                self.find_best(index);
+        for index in (0..count).filter(|index| self.groups[*index].weight > 0.0).collect::<Vec<_>>() {
+            match self.best[index] {
+                Some(best) if index != a && best != a && best != b => {
+                    let (new, old) = (self.similarity(index, a), self.similarity(index, best));
+                    if index < a && (new > old || (new == old && a < best)) {
+                        self.best[index] = Some(a);
+                    }
+                }
+                _ => self.find_best(index),
             }
         }
     }
@@ -222,7 +227,7 @@ mod tests {
     use super::*;
 
     /// Voices around `speakers` directions, with some noise.
-    fn voices(speakers: usize, each: usize, noise: f32) -> Vec<Voice> {
+    fn voices(speakers: usize, each: usize, noise: f32) -> Vec<LocalVoice> {
         let mut state = 7_u32;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -232,12 +237,12 @@ mod tests {
         for nth in 0..speakers * each {
             let mut embedding: Vec<f32> = (0..64).map(|_| noise * next()).collect();
             embedding[nth % speakers] += 1.0;
-            voices.push(Voice { embedding: normalized(embedding), seconds: 2.0 });
+            voices.push(LocalVoice { embedding: normalized(embedding), seconds: 2.0 });
         }
         voices
     }
 
-    fn count_of(voices: &[Voice], count: RangeInclusive<usize>) -> usize {
+    fn count_of(voices: &[LocalVoice], count: RangeInclusive<usize>) -> usize {
         centres(&voices.iter().collect::<Vec<_>>(), &count).len()
     }
 

@@ -5,7 +5,7 @@
 //! which each reads the results of all before it, weighted by their context, and the mean and the spread over time.
 
 use super::filter_bank;
-use super::plane::{Convolution, Plane};
+use super::plane::{Plane, PlaneConvolution};
 use super::weights::{Result, Weights};
 use crate::device::cpu::DenseLayer;
 
@@ -30,9 +30,9 @@ const CONTEXT_STEPS: usize = 100;
 
 #[derive(Debug)]
 pub struct EmbeddingNetwork {
-    first: Convolution,
+    first: PlaneConvolution,
     residual: Vec<ResidualBlock>,
-    last: Convolution,
+    last: PlaneConvolution,
     tdnn: DenseLayer,
     blocks: Vec<Block>,
     out: Affine,
@@ -57,9 +57,9 @@ impl EmbeddingNetwork {
         let order = |channel: usize| channel % HEAD_CHANNELS * HEAD_BANDS + channel / HEAD_CHANNELS;
         let head = HEAD_CHANNELS * HEAD_BANDS;
         Ok(EmbeddingNetwork {
-            first: Convolution::load(&weights, "head.conv1", 1, HEAD_CHANNELS, 1)?,
+            first: PlaneConvolution::load(&weights, "head.conv1", 1, HEAD_CHANNELS, 1)?,
             residual,
-            last: Convolution::load(&weights, "head.conv2", HEAD_CHANNELS, HEAD_CHANNELS, 2)?,
+            last: PlaneConvolution::load(&weights, "head.conv2", HEAD_CHANNELS, HEAD_CHANNELS, 2)?,
             tdnn: weights.convolution("tdnn", [FIRST_CHANNELS, head, TAPS], order)?,
             blocks,
             out: Affine::load(&weights, "out", channels)?,
@@ -121,18 +121,19 @@ impl EmbeddingNetwork {
 /// Two convolutions whose result is added to what they read.
 #[derive(Debug)]
 struct ResidualBlock {
-    first: Convolution,
-    second: Convolution,
+    first: PlaneConvolution,
+    second: PlaneConvolution,
     /// What is read, where the block leaves out every other band.
-    shortcut: Option<Convolution>,
+    shortcut: Option<PlaneConvolution>,
 }
 
 impl ResidualBlock {
     fn load(weights: &Weights<'_>, name: &str, step: usize) -> Result<Self> {
         let convolution = |part: &str, step| {
-            Convolution::load(weights, &format!("{name}.{part}"), HEAD_CHANNELS, HEAD_CHANNELS, step)
+            PlaneConvolution::load(weights, &format!("{name}.{part}"), HEAD_CHANNELS, HEAD_CHANNELS, step)
         };
-        let shortcut = || Convolution::pointwise(weights, &format!("{name}.shortcut"), HEAD_CHANNELS, step);
+        let shortcut =
+            || PlaneConvolution::pointwise(weights, &format!("{name}.shortcut"), HEAD_CHANNELS, step);
         Ok(ResidualBlock {
             first: convolution("conv1", step)?,
             second: convolution("conv2", 1)?,

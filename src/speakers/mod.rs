@@ -32,7 +32,7 @@ pub use options::{FolderState, SpeakerCount, SpeakerMode, SpeakerOptions};
 pub use turns::MAX_PAUSE;
 
 use self::analysis::{AnalyzedWindow, Analyzer};
-use self::clustering::Voice;
+use self::clustering::LocalVoice;
 use self::embedding::EmbeddingNetwork;
 use self::segmentation::SegmentationNetwork;
 use self::voices::KnownVoice;
@@ -135,10 +135,10 @@ pub fn name_of(index: usize, names: &[String]) -> String {
 }
 
 /// Returns the voices to find the speakers by: those of people who speak alone for long enough, or else all.
-fn clear_voices(windows: &[AnalyzedWindow]) -> Vec<&Voice> {
+fn clear_voices(windows: &[AnalyzedWindow]) -> Vec<&LocalVoice> {
     let all = || windows.iter().flat_map(|window| window.voices.iter().zip(&window.is_clear));
     let clear = all().filter(|((_, voice), is_clear)| **is_clear && voice.seconds >= MIN_VOICE);
-    let clear: Vec<&Voice> = clear.map(|((_, voice), _)| voice).collect();
+    let clear: Vec<&LocalVoice> = clear.map(|((_, voice), _)| voice).collect();
     match clear.is_empty() {
         true => all().map(|((_, voice), _)| voice).collect(),
         false => clear,

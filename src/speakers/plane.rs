@@ -52,7 +52,7 @@ impl Plane {
 
 /// A convolution with zeros around the plane.
 #[derive(Debug)]
-pub struct Convolution {
+pub struct PlaneConvolution {
     layer: DenseLayer,
     channels: usize,
     /// Bands of the input between those of the result.
@@ -61,7 +61,7 @@ pub struct Convolution {
     reads_neighbours: bool,
 }
 
-impl Convolution {
+impl PlaneConvolution {
     /// Loads `[out, channels, 3, 3]`, the bands before the frames.
     pub fn load(weights: &Weights<'_>, name: &str, channels: usize, out: usize, step: usize) -> Result<Self> {
         let weight = weights.numbers(&format!("{name}.weight"), &[out, channels, 3, 3])?;
@@ -76,7 +76,7 @@ impl Convolution {
         let weight: Vec<f32> = weight.chunks_exact(width).flat_map(row).collect();
         let bias = weights.numbers(&format!("{name}.bias"), &[out])?;
         let layer = DenseLayer::new(&weight, width, Some(bias), weights.level);
-        Ok(Convolution { layer, channels, step, reads_neighbours: true })
+        Ok(PlaneConvolution { layer, channels, step, reads_neighbours: true })
     }
 
     /// Loads `[channels, channels, 1, 1]`.
@@ -84,7 +84,7 @@ impl Convolution {
         let weight = weights.numbers(&format!("{name}.weight"), &[channels, channels, 1, 1])?;
         let bias = weights.numbers(&format!("{name}.bias"), &[channels])?;
         let layer = DenseLayer::new(&weight, channels, Some(bias), weights.level);
-        Ok(Convolution { layer, channels, step, reads_neighbours: false })
+        Ok(PlaneConvolution { layer, channels, step, reads_neighbours: false })
     }
 
     pub fn apply(&self, x: &Plane) -> Plane {

@@ -338,7 +338,7 @@ fn rejects_nan_and_infinite_logits() {
         let backend = ScriptedBackend::new(spec, Capacity { windows: 1, sequences: 1 }, Box::new(rule));
         let options = DecodeOptions { language, ..DecodeOptions::default() };
         let result = run(backend, 3_000, &options, &tokenizer);
-        assert!(matches!(result, Err(Error::Compute { .. })), "{broken}: {result:?}");
+        assert!(matches!(result, Err(Error::NotANumber { .. })), "{broken}: {result:?}");
     }
 }
 

@@ -311,7 +311,7 @@ fn nan_logits_fail_one_input() {
             ScriptedBackend::new(SPEC, capacity, Box::new(rule)).with_device_sampling(sampling_steps);
         let temperatures = vec![if beam_size.is_some() { 0.0 } else { 0.7 }];
         let options = DecodeOptions { temperatures, beam_size, ..options() };
-        assert_second_fails(backend, options, |error| matches!(error, Error::Compute { .. }));
+        assert_second_fails(backend, options, |error| matches!(error, Error::NotANumber { .. }));
     }
 }
 
