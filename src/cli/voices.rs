@@ -33,11 +33,11 @@ pub struct VoicesArgs {
 #[derive(Debug, Subcommand)]
 enum VoicesCommand {
     /// Add recordings of a person
-    Enroll(EnrollArgs),
+    Enroll(EnrollVoiceArgs),
     /// List the people whose voices are known
-    List(ListArgs),
+    List(ListVoicesArgs),
     /// Delete people and their recordings
-    Remove(RemoveArgs),
+    Remove(RemoveVoicesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ struct FolderArgs {
 }
 
 #[derive(Debug, Args)]
-struct EnrollArgs {
+struct EnrollVoiceArgs {
     /// Name of the person, as transcripts shall show it
     name: String,
 
@@ -61,7 +61,7 @@ struct EnrollArgs {
 }
 
 #[derive(Debug, Args)]
-struct ListArgs {
+struct ListVoicesArgs {
     #[command(flatten)]
     folder: FolderArgs,
 
@@ -71,7 +71,7 @@ struct ListArgs {
 }
 
 #[derive(Debug, Args)]
-struct RemoveArgs {
+struct RemoveVoicesArgs {
     /// Names of people
     #[arg(required = true)]
     names: Vec<String>,
@@ -89,7 +89,7 @@ pub fn run(args: &VoicesArgs, printer: Printer, cancel: &CancelToken) -> anyhow:
     Ok(ExitCode::Done)
 }
 
-impl EnrollArgs {
+impl EnrollVoiceArgs {
     fn run(&self, printer: Printer, cancel: &CancelToken) -> Result<()> {
         check_name(&self.name)?;
         let networks = Networks::built_in();
@@ -122,7 +122,7 @@ impl EnrollArgs {
     }
 }
 
-impl ListArgs {
+impl ListVoicesArgs {
     fn run(&self, printer: Printer) -> Result<()> {
         let people = samples_in(&self.folder.voices)?;
         let text = match self.json {
@@ -144,7 +144,7 @@ impl ListArgs {
     }
 }
 
-impl RemoveArgs {
+impl RemoveVoicesArgs {
     fn run(&self) -> Result<()> {
         let people = samples_in(&self.folder.voices)?;
         for name in &self.names {
