@@ -6,7 +6,7 @@
 
 use super::filter_bank;
 use super::plane::{Plane, PlaneConvolution};
-use super::weights::{Result, Weights};
+use super::weights::{Weights, WeightsResult};
 use crate::device::cpu::DenseLayer;
 
 /// Values of an embedding.
@@ -40,7 +40,7 @@ pub struct EmbeddingNetwork {
 }
 
 impl EmbeddingNetwork {
-    pub fn load(bytes: &[u8]) -> Result<Self> {
+    pub fn load(bytes: &[u8]) -> WeightsResult<Self> {
         let weights = Weights::new(bytes)?;
         let mut residual = Vec::new();
         for i in 0..2 {
@@ -128,7 +128,7 @@ struct ResidualBlock {
 }
 
 impl ResidualBlock {
-    fn load(weights: &Weights<'_>, name: &str, step: usize) -> Result<Self> {
+    fn load(weights: &Weights<'_>, name: &str, step: usize) -> WeightsResult<Self> {
         let convolution = |part: &str, step| {
             PlaneConvolution::load(weights, &format!("{name}.{part}"), HEAD_CHANNELS, HEAD_CHANNELS, step)
         };
@@ -170,14 +170,14 @@ impl Block {
         channels: usize,
         layers: usize,
         distance: usize,
-    ) -> Result<Self> {
+    ) -> WeightsResult<Self> {
         let layer = |nth: usize| {
             let name = format!("block{index}.{nth}");
             ContextLayer::load(weights, &name, channels + nth * GROWTH, distance)
         };
         let all = channels + layers * GROWTH;
         Ok(Block {
-            layers: (0..layers).map(layer).collect::<Result<_>>()?,
+            layers: (0..layers).map(layer).collect::<WeightsResult<_>>()?,
             before_transit: Affine::load(weights, &format!("transit{index}.before"), all)?,
             transit: weights.dense(&format!("transit{index}"), all / 2, all)?,
             channels,
@@ -216,7 +216,7 @@ struct ContextLayer {
 }
 
 impl ContextLayer {
-    fn load(weights: &Weights<'_>, name: &str, channels: usize, distance: usize) -> Result<Self> {
+    fn load(weights: &Weights<'_>, name: &str, channels: usize, distance: usize) -> WeightsResult<Self> {
         Ok(ContextLayer {
             before: Affine::load(weights, &format!("{name}.before"), channels)?,
             bottleneck: weights.dense(&format!("{name}.bottleneck"), BOTTLENECK, channels)?,
@@ -286,7 +286,7 @@ struct Affine {
 }
 
 impl Affine {
-    fn load(weights: &Weights<'_>, name: &str, channels: usize) -> Result<Self> {
+    fn load(weights: &Weights<'_>, name: &str, channels: usize) -> WeightsResult<Self> {
         Ok(Affine {
             scale: weights.numbers(&format!("{name}.scale"), &[channels])?,
             shift: weights.numbers(&format!("{name}.shift"), &[channels])?,

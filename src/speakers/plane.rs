@@ -1,6 +1,6 @@
 //! Values over time and frequency, and convolutions of three taps in both directions.
 
-use super::weights::{Result, Weights};
+use super::weights::{Weights, WeightsResult};
 use crate::device::cpu::DenseLayer;
 
 /// `[frames, bands + 2, channels]`, with a band of zeros on either side.
@@ -63,7 +63,13 @@ pub struct PlaneConvolution {
 
 impl PlaneConvolution {
     /// Loads `[out, channels, 3, 3]`, the bands before the frames.
-    pub fn load(weights: &Weights<'_>, name: &str, channels: usize, out: usize, step: usize) -> Result<Self> {
+    pub fn load(
+        weights: &Weights<'_>,
+        name: &str,
+        channels: usize,
+        out: usize,
+        step: usize,
+    ) -> WeightsResult<Self> {
         let weight = weights.numbers(&format!("{name}.weight"), &[out, channels, 3, 3])?;
         let width = 9 * channels;
         let row = |row: &[f32]| -> Vec<f32> {
@@ -80,7 +86,7 @@ impl PlaneConvolution {
     }
 
     /// Loads `[channels, channels, 1, 1]`.
-    pub fn pointwise(weights: &Weights<'_>, name: &str, channels: usize, step: usize) -> Result<Self> {
+    pub fn pointwise(weights: &Weights<'_>, name: &str, channels: usize, step: usize) -> WeightsResult<Self> {
         let weight = weights.numbers(&format!("{name}.weight"), &[channels, channels, 1, 1])?;
         let bias = weights.numbers(&format!("{name}.bias"), &[channels])?;
         let layer = DenseLayer::new(&weight, channels, Some(bias), weights.level);

@@ -3,7 +3,7 @@
 //! It is pyannote's segmentation 3.0: band-pass filters over the samples (SincNet), two convolutions, four LSTM layers in
 //! both directions, and a choice among the seven sets of at most two of three people.
 
-use super::weights::{Result, Weights};
+use super::weights::{Weights, WeightsResult};
 use crate::device::cpu::{DenseLayer, LstmLayer, SimdLevel};
 
 /// Samples in a window.
@@ -50,7 +50,7 @@ pub struct SegmentationNetwork {
 }
 
 impl SegmentationNetwork {
-    pub fn load(bytes: &[u8]) -> Result<Self> {
+    pub fn load(bytes: &[u8]) -> WeightsResult<Self> {
         let weights = Weights::new(bytes)?;
         let sinc = weights.numbers("sinc.weight", &[2 * BANDS, SINC_LENGTH])?;
         let (even, odd) = sinc.split_at(BANDS * SINC_LENGTH);
@@ -70,7 +70,7 @@ impl SegmentationNetwork {
                 weights.convolution("conv2", [CHANNELS, CHANNELS, TAPS], |channel| channel)?,
             ],
             norms: [norm("norm0", 2 * BANDS)?, norm("norm1", CHANNELS)?, norm("norm2", CHANNELS)?],
-            lstm: (0..LAYERS).map(layer).collect::<Result<_>>()?,
+            lstm: (0..LAYERS).map(layer).collect::<WeightsResult<_>>()?,
             linear: [weights.dense("linear0", STATE, 2 * STATE)?, weights.dense("linear1", STATE, STATE)?],
             classifier: weights.dense("classifier", SETS.len(), STATE)?,
         })
@@ -201,7 +201,7 @@ struct InstanceNorm {
 }
 
 impl InstanceNorm {
-    fn load(weights: &Weights<'_>, name: &str, channels: usize) -> Result<Self> {
+    fn load(weights: &Weights<'_>, name: &str, channels: usize) -> WeightsResult<Self> {
         Ok(InstanceNorm {
             weight: weights.numbers(&format!("{name}.weight"), &[channels])?,
             bias: weights.numbers(&format!("{name}.bias"), &[channels])?,

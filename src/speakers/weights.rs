@@ -19,7 +19,7 @@ pub enum WeightsError {
     NotFinite { name: String },
 }
 
-pub type Result<T> = std::result::Result<T, WeightsError>;
+pub type WeightsResult<T> = Result<T, WeightsError>;
 
 /// A file of weights, whose tensors must have the shapes that the network expects.
 pub struct Weights<'a> {
@@ -28,12 +28,12 @@ pub struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    pub fn new(bytes: &'a [u8]) -> Result<Self> {
+    pub fn new(bytes: &'a [u8]) -> WeightsResult<Self> {
         Ok(Weights { file: SafeTensors::deserialize(bytes)?, level: SimdLevel::best() })
     }
 
     /// Returns the numbers of a tensor.
-    pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    pub fn numbers(&self, name: &str, shape: &[usize]) -> WeightsResult<Vec<f32>> {
         let tensor = self.file.tensor(name)?;
         if tensor.shape() != shape {
             let (found, wanted) = (tensor.shape().to_vec(), shape.to_vec());
@@ -47,7 +47,7 @@ impl<'a> Weights<'a> {
     }
 
     /// Returns the numbers of one that is not required.
-    pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>> {
+    pub fn optional(&self, name: &str, shape: &[usize]) -> WeightsResult<Option<Vec<f32>>> {
         match self.file.names().contains(&name) {
             true => self.numbers(name, shape).map(Some),
             false => Ok(None),
@@ -55,7 +55,7 @@ impl<'a> Weights<'a> {
     }
 
     /// Returns a layer of `name.weight`, `[out, width]`, and `name.bias`, if there is one.
-    pub fn dense(&self, name: &str, out: usize, width: usize) -> Result<DenseLayer> {
+    pub fn dense(&self, name: &str, out: usize, width: usize) -> WeightsResult<DenseLayer> {
         let weight = self.numbers(&format!("{name}.weight"), &[out, width])?;
         let bias = self.optional(&format!("{name}.bias"), &[out])?;
         Ok(DenseLayer::new(&weight, width, bias, self.level))
@@ -68,7 +68,7 @@ impl<'a> Weights<'a> {
         name: &str,
         [out, channels, taps]: [usize; 3],
         order: impl Fn(usize) -> usize,
-    ) -> Result<DenseLayer> {
+    ) -> WeightsResult<DenseLayer> {
         let weight = self.numbers(&format!("{name}.weight"), &[out, channels, taps])?;
         let width = channels * taps;
         let row = |row: &[f32]| -> Vec<f32> {
@@ -80,7 +80,13 @@ impl<'a> Weights<'a> {
     }
 
     /// Returns one direction of an LSTM layer.
-    pub fn lstm(&self, name: &str, inputs: usize, width: usize, is_backward: bool) -> Result<LstmLayer> {
+    pub fn lstm(
+        &self,
+        name: &str,
+        inputs: usize,
+        width: usize,
+        is_backward: bool,
+    ) -> WeightsResult<LstmLayer> {
         let input = self.numbers(&format!("{name}.input"), &[4 * width, inputs])?;
         let state = self.numbers(&format!("{name}.state"), &[4 * width, width])?;
         let bias = self.numbers(&format!("{name}.bias"), &[4 * width])?;
