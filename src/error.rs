@@ -176,6 +176,12 @@ pub enum ModelProblem {
     NotWhisper { why: String },
 }
 
+/// Returns the variable that names the proxy for downloads, if one does.
+fn proxy_variable() -> Option<&'static str> {
+    let names = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+    names.into_iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
 /// Runs `work` and turns a panic into an error, so that it fails only the input it was done for.
 pub fn catch_panic<T>(during: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
@@ -355,7 +361,10 @@ impl ModelProblem {
                 "check permissions and free space, or set `HF_HOME` to another folder".into()
             }
             ModelProblem::Download(_) => {
-                "check the connection, `HF_ENDPOINT` and `HF_TOKEN`; run again to resume where it stopped".into()
+                let proxy = proxy_variable().map(|name| format!("the proxy in `{name}`, ")).unwrap_or_default();
+                format!(
+                    "check the connection, {proxy}`HF_ENDPOINT` and `HF_TOKEN`; run again to resume where it stopped"
+                )
             }
             ModelProblem::MissingFile { .. } | ModelProblem::NotWhisper { .. } => {
                 "pass a folder in Hugging Face form (config.json, tokenizer.json, model.safetensors or pytorch_model.bin), a folder of faster-whisper, or a file of whisper.cpp (ggml, GGUF) or openai-whisper (.pt)".into()

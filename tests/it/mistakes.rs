@@ -208,6 +208,25 @@ fn uncached_models_without_network() {
 }
 
 #[test]
+fn a_proxy_is_named_where_a_download_fails() {
+    for (proxy, hint) in
+        [(None, "check the connection, `HF_"), (Some("http://127.0.0.1:9"), "the proxy in `HTTP_PROXY`")]
+    {
+        let folder = folder();
+        let mut program = bare();
+        program
+            .current_dir(folder.path())
+            .args(["talk.flac", "--model", "tiny"])
+            .env("HF_HOME", folder.path());
+        program.envs(proxy.map(|proxy| ("HTTP_PROXY", proxy)));
+        let output = program.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains("download failed") && stderr.contains(hint), "{stderr}");
+    }
+}
+
+#[test]
 fn errors_in_the_environment_and_the_configuration_file() {
     let folder = folder();
     rejects_in(
