@@ -30,8 +30,6 @@ pub struct AnalyzedWindow {
     pub people: Vec<u8>,
     /// The voices of those who say enough, with their bits' positions.
     pub voices: Vec<(usize, LocalVoice)>,
-    /// Whether each voice speaks alone for long enough to know it by.
-    pub is_clear: Vec<bool>,
 }
 
 /// Analyzes a recording as a stream. The result does not depend on the sizes of blocks.
@@ -84,12 +82,8 @@ impl<'a> Analyzer<'a> {
         let tasks = starts.into_par_iter().zip(people);
         let windows = tasks.map(|(start, people)| {
             let features = &features[start / filter_bank::STEP * filter_bank::BANDS..];
-            let mut window = AnalyzedWindow {
-                first_sample: passed + start as u64,
-                people,
-                voices: Vec::new(),
-                is_clear: Vec::new(),
-            };
+            let mut window =
+                AnalyzedWindow { first_sample: passed + start as u64, people, voices: Vec::new() };
             add_voices(networks, features, &middle(ends(start)), &mut window);
             window
         });
@@ -122,8 +116,7 @@ fn add_voices(networks: &Networks, features: &[f32], middle: &Range<usize>, wind
         }
         let seconds = seconds_of(&frames) as f32;
         let embedding = networks.embedding.embed(&selected);
-        window.voices.push((person, LocalVoice { embedding, seconds }));
-        window.is_clear.push(is_clear);
+        window.voices.push((person, LocalVoice { embedding, seconds, is_clear }));
     }
 }
 

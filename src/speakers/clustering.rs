@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::embedding::normalize;
 
-/// Similarity (the mean cosine between their members) up to which two groups are one speaker.
+/// Similarity (the mean cosine between their members) from which on two groups are one speaker.
 const SAME_SPEAKER: f32 = 0.4;
 /// Cosine between the centres of two speakers above which they are one, once every voice is with its closest centre.
 const SAME_CENTRE: f32 = 0.5;
@@ -28,6 +28,8 @@ pub struct LocalVoice {
     pub embedding: Vec<f32>,
     /// Seconds of speech that it was computed from.
     pub seconds: f32,
+    /// Whether nobody else speaks in it.
+    pub is_clear: bool,
 }
 
 /// Voices that belong together.
@@ -237,7 +239,7 @@ mod tests {
         for nth in 0..speakers * each {
             let mut embedding: Vec<f32> = (0..64).map(|_| noise * next()).collect();
             embedding[nth % speakers] += 1.0;
-            voices.push(LocalVoice { embedding: normalized(embedding), seconds: 2.0 });
+            voices.push(LocalVoice { embedding: normalized(embedding), seconds: 2.0, is_clear: true });
         }
         voices
     }
