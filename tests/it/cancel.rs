@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::mpsc::channel;
 
 use crate::hub::server::{Plan, Server};
-use crate::program::{Running, bare, demo, fixture, names, run};
+use crate::program::{Running, bare, demo, download_notice, fixture, names, run};
 use crate::resume::{ResumeFolder, check_done, check_files, uninterrupted};
 
 const SIGNALS: [(&str, i32); 2] = [("INT", 2), ("TERM", 15)];
@@ -175,7 +175,7 @@ fn stops_a_stalled_download_and_resumes_it() {
     running.signal("INT");
     let ended = running.end();
     assert_eq!(ended.status.signal(), Some(2), "{ended:?}");
-    assert_eq!(ended.stderr, "");
+    assert_eq!(ended.stderr, download_notice("tiny", &server.endpoint(), &cache.path().join("hub")));
     // The server stalls only once.
     assert_eq!(run(program()).status.code(), Some(0));
     assert!(server.transfers().last().unwrap().range.is_some());

@@ -31,6 +31,11 @@ pub fn demo() -> Command {
 pub const DEMO_WARNING: &str = "warning: the demo model knows about forty words in one synthesised voice: it is for trying \
     the program out, and its text of any other recording is wrong\n";
 
+/// Returns what a run prints that downloads its model.
+pub fn download_notice(model: &str, endpoint: &str, cache: &Path) -> String {
+    format!("downloading model {model} from {endpoint} to `{}`\n", cache.display())
+}
+
 /// A running program whose stderr is read.
 pub struct Running {
     pub child: Child,

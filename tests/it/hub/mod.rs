@@ -15,6 +15,7 @@ use transcribe::models::hub::Hub;
 use transcribe::models::source;
 
 use self::server::{COMMIT, Plan, Server};
+use crate::program::download_notice;
 
 const REPOSITORY: &str = "openai/whisper-tiny";
 
@@ -308,6 +309,11 @@ fn without_a_network_exits_with_3_and_names_no_substitute() {
     program().env("HF_HUB_OFFLINE", "1").assert().code(3).stdout("").stderr(offline());
 }
 
+/// Returns the folder of the hub's cache if a variable of the environment is set to the given folder.
+fn hub_cache(variable: &str, folder: &Path) -> PathBuf {
+    if variable == "HF_HOME" { folder.join("hub") } else { folder.to_owned() }
+}
+
 #[test]
 fn reads_the_hub_and_the_cache_from_the_environment() {
     let folder = tempfile::tempdir().unwrap();
@@ -322,8 +328,14 @@ fn reads_the_hub_and_the_cache_from_the_environment() {
             .env(variable, cache)
             .env("TRANSCRIBE_DEVICE", "cpu");
         program.env("HF_ENDPOINT", server.endpoint()).arg(&speech).args(["--model", model]);
-        let said = if model == "demo" { crate::program::DEMO_WARNING } else { "" };
-        program.assert().code(0).stderr(said).get_output().stdout.clone()
+        let assert = program.assert().code(0);
+        let output = assert.get_output();
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        match model {
+            "demo" => assert_eq!(said, crate::program::DEMO_WARNING),
+            _ => assert_eq!(said, download_notice(model, &server.endpoint(), &hub_cache(variable, cache))),
+        }
+        output.stdout.clone()
     };
     let demo = transcribe("demo", "HF_HUB_CACHE", folder.path());
     assert!(!demo.is_empty() && server.requests().is_empty());
@@ -334,8 +346,8 @@ fn reads_the_hub_and_the_cache_from_the_environment() {
             std::fs::write(cache.join("token"), "secret").unwrap();
         }
         assert_eq!(transcribe("tiny", variable, &cache), demo, "{variable}");
-        let hub = if variable == "HF_HOME" { cache.join("hub") } else { cache };
-        let snapshot = hub.join("models--openai--whisper-tiny/snapshots").join(COMMIT);
+        let snapshot =
+            hub_cache(variable, &cache).join("models--openai--whisper-tiny/snapshots").join(COMMIT);
         assert!(snapshot.join("model.safetensors").is_file(), "{variable}");
     }
 }
