@@ -125,6 +125,8 @@ pub enum InputProblem {
     TooLarge { bytes: u64, limit: u64 },
     #[error("unsupported request: {why}")]
     UnsupportedRequest { why: String },
+    #[error("is no longer wanted")]
+    Withdrawn,
     #[error("has no index (`moov`): the recording or its copy ended too early")]
     NoIndex,
     #[error("has no audio track")]
@@ -306,6 +308,7 @@ impl InputProblem {
             InputProblem::UnsupportedRequest { .. } => {
                 "change its line in the manifest, or use another model"
             }
+            InputProblem::Withdrawn => return None,
             InputProblem::NoIndex => {
                 "copy it again; a recording that was cut off can be repaired with `untrunc` and an intact one of the same device"
             }

@@ -11,7 +11,7 @@ use super::run_output::{RunOutput, TextOutput};
 use super::{dry_run, use_threads};
 use crate::cancel::CancelToken;
 use crate::report::RunInfo;
-use crate::run;
+use crate::run::{self, TextEvents};
 
 pub fn run(args: &CommandLine, printer: Printer, cancel: &CancelToken) -> Result<ExitCode> {
     let mut request = args.request()?;
@@ -29,9 +29,12 @@ pub fn run(args: &CommandLine, printer: Printer, cancel: &CancelToken) -> Result
     let prints_text = request.plan.outputs.formats.is_empty();
     // In front of a person, text is shown above the progress display while files are written, too.
     let shows_text = is_terminal && printer.shows_progress() && reporting.progress == ProgressMode::Auto;
-    request.emits_all_text = !prints_text && !request.plan.outputs.to_stdout && shows_text;
+    let emits_all_text = !prints_text && !request.plan.outputs.to_stdout && shows_text;
+    if emits_all_text {
+        request.text = TextEvents::All;
+    }
     let text = TextOutput {
-        is_printed: prints_text || request.emits_all_text,
+        is_printed: prints_text || emits_all_text,
         with_times: args.transcribe.timestamps().unwrap_or(is_terminal),
         with_names: is_terminal,
     };

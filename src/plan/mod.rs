@@ -200,7 +200,10 @@ pub fn requested_outputs(file: &DiscoveredFile, request: &PlanRequest) -> Result
 }
 
 fn probe(items: &mut [&mut PlannedInput], request: &PlanRequest) {
-    items.par_iter_mut().for_each(|item| item.probe(&request.audio));
+    items.par_iter_mut().for_each(|item| {
+        let settings = item.settings.clone().unwrap_or_else(|| Arc::clone(&request.settings));
+        item.probe(&settings.audio);
+    });
 }
 
 /// Names the outputs of every input, whether or not they exist. If the inputs are `fixed`, those of one stem keep their

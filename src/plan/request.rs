@@ -25,25 +25,17 @@ pub struct PlanRequest {
     pub outputs: OutputOptions,
     /// How outputs look; the transcribed text does not depend on it.
     pub export: ExportOptions,
-    pub audio: AudioOptions,
-    /// How to tell speakers apart; nobody is told apart if none.
-    pub speakers: Option<SpeakerOptions>,
     /// The settings of every input that has none of its own.
     pub settings: Arc<InputSettings>,
     pub device: DeviceRequest,
     /// Further devices that share the work.
     pub beside: AdditionalDevices,
-    /// Target length of a chunk in seconds; 0 keeps every recording in one piece.
-    pub chunk_length: f64,
     pub models: ModelOptions,
     /// Use the chunks that an earlier run has finished.
     pub resume: bool,
 }
 
 impl PlanRequest {
-    /// Default target length of a section in seconds.
-    pub const CHUNK_LENGTH: f64 = 600.0;
-
     /// Requests a plan with default options and without output files.
     pub fn new(inputs: Vec<PathBuf>, settings: InputSettings) -> Self {
         Self {
@@ -52,46 +44,58 @@ impl PlanRequest {
             shard: None,
             outputs: OutputOptions::default(),
             export: ExportOptions::default(),
-            audio: AudioOptions::default(),
-            speakers: None,
             settings: Arc::new(settings),
             device: DeviceRequest::Auto,
             beside: AdditionalDevices::default(),
-            chunk_length: Self::CHUNK_LENGTH,
             models: ModelOptions::default(),
             resume: true,
         }
     }
-
-    /// Returns everything but the model that decides the text of an input with these settings.
-    pub fn text_options<'a>(&'a self, settings: &'a InputSettings) -> TextOptions<'a> {
-        TextOptions {
-            decode: &settings.decode,
-            audio: &self.audio,
-            clips: &settings.selection.clips,
-            vad: settings.selection.vad.as_ref(),
-            chunk_length: self.chunk_length,
-            speakers: self.speakers.as_ref(),
-        }
-    }
 }
 
-/// Settings that may differ from input to input.
+/// Settings that may differ from input to input: everything that decides the text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputSettings {
     pub model: ModelRequest,
+    pub audio: AudioOptions,
     pub decode: DecodeOptions,
     /// Which parts of the recording to transcribe.
     pub selection: Selection,
+    /// Target length of a chunk in seconds; 0 keeps a recording in one piece.
+    pub chunk_length: f64,
+    /// How to tell speakers apart; nobody is told apart if none.
+    pub speakers: Option<SpeakerOptions>,
     /// Whether the formats of the outputs decide if words get times.
     pub chooses_words: bool,
 }
 
 impl InputSettings {
+    /// Default target length of a chunk in seconds.
+    pub const CHUNK_LENGTH: f64 = 600.0;
+
     /// Returns the default settings for a model.
     pub fn new(model: ModelRequest) -> Self {
-        let (decode, selection) = (DecodeOptions::default(), Selection::default());
-        Self { model, decode, selection, chooses_words: false }
+        Self {
+            model,
+            audio: AudioOptions::default(),
+            decode: DecodeOptions::default(),
+            selection: Selection::default(),
+            chunk_length: Self::CHUNK_LENGTH,
+            speakers: None,
+            chooses_words: false,
+        }
+    }
+
+    /// Returns everything but the model that decides the text.
+    pub fn text_options(&self) -> TextOptions<'_> {
+        TextOptions {
+            decode: &self.decode,
+            audio: &self.audio,
+            clips: &self.selection.clips,
+            vad: self.selection.vad.as_ref(),
+            chunk_length: self.chunk_length,
+            speakers: self.speakers.as_ref(),
+        }
     }
 
     /// Times the words if one of these formats shows them, unless that is decided otherwise.

@@ -151,13 +151,13 @@ impl<'a> OutputChecker<'a> {
     }
 
     fn requested_text(&mut self, settings: &Arc<InputSettings>) -> RequestedText {
-        let (request, names, checkpoints) = (self.request, &self.model_names, &mut self.checkpoints);
+        let (names, checkpoints) = (&self.model_names, &mut self.checkpoints);
         let text = self.requests.entry(Arc::as_ptr(settings)).or_insert_with(|| {
             let model = names.resolve(&settings.model);
             let key = (model.clone(), settings.model.revision.clone());
             let checkpoint =
                 checkpoints.entry(key).or_insert_with(|| local_checkpoint(&settings.model, &model)).clone();
-            let options = request.text_options(settings).to_string();
+            let options = settings.text_options().to_string();
             RequestedText { model, checkpoint, options }
         });
         text.clone()

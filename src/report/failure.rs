@@ -92,6 +92,7 @@ fn input_kind(why: &InputProblem) -> &'static str {
         InputProblem::MissingData { .. } => "lacks",
         InputProblem::TooLarge { .. } => "too_large",
         InputProblem::UnsupportedRequest { .. } => "not_possible",
+        InputProblem::Withdrawn => "withdrawn",
     }
 }
 

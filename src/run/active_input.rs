@@ -65,6 +65,8 @@ pub struct ActiveInput {
     next_text: usize,
     /// Whether and when its text is emitted.
     text: TextEmission,
+    /// What its speakers are called, in their order.
+    speaker_names: Vec<String>,
     /// The text, if it is emitted at the end.
     pub final_text: Vec<Segment>,
     /// The output to print when the input's turn comes.
@@ -79,6 +81,7 @@ impl ActiveInput {
         engine_input: Arc<InputContext>,
         thread: JoinHandle<()>,
         text: TextEmission,
+        speaker_names: Vec<String>,
     ) -> Self {
         Self {
             name: item.name(),
@@ -100,6 +103,7 @@ impl ActiveInput {
             pending_text: BTreeMap::new(),
             next_text: 0,
             text,
+            speaker_names,
             final_text: Vec::new(),
             printed: None,
             thread: Some(thread),
@@ -215,11 +219,11 @@ impl ActiveInput {
         output::create_folders(&self.item)
     }
 
-    /// Returns the transcript of an input that is complete. `names` are those of the speakers.
-    pub fn transcript(&mut self, names: &[String]) -> Transcript {
+    /// Returns the transcript of an input that is complete.
+    pub fn transcript(&mut self) -> Transcript {
         let chunks = std::mem::take(&mut self.decoded).into_iter();
         let duration = self.front_end.as_ref().map_or(0.0, |result| result.duration);
-        let mut transcript = self.assemble(chunks, duration, names);
+        let mut transcript = self.assemble(chunks, duration);
         if let Some(turns) = self.front_end.as_mut().and_then(|result| result.speakers.take()) {
             transcript.segments = speakers::assign(&turns, transcript.segments);
             transcript.speakers = Some(turns);
@@ -238,16 +242,11 @@ impl ActiveInput {
         let last = chunks.last().map(|(nth, _)| *nth)?;
         let end = self.spans.range(..=last).map(|(_, span)| span.end).max().unwrap_or(0);
         let chunks = chunks.into_iter().map(|(_, chunk)| chunk);
-        let whole = self.assemble(chunks, seconds_of_frames(end as u64), &[]);
+        let whole = self.assemble(chunks, seconds_of_frames(end as u64));
         Some(Transcript { is_partial: true, ..whole })
     }
 
-    fn assemble(
-        &self,
-        chunks: impl Iterator<Item = (usize, DecodedChunk)>,
-        duration: f64,
-        names: &[String],
-    ) -> Transcript {
+    fn assemble(&self, chunks: impl Iterator<Item = (usize, DecodedChunk)>, duration: f64) -> Transcript {
         let mut tokens = Vec::new();
         let starts = self.front_end.as_ref().and_then(|result| result.channel_starts.clone());
         // Of each channel; of the whole recording if channels are no speakers.
@@ -262,7 +261,7 @@ impl ActiveInput {
         }
         let (mut segments, speakers) = match starts {
             Some(_) => {
-                let (segments, turns) = channels::merge(channels, names);
+                let (segments, turns) = channels::merge(channels, &self.speaker_names);
                 (segments, Some(turns))
             }
             None => (channels.concat(), None),

@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::models::{ModelId, ModelSet, find_model};
 use super::scheduler::{Scheduler, decoder_threads};
+use super::speakers::SpeakerSetups;
 use super::{GuardOptions, RunContext, RunEvent, RunRequest};
 use crate::audio::{AudioInput, AudioOptions};
 use crate::decode::{DecodeOptions, Language, SuppressTokens, WordTimes};
@@ -161,7 +162,8 @@ fn measure_run(
     };
     let started = Instant::now();
     let watched = RunContext::new(context.cancel, &sink);
-    Scheduler::new(request, watched, models, None).run(vec![input])?;
+    let mut speakers = SpeakerSetups::default();
+    Scheduler::new(request, watched, models, &mut speakers, None).run(vec![input])?;
     match failure.take() {
         Some(error) => Err(Error::Shared(error)),
         None => Ok((started.elapsed().as_secs_f64(), peak_memory.get())),
@@ -210,10 +212,10 @@ fn run_request(request: &BenchRequest, audio: &Path, eot: u32) -> RunRequest {
         BenchModel::Checkpoint(request) => request.clone(),
         BenchModel::Random(size) => ModelRequest::named(size),
     };
-    let settings = InputSettings { decode, ..InputSettings::new(model) };
+    let chunk_length = request.chunk_length;
+    let settings = InputSettings { decode, chunk_length, ..InputSettings::new(model) };
     let plan = PlanRequest {
         device: request.device,
-        chunk_length: request.chunk_length,
         models: ModelOptions { release: request.release, ..ModelOptions::default() },
         resume: false,
         ..PlanRequest::new(vec![audio.to_owned()], settings)

@@ -1,7 +1,7 @@
 //! The inputs that wait for their start, and the choice among them.
 
 use super::models::ModelId;
-use crate::plan::PlannedInput;
+use crate::plan::{InputName, PlannedInput};
 
 /// An input that has not started.
 #[derive(Debug, Clone)]
@@ -37,6 +37,12 @@ impl StartQueue {
     /// Returns an input that could not be started to the front.
     pub fn push_first(&mut self, input: PendingInput) {
         self.pending.push(input);
+    }
+
+    /// Removes an input, if it is still here.
+    pub fn remove(&mut self, name: &InputName) -> Option<PendingInput> {
+        let at = self.pending.iter().position(|input| input.item.name() == *name)?;
+        Some(self.pending.remove(at))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -16,10 +16,22 @@ pub struct RunRequest {
     pub vad_report: Option<PathBuf>,
     /// The share of an input's speech, from 0 to 1, that must have text.
     pub min_coverage: Option<f64>,
-    /// Emit the text of inputs with outputs as well.
-    pub emits_all_text: bool,
+    /// Which text is emitted, and in which order.
+    pub text: TextEvents,
     /// Where inputs will be moved that are done, so that pages link to them there.
     pub moves: Option<DoneMove>,
+}
+
+/// Which text a run emits besides writing outputs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TextEvents {
+    /// That of inputs without outputs, one input after the other.
+    #[default]
+    Printed,
+    /// That of all inputs, one after the other.
+    All,
+    /// That of all inputs, as it is decoded.
+    AllAtOnce,
 }
 
 /// A move of inputs to another folder, below which they keep their subfolders.
@@ -45,7 +57,7 @@ impl RunRequest {
             jobs: None,
             vad_report: None,
             min_coverage: None,
-            emits_all_text: false,
+            text: TextEvents::default(),
             moves: None,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Everything that happens reaches one thread as messages, and only that thread emits events.
 
-mod feed;
 mod finish;
+mod intake;
 mod start;
 
 pub use start::decoder_threads;
@@ -12,18 +12,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use super::active_input::ActiveInput;
 use super::event::ChunkFigures;
+use super::feed::Feed;
 use super::front_end::{FrontEndEvent, FrontEndResult};
 use super::guard::Guard;
 use super::models::{ModelId, ModelSet};
 use super::queue::{PendingInput, StartQueue};
-use super::session::InputFeed;
-use super::speakers::SpeakerSetup;
+use super::speakers::SpeakerSetups;
 use super::vad_report::VadReport;
-use super::{RunContext, RunEvent, RunRequest};
+use super::{RunContext, RunEvent, RunRequest, TextEvents};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::plan::{InputName, PlannedInput};
@@ -60,12 +60,14 @@ pub struct Scheduler<'a> {
     context: RunContext<'a>,
     models: &'a mut ModelSet,
     vad_report: Option<&'a mut VadReport>,
-    speakers: Option<Arc<SpeakerSetup>>,
-    feed: Option<InputFeed<'a>>,
+    speakers: &'a mut SpeakerSetups,
+    feed: Option<Feed<'a>>,
     queue: StartQueue,
     guard: Guard,
     /// Inputs known so far.
     count: usize,
+    /// Whatever goes wrong with an input fails only that one.
+    isolates_inputs: bool,
     /// There was no memory for one more model beside those in use.
     is_short_of_models: bool,
     sender: Sender<InputMessage>,
@@ -89,6 +91,7 @@ impl<'a> Scheduler<'a> {
         request: &'a RunRequest,
         context: RunContext<'a>,
         models: &'a mut ModelSet,
+        speakers: &'a mut SpeakerSetups,
         vad_report: Option<&'a mut VadReport>,
     ) -> Self {
         let (sender, messages) = unbounded();
@@ -98,11 +101,12 @@ impl<'a> Scheduler<'a> {
             context,
             models,
             vad_report,
-            speakers: None,
+            speakers,
             feed: None,
             queue: StartQueue::default(),
             guard,
             count: 0,
+            isolates_inputs: false,
             is_short_of_models: false,
             sender,
             messages,
@@ -117,14 +121,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Tells the speakers of every input apart.
-    pub fn with_speakers(mut self, speakers: Option<Arc<SpeakerSetup>>) -> Self {
-        self.speakers = speakers;
-        self
-    }
-
     /// Also transcribes the inputs that the feed supplies.
-    pub fn with_feed(self, feed: InputFeed<'a>) -> Self {
+    pub fn with_feed(self, feed: Feed<'a>) -> Self {
         Self { feed: Some(feed), ..self }
     }
 
@@ -154,12 +152,24 @@ impl<'a> Scheduler<'a> {
             if self.active.is_empty() && is_drained {
                 return self.context.check();
             }
-            match self.messages.recv_timeout(MESSAGE_TIMEOUT) {
-                Ok(message) => self.on_message(message)?,
-                Err(_) => {
-                    self.fail_inputs_of_ended_engines()?;
-                    self.models.close_idle(self.context);
-                }
+            self.wait_for_message()?;
+        }
+    }
+
+    /// Handles the next message; returns without one if there is news in the feed, or none for some time.
+    fn wait_for_message(&mut self) -> Result<()> {
+        let wake = self.feed.as_ref().map_or_else(never, |feed| feed.wake.clone());
+        let message = select! {
+            recv(self.messages) -> message => message.ok(),
+            recv(wake) -> _ => return Ok(()),
+            default(MESSAGE_TIMEOUT) => None,
+        };
+        match message {
+            Some(message) => self.on_message(message),
+            None => {
+                self.fail_inputs_of_ended_engines()?;
+                self.models.close_idle(self.context);
+                Ok(())
             }
         }
     }
@@ -294,8 +304,17 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// Emits new text of the first input that has not ended; the text of later ones waits for its turn.
+    /// Emits new text of the first input that has not ended; the text of later ones waits for its turn, if it has to.
     fn emit_text(&mut self) {
+        if self.request.text == TextEvents::AllAtOnce {
+            for input in self.active.values_mut() {
+                let (input, segments) = (input.name.clone(), input.take_text());
+                if !segments.is_empty() {
+                    self.context.emit(RunEvent::Segments { input, segments });
+                }
+            }
+            return;
+        }
         loop {
             let (name, text, has_ended) = match self.active.get_mut(&self.next_text) {
                 Some(input) => {
@@ -323,6 +342,12 @@ impl<'a> Scheduler<'a> {
 
     /// Notes that an input has ended, with what is still to be emitted when its turn comes.
     fn end_text(&mut self, index: usize, name: InputName, rest: EndedText) {
+        if self.request.text == TextEvents::AllAtOnce {
+            if !rest.segments.is_empty() {
+                self.context.emit(RunEvent::Segments { input: name, segments: rest.segments });
+            }
+            return;
+        }
         self.pending_text.insert(index, (name, rest));
         self.emit_text();
     }

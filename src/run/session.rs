@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use super::feed::Feed;
 use super::models::{ModelId, ModelSet};
 use super::partial;
 use super::scheduler::Scheduler;
-use super::speakers::SpeakerSetup;
+use super::speakers::SpeakerSetups;
 use super::vad_report::VadReport;
 use super::{RunContext, RunEvent, RunRequest};
 use crate::device::{self, DeviceRequest, SelectedDevice};
 use crate::error::{Error, Result};
-use crate::plan::{DiscoveredFile, Plan, PlanRequest, PlannedInput, UnplannedInput, plan};
+use crate::plan::{ModelRequest, Plan, PlanRequest, PlannedInput, UnplannedInput, plan};
 use crate::store::journal::Journal;
 
 /// Plans and carries out a request. What became of each input is in the events; the error is what ended the whole run
@@ -52,15 +53,11 @@ pub fn announce(plan: Plan, context: RunContext<'_>) -> (Vec<PlannedInput>, Vec<
     (todo, done)
 }
 
-/// Supplies further inputs while others are in flight: called several times a second with the number of model leases.
-pub type InputFeed<'a> = &'a mut dyn FnMut(usize) -> Vec<DiscoveredFile>;
-
 /// Models that stay loaded from one run to the next, and the voice activity report.
 pub struct Session {
     models: ModelSet,
     vad_report: Option<VadReport>,
-    /// Prepared when the first inputs are transcribed.
-    speakers: Option<Arc<SpeakerSetup>>,
+    speakers: SpeakerSetups,
 }
 
 impl Session {
@@ -71,7 +68,7 @@ impl Session {
 
     fn for_items(request: &RunRequest, items: &[PlannedInput]) -> Result<Self> {
         let vad_report = request.vad_report.as_deref().map(VadReport::create).transpose()?;
-        Ok(Self { models: model_set(&request.plan, items)?, vad_report, speakers: None })
+        Ok(Self { models: model_set(&request.plan, items)?, vad_report, speakers: SpeakerSetups::default() })
     }
 
     /// Returns the device that models are loaded on first.
@@ -79,9 +76,9 @@ impl Session {
         self.models.device()
     }
 
-    /// Finds the request's default model and downloads it if needed, without loading it.
-    pub fn find_model(&mut self, request: &RunRequest, context: RunContext<'_>) -> Result<()> {
-        self.models.find(&request.plan.settings.model, context).map(drop)
+    /// Finds a model and downloads it if needed, without loading it.
+    pub fn find_model(&mut self, model: &ModelRequest, context: RunContext<'_>) -> Result<()> {
+        self.models.find(model, context).map(drop)
     }
 
     /// Transcribes planned inputs. All models are found before the first input starts.
@@ -91,36 +88,33 @@ impl Session {
         todo: Vec<PlannedInput>,
         context: RunContext<'_>,
     ) -> Result<()> {
-        self.prepare_speakers(request, context)?;
         let models = &mut self.models;
+        // What is wrong with the speaker networks or the known voices is found before anything starts.
+        for item in &todo {
+            let settings = item.settings.as_ref().unwrap_or(&request.plan.settings);
+            self.speakers.prepare(settings.speakers.as_ref(), context.cancel)?;
+        }
         let with_model = |item: PlannedInput| -> Result<(PlannedInput, ModelId)> {
             let settings = item.settings.as_ref().unwrap_or(&request.plan.settings);
             let model = models.find(&settings.model, context)?;
             Ok((item, model))
         };
         let items = todo.into_iter().map(with_model).collect::<Result<Vec<_>>>()?;
-        let scheduler = Scheduler::new(request, context, &mut self.models, self.vad_report.as_mut());
-        scheduler.with_speakers(self.speakers.clone()).run(items)
+        self.scheduler(request, context).run(items)
     }
 
-    /// Loads what speakers are told apart with, if that is wanted.
-    fn prepare_speakers(&mut self, request: &RunRequest, context: RunContext<'_>) -> Result<()> {
-        if let Some(options) = request.plan.speakers.as_ref().filter(|_| self.speakers.is_none()) {
-            self.speakers = Some(Arc::new(SpeakerSetup::prepare(options, context.cancel)?));
-        }
-        Ok(())
+    fn scheduler<'a>(&'a mut self, request: &'a RunRequest, context: RunContext<'a>) -> Scheduler<'a> {
+        Scheduler::new(request, context, &mut self.models, &mut self.speakers, self.vad_report.as_mut())
     }
 
     /// Transcribes what the feed supplies until nothing is left. A fault in the plan of some inputs fails only those.
-    pub fn transcribe_feed(
-        &mut self,
-        request: &RunRequest,
-        feed: InputFeed<'_>,
-        context: RunContext<'_>,
+    pub fn transcribe_feed<'a>(
+        &'a mut self,
+        request: &'a RunRequest,
+        feed: Feed<'a>,
+        context: RunContext<'a>,
     ) -> Result<()> {
-        self.prepare_speakers(request, context)?;
-        let scheduler = Scheduler::new(request, context, &mut self.models, self.vad_report.as_mut());
-        scheduler.with_speakers(self.speakers.clone()).with_feed(feed).run(Vec::new())
+        self.scheduler(request, context).with_feed(feed).run(Vec::new())
     }
 
     /// Closes models that were idle for too long; for callers to call now and then while no run is active.

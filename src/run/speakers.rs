@@ -56,6 +56,33 @@ impl SpeakerSetup {
     }
 }
 
+/// Setups that several inputs share, so that networks and voices are read once.
+#[derive(Debug, Default)]
+pub struct SpeakerSetups(Vec<(SpeakerOptions, Arc<SpeakerSetup>)>);
+
+impl SpeakerSetups {
+    /// Setups that are kept; inputs have many different ones only if they come from many people.
+    const MOST: usize = 8;
+
+    /// Returns the setup for these options, preparing it if it is the first time.
+    pub fn prepare(
+        &mut self,
+        options: Option<&SpeakerOptions>,
+        cancel: &CancelToken,
+    ) -> Result<Option<Arc<SpeakerSetup>>> {
+        let Some(options) = options else { return Ok(None) };
+        if let Some((_, setup)) = self.0.iter().find(|(known, _)| known == options) {
+            return Ok(Some(Arc::clone(setup)));
+        }
+        let setup = Arc::new(SpeakerSetup::prepare(options, cancel)?);
+        if self.0.len() == Self::MOST {
+            self.0.remove(0);
+        }
+        self.0.push((options.clone(), Arc::clone(&setup)));
+        Ok(Some(setup))
+    }
+}
+
 enum DiarizationMessage {
     Samples(Vec<f32>),
     End,

@@ -20,7 +20,7 @@ use self::status::Publish;
 use self::watcher::Watcher;
 use crate::error::{Error, Result};
 use crate::plan::{DiscoveredFile, PlanRequest, Template, requested_outputs};
-use crate::run::{RunContext, RunEvent, RunRequest, Session};
+use crate::run::{Feed, FeedItem, RunContext, RunEvent, RunRequest, Session};
 
 /// How soon cancellation is noticed while nothing is in flight.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
@@ -139,7 +139,7 @@ impl WatchLoop<'_, '_> {
         // A missing model is reported at once rather than with the first file; `once` may need no model.
         if !options.once {
             watcher.borrow_mut().set_state(WatchState::Starting);
-            self.session.find_model(self.request, context)?;
+            self.session.find_model(&self.request.plan.settings.model, context)?;
         }
         watcher.borrow_mut().set_state(WatchState::Waiting);
         let mut idle_checked = Instant::now();
@@ -177,9 +177,12 @@ impl WatchLoop<'_, '_> {
         let watcher = self.watcher;
         watcher.borrow_mut().set_state(WatchState::Working);
         let mut first = Some(files);
-        let mut feed =
-            |leases| first.take().unwrap_or_else(|| watcher.borrow_mut().next_files(leases, Instant::now()));
-        let outcome = self.session.transcribe_feed(self.request, &mut feed, self.context);
+        let mut next = |leases| {
+            let files = first.take();
+            let files = files.unwrap_or_else(|| watcher.borrow_mut().next_files(leases, Instant::now()));
+            files.into_iter().map(FeedItem::File).collect()
+        };
+        let outcome = self.session.transcribe_feed(self.request, Feed::polled(&mut next), self.context);
         self.handle_outcome(outcome)?;
         watcher.borrow_mut().set_state(WatchState::Waiting);
         Ok(())

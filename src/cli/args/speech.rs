@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use crate::audio::{AudioOptions, DecoderChoice};
 use crate::decode::{DecodeOptions, Language, Task};
 use crate::error::{Error, Result};
-use crate::plan::PlanRequest;
+use crate::plan::InputSettings;
 
 const SPEECH: &str = "Speech";
 const AUDIO: &str = "Audio";
@@ -70,7 +70,7 @@ pub struct SpeechArgs {
     /// Target length of the sections that a recording is cut into at pauses, to be processed in parallel. 0 processes
     /// each recording as a whole, exactly as openai's program does
     #[arg(long, alias = "chunk_length", env = "TRANSCRIBE_CHUNK_LENGTH", value_name = "SECONDS",
-        default_value_t = PlanRequest::CHUNK_LENGTH, help_heading = AUDIO)]
+        default_value_t = InputSettings::CHUNK_LENGTH, help_heading = AUDIO)]
     chunk_length: f64,
 }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::export::{Format, Preset};
 use crate::models::ModelOptions;
 use crate::plan::{InputOptions, InputSettings, PlanRequest};
-use crate::run::RunRequest;
+use crate::run::{RunRequest, TextEvents};
 
 #[derive(Debug, Args)]
 pub struct TranscribeArgs {
@@ -109,13 +109,16 @@ impl TranscribeArgs {
         let export = self.subtitles.export_options()?;
         let mut settings = InputSettings {
             model: self.model.request(),
+            audio: self.speech.audio(),
             decode,
             selection: self.parts.selection()?,
+            chunk_length: self.speech.chunk_length()?,
+            speakers,
             chooses_words: self.words.leaves_words_to_formats() && export.preset != Some(Preset::OpenAi),
         };
         settings.time_words_for(&outputs.formats);
         // Who says a word follows from its time, whatever the formats.
-        if speakers.is_some() && settings.chooses_words {
+        if settings.speakers.is_some() && settings.chooses_words {
             settings.decode.word_times = WordTimes::Aligned;
             settings.chooses_words = false;
         }
@@ -129,12 +132,9 @@ impl TranscribeArgs {
             shard: None,
             outputs,
             export,
-            audio: self.speech.audio(),
-            speakers,
             settings: Arc::new(settings),
             device: self.model.device.first,
             beside: self.model.device.additional.clone(),
-            chunk_length: self.speech.chunk_length()?,
             models: ModelOptions {
                 policy: self.memory.policy(),
                 batch_size: self.model.batch_size.0,
@@ -150,7 +150,7 @@ impl TranscribeArgs {
             jobs: self.model.jobs.0,
             vad_report: self.parts.vad_report(),
             min_coverage: self.parts.min_coverage(),
-            emits_all_text: false,
+            text: TextEvents::default(),
             moves: None,
         })
     }

@@ -34,7 +34,7 @@ impl Scheduler<'_> {
     /// else went wrong meanwhile.
     pub(super) fn fail(&mut self, input: &InputName, error: Error) -> Result<()> {
         self.context.check()?;
-        if concerns_every_input(&error) {
+        if concerns_every_input(&error) && !self.isolates_inputs {
             return Err(error);
         }
         self.fail_one(input, error)
@@ -89,8 +89,7 @@ impl Scheduler<'_> {
             let notes = plan::leave_out_named(&mut input.item, &self.request.plan);
             notes.into_iter().for_each(|(input, text)| self.context.emit(RunEvent::Note { input, text }));
         }
-        let names = self.speakers.as_ref().map_or(&[][..], |speakers| speakers.names());
-        let mut transcript = input.transcript(names);
+        let mut transcript = input.transcript();
         let quality = Quality::of(&transcript);
         transcript.quality = Some(quality.clone());
         let request = self.request;

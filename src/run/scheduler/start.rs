@@ -9,13 +9,13 @@ use crate::device::SelectedDevice;
 use crate::engine::{EngineGroup, InputContext};
 use crate::error::{Error, InputProblem, Result};
 use crate::plan::PlannedInput;
-use crate::run::RunEvent;
 use crate::run::active_input::{ActiveInput, TextEmission};
 use crate::run::front_end::{FrontEnd, JournalRequest};
 use crate::run::guard::GuardDecision;
 use crate::run::models::{LeasedModel, ModelId, is_memory_shortage};
 use crate::run::output;
 use crate::run::queue::PendingInput;
+use crate::run::{RunEvent, TextEvents};
 use crate::store::fingerprint::RunFingerprint;
 
 /// More decoder threads than this outrun the rest of the front end.
@@ -55,7 +55,7 @@ impl Scheduler<'_> {
                     self.queue.push_first(pending);
                 }
                 // Inputs that want another model can still be done.
-                Err(error) if self.models.count() > 1 => {
+                Err(error) if self.models.count() > 1 || self.isolates_inputs => {
                     self.emit_started(&pending);
                     self.fail_one(&pending.item.name(), error)?;
                     self.end_text(pending.index, pending.item.name(), EndedText::default());
@@ -123,7 +123,7 @@ impl Scheduler<'_> {
     }
 
     fn spawn_front_end(
-        &self,
+        &mut self,
         index: usize,
         item: PlannedInput,
         model: LeasedModel,
@@ -131,11 +131,12 @@ impl Scheduler<'_> {
     ) -> Result<ActiveInput> {
         let plan = &self.request.plan;
         let settings = item.settings.as_ref().unwrap_or(&plan.settings);
+        let speakers = self.speakers.prepare(settings.speakers.as_ref(), self.context.cancel)?;
         let front_end = FrontEnd {
             source: item.source.clone(),
-            audio: plan.audio.clone(),
+            audio: settings.audio.clone(),
             decoder_threads: decoder_threads(self.models.device(), self.count),
-            chunk_length: plan.chunk_length,
+            chunk_length: settings.chunk_length,
             selection: settings.selection.clone(),
             engine: Arc::clone(&model.engine),
             engine_input: Arc::clone(&engine_input),
@@ -143,13 +144,13 @@ impl Scheduler<'_> {
             cancel: self.context.cancel.clone(),
             journal: JournalRequest {
                 path: item.journal.clone(),
-                run: RunFingerprint::new(&plan.text_options(settings), &model.identity, &model.device),
+                run: RunFingerprint::new(&settings.text_options(), &model.identity, &model.device),
                 resume: plan.resume,
                 // Only a watch shares its inbox with other processes that make the same outputs.
                 unchanged: if self.feed.is_some() { item.modified_before.clone() } else { Vec::new() },
             },
             needs_waveform: output::needs_waveform(&item),
-            speakers: self.speakers.clone(),
+            speakers: speakers.clone(),
         };
         let sender = self.sender.clone();
         let send = move |kind| drop(sender.send(InputMessage { input: index, kind }));
@@ -160,13 +161,14 @@ impl Scheduler<'_> {
                 send(MessageKind::FrontEndDone(result));
             })
             .map_err(|error| Error::compute("starting a thread", error))?;
-        let has_files = !item.requested.is_empty() && !self.request.emits_all_text;
-        let text = match (item.printed.is_none() && !has_files, &self.speakers) {
+        let has_files = !item.requested.is_empty() && self.request.text == TextEvents::Printed;
+        let text = match (item.printed.is_none() && !has_files, &speakers) {
             (false, _) => TextEmission::Never,
             (true, None) => TextEmission::Live,
             (true, Some(_)) => TextEmission::AtTheEnd,
         };
-        Ok(ActiveInput::new(item, model, engine_input, thread, text))
+        let names = speakers.map_or_else(Vec::new, |speakers| speakers.names().to_vec());
+        Ok(ActiveInput::new(item, model, engine_input, thread, text, names))
     }
 }
 
