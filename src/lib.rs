@@ -28,6 +28,7 @@
 //! | [`run`] | plan → outputs: scheduler, front ends, guard, events |
 //! | [`report`] | events → JSONL report, metrics, summary |
 //! | [`watch`] | folder → runs |
+//! | [`serve`] | HTTP → runs: jobs that survive restarts, and OpenAI's API |
 //! | [`cli`] | arguments, configuration, terminal, messages, exit codes |
 //!
 //! `cancel`, `context`, `digest`, `error`, `test_hooks` and `time` are available to every module.
@@ -78,6 +79,7 @@ pub mod plan;
 pub mod report;
 pub mod run;
 pub mod score;
+pub mod serve;
 pub mod speakers;
 pub mod store;
 pub mod transcript;

@@ -25,6 +25,7 @@ mod report;
 mod run_output;
 mod run_summary;
 mod score;
+mod serve;
 mod stats;
 mod transcribe;
 mod usage_error;
@@ -101,6 +102,7 @@ fn report_load_error(error: LoadError) -> ExitCode {
 fn printer_for(args: &CommandLine) -> Printer {
     let transcribe = match &args.command {
         Some(CliCommand::Watch(watch)) => &watch.transcribe,
+        Some(CliCommand::Serve(serve)) => &serve.transcribe,
         _ => &args.transcribe,
     };
     let (level, is_requested) = transcribe.reporting.level(transcribe.quiet, transcribe.verbose);
@@ -128,6 +130,7 @@ fn run_command(args: &CommandLine, printer: Printer, cancel: &CancelToken) -> Re
         Some(CliCommand::Models(models)) => models::run(models, printer, cancel),
         Some(CliCommand::Voices(voices)) => voices::run(voices, printer, cancel),
         Some(CliCommand::Report(report)) => report::run(report, printer),
+        Some(CliCommand::Serve(serve)) => serve::run(args, serve, printer, cancel),
         Some(CliCommand::Score(score)) => score::run(score, printer, cancel),
         Some(CliCommand::Watch(watch)) => watch::run(args, watch, printer, cancel),
     }

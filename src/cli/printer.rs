@@ -136,6 +136,21 @@ impl Printer {
         }
     }
 
+    /// Prints a line of the access log: as JSON with its fields, or as text.
+    pub fn access(&self, text: &str, fields: &Value) {
+        if !self.logs(LogLevel::Info) {
+            return;
+        }
+        match (self.format, fields) {
+            (LogFormat::Json, Value::Object(fields)) => {
+                let mut object = message_object(LogLevel::Info, None, text, None);
+                fields.iter().for_each(|(name, value)| object[name] = value.clone());
+                write_line(&object.to_string());
+            }
+            _ => write_line(text),
+        }
+    }
+
     pub fn logs(&self, level: LogLevel) -> bool {
         level <= self.level
     }

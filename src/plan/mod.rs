@@ -80,6 +80,8 @@ impl InputSource {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedInput {
     pub source: InputSource,
+    /// What to call it instead of its path.
+    pub title: Option<String>,
     /// Its id in a manifest; for one of several uses of a recording that have none, the line of the manifest.
     pub id: Option<String>,
     /// File and line of the manifest that names it.
@@ -122,6 +124,7 @@ impl PlannedInput {
     pub fn new(source: InputSource) -> Self {
         PlannedInput {
             source,
+            title: None,
             id: None,
             location: None,
             settings: None,
@@ -139,7 +142,7 @@ impl PlannedInput {
 
     /// Returns the name for messages, as it was given.
     pub fn name(&self) -> InputName {
-        InputName::new(self.source.name(), self.id.clone())
+        InputName::new(self.title.clone().unwrap_or_else(|| self.source.name()), self.id.clone())
     }
 
     fn probe(&mut self, audio: &AudioOptions) {

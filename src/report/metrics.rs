@@ -1,12 +1,12 @@
 //! Writes the figures of a run as text for Prometheus, in a file for the node exporter's textfile collector that is
 //! replaced atomically.
 
-use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::prometheus::{PrometheusText, Sample};
 use super::{Ending, Tally, stop_name};
 use crate::cancel::CancelReason;
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ impl MetricsWriter {
     }
 
     fn text(&self, tally: &Tally, ending: Option<&Ending<'_>>) -> String {
-        let mut text = Text::default();
+        let mut text = PrometheusText::default();
         text.gauge(
             "build_info",
             "The program that wrote this file.",
@@ -82,13 +82,13 @@ impl MetricsWriter {
         memory(&mut text, tally);
         end(&mut text, ending);
         if ending.is_none() {
-            text.0.push_str(&self.previous_run);
+            text.push_lines(&self.previous_run);
         }
-        text.0
+        text.into_string()
     }
 }
 
-fn files(text: &mut Text, tally: &Tally) {
+fn files(text: &mut PrometheusText, tally: &Tally) {
     let counts = tally.counts();
     let ended = [
         ("done", counts.done),
@@ -104,7 +104,7 @@ fn files(text: &mut Text, tally: &Tally) {
     text.gauge("files_in_flight", "Inputs in flight.", &[(&[], tally.in_flight as f64)]);
 }
 
-fn audio(text: &mut Text, tally: &Tally) {
+fn audio(text: &mut PrometheusText, tally: &Tally) {
     let (audio, seconds) = (tally.audio_seconds, tally.seconds());
     text.counter("audio_seconds_total", "Seconds of audio of the inputs that are done.", &[(&[], audio)]);
     text.gauge("run_seconds", "Seconds since the first input started.", &[(&[], seconds)]);
@@ -125,7 +125,7 @@ fn audio(text: &mut Text, tally: &Tally) {
     text.counter("coverage_seconds_total", "Seconds of audio by result.", &samples);
 }
 
-fn work(text: &mut Text, tally: &Tally) {
+fn work(text: &mut PrometheusText, tally: &Tally) {
     let tokens = tally.stats.map_or(0, |stats| stats.tokens);
     text.counter("chunks_total", "Finished chunks.", &[(&[], tally.chunks as f64)]);
     let kept = tally.chunks_kept as f64;
@@ -149,7 +149,7 @@ fn work(text: &mut Text, tally: &Tally) {
     }
 }
 
-fn models(text: &mut Text, tally: &Tally) {
+fn models(text: &mut PrometheusText, tally: &Tally) {
     text.counter("model_loads_total", "Models loaded.", &[(&[], tally.loads as f64)]);
     text.counter("model_load_seconds_total", "Seconds spent loading models.", &[(&[], tally.load_seconds)]);
     let Some(cache) = &tally.cache else { return };
@@ -165,7 +165,7 @@ fn models(text: &mut Text, tally: &Tally) {
     text.gauge("model_cache_resident", help, &[(&[], cache.resident as f64)]);
 }
 
-fn memory(text: &mut Text, tally: &Tally) {
+fn memory(text: &mut PrometheusText, tally: &Tally) {
     let host = [("device", "host")];
     let device = [("device", tally.device.as_deref().unwrap_or("device"))];
     let mut peak: Vec<Sample<'_>> = vec![(&host, tally.peak_host as f64)];
@@ -177,7 +177,7 @@ fn memory(text: &mut Text, tally: &Tally) {
     text.gauge("memory_bytes", "Memory that this process held after the last chunk.", &held);
 }
 
-fn end(text: &mut Text, ending: Option<&Ending<'_>>) {
+fn end(text: &mut PrometheusText, ending: Option<&Ending<'_>>) {
     let reason = ending.and_then(|ending| ending.stopped);
     let reasons = [CancelReason::OutputClosed, CancelReason::Interrupt, CancelReason::Terminate];
     let count = |asked: CancelReason| if reason == Some(asked) { 1.0 } else { 0.0 };
@@ -192,38 +192,4 @@ fn end(text: &mut Text, ending: Option<&Ending<'_>>) {
         let help = "Exit code of the last run.";
         text.gauge("last_run_exit_code", help, &[(&[], f64::from(ending.exit_code))]);
     }
-}
-
-/// Labels, and a value.
-type Sample<'a> = (&'a [(&'a str, &'a str)], f64);
-
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn counter(&mut self, name: &str, help: &str, samples: &[Sample<'_>]) {
-        self.family(name, "counter", help, samples);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, samples: &[Sample<'_>]) {
-        self.family(name, "gauge", help, samples);
-    }
-
-    /// Writing to a string cannot fail.
-    fn family(&mut self, name: &str, kind: &str, help: &str, samples: &[Sample<'_>]) {
-        if samples.is_empty() {
-            return;
-        }
-        let _ = write!(self.0, "# HELP transcribe_{name} {help}\n# TYPE transcribe_{name} {kind}\n");
-        for (labels, value) in samples {
-            let labels: Vec<String> =
-                labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
-            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-            let _ = writeln!(self.0, "transcribe_{name}{labels} {value}");
-        }
-    }
-}
-
-fn escaped(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -36,7 +36,7 @@ Examples:
   transcribe *.m4a -e srt,txt -o out               two files for each recording
   transcribe talk.mp3 -m large-v3 -l de -e srt     a better model, and German
 
-Commands: watch export score voices models doctor bench report completions man
+Commands: watch serve export score voices models doctor bench report completions man
 All options: transcribe --help, transcribe COMMAND --help";
 
 /// How the page came to be printed.

@@ -102,7 +102,7 @@ impl CommandLine {
         let mut args = Self::from_arg_matches(&matches)?;
         let config_listing = args.config.print_config.then(|| config::listing(&configured, &all, listed));
         args.explicit_options = match (&args.command, matches.subcommand()) {
-            (Some(CliCommand::Watch(_)), Some((name, inner))) => {
+            (Some(CliCommand::Watch(_) | CliCommand::Serve(_)), Some((name, inner))) => {
                 command.find_subcommand(name).map(|command| explicit_options(command, inner, &settings))
             }
             _ => Some(explicit_options(&command, &matches, &settings)),

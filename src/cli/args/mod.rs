@@ -31,6 +31,7 @@ pub use self::model::ReleaseArg;
 pub use self::output::FileArgs;
 pub use self::speech::chunk_length;
 pub use self::subtitles::SubtitleArgs;
+pub use self::switches::{PlainLine, apply_opposites};
 pub use self::transcription::TranscribeArgs;
 
 use self::inputs::InputArgs;
@@ -43,6 +44,7 @@ use crate::cli::export::ExportArgs;
 use crate::cli::models::ModelsArgs;
 use crate::cli::report::ReportArgs;
 use crate::cli::score::ScoreArgs;
+use crate::cli::serve::ServeArgs;
 use crate::cli::voices::VoicesArgs;
 use crate::cli::watch::WatchArgs;
 use crate::error::Result;
@@ -66,6 +68,7 @@ const EXAMPLES: &str = "Examples:
   transcribe export talk.json --export srt            convert a transcript, without a model
   transcribe score truth.txt talk.srt                 compute the word error rate
   transcribe watch inbox --export srt                 transcribe files as they arrive in a folder
+  transcribe serve                                    answer requests over HTTP, with OpenAI's API
   transcribe models pull large-v3                     download a model in advance
   transcribe doctor                                   check this machine
   curl -sL https://host/talk.mp3 | transcribe -       transcribe the output of another program
@@ -102,6 +105,7 @@ pub enum CliCommand {
     Man(ManArgs),
     Models(ModelsArgs),
     Score(ScoreArgs),
+    Serve(Box<ServeArgs>),
     Voices(VoicesArgs),
     Watch(Box<WatchArgs>),
 }
@@ -182,6 +186,11 @@ impl CommandLine {
             options: self.explicit_options.clone(),
             shard: None,
         }
+    }
+
+    /// Returns the options that were set, with their values.
+    pub fn explicit_options(&self) -> &[(String, Vec<String>)] {
+        &self.explicit_options
     }
 
     /// Returns how to show what would be done, if this is a dry run.

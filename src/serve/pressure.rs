@@ -1,0 +1,110 @@
+//! Decides whether a recording may be accepted now: is there room in the queue, memory, and disk space?
+
+use std::time::Duration;
+
+use super::jobs::{Jobs, QueueFull};
+use super::runner::RunStatus;
+use crate::device::SelectedDevice;
+use crate::device::memory::{MemoryStats, SwapUsage, free_disk, swap};
+use crate::run::GuardOptions;
+
+/// Seconds after which memory or disk space may be there.
+const RETRY_AFTER: u64 = 30;
+
+/// Why a recording is not accepted now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The server ends.
+    Draining,
+    /// The queue, or the number of transfers, is at its limit.
+    Busy { why: String, retry_after: u64 },
+    /// A resource of the machine is short.
+    Short { why: String, retry_after: u64 },
+}
+
+impl Refusal {
+    /// Returns the reason as metrics name it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::Draining => "draining",
+            Refusal::Busy { .. } => "busy",
+            Refusal::Short { .. } => "short",
+        }
+    }
+}
+
+impl From<QueueFull> for Refusal {
+    fn from(QueueFull { retry_after }: QueueFull) -> Self {
+        Refusal::Busy { why: "the queue is full".into(), retry_after }
+    }
+}
+
+/// What the machine has left.
+#[derive(Debug, Clone)]
+pub struct Resources {
+    pub memory: Option<MemoryStats>,
+    pub swap: SwapUsage,
+    /// Free bytes of the disk with the state folder, if known.
+    pub disk: Option<u64>,
+}
+
+/// Measures and compares with the limits.
+pub struct Pressure {
+    guard: GuardOptions,
+    device: SelectedDevice,
+}
+
+impl Pressure {
+    pub fn new(guard: GuardOptions, device: SelectedDevice) -> Self {
+        Self { guard, device }
+    }
+
+    pub fn device(&self) -> &SelectedDevice {
+        &self.device
+    }
+
+    pub fn limits(&self) -> &GuardOptions {
+        &self.guard
+    }
+
+    pub fn resources(&self, jobs: &Jobs) -> Resources {
+        let memory = MemoryStats::measure(&self.device.device).ok();
+        Resources { memory, swap: swap(), disk: free_disk(jobs.state().root()) }
+    }
+
+    /// Fails if a recording of so many bytes cannot be accepted now.
+    pub fn admit(&self, jobs: &Jobs, status: &RunStatus, bytes: u64) -> Result<(), Refusal> {
+        if status.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        jobs.check_queue()?;
+        match self.shortage(&self.resources(jobs), bytes) {
+            Some(why) => Err(Refusal::Short { why, retry_after: RETRY_AFTER }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns what is short.
+    pub fn shortage(&self, resources: &Resources, bytes: u64) -> Option<String> {
+        let limits = &self.guard;
+        let short = |what: &str, free: u64, wanted: u64| {
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            let (free, wanted) = (megabytes(free), megabytes(wanted));
+            Some(format!("only {free:.1} MB of {what} are free, and {wanted:.1} MB are wanted"))
+        };
+        if let Some(MemoryStats { host, device, .. }) = &resources.memory {
+            // A total of zero means that the system does not tell.
+            if host.total > 0 && host.free < limits.memory {
+                return short("memory", host.free, limits.memory);
+            }
+            if let Some(device) = device.filter(|usage| usage.free < limits.device_memory) {
+                return short("device memory", device.free, limits.device_memory);
+            }
+        }
+        let wanted = limits.disk.saturating_add(bytes);
+        resources.disk.filter(|free| *free < wanted).and_then(|free| short("disk space", free, wanted))
+    }
+}
+
+/// How long an upload may make no progress.
+pub const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
