@@ -213,6 +213,14 @@ impl Error {
         Error::Compute { during, source: source.into() }
     }
 
+    /// Calls the input that the error is about, if it is about one, by another name.
+    pub fn about_input(self, name: impl Into<String>) -> Self {
+        match self {
+            Error::Input { why, .. } => Error::Input { input: name.into(), why },
+            error => error,
+        }
+    }
+
     /// Returns the name of the input that the error is about, if it is about a single one.
     pub fn input_name(&self) -> Option<&str> {
         match self.unshared() {

@@ -30,14 +30,26 @@ pub struct Counts {
     pub missed: usize,
 }
 
+/// Failures that are kept: a watch or a server may run for years.
+const MAX_FAILURES: usize = 10_000;
+
+/// Keeps a failure, in place of the one before if there are too many.
+fn push(failures: &mut Vec<Failure>, failure: Failure) {
+    failures.truncate(MAX_FAILURES - 1);
+    failures.push(failure);
+}
+
 /// See the module.
 pub struct Tally {
     code_of: CodeOf,
     pub done: usize,
     pub skipped: usize,
+    /// The first of the failures, up to [`MAX_FAILURES`], and the last one.
     pub failures: Vec<Failure>,
-    /// Of inputs that are done but below a quality gate.
+    failed: usize,
+    /// Those of inputs that are done but below a quality gate.
     pub missed: Vec<Failure>,
+    missed_count: usize,
     planned: usize,
     /// The last failure was of an input that could not be planned.
     pub was_unplanned: bool,
@@ -76,7 +88,9 @@ impl Tally {
             done: 0,
             skipped: 0,
             failures: Vec::new(),
+            failed: 0,
             missed: Vec::new(),
+            missed_count: 0,
             planned: 0,
             was_unplanned: false,
             open: BTreeMap::new(),
@@ -173,13 +187,15 @@ impl Tally {
         let is_missed = matches!(error.unshared(), Error::QualityGate { .. });
         self.was_unplanned = !is_missed && !self.open.contains_key(input);
         if is_missed {
-            self.missed.push(failure);
-        } else if self.was_unplanned {
-            self.planned += 1;
-            self.failures.push(failure);
-        } else {
-            self.failures.push(failure);
-            self.end(input);
+            self.missed_count += 1;
+            push(&mut self.missed, failure);
+            return;
+        }
+        self.failed += 1;
+        push(&mut self.failures, failure);
+        match self.was_unplanned {
+            true => self.planned += 1,
+            false => self.end(input),
         }
     }
 
@@ -207,9 +223,9 @@ impl Tally {
             planned: self.planned,
             done: self.done,
             skipped: self.skipped,
-            failed: self.failures.len(),
+            failed: self.failed,
             unfinished: self.open.values().sum(),
-            missed: self.missed.len(),
+            missed: self.missed_count,
         }
     }
 

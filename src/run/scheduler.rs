@@ -205,6 +205,8 @@ impl<'a> Scheduler<'a> {
             }
             MessageKind::FrontEndDone(Err(error)) => {
                 input.front_end = Some(FrontEndResult::default());
+                let title = input.item.title.as_ref().map(|_| input.name.clone());
+                let error = title.into_iter().fold(error, Error::about_input);
                 self.fail_active(index, error)?;
             }
             MessageKind::Chunk(chunk, event) => self.on_chunk(index, chunk, event)?,

@@ -6,9 +6,10 @@ use super::Server;
 use super::job::Job;
 use super::jobs::QueueFull;
 use super::options::JobSettings;
-use super::record::{JobFailure, JobId, JobRecord, JobSource, JobState};
+use super::record::{JobFailure, JobId, JobRecord, JobResult, JobSource, JobState, now};
 use super::state_dir::IncomingFolder;
 use crate::error::{Error, Result};
+use crate::import::from_import::from_openai_json;
 
 /// The model that OpenAI's clients ask for; here it is the first of the server's models.
 const OPENAI_MODEL: &str = "whisper-1";
@@ -105,6 +106,19 @@ impl Drop for PendingRequest {
     }
 }
 
+/// Returns the figures of a stored transcript.
+fn finished_result(transcript: &[u8]) -> Option<JobResult> {
+    let transcript = from_openai_json("", transcript).filter(|transcript| !transcript.is_partial)?;
+    Some(JobResult {
+        duration: transcript.duration,
+        language: transcript.language.clone(),
+        model: transcript.model.name.clone(),
+        seconds: 0.0,
+        segments: transcript.segments.len(),
+        speakers: transcript.speakers.as_ref().map(|turns| turns.speakers.len()),
+    })
+}
+
 /// Reads the stored jobs, queues those that have not ended, and returns those whose recording is to be downloaded.
 pub fn restore(server: &Server, note: &dyn Fn(String)) -> Result<Vec<JobId>> {
     let (mut records, problems) = server.jobs.state().load()?;
@@ -126,6 +140,14 @@ pub fn restore(server: &Server, note: &dyn Fn(String)) -> Result<Vec<JobId>> {
                 (JobState::Fetching, JobSource::Url(_)) => JobState::Fetching,
                 _ => JobState::Queued,
             };
+        }
+        if !record.state.is_ended()
+            && let Some(result) = finished_result(&std::fs::read(state.transcript(&id)).unwrap_or_default())
+        {
+            // It was finished, and only that was not noted.
+            (record.state, record.result, record.finished) = (JobState::Completed, Some(result), Some(now()));
+            waiting -= 1;
+            state.save(&record)?;
         }
         let is_fetching = record.state == JobState::Fetching;
         let is_ended = record.state.is_ended();

@@ -1,11 +1,12 @@
 //! What the server does besides answering and transcribing: downloads, webhooks, and the removal of old jobs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::Server;
 use super::record::{JobFailure, JobId, JobSource, JobState, Webhook};
@@ -70,11 +71,31 @@ pub async fn call_webhooks(server: Arc<Server>, mut ended: UnboundedReceiver<Job
         }
         true
     });
-    for id in open {
-        tokio::spawn(call_webhook(Arc::clone(&server), id));
-    }
-    while let Some(id) = ended.recv().await {
-        tokio::spawn(call_webhook(Arc::clone(&server), id));
+    // A job may be both listed and announced.
+    let (mut calls, mut called) = (JoinSet::new(), HashSet::new());
+    let call = |calls: &mut JoinSet<JobId>, called: &mut HashSet<JobId>, id: JobId| {
+        if called.insert(id.clone()) {
+            let server = Arc::clone(&server);
+            calls.spawn(async move {
+                call_webhook(server, id.clone()).await;
+                id
+            });
+        }
+    };
+    open.into_iter().for_each(|id| call(&mut calls, &mut called, id));
+    loop {
+        tokio::select! {
+            id = ended.recv() => match id {
+                Some(id) => call(&mut calls, &mut called, id),
+                None => return,
+            },
+            Some(ended) = calls.join_next() => {
+                // A panic was reported by the panic hook.
+                if let Ok(id) = ended {
+                    called.remove(&id);
+                }
+            }
+        }
     }
 }
 

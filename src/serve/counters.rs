@@ -14,10 +14,10 @@ const BOUNDS: [f64; 12] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1
 
 /// See the module.
 #[derive(Default)]
-pub struct Counters(Mutex<Counts>);
+pub struct Counters(Mutex<ServerCounts>);
 
 #[derive(Default)]
-struct Counts {
+struct ServerCounts {
     /// Jobs and requests that ended, by state.
     ended: BTreeMap<&'static str, u64>,
     audio_seconds: f64,
@@ -56,17 +56,17 @@ impl Histogram {
 }
 
 impl Counters {
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, ServerCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a job that started after so many seconds.
+    /// ServerCounts a job that started after so many seconds.
     pub fn waited(&self, seconds: Option<f64>) {
         let mut counts = self.counts();
         seconds.into_iter().for_each(|seconds| counts.wait.add(seconds));
     }
 
-    /// Counts the audio and the work of a transcript.
+    /// ServerCounts the audio and the work of a transcript.
     pub fn completed(&self, audio: f64, seconds: f64) {
         let mut counts = self.counts();
         counts.audio_seconds += audio;
@@ -77,7 +77,7 @@ impl Counters {
         *self.counts().ended.entry(state.name()).or_default() += 1;
     }
 
-    /// Counts an answer. The route is the pattern, so that there are few.
+    /// ServerCounts an answer. The route is the pattern, so that there are few.
     pub fn answered(&self, route: String, status: u16) {
         *self.counts().answered.entry((route, status)).or_default() += 1;
     }
@@ -90,7 +90,7 @@ impl Counters {
         self.counts().uploaded += bytes;
     }
 
-    /// Counts a call of a webhook.
+    /// ServerCounts a call of a webhook.
     pub fn webhook(&self, outcome: &'static str) {
         *self.counts().webhooks.entry(outcome).or_default() += 1;
     }

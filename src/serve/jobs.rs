@@ -216,6 +216,13 @@ impl Jobs {
         for id in waiting {
             self.fail(&id, JobFailure { message: ENDING.into(), hint: Some("try again".into()) });
         }
+        // The run has ended, and has none of them any more.
+        let removed: Vec<JobId> = {
+            let mut table = self.table();
+            table.jobs.values_mut().for_each(|job| job.is_handed_over = false);
+            table.jobs.values().filter(|job| job.is_removed).map(|job| job.id().clone()).collect()
+        };
+        removed.iter().for_each(|id| self.forget(id));
     }
 
     /// Takes in what happens in the run.

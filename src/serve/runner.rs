@@ -20,7 +20,7 @@ const CLOSE_IDLE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The state of the models, for health checks.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
-pub struct ModelStatus {
+pub struct ModelHealth {
     /// `unloaded`, `loading`, `ready`, or `failed` if the last attempt to load one failed.
     pub state: &'static str,
     /// The models that are loaded, with their devices.
@@ -34,7 +34,7 @@ pub struct ModelStatus {
 /// What the server knows of its own run.
 #[derive(Debug, Default)]
 pub struct RunStatus {
-    model: Mutex<ModelStatus>,
+    model: Mutex<ModelHealth>,
     stats: Mutex<Option<EngineStats>>,
     /// All models were found; jobs can start.
     is_ready: AtomicBool,
@@ -47,10 +47,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl RunStatus {
-    pub fn model(&self) -> ModelStatus {
+    pub fn model(&self) -> ModelHealth {
         let model = lock(&self.model).clone();
         let state = if model.state.is_empty() { "unloaded" } else { model.state };
-        ModelStatus { state, ..model }
+        ModelHealth { state, ..model }
     }
 
     pub fn stats(&self) -> Option<EngineStats> {

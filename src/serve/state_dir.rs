@@ -98,6 +98,11 @@ impl StateDir {
     pub fn accept(&self, incoming: IncomingFolder, record: &JobRecord) -> Result<Option<PathBuf>> {
         if let Some(path) = &incoming.path {
             write_file(&path.join(RECORD), record_bytes(record).as_slice())?;
+            if let Some(recording) = recording_in(&path.join(INPUT)) {
+                let synced = File::open(&recording).and_then(|file| file.sync_all());
+                let synced = synced.and_then(|()| sync_parent_folder(&recording));
+                synced.map_err(|source| Error::Output { path: recording, source })?;
+            }
         }
         self.keep(incoming, &record.id, true)
     }

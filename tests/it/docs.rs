@@ -99,6 +99,7 @@ fn documented_options_exist() {
     let commands = [
         &[][..],
         &["watch"],
+        &["serve"],
         &["export"],
         &["score"],
         &["models", "list"],

@@ -58,6 +58,8 @@ mod schema;
 mod score;
 mod screen;
 mod seams;
+#[cfg(unix)]
+mod serve;
 mod speaker_scores;
 mod speakers;
 mod stdout;

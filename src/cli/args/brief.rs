@@ -36,7 +36,8 @@ Examples:
   transcribe *.m4a -e srt,txt -o out               two files for each recording
   transcribe talk.mp3 -m large-v3 -l de -e srt     a better model, and German
 
-Commands: watch serve export score voices models doctor bench report completions man
+Commands: watch serve export score voices models doctor bench report
+          completions man
 All options: transcribe --help, transcribe COMMAND --help";
 
 /// How the page came to be printed.
@@ -75,8 +76,8 @@ mod tests {
             let short = line.trim_start().strip_prefix('-').and_then(|rest| rest.chars().next());
             assert_eq!(option.get_short(), short.filter(|short| *short != '-'), "{line}");
         }
-        let commands = lines.iter().find_map(|line| line.strip_prefix("Commands: ")).unwrap();
-        let mut named: Vec<&str> = commands.split(' ').collect();
+        let commands = PAGE.split("\nCommands: ").nth(1).unwrap().split("\nAll options").next().unwrap();
+        let mut named: Vec<&str> = commands.split_whitespace().collect();
         named.sort();
         let mut known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
         known.sort();

@@ -2,6 +2,8 @@
 
 mod access;
 mod api_error;
+mod connections;
+mod drain;
 mod job_routes;
 mod job_view;
 mod openai;
@@ -31,6 +33,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::connections::LimitedAcceptor;
 use super::{Server, TlsFiles};
 use crate::error::{Error, Result};
 
@@ -89,6 +92,7 @@ fn router(server: &Arc<Server>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(server), access::authorise))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(api_error::panicked))
+        .layer(middleware::from_fn(drain::refused))
         .layer(middleware::from_fn_with_state(Arc::clone(server), access::record))
 }
 
@@ -103,12 +107,13 @@ pub async fn answer(
     match tls {
         Some(config) => {
             let config = RustlsConfig::from_config(config);
-            let mut bound = axum_server::from_tcp_rustls(listener, config)?.handle(handle);
+            let mut bound =
+                axum_server::from_tcp_rustls(listener, config)?.map(LimitedAcceptor::new).handle(handle);
             bound.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
             bound.serve(service).await
         }
         None => {
-            let mut bound = axum_server::from_tcp(listener)?.handle(handle);
+            let mut bound = axum_server::from_tcp(listener)?.map(LimitedAcceptor::new).handle(handle);
             bound.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
             bound.serve(service).await
         }

@@ -15,7 +15,7 @@ use super::api_error::{ApiError, ApiResult, ErrorAnswer};
 use crate::serve::Server;
 use crate::serve::keys::{Caller, Scope};
 use crate::serve::pressure::Resources;
-use crate::serve::runner::ModelStatus;
+use crate::serve::runner::ModelHealth;
 
 #[derive(Serialize, ToSchema)]
 pub struct Health {
@@ -49,7 +49,7 @@ pub struct DetailedHealth {
     version: &'static str,
     uptime_seconds: f64,
     device: String,
-    model: ModelStatus,
+    model: ModelHealth,
     slots: Slots,
     queue: QueueHealth,
     memory: Option<MemoryHealth>,

@@ -22,6 +22,7 @@ use crate::import::from_import::from_openai_json;
 use crate::serve::Server;
 use crate::serve::keys::Caller;
 use crate::serve::record::{JobId, JobState};
+use crate::transcript::Transcript;
 
 /// The largest recording that a page embeds.
 const MAX_EMBEDDED: u64 = 128 << 20;
@@ -68,20 +69,25 @@ pub async fn transcript(
     Ok(([(header::CONTENT_TYPE, content_type(format))], content).into_response())
 }
 
+/// Reads the transcript of a completed job.
+pub fn stored_transcript(server: &Server, id: &JobId, name: &str) -> ApiResult<(Transcript, Vec<u8>)> {
+    let unreadable = |error| ApiError::internal(format!("the transcript cannot be read: {error}"));
+    let bytes = std::fs::read(server.jobs.state().transcript(id)).map_err(unreadable)?;
+    let transcript =
+        from_openai_json(name, &bytes).ok_or_else(|| ApiError::internal("the transcript is damaged"))?;
+    Ok((transcript, bytes))
+}
+
 /// Writes a stored transcript in a format.
 fn render(server: &Server, id: &JobId, format: Format, query: Map<String, Value>) -> ApiResult<Vec<u8>> {
-    let path = server.jobs.state().transcript(id);
-    let bytes = std::fs::read(&path)
-        .map_err(|error| ApiError::internal(format!("the transcript cannot be read: {error}")))?;
-    if format == Format::Json && query.is_empty() {
-        return Ok(bytes);
-    }
     let (name, mut options, recording) = server
         .jobs
         .with(id, |job| (job.record.source.name(), job.record.options.clone(), job.recording.clone()))
         .ok_or_else(|| ApiError::unknown_job(id.as_str()))?;
-    let transcript =
-        from_openai_json(&name, &bytes).ok_or_else(|| ApiError::internal("the transcript is damaged"))?;
+    let (transcript, bytes) = stored_transcript(server, id, &name)?;
+    if format == Format::Json && query.is_empty() {
+        return Ok(bytes);
+    }
     if format.needs_speakers() && transcript.speakers.is_none() {
         let message = format!("`{}` says who speaks; submit the job with `speakers`", format.name());
         return Err(ApiError::new(StatusCode::CONFLICT, "no_speakers", message));

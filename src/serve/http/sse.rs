@@ -8,13 +8,15 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc::{Sender, channel};
+use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::job_view::JobView;
+use super::results;
 use super::waiting::{self, Updates, news};
 use crate::serve::Server;
 use crate::serve::accept::PendingRequest;
-use crate::serve::record::JobId;
+use crate::serve::record::{JobId, JobState};
 use crate::transcript::Segment;
 
 /// Events that wait for a slow client; the rest stays with the job.
@@ -66,7 +68,7 @@ pub fn job_events(server: Arc<Server>, id: JobId, updates: Updates) -> Response 
 }
 
 async fn send_job_events(
-    server: &Server,
+    server: &Arc<Server>,
     id: &JobId,
     mut updates: Updates,
     events: &Events,
@@ -84,6 +86,10 @@ async fn send_job_events(
             let data = json!({ "seconds_done": done, "seconds_known": known, "language": now.language });
             events.send(Some("progress"), &data).await?;
         }
+        if now.state == JobState::Completed {
+            // What came with the end was not seen before.
+            send_stored_segments(server, id, seen, events).await?;
+        }
         if state.replace(now.state) != Some(now.state) {
             let view = server.jobs.with(id, JobView::new);
             let view = view.map(|view| view.at(server.jobs.position(id)));
@@ -94,6 +100,22 @@ async fn send_job_events(
         }
     }
     Ok(())
+}
+
+async fn send_stored_segments(
+    server: &Arc<Server>,
+    id: &JobId,
+    seen: usize,
+    events: &Events,
+) -> Result<(), ()> {
+    let (worker, id) = (Arc::clone(server), id.clone());
+    let read = spawn_blocking(move || results::stored_transcript(&worker, &id, "")).await;
+    let Ok(Ok((transcript, _))) = read else { return Ok(()) };
+    let rest: Vec<SegmentEvent<'_>> = transcript.segments.iter().skip(seen).map(SegmentEvent::from).collect();
+    match rest.is_empty() {
+        true => Ok(()),
+        false => events.send(Some("segments"), &json!({ "segments": rest })).await,
+    }
 }
 
 /// Streams the text of a request as OpenAI's server does. The request lives as long as the stream.

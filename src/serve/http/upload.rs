@@ -140,7 +140,6 @@ async fn receive_file(server: &Server, folder: &IncomingFolder, mut field: Field
         file.write_all(&chunk).await.map_err(stored)?;
     }
     file.flush().await.map_err(stored)?;
-    file.get_ref().sync_all().await.map_err(stored)?;
     server.jobs.counters.uploaded(total);
     match total {
         0 => Err(ApiError::field("file", "the `file` is empty")),
