@@ -234,6 +234,11 @@ pub async fn list(
         }
         true
     });
+    let at = |view: JobView| {
+        let position = JobId::parse(&view.id).and_then(|id| server.jobs.position(&id));
+        view.at(position)
+    };
+    let data = data.into_iter().map(at).collect();
     Ok(Json(JobList { object: "list", data, has_more }))
 }
 
