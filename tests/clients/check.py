@@ -46,7 +46,7 @@ def served(program, *options):
         finally:
             server.terminate()
             rest = server.stderr.read()
-            assert server.wait(60) == 143 or server.returncode == -15 or server.returncode == 0, (server.returncode, rest)
+            assert server.wait(60) in (0, 143, -15), (server.returncode, rest)
             assert "panicked" not in rest and "internal error" not in rest, rest
 
 

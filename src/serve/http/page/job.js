@@ -26,6 +26,8 @@ export class JobCard {
     this.nextTry = 0;
     this.stream = null;
     this.hasFinalText = false;
+    // What went wrong with the last thing that was asked for here.
+    this.trouble = "";
     this.build();
     this.update(view);
   }
@@ -79,8 +81,7 @@ export class JobCard {
       day(view.created),
     ];
     this.setFacts(facts.filter(Boolean).join(" · "));
-    this.error.hidden = !error;
-    this.error.textContent = error ? [error.message, error.hint].filter(Boolean).join("; ") : "";
+    this.showError(error ? [error.message, error.hint].filter(Boolean).join("; ") : this.trouble);
     this.details.hidden = !(state === "completed" || (state === "running" && this.lines.hasChildNodes()));
     this.showResults(links.results);
     this.end.textContent = isActive ? "Cancel" : "Delete";
@@ -138,13 +139,20 @@ export class JobCard {
   }
 
   async attempt(action) {
+    this.trouble = "";
+    this.update(this.view);
     try { await action(); } catch (error) { if (error.name !== "AbortError") this.fail(error.message); }
   }
 
   fail(message) {
-    this.error.hidden = false;
-    this.error.textContent = message;
+    this.trouble = message;
+    this.showError(message);
     say(`${this.name}: ${message}`);
+  }
+
+  showError(message) {
+    this.error.hidden = !message;
+    if (this.error.textContent !== message) this.error.textContent = message;
   }
 
   async cancelOrDelete() {
