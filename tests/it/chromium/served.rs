@@ -276,7 +276,7 @@ fn jobs_are_followed_cancelled_and_deleted() {
     assert_eq!(browser.value(&format!("{}.querySelectorAll('.formats a').length", job(0))), 0);
     let id = browser.value(&format!("{}.dataset.id", job(0)));
     let button = end_button(&job(0));
-    browser.until(&format!("{button}.textContent === 'Delete' && !{button}.disabled"));
+    browser.until(&format!("{button}.textContent === 'Delete' && {button}.ariaBusy !== 'true'"));
     browser.click(&end_button(&job(0)), 0.5);
     browser.until("document.getElementById('confirm').open");
     browser.click("document.querySelector('#confirm .danger')", 0.5);

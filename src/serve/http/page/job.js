@@ -157,15 +157,17 @@ export class JobCard {
 
   async cancelOrDelete() {
     const { isActive, name } = this;
+    // The button stays enabled, as it would lose the focus otherwise.
+    if (this.end.ariaBusy === "true") return;
     if (!isActive && !await ask(`Delete “${name}”, its recording and its transcript?`)) return;
-    this.end.disabled = true;
+    this.end.ariaBusy = "true";
     await this.attempt(async () => {
       const view = await (await request(this.view.links.self, { method: "DELETE" })).json();
       if (isActive) return this.update(view);
       say(`${name}: deleted.`);
       this.onGone(this);
     });
-    this.end.disabled = false;
+    this.end.ariaBusy = "false";
     this.onChange();
   }
 
