@@ -65,6 +65,18 @@ soak *ARGS:
     cargo build --release
     python3 benches/soak.py {{ARGS}}
 
+# Use `transcribe serve` through the `openai` package, schemathesis and curl; about five minutes, with packages from PyPI
+serve-clients *ARGS:
+    cargo build --release
+    python3 -m venv target/clients
+    target/clients/bin/pip install --quiet --requirement tests/clients/requirements.txt
+    target/clients/bin/python tests/clients/check.py {{ARGS}}
+
+# Put `transcribe serve` under load, `just serve-load load`, `compare` one client with many, or `kills` it again and again
+serve-load MODE *ARGS:
+    cargo build --release
+    python3 benches/serve_load.py {{MODE}} {{ARGS}}
+
 # Compare the outputs of two builds of the program to the byte; both with `--features testing` (see benches/before_after.py)
 before-after BEFORE AFTER *ARGS:
     python3 benches/before_after.py --before {{BEFORE}} --after {{AFTER}} {{ARGS}}

@@ -18,6 +18,7 @@ mod vtt;
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::html::policy_hashes as page_policy_hashes;
 use super::{ExportOptions, Rendering};
 use crate::error::Error;
 

@@ -12,7 +12,7 @@ mod rendering;
 mod timestamps;
 
 pub use cues::{Cue, CueQuality, CueWord, Cues};
-pub use format::{Format, Media};
+pub use format::{Format, Media, page_policy_hashes};
 pub use options::{CueLimits, ExportOptions, HtmlAudio, JsonStyle, Preset, SpeakerLabels};
 pub use partial::is_partial;
 pub use rendering::Rendering;

@@ -150,6 +150,55 @@ impl Browser {
         self.until("location.protocol === 'file:' && document.readyState === 'complete'");
     }
 
+    /// Opens an address and waits until it is loaded.
+    pub fn open_address(&mut self, url: &str) {
+        let opened = self.call("Page.navigate", json!({"url": url}));
+        assert!(opened.get("errorText").is_none(), "{opened}");
+        self.until("location.protocol !== 'about:' && document.readyState === 'complete'");
+    }
+
+    /// Waits for another tab whose address begins like this, and goes on with it.
+    pub fn switch_to_tab(&mut self, prefix: &str) {
+        let started = Instant::now();
+        let session = self.session.take();
+        let target = loop {
+            let targets = self.call("Target.getTargets", json!({}))["targetInfos"].clone();
+            let is_meant = |target: &&Value| {
+                target["type"] == "page" && target["url"].as_str().is_some_and(|url| url.starts_with(prefix))
+            };
+            if let Some(target) = targets.as_array().unwrap().iter().find(is_meant) {
+                break target["targetId"].clone();
+            }
+            assert!(started.elapsed() < PATIENCE, "no tab of {prefix}, only {targets}; was {session:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let attached = self.call("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
+        self.session = Some(attached["sessionId"].as_str().unwrap().into());
+        for domain in ["Page", "Runtime", "Log", "Network", "DOM"] {
+            self.call(&format!("{domain}.enable"), json!({}));
+        }
+        self.until("document.readyState === 'complete'");
+    }
+
+    /// Chooses files in a field for them.
+    pub fn choose(&mut self, field: &str, files: &[PathBuf]) {
+        let field = self.call("Runtime.evaluate", json!({"expression": field}))["result"]["objectId"].clone();
+        self.call("DOM.setFileInputFiles", json!({"files": files, "objectId": field}));
+    }
+
+    /// Drags files over the page and drops them on an element.
+    pub fn drop_files(&mut self, element: &str, files: &[PathBuf]) {
+        let position = self.value(&format!(
+            "(() => {{ const box = {element}.getBoundingClientRect(); \
+             return [box.left + box.width / 2, box.top + box.height / 2]; }})()"
+        ));
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            let data = json!({"items": [], "files": files, "dragOperationsMask": 1});
+            let drag = json!({"type": kind, "x": position[0], "y": position[1], "data": data});
+            self.call("Input.dispatchDragEvent", drag);
+        }
+    }
+
     /// Sets the preferred colour scheme, and disables animations, which would move the targets of clicks.
     pub fn prefer(&mut self, colours: &str) {
         let features = json!([

@@ -4,6 +4,7 @@
 
 mod corrections;
 mod kept;
+mod served;
 mod speakers;
 
 use std::fs;

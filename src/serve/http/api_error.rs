@@ -55,6 +55,11 @@ impl ApiError {
         Self { param: Some(name.to_owned()), ..Self::invalid(message) }
     }
 
+    /// Names the field of the request that is wrong.
+    pub fn about(self, name: &str) -> Self {
+        Self { param: Some(name.to_owned()), ..self }
+    }
+
     /// Says that a field of a request asks for something that is not allowed.
     pub fn forbidden(name: &str, message: &str) -> Self {
         Self { param: Some(name.to_owned()), ..Self::new(StatusCode::FORBIDDEN, "not_allowed", message) }

@@ -234,6 +234,11 @@ pub async fn list(
         }
         true
     });
+    let at = |view: JobView| {
+        let position = JobId::parse(&view.id).and_then(|id| server.jobs.position(&id));
+        view.at(position)
+    };
+    let data = data.into_iter().map(at).collect();
     Ok(Json(JobList { object: "list", data, has_more }))
 }
 
@@ -288,10 +293,21 @@ pub async fn delete(
     view.map(Json).ok_or_else(|| ApiError::unknown_job(id.as_str()))
 }
 
+/// An event of a job.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the stream")]
+pub struct JobEvent {
+    /// `state`, `segments` or `progress`.
+    event: String,
+    /// JSON: the job, `{"segments": [{"start", "end", "text", "speaker"}]}`, or
+    /// `{"seconds_done", "seconds_known", "language"}`.
+    data: String,
+}
+
 /// Streams what happens to a job as server-sent events, from its first segment on: `state`, `segments` and `progress`.
 /// The last event has the state that it ended in.
 #[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs", params(("id" = String, Path)),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 404, body = ErrorAnswer)))]
+    responses((status = 200, content_type = "text/event-stream", body = JobEvent), (status = 404, body = ErrorAnswer)))]
 pub async fn events(
     State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,

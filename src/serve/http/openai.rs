@@ -98,6 +98,12 @@ async fn respond(
     let mut upload = receive_form(&server, &caller, &headers, form).await?;
     let request = read_form(&mut upload, task)?;
     let AudioRequest { options, format, is_streamed } = request;
+    if let Some(Value::String(name)) = options.get("model")
+        && !model_answers(&server).iter().any(|model| model.id == *name)
+    {
+        // OpenAI's status of it, for which their clients have an exception of its own.
+        return Err(unknown_model(name));
+    }
     let pending = submit(&server, upload, options, caller.name).await?;
     if is_streamed {
         let has_speakers = format == AnswerFormat::DiarizedJson;
@@ -406,9 +412,10 @@ pub async fn model(
     Path(name): Path<String>,
 ) -> ApiResult<Json<ModelAnswer>> {
     let found = model_answers(&server).into_iter().find(|model| model.id == name);
-    let unknown = || {
-        let message = format!("this server has no model `{name}`");
-        ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message)
-    };
-    found.map(Json).ok_or_else(unknown)
+    found.map(Json).ok_or_else(|| unknown_model(&name))
+}
+
+fn unknown_model(name: &str) -> ApiError {
+    let message = format!("this server has no model `{name}`; `/v1/models` lists those that it has");
+    ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).about("model")
 }

@@ -72,11 +72,24 @@ impl<'t> Page<'t> {
     }
 }
 
+fn style() -> String {
+    with_unix_newlines(&STYLES.concat())
+}
+
+fn script() -> String {
+    with_unix_newlines(&format!("\"use strict\";\n(() => {{\n{}}})();\n", SCRIPTS.join("\n")))
+}
+
+/// Returns the hashes of the style and of the script that every page has, for the policy of whoever opens a page from
+/// memory: such a page is also bound by the policy of what opened it.
+pub fn policy_hashes() -> (String, String) {
+    (hash(&style()), hash(&script()))
+}
+
 pub fn write(rendering: &Rendering<'_>, media: Media) -> Vec<u8> {
     let transcript = rendering.transcript();
     let page = Page::new(transcript);
-    let style = with_unix_newlines(&STYLES.concat());
-    let script = with_unix_newlines(&format!("\"use strict\";\n(() => {{\n{}}})();\n", SCRIPTS.join("\n")));
+    let (style, script) = (style(), script());
     let name = file_name(&transcript.source);
     let player = media::player(name);
     let (source, mut embedded) = media::markup(media, player);
