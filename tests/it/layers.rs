@@ -116,7 +116,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["cli/", "plan/output_names.rs", "report/", "watch/snapshot.rs"]),
     ("libloading", &["device/cuda/"]),
     ("memmap2", &["whisper/weights.rs"]),
-    ("nix", &["audio/stream.rs", "cli/models/remove.rs"]),
+    ("nix", &["audio/stream.rs", "cli/models/remove.rs", "store/record_log.rs"]),
     ("opus_pure", &["audio/decode/opus.rs"]),
     ("pulp", &["device/cpu/"]),
     ("rand", &["decode/", "device/cuda/comparison.rs"]),
