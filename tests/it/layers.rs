@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("context", &[]),
     ("digest", &[]),
     ("error", &[]),
+    ("limited_read", &[]),
     ("test_hooks", &[]),
     ("time", &[]),
     ("transcript", &[]),
@@ -85,7 +86,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that every module may use, except as [`NOT_COMMON`] says.
-const COMMON: [&str; 6] = ["cancel", "context", "digest", "error", "test_hooks", "time"];
+const COMMON: [&str; 7] = ["cancel", "context", "digest", "error", "limited_read", "test_hooks", "time"];
 
 /// The loop around the network asks whether to stop; the network does not.
 const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel"), ("whisper", "context")];

@@ -133,6 +133,7 @@ impl Scheduler<'_> {
         let settings = item.settings.as_ref().unwrap_or(&plan.settings);
         let front_end = FrontEnd {
             source: item.source.clone(),
+            stream_limit: self.request.guard.max_file_size,
             audio: plan.audio.clone(),
             decoder_threads: decoder_threads(self.models.device(), self.count),
             chunk_length: plan.chunk_length,
