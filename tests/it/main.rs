@@ -27,6 +27,7 @@ mod engine;
 mod export;
 mod ffmpeg;
 mod formats;
+mod fuzz;
 #[cfg(unix)]
 mod gpu_check;
 mod html;
