@@ -34,6 +34,14 @@ lint:
     cargo fmt --check
     cargo clippy --release --all-targets -- -D warnings
 
+# Check licences, sources and known vulnerabilities of the dependencies (needs cargo-deny)
+deny *ARGS:
+    cargo deny check {{ARGS}}
+
+# Fuzz a target with cargo-fuzz and a nightly compiler, or every target: `just fuzz 600 audio`
+fuzz SECONDS *TARGETS:
+    fuzz/run.sh {{SECONDS}} {{TARGETS}}
+
 # Format the code
 fmt:
     cargo fmt

@@ -123,6 +123,8 @@ pub enum InputProblem {
     NotAudio,
     #[error("has {bytes} bytes, more than the limit of {limit}")]
     TooLarge { bytes: u64, limit: u64 },
+    #[error("is a stream of more than {limit} bytes")]
+    LongStream { limit: u64 },
     #[error("unsupported request: {why}")]
     UnsupportedRequest { why: String },
     #[error("is no longer wanted")]
@@ -172,6 +174,8 @@ pub enum ModelProblem {
     Unreadable { file: String, source: Cause },
     #[error("`{file}` is damaged: {why}")]
     Damaged { file: String, why: String },
+    #[error("`{file}` has more than {limit} bytes, the limit for such a file")]
+    TooLarge { file: String, limit: u64 },
     #[error("cannot be verified: there is no checksum for {}", .files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", "))]
     Unverifiable { files: Vec<String> },
     #[error("not a Whisper checkpoint: {why}")]
@@ -306,6 +310,9 @@ impl InputProblem {
             InputProblem::Unpaired { .. } => {
                 "paired files differ only in folder and extension, such as `truth/talk.txt` and `made/talk.srt`"
             }
+            InputProblem::Unreadable(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                "no such file is that large: check the path"
+            }
             InputProblem::Unreadable(_) => "check the file's permissions",
             InputProblem::Empty => "the recording or the copy was probably cut off; copy it again",
             InputProblem::Directory => "pass the files in it",
@@ -313,6 +320,7 @@ impl InputProblem {
                 "supported: wav, mp3, m4a/mp4/mov, flac, ogg, opus, webm/mkv, aiff and caf, and what an installed `ffmpeg` reads; convert other formats to one of these"
             }
             InputProblem::TooLarge { .. } => "raise `--max-file-size`",
+            InputProblem::LongStream { .. } => "raise `--max-file-size` if it ends at all",
             InputProblem::UnsupportedRequest { .. } => {
                 "change its line in the manifest, or use another model"
             }
@@ -383,6 +391,9 @@ impl ModelProblem {
             ModelProblem::Unreadable { .. } => "check the file's permissions".into(),
             ModelProblem::Unverifiable { .. } => {
                 "only what `transcribe models pull` has downloaded has checksums; `transcribe models show` reads what is there".into()
+            }
+            ModelProblem::TooLarge { .. } => {
+                "no published model has such a file: check the name of the model and `HF_ENDPOINT`".into()
             }
             ModelProblem::Damaged { .. } => "download or copy it again; `transcribe models remove` deletes a damaged download".into(),
         }

@@ -62,6 +62,7 @@ pub mod cancel;
 pub mod context;
 pub mod digest;
 pub mod error;
+pub mod limited_read;
 pub mod test_hooks;
 pub mod time;
 

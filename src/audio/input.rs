@@ -14,6 +14,9 @@ use super::{AudioOptions, AudioReader, DecoderChoice};
 use crate::cancel::CancelToken;
 use crate::error::{Error, InputProblem, Result, catch_panic};
 
+/// Bytes of a stream that are read by default: a day of CD quality.
+const MAX_STREAM: u64 = 16 << 30;
+
 /// A recording that can be opened as often as needed.
 #[derive(Debug, Clone)]
 pub struct AudioInput {
@@ -36,6 +39,11 @@ impl AudioInput {
 
     /// Like [`AudioInput::file`], but stops waiting for a pipe when the run is cancelled.
     pub fn file_cancellable(path: impl AsRef<Path>, cancel: &CancelToken) -> Result<Self> {
+        Self::file_limited(path, cancel, None)
+    }
+
+    /// Like [`AudioInput::file_cancellable`], with the most bytes that are read of a pipe; 16 GiB by default.
+    pub fn file_limited(path: impl AsRef<Path>, cancel: &CancelToken, limit: Option<u64>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
         let unreadable = |e| Error::input(&name, InputProblem::Unreadable(e));
@@ -45,7 +53,7 @@ impl AudioInput {
         }
         if !kind.is_file() {
             let stream = CancellableStream::open(path, cancel).map_err(unreadable)?;
-            return Ok(Self { cancel: cancel.clone(), ..Self::reader(name.clone(), stream)? });
+            return Ok(Self { cancel: cancel.clone(), ..Self::spooled(name.clone(), stream, limit)? });
         }
         if kind.len() == 0 {
             return Err(Error::input(&name, InputProblem::Empty));
@@ -53,21 +61,27 @@ impl AudioInput {
         Ok(Self { name, source: ByteSource::File(path.to_owned()), cancel: cancel.clone() })
     }
 
-    /// Reads standard input to its end, or until the run is cancelled.
-    pub fn stdin(cancel: &CancelToken) -> Result<Self> {
+    /// Reads standard input to its end, or until the run is cancelled; at most `limit` bytes, 16 GiB by default.
+    pub fn stdin(cancel: &CancelToken, limit: Option<u64>) -> Result<Self> {
         let stream = CancellableStream::stdin(cancel);
         let stream = stream.map_err(|e| Error::input("-", InputProblem::Unreadable(e)))?;
-        Ok(Self { cancel: cancel.clone(), ..Self::reader("-", stream)? })
+        Ok(Self { cancel: cancel.clone(), ..Self::spooled("-".to_owned(), stream, limit)? })
     }
 
     /// Reads any stream to its end into an unnamed temporary file, still compressed: most containers must be read from both
     /// ends, and some callers read everything twice.
-    pub fn reader(name: impl Into<String>, mut from: impl Read) -> Result<Self> {
-        let name = name.into();
+    pub fn reader(name: impl Into<String>, from: impl Read) -> Result<Self> {
+        Self::spooled(name.into(), from, None)
+    }
+
+    fn spooled(name: String, from: impl Read, limit: Option<u64>) -> Result<Self> {
+        let limit = limit.unwrap_or(MAX_STREAM);
         let unreadable = |e| Error::input(&name, InputProblem::Unreadable(e));
         let mut spool = tempfile::tempfile().map_err(unreadable)?;
-        if io::copy(&mut from, &mut spool).map_err(unreadable)? == 0 {
-            return Err(Error::input(&name, InputProblem::Empty));
+        match io::copy(&mut from.take(limit.saturating_add(1)), &mut spool).map_err(unreadable)? {
+            0 => return Err(Error::input(&name, InputProblem::Empty)),
+            read if read > limit => return Err(Error::input(&name, InputProblem::LongStream { limit })),
+            _ => {}
         }
         Ok(Self { name, source: ByteSource::Spool(Arc::new(spool)), cancel: CancelToken::new() })
     }

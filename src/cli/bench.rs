@@ -94,11 +94,11 @@ impl BenchArgs {
         }
         let model = match &self.random {
             Some(size) => BenchModel::Random(size.clone()),
-            None => BenchModel::Checkpoint(ModelRequest {
+            None => BenchModel::Checkpoint(Box::new(ModelRequest {
                 name: self.model.clone(),
                 revision: None,
                 hub: Hub::from_env(self.offline),
-            }),
+            })),
         };
         Ok(BenchRequest {
             audio: self.audio.clone(),

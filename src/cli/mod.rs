@@ -35,6 +35,8 @@ mod watch;
 use anyhow::{Context, Result};
 
 pub use self::args::CommandLine;
+#[cfg(feature = "testing")]
+pub use self::config::check_settings;
 pub use self::exit::ExitCode;
 pub use self::interrupt::Interrupt;
 

@@ -27,14 +27,16 @@ pub fn float(value: f64) -> String {
     format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
 
-/// Returns a number that was computed in single precision with no more digits than that has.
+/// Returns a number that was computed in single precision with no more digits than that has; one beyond its range stays.
 pub fn single(value: f64) -> f64 {
-    format!("{:e}", value as f32).parse().unwrap_or(value)
+    format!("{:e}", value as f32).parse().ok().filter(|single: &f64| single.is_finite()).unwrap_or(value)
 }
 
 /// Returns a time or a share without the digits that sums of binary fractions add.
 pub fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
+    let rounded = (value * 1e6).round() / 1e6;
+    // Numbers that large have no such digits.
+    if rounded.is_finite() { rounded } else { value }
 }
 
 /// Appends `json.dumps(str)`, which is ASCII only.
@@ -146,6 +148,15 @@ mod tests {
         let mut out = String::new();
         string("a\"\\\u{7f}\u{1}\u{8}é\u{2028}😀/", &mut out);
         assert_eq!(out, r#""a\"\\\u007f\u0001\b\u00e9\u2028\ud83d\ude00/""#);
+    }
+
+    #[test]
+    fn numbers_of_any_size_stay_numbers() {
+        assert_eq!(
+            [0.1_f32.into(), 1.0 / 3.0, f64::MAX, -1e39].map(single),
+            [0.1, 0.333_333_34, f64::MAX, -1e39]
+        );
+        assert_eq!([0.1 + 0.2, f64::MAX, -1e305].map(rounded), [0.3, f64::MAX, -1e305]);
     }
 
     #[test]

@@ -15,11 +15,11 @@ mod speakers;
 mod subtitles;
 mod text;
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::error::{Error, InputProblem, Result};
+use crate::limited_read::{MAX_TEXT, read_file};
 
 /// The content of one file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -162,7 +162,7 @@ pub fn open(path: &Path) -> Result<(ImportFormat, Vec<u8>)> {
 
 /// Returns the bytes of a file in any format.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|io_error| {
+    read_file(path, MAX_TEXT).map_err(|io_error| {
         let problem = match io_error.kind() {
             io::ErrorKind::IsADirectory => InputProblem::Directory,
             _ => InputProblem::Unreadable(io_error),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::elsewhere::OtherProgram;
 use super::formats::{ForeignModel, ModelFormat};
 use crate::decode::Tokenizer;
 use crate::error::{Error, ModelProblem, Result};
+use crate::limited_read::read_file;
 use crate::whisper::WhisperConfig;
 
 pub const CONFIG: &str = "config.json";
@@ -19,6 +20,11 @@ pub const GENERATION_CONFIG: &str = "generation_config.json";
 pub const TOKENIZER: &str = "tokenizer.json";
 pub const WEIGHTS: &str = "model.safetensors";
 pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+
+/// The largest file of a model that is read whole; the tokenizers of published models have a few megabytes.
+pub const MAX_SMALL_FILE: u64 = 64 << 20;
+/// The largest header of weights, as the format defines it.
+const MAX_HEADER: u64 = 100_000_000;
 
 /// A checkpoint, all of whose files are available locally.
 #[derive(Debug, Clone)]
@@ -102,8 +108,19 @@ impl Checkpoint {
     }
 
     fn read(&self, path: &Path) -> Result<Cow<'_, [u8]>> {
-        std::fs::read(path).map(Cow::Owned).map_err(|e| unreadable(&self.name, path, e))
+        read_small(&self.name, path).map(Cow::Owned)
     }
+}
+
+/// Reads a file that is not one of weights, and no more of it than any such file has.
+pub fn read_small(model: &str, path: &Path) -> Result<Vec<u8>> {
+    read_file(path, MAX_SMALL_FILE).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            let file = path.display().to_string();
+            Error::model(model, ModelProblem::TooLarge { file, limit: MAX_SMALL_FILE })
+        }
+        _ => unreadable(model, path, error),
+    })
 }
 
 /// Returns the names of the shards in an index, the file with this name.
@@ -149,7 +166,7 @@ pub fn header(model: &str, path: &Path) -> Result<Metadata> {
     let mut header_length = [0; 8];
     file.read_exact(&mut header_length).map_err(io)?;
     let header_length = u64::from_le_bytes(header_length);
-    if header_length > length - 8 {
+    if header_length > length - 8 || header_length > MAX_HEADER {
         return Err(damaged("it ends within its header, or is not in the safetensors format".into()));
     }
     let mut header = Vec::new();

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::checkpoint::{
     CONFIG, Checkpoint, CheckpointFiles, GENERATION_CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, checked,
-    missing, shards, unreadable,
+    missing, read_small, shards, unreadable,
 };
 use super::formats::{ForeignModel, ModelFormat};
 use crate::digest::hex;
@@ -40,7 +40,7 @@ pub fn folder(model: &str, folder: &Path) -> Result<Checkpoint> {
     }
     let index = folder.join(PYTORCH_INDEX);
     if index.is_file() {
-        let bytes = std::fs::read(&index).map_err(|e| unreadable(model, &index, e))?;
+        let bytes = read_small(model, &index)?;
         let shards = shards(model, PYTORCH_INDEX, &bytes)?;
         let shards = shards.iter().map(|shard| required(model, folder, shard)).collect::<Result<_>>()?;
         return foreign(model, ModelFormat::PyTorch, shards);
@@ -94,7 +94,7 @@ fn hugging_face(model: &str, folder: &Path, file: Option<&Path>) -> Result<Check
         Ok(path) => vec![path],
         Err(none) if !index.is_file() => return Err(none),
         Err(_) => {
-            let bytes = std::fs::read(&index).map_err(|e| unreadable(model, &index, e))?;
+            let bytes = read_small(model, &index)?;
             let shards = shards(model, WEIGHTS_INDEX, &bytes)?;
             shards.iter().map(|shard| required(model, folder, shard)).collect::<Result<_>>()?
         }
@@ -123,7 +123,7 @@ fn parent(path: &Path) -> &Path {
 fn identity(model: &str, kind: &str, small: &[&Path], weights: &[PathBuf]) -> Result<String> {
     let mut digest = Sha256::new();
     for path in small {
-        digest.update(std::fs::read(path).map_err(|e| unreadable(model, path, e))?);
+        digest.update(read_small(model, path)?);
     }
     for path in weights {
         let metadata = std::fs::metadata(path).map_err(|e| unreadable(model, path, e))?;

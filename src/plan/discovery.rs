@@ -1,7 +1,7 @@
 //! Resolves requested inputs to files: folders, patterns, lists and manifests.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::walk::{self, DiscoveredFile, FileListing};
 use super::{InputName, InputSource, list, manifest};
 use crate::error::{Error, InputProblem};
 use crate::export::Format;
+use crate::limited_read::{MAX_TEXT, read_file, read_stream};
 
 /// Where to look for inputs, and which of them to take.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -219,14 +220,13 @@ impl InputFinder {
 
     /// Reads a list or a manifest; `-` is standard input.
     fn read(&mut self, path: &Path, what: &str) -> Option<Vec<u8>> {
-        let mut content = Vec::new();
         let read = match path == Path::new("-") {
             true if !self.claim_stdin(what) => return None,
-            true => io::stdin().lock().read_to_end(&mut content).map(drop),
-            false => std::fs::read(path).map(|bytes| content = bytes),
+            true => read_stream(io::stdin().lock(), MAX_TEXT),
+            false => read_file(path, MAX_TEXT),
         };
         match read {
-            Ok(()) => Some(content),
+            Ok(content) => Some(content),
             Err(error) => {
                 self.discovery.faults.push(unreadable(what, &error));
                 None
@@ -255,6 +255,9 @@ fn unreadable(what: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => {
             fault(what, "there is no such file", "check the path; quote it if it contains spaces")
+        }
+        io::ErrorKind::FileTooLarge => {
+            fault(what, error.to_string(), "no such file is that large: check the path")
         }
         _ => {
             let why = InputProblem::Unreadable(io::Error::from(error.kind())).to_string();

@@ -90,7 +90,7 @@ fn input_kind(why: &InputProblem) -> &'static str {
         InputProblem::UnknownTranscriptFormat => "unknown_transcript",
         InputProblem::MalformedTranscript { .. } => "not_transcript",
         InputProblem::MissingData { .. } => "lacks",
-        InputProblem::TooLarge { .. } => "too_large",
+        InputProblem::TooLarge { .. } | InputProblem::LongStream { .. } => "too_large",
         InputProblem::UnsupportedRequest { .. } => "not_possible",
         InputProblem::Withdrawn => "withdrawn",
     }

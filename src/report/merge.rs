@@ -1,7 +1,6 @@
 //! Reads reports and merges those of several runs into one with a common summary.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::line::rounded_coverage;
 use super::{Counts, Failure, rounded, speed};
 use crate::error::{Error, InputProblem, Result};
+use crate::limited_read::{MAX_TEXT, read_file};
 use crate::plan::InputName;
 use crate::transcript::Coverage;
 
@@ -53,7 +53,7 @@ pub enum InputOutcome {
 pub fn read(path: &Path) -> Result<LoadedReport> {
     let name = path.display().to_string();
     let unreadable = |error| Error::input(&name, InputProblem::Unreadable(error));
-    let text = String::from_utf8_lossy(&fs::read(path).map_err(unreadable)?).into_owned();
+    let text = String::from_utf8_lossy(&read_file(path, MAX_TEXT).map_err(unreadable)?).into_owned();
     let mut events = Vec::new();
     let mut is_torn = false;
     let count = text.lines().count();

@@ -47,7 +47,7 @@ pub struct BenchRequest {
 
 #[derive(Debug, Clone)]
 pub enum BenchModel {
-    Checkpoint(ModelRequest),
+    Checkpoint(Box<ModelRequest>),
     /// Random weights with the shapes of this model size.
     Random(String),
 }
@@ -209,7 +209,7 @@ fn run_request(request: &BenchRequest, audio: &Path, eot: u32) -> RunRequest {
         ..DecodeOptions::default()
     };
     let model = match &request.model {
-        BenchModel::Checkpoint(request) => request.clone(),
+        BenchModel::Checkpoint(request) => ModelRequest::clone(request),
         BenchModel::Random(size) => ModelRequest::named(size),
     };
     let chunk_length = request.chunk_length;

@@ -1,6 +1,6 @@
 //! Converts existing transcripts to other formats, without a model and without a journal.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::error::{Error, InputProblem, Result};
 use crate::export::{Cue, CueQuality, ExportOptions, Format, Rendering};
 use crate::import::from_import;
 use crate::import::{self, ImportFormat, ImportedSegment};
+use crate::limited_read::{MAX_TEXT, read_stream};
 use crate::plan::{self, InputSource, OutputOptions, PlannedInput, UNDETERMINED, plan_files};
 use crate::transcript::Transcript;
 
@@ -109,10 +110,8 @@ fn read(item: &PlannedInput) -> Result<(Transcript, bool)> {
     let name = item.name();
     let (format, bytes) = match &item.source {
         InputSource::Stdin => {
-            let mut bytes = Vec::new();
             let unreadable = |error| Error::input(name.clone(), InputProblem::Unreadable(error));
-            io::stdin().lock().read_to_end(&mut bytes).map_err(unreadable)?;
-            (ImportFormat::Json, bytes)
+            (ImportFormat::Json, read_stream(io::stdin().lock(), MAX_TEXT).map_err(unreadable)?)
         }
         InputSource::File(path) => import::open(path)?,
     };

@@ -32,6 +32,8 @@ const FOLLOWERS: usize = 2;
 /// What the thread needs.
 pub struct FrontEnd {
     pub source: InputSource,
+    /// The most bytes that are read of a stream.
+    pub stream_limit: Option<u64>,
     pub audio: AudioOptions,
     /// Threads that may decode the audio side by side.
     pub decoder_threads: usize,
@@ -260,8 +262,8 @@ impl FrontEnd {
 
     fn open(&self) -> Result<AudioInput> {
         match &self.source {
-            InputSource::File(path) => AudioInput::file_cancellable(path, &self.cancel),
-            InputSource::Stdin => AudioInput::stdin(&self.cancel),
+            InputSource::File(path) => AudioInput::file_limited(path, &self.cancel, self.stream_limit),
+            InputSource::Stdin => AudioInput::stdin(&self.cancel, self.stream_limit),
         }
     }
 

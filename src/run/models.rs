@@ -295,7 +295,7 @@ pub fn find_model(
     let mut is_announced = false;
     let mut on_download = |DownloadProgress { file, done, total }: DownloadProgress<'_>| {
         if !std::mem::replace(&mut is_announced, true) {
-            let (from, to) = (request.hub.endpoint.clone(), request.hub.cache.clone());
+            let (from, to) = (request.hub.shown_endpoint(), request.hub.cache.clone());
             context.emit(RunEvent::DownloadStarted { model: name.to_owned(), from, to });
         }
         context.emit(RunEvent::Downloading { file: file.to_owned(), done, total });

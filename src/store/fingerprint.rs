@@ -15,7 +15,7 @@ use crate::digest::hex;
 use crate::transcript::ModelIdentity;
 
 /// Version of the journal's format; raised whenever it changes.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// Bytes of an input that are sampled at once.
 const SAMPLE_BYTES: u64 = 1 << 20;

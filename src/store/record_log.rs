@@ -4,7 +4,7 @@
 //! the last one, and damage is detected line by line. What a record means, and what to do about a damaged one, is
 //! left to the journal and the ledger.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,8 @@ impl RecordLog {
     pub fn open_exclusive(path: &Path) -> Result<Self, LockError> {
         for _ in 0..LOCK_ATTEMPTS {
             refuse_links(path)?;
-            let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+            let file =
+                open_itself(File::options().read(true).write(true).create(true).truncate(false), path)?;
             match file.try_lock() {
                 Ok(()) if is_at(&file, path)? => return Ok(Self { path: path.into(), file }),
                 // The process that held the lock removed the file between the two steps.
@@ -58,7 +59,7 @@ impl RecordLog {
     /// Opens or creates a log that several processes append to, each while it has it open.
     pub fn open_shared(path: &Path) -> io::Result<Self> {
         refuse_links(path)?;
-        let file = File::options().read(true).append(true).create(true).open(path)?;
+        let file = open_itself(File::options().read(true).append(true).create(true), path)?;
         // Some file systems have no locks; an appended line is written by one call there, too.
         let _ = file.lock();
         Ok(Self { path: path.into(), file })
@@ -76,8 +77,12 @@ impl RecordLog {
     /// Appends a record as a line of its own, also behind a line that was cut off. Returns the length before that;
     /// a line that cannot be written whole is removed again.
     pub fn append(&mut self, record: &impl Serialize) -> io::Result<u64> {
-        let record = serde_json::to_string(record)?;
-        let mut line = format!("{} {record}\n", checksum(&record));
+        self.append_text(&serde_json::to_string(record)?)
+    }
+
+    /// Appends a record that the caller has formatted, without line breaks.
+    pub fn append_text(&mut self, record: &str) -> io::Result<u64> {
+        let mut line = format!("{} {record}\n", checksum(record));
         let len = self.file.seek(SeekFrom::End(0))?;
         if !self.ends_with_newline(len)? {
             line.insert(0, '\n');
@@ -125,23 +130,32 @@ fn read_at_most(file: &File) -> io::Result<Vec<u8>> {
 
 /// Returns the record of each line, `None` for a damaged one, and the offset behind the line.
 pub fn records<R: DeserializeOwned>(content: &[u8]) -> impl Iterator<Item = (Option<R>, usize)> {
+    texts(content).map(|(text, end)| (text.and_then(|text| serde_json::from_str(text).ok()), end))
+}
+
+/// Returns the text of each line whose checksum is right, `None` for a damaged one, and the offset behind the line.
+pub fn texts(content: &[u8]) -> impl Iterator<Item = (Option<&str>, usize)> {
     content.split_inclusive(|byte| *byte == b'\n').scan(0, |offset, line| {
         *offset += line.len();
-        Some((parse(line), *offset))
+        Some((intact_text(line), *offset))
     })
 }
 
-fn parse<R: DeserializeOwned>(line: &[u8]) -> Option<R> {
+fn intact_text(line: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(line).ok()?;
-    let (sum, record) = line.strip_suffix('\n').unwrap_or(line).split_once(' ')?;
-    if sum != checksum(record) {
-        return None;
-    }
-    serde_json::from_str(record).ok()
+    let (sum, text) = line.strip_suffix('\n').unwrap_or(line).split_once(' ')?;
+    (sum == checksum(text)).then_some(text)
 }
 
 fn checksum(record: &str) -> String {
     format!("{:08x}", crc32fast::hash(record.as_bytes()))
+}
+
+/// Opens a file, and not what a link leads to that was put there since [`refuse_links`].
+fn open_itself(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, nix::libc::O_NOFOLLOW);
+    options.open(path)
 }
 
 /// A link could lead to a file of another program.

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("context", &[]),
     ("digest", &[]),
     ("error", &[]),
+    ("limited_read", &[]),
     ("test_hooks", &[]),
     ("time", &[]),
     ("transcript", &[]),
@@ -90,7 +91,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that every module may use, except as [`NOT_COMMON`] says.
-const COMMON: [&str; 6] = ["cancel", "context", "digest", "error", "test_hooks", "time"];
+const COMMON: [&str; 7] = ["cancel", "context", "digest", "error", "limited_read", "test_hooks", "time"];
 
 /// The loop around the network asks whether to stop; the network does not.
 const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel"), ("whisper", "context")];
@@ -126,7 +127,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["cli/", "plan/output_names.rs", "report/", "serve/record.rs", "watch/snapshot.rs"]),
     ("libloading", &["device/cuda/"]),
     ("memmap2", &["whisper/weights.rs"]),
-    ("nix", &["audio/stream.rs", "cli/models/remove.rs", "serve/http/connections.rs"]),
+    ("nix", &["audio/stream.rs", "cli/models/remove.rs", "serve/http/connections.rs", "store/record_log.rs"]),
     ("opus_pure", &["audio/decode/opus.rs"]),
     ("pulp", &["device/cpu/"]),
     ("rand", &["decode/", "device/cuda/comparison.rs", "serve/record.rs"]),

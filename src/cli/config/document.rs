@@ -9,6 +9,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::position;
 use crate::error::Error;
+use crate::limited_read::read_file;
 
 #[derive(Debug)]
 pub struct ConfigFile {
@@ -41,13 +42,17 @@ pub enum ConfigValue {
     Table,
 }
 
+/// The largest file that is read.
+const MAX_BYTES: u64 = 16 << 20;
+
 /// The maximum length of a value in a message.
 const MAX_WRITTEN: usize = 60;
 
 impl ConfigFile {
     /// Reads the file; returns none if it does not exist and was not `named` explicitly.
     pub fn read(path: &Path, named: bool) -> Result<Option<Self>, Error> {
-        let text = match std::fs::read_to_string(path) {
+        let read = read_file(path, MAX_BYTES);
+        let text = match read.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
             Err(error) => return Err(unreadable(path, &error, named)),

@@ -6,6 +6,8 @@ mod document;
 mod listing;
 mod resolve;
 
+#[cfg(feature = "testing")]
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
@@ -14,6 +16,8 @@ use etcetera::BaseStrategy;
 
 use self::document::ConfigFile;
 use self::resolve::ConfigSetting;
+#[cfg(feature = "testing")]
+use crate::cli::CommandLine;
 use crate::error::Error;
 
 pub use self::listing::listing;
@@ -66,6 +70,20 @@ impl ConfigSettings {
         other.settings.remove(index);
         other
     }
+}
+
+/// Reads a configuration file as a run does; for tests.
+#[cfg(feature = "testing")]
+pub fn check_settings(path: &Path) -> Result<(), Vec<Error>> {
+    let command = CommandLine::described();
+    let line = [OsStr::new("transcribe"), OsStr::new("--config"), path.as_os_str(), OsStr::new("talk.mp3")];
+    let given = command.clone().try_get_matches_from(line);
+    let given = given.map_err(|error| vec![Error::usage("the command line", error.to_string())])?;
+    let settings = ConfigSettings::load(&command, &given)?;
+    // Values are parsed as those of the command line.
+    let parsed = settings.apply(command, &given).try_get_matches_from(line).map(drop);
+    parsed
+        .map_err(|error| vec![locate_error(Error::usage("the file", error.to_string()), &settings, |_| None)])
 }
 
 /// Returns the path of the file, and whether it was named explicitly. The command line overrides the environment.

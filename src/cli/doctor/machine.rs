@@ -86,7 +86,11 @@ impl MachineReport {
                 swap_free: swap.free,
             },
             models: model_cache(&hub)?,
-            hub: HubAccess { endpoint: hub.endpoint, has_token: hub.token.is_some(), offline: hub.offline },
+            hub: HubAccess {
+                endpoint: hub.shown_endpoint(),
+                has_token: hub.token.is_some(),
+                offline: hub.offline,
+            },
             config,
             tests: Vec::new(),
         })

@@ -27,7 +27,7 @@ use candle_nn::VarBuilder;
 use self::names::Heads;
 use self::tensors::{StoredTensor, TensorTable};
 use self::vocabulary::Vocabulary;
-use super::checkpoint::{CONFIG, GENERATION_CONFIG, TOKENIZER, unreadable};
+use super::checkpoint::{CONFIG, GENERATION_CONFIG, TOKENIZER, read_small, unreadable};
 use crate::decode::Tokenizer;
 use crate::decode::tokenizer::unspell;
 use crate::error::{Error, ModelProblem, Result};
@@ -113,7 +113,7 @@ impl ForeignModel {
         let is_hugging_face = format == ModelFormat::PyTorch && contents.heads.encoder.is_none();
         let config = match beside(CONFIG).filter(|_| is_hugging_face) {
             Some(path) => {
-                let json = std::fs::read(&path).map_err(|e| unreadable(model, &path, e))?;
+                let json = read_small(model, &path)?;
                 WhisperConfig::from_json(&json)
                     .map_err(|why| Error::model(model, ModelProblem::NotWhisper { why }))?
             }
@@ -217,15 +217,18 @@ impl Contents {
 fn ct2_vocabulary(model: &str, weights: &Path) -> Result<Vocabulary> {
     let read = |name: &str| {
         let path = weights.with_file_name(name);
-        path.is_file().then(|| std::fs::read_to_string(&path).map_err(|e| unreadable(model, &path, e)))
+        path.is_file().then(|| read_small(model, &path))
+    };
+    let damaged = |name: &str, why: String| {
+        let file = weights.with_file_name(name).display().to_string();
+        Error::model(model, ModelProblem::Damaged { file, why })
     };
     let tokens: Vec<String> = if let Some(json) = read("vocabulary.json") {
-        serde_json::from_str(&json?).map_err(|error| {
-            let file = weights.with_file_name("vocabulary.json").display().to_string();
-            Error::model(model, ModelProblem::Damaged { file, why: error.to_string() })
-        })?
+        serde_json::from_slice(&json?).map_err(|error| damaged("vocabulary.json", error.to_string()))?
     } else if let Some(lines) = read("vocabulary.txt") {
-        lines?.lines().map(String::from).collect()
+        let lines =
+            String::from_utf8(lines?).map_err(|error| damaged("vocabulary.txt", error.to_string()))?;
+        lines.lines().map(String::from).collect()
     } else {
         return Ok(Vocabulary::Published);
     };

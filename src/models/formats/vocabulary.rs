@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::decode::Tokenizer;
 use crate::error::{Error, ModelProblem, Result};
-use crate::models::checkpoint::unreadable;
+use crate::models::checkpoint::{read_small, unreadable};
 use crate::models::demo;
 
 /// The tokens of openai's English-only models: see `models/vocabulary`.
@@ -30,7 +30,7 @@ impl Vocabulary {
     pub fn tokenizer(&self, model: &str, n_vocab: usize) -> Result<Tokenizer> {
         let built = match self {
             Vocabulary::File(path) => {
-                let json = std::fs::read(path).map_err(|e| unreadable(model, path, e))?;
+                let json = read_small(model, path)?;
                 Tokenizer::from_json(&json, n_vocab)
             }
             Vocabulary::Tokens(tokens) => Tokenizer::from_tokens(tokens, n_vocab),

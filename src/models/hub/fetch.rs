@@ -9,14 +9,14 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response, header};
 use ureq::{Agent, Body};
 
+use super::limits::SpeedCheck;
 use super::watch::CancelWatch;
-use super::{Hub, digest};
+use super::{DownloadLimits, Hub, digest};
 use crate::cancel::CancelToken;
 use crate::error::{Cause, Error, ModelProblem, Result};
 
 /// How often a request is attempted.
 const MAX_ATTEMPTS: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Progress after a failure that resets the number of attempts.
 const PROGRESS_RESET: u64 = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +38,7 @@ pub struct HubClient<'a> {
     model: &'a str,
     cancel: &'a CancelToken,
     authorization: Option<String>,
+    limits: DownloadLimits,
     agent: Agent,
     _watch: CancelWatch,
 }
@@ -66,10 +67,12 @@ impl<'a> HubClient<'a> {
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_per_read(Some(READ_TIMEOUT))
+            .timeout_recv_response(Some(hub.limits.response))
             .build();
         let authorization = hub.token.as_ref().map(|token| format!("Bearer {token}"));
         let agent = Agent::from(config);
-        Self { model, cancel, authorization, _watch: CancelWatch::start(&agent, cancel), agent }
+        let (limits, watch) = (hub.limits, CancelWatch::start(&agent, cancel));
+        Self { model, cancel, authorization, limits, _watch: watch, agent }
     }
 
     /// Requests the location of a file; `None` if the repository has no such file.
@@ -90,7 +93,9 @@ impl<'a> HubClient<'a> {
                 url = origin(&url).to_owned() + path;
                 continue;
             }
-            let lacks = |what: &str| self.download_error(format!("{url}: the response has no {what}"));
+            let lacks = |what: &str| {
+                self.download_error(format!("{}: the response has no {what}", without_credentials(&url)))
+            };
             let etag = text("x-linked-etag").or_else(|| text("etag")).ok_or_else(|| lacks("ETag"))?;
             let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
             if etag.is_empty() || !etag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
@@ -103,7 +108,7 @@ impl<'a> HubClient<'a> {
             let size = size.ok_or_else(|| lacks("size"))?;
             return Ok(Some(RemoteFile { url, commit, etag, size }));
         }
-        Err(self.download_error(format!("{url}: too many redirects")))
+        Err(self.download_error(format!("{}: too many redirects", without_credentials(&url))))
     }
 
     fn head(&self, url: &str) -> Result<Response<Body>, ureq::Error> {
@@ -125,7 +130,7 @@ impl<'a> HubClient<'a> {
                 }
                 Err(error) if attempt == MAX_ATTEMPTS || is_unreachable(&error) => {
                     self.cancel.check()?;
-                    return Err(self.download_error(format!("{url}: {error}")));
+                    return Err(self.download_error(format!("{}: {error}", without_credentials(url))));
                 }
                 _ => self.pause(attempt)?,
             }
@@ -135,13 +140,22 @@ impl<'a> HubClient<'a> {
 
     fn pause(&self, attempt: u32) -> Result<()> {
         const SLICE: Duration = Duration::from_millis(50);
-        let mut left = FIRST_PAUSE * 2_u32.pow(attempt - 1);
+        let mut left = self.limits.pause * 2_u32.pow(attempt - 1);
         while !left.is_zero() {
             self.cancel.check()?;
             sleep(left.min(SLICE));
             left = left.saturating_sub(SLICE);
         }
         Ok(())
+    }
+
+    /// Rejects a file that announces more bytes than any of its kind has.
+    pub fn check_size(&self, file: &str, remote: &RemoteFile) -> Result<()> {
+        let limit = self.limits.size(file);
+        if remote.size <= limit {
+            return Ok(());
+        }
+        Err(Error::model(self.model, ModelProblem::TooLarge { file: file.to_owned(), limit }))
     }
 
     /// Locks a blob, waiting while another process downloads it.
@@ -236,8 +250,9 @@ impl<'a> HubClient<'a> {
         if *done > 0 {
             request = request.header(header::RANGE, format!("bytes={done}-"));
         }
+        let shown = without_credentials(&remote.url);
         let interrupted =
-            |why: &dyn std::fmt::Display| TransferError::Interrupted(format!("{}: {why}", remote.url).into());
+            |why: &dyn std::fmt::Display| TransferError::Interrupted(format!("{shown}: {why}").into());
         let response = request.call().map_err(|e| interrupted(&e))?;
         let status = response.status().as_u16();
         let range = text(response.headers(), "content-range");
@@ -261,6 +276,7 @@ impl<'a> HubClient<'a> {
         file.seek(SeekFrom::Start(*done)).map_err(|e| TransferError::Fatal(self.unwritable(path, e)))?;
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 16];
+        let mut speed = SpeedCheck::start(&self.limits);
         report(*done);
         loop {
             self.cancel.check()?;
@@ -274,6 +290,7 @@ impl<'a> HubClient<'a> {
                 break;
             }
             report(*done);
+            speed.add(read as u64).map_err(|why| interrupted(&why))?;
         }
         match (*done).cmp(&remote.size) {
             std::cmp::Ordering::Less => Err(interrupted(&"the connection was closed")),
@@ -306,7 +323,8 @@ impl<'a> HubClient<'a> {
             (404, _) => ModelProblem::NotFound(Some("the hub has no such repository".into())),
             _ => {
                 let message = message.map(|message| format!(", {message}")).unwrap_or_default();
-                return self.download_error(format!("{url}: status {status}{message}"));
+                return self
+                    .download_error(format!("{}: status {status}{message}", without_credentials(url)));
             }
         };
         Error::model(self.model, problem)
@@ -329,6 +347,16 @@ impl From<Error> for TransferError {
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// Returns a URL as it may be shown: without a user's name and password.
+pub fn without_credentials(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    match url[start..end].rfind('@') {
+        Some(at) => format!("{}{}", &url[..start], &url[start + at + 1..]),
+        None => url.to_owned(),
+    }
 }
 
 /// Returns the scheme and the host of a URL.
@@ -363,5 +391,17 @@ mod tests {
         );
         assert_eq!(origin("https://hub.example/o/n"), "https://hub.example");
         assert_eq!(origin("http://127.0.0.1:80"), "http://127.0.0.1:80");
+    }
+
+    #[test]
+    fn urls_are_shown_without_credentials() {
+        for (url, shown) in [
+            ("https://hub.example/a@b", "https://hub.example/a@b"),
+            ("https://me:pass@word@hub.example:80/o", "https://hub.example:80/o"),
+            ("me:pass@hub.example", "hub.example"),
+            ("https://me@", "https://"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+        }
     }
 }

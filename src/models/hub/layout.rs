@@ -32,7 +32,7 @@ impl RepositoryLayout {
         let present = |file: &str| Some(folder.join(file)).filter(|path| path.is_file());
         let shards = |index: &str| match present(index) {
             Some(path) => {
-                let bytes = std::fs::read(&path).map_err(|e| checkpoint::unreadable(model, &path, e))?;
+                let bytes = checkpoint::read_small(model, &path)?;
                 let names = checkpoint::shards(model, index, &bytes)?;
                 Ok(names.iter().map(|name| present(name)).collect::<Option<Vec<_>>>())
             }
@@ -115,7 +115,7 @@ impl RemoteRepository<'_> {
     /// Downloads all files of the model with this `config.json`; returns whether it has a `generation_config.json`. Other
     /// kinds of models are rejected before their weights are downloaded.
     pub fn download(&mut self, config: &Path) -> Result<bool> {
-        let bytes = std::fs::read(config).map_err(|e| checkpoint::unreadable(self.model, config, e))?;
+        let bytes = checkpoint::read_small(self.model, config)?;
         let parsed: Value = serde_json::from_slice(&bytes).map_err(|e| {
             let file = config.display().to_string();
             Error::model(self.model, ModelProblem::Damaged { file, why: e.to_string() })
@@ -156,7 +156,7 @@ impl RemoteRepository<'_> {
                 return Ok(());
             }
             if let Some(path) = (self.get)(index)? {
-                let bytes = std::fs::read(&path).map_err(|e| checkpoint::unreadable(self.model, &path, e))?;
+                let bytes = checkpoint::read_small(self.model, &path)?;
                 for shard in checkpoint::shards(self.model, index, &bytes)? {
                     self.required(&shard)?;
                 }

@@ -6,6 +6,7 @@
 mod digest;
 mod fetch;
 mod layout;
+mod limits;
 pub mod store;
 mod watch;
 
@@ -13,6 +14,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+
+pub use self::limits::DownloadLimits;
 
 use self::layout::RepositoryLayout;
 use crate::cancel::CancelToken;
@@ -37,6 +40,7 @@ pub struct Hub {
     pub offline: bool,
     /// Where other programs keep models, to be used in place of a download; `None` to use none of theirs.
     pub others: Option<OtherCaches>,
+    pub limits: DownloadLimits,
 }
 
 impl Hub {
@@ -51,7 +55,7 @@ impl Hub {
         let cache = set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE")).map(PathBuf::from);
         let token = set("HF_TOKEN").or_else(|| {
             let path = set("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
-            let token = std::fs::read_to_string(path).ok()?;
+            let token = String::from_utf8(checkpoint::read_small("token", &path).ok()?).ok()?;
             Some(token.trim().to_owned()).filter(|token| !token.is_empty())
         });
         let is_true = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
@@ -61,13 +65,26 @@ impl Hub {
             token,
             offline: offline || set("HF_HUB_OFFLINE").is_some_and(is_true),
             others: Some(OtherCaches::from_env()),
+            limits: DownloadLimits::default(),
         }
+    }
+
+    /// Returns the endpoint as it may be shown.
+    pub fn shown_endpoint(&self) -> String {
+        fetch::without_credentials(&self.endpoint)
     }
 
     #[cfg(test)]
     pub fn nowhere() -> Self {
         let endpoint = "http://127.0.0.1:1".to_owned();
-        Self { endpoint, cache: PathBuf::from("/nonexistent"), token: None, offline: true, others: None }
+        Self {
+            endpoint,
+            cache: PathBuf::from("/nonexistent"),
+            token: None,
+            offline: true,
+            others: None,
+            limits: DownloadLimits::default(),
+        }
     }
 }
 
@@ -217,6 +234,7 @@ impl<'a> HubRevision<'a> {
         if pointer.metadata().is_ok_and(|found| found.len() == remote.size) {
             return Ok(pointer);
         }
+        client.check_size(file, remote)?;
         let locks = self.hub.cache.join(".locks").join(self.root().file_name().unwrap_or_default());
         for folder in [pointer.parent(), blob.parent(), Some(locks.as_path())].into_iter().flatten() {
             std::fs::create_dir_all(folder).map_err(|e| self.unwritable(folder, e))?;

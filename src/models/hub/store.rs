@@ -75,8 +75,8 @@ impl CachedRepository {
     fn read(name: String, root: PathBuf) -> Result<Self> {
         let mut references = Vec::new();
         walk(&root.join("refs"), "", &mut |name, path| {
-            let commit = fs::read_to_string(path).unwrap_or_default();
-            references.push((name.to_owned(), commit.trim().to_owned()));
+            let commit = checkpoint::read_small("cache", path).unwrap_or_default();
+            references.push((name.to_owned(), String::from_utf8_lossy(&commit).trim().to_owned()));
         })?;
         let mut revisions = Vec::new();
         for path in entries(&root.join("snapshots"))? {
@@ -200,7 +200,7 @@ impl CachedRevision {
     }
 
     pub fn is_whisper(&self) -> bool {
-        let config = fs::read(self.path.join(CONFIG)).unwrap_or_default();
+        let config = checkpoint::read_small("cache", &self.path.join(CONFIG)).unwrap_or_default();
         let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
         layout::check_config(&config).is_ok()
     }

@@ -135,6 +135,7 @@ impl Scheduler<'_> {
         let front_end = FrontEnd {
             source: item.source.clone(),
             audio: settings.audio.clone(),
+            stream_limit: self.request.guard.max_file_size,
             decoder_threads: decoder_threads(self.models.device(), self.count),
             chunk_length: settings.chunk_length,
             selection: settings.selection.clone(),

@@ -4,7 +4,11 @@
 //! it is finished. Records are only ever added, so that an end at any moment costs at most the last one, and damage
 //! costs only what comes after it. A run that holds the journal owns the outputs: it is locked while the input is in
 //! progress, and removed once the outputs are written.
+//!
+//! Every record is bound to those before it (`RecordChain`). Records that do not belong together discard the whole journal,
+//! as it is unknown which of them were changed.
 
+mod chain;
 mod record;
 mod resume;
 
@@ -15,9 +19,10 @@ use std::path::{Path, PathBuf};
 pub use self::record::JournaledChunk;
 pub use self::resume::{ChunkMoved, ResumedChunks};
 
+use self::chain::RecordChain;
 use self::record::JournalRecord;
 use super::fingerprint::Fingerprint;
-use super::record_log::{LockError, RecordLog, records};
+use super::record_log::{LockError, RecordLog, texts};
 use super::sync_parent_folder;
 use crate::decode::LanguageGuess;
 
@@ -36,6 +41,8 @@ pub struct OpenedJournal {
 #[derive(Debug)]
 pub struct Journal {
     log: RecordLog,
+    /// Of the records in it.
+    chain: RecordChain,
     /// It holds something that a later run can resume from; else it is removed when it is closed.
     is_resumable: bool,
     /// The name of the file would survive a power cut.
@@ -53,17 +60,19 @@ impl Journal {
         journal.is_resumable = false;
         let (mut resumed, mut discard_reason, mut intact_len) = (ResumedChunks::default(), None, 0);
         if !content.is_empty() {
-            let (records, len) = intact_records(&content);
-            discard_reason = match (resume, records.first()) {
+            let stored = StoredRecords::read(&content);
+            discard_reason = match (resume, stored.fingerprint()) {
                 (false, _) => Some("`--no-resume` was given"),
-                (true, Some(JournalRecord::Fingerprint(previous))) => fingerprint.difference(previous),
-                (true, _) => Some("it is damaged"),
+                (true, Some(previous)) => fingerprint.difference(previous),
+                (true, None) => Some("it is damaged"),
             };
+            discard_reason = discard_reason.or(stored.is_altered.then_some(ALTERED));
             if discard_reason.is_none() {
-                intact_len = len;
-                resumed = ResumedChunks::replay(records);
+                intact_len = stored.len;
+                journal.chain = stored.chain;
+                resumed = ResumedChunks::replay(stored.records);
                 journal.is_resumable = !resumed.is_empty();
-                discard_reason = (len < content.len()).then_some("its end is damaged");
+                discard_reason = (intact_len < content.len()).then_some("its end is damaged");
             }
         }
         let write_error = journal.start(fingerprint, intact_len as u64).err();
@@ -73,7 +82,8 @@ impl Journal {
     fn lock(path: &Path) -> Result<Self, LockError> {
         let log = RecordLog::open_exclusive(path)?;
         // Until its content is known.
-        Ok(Self { log, is_resumable: true, is_name_synced: false, is_read_only: false })
+        let chain = RecordChain::default();
+        Ok(Self { log, chain, is_resumable: true, is_name_synced: false, is_read_only: false })
     }
 
     /// Cuts off what is damaged or discarded, and writes the fingerprint into an empty journal.
@@ -94,9 +104,12 @@ impl Journal {
             return;
         }
         let Ok(mut journal) = Self::lock(path) else { return };
-        let content = journal.log.read().unwrap_or_default();
-        journal.is_resumable = match intact_records(&content).0.pop() {
+        let Ok(content) = journal.log.read() else { return };
+        // What an earlier version has written is enough here.
+        journal.is_resumable = match StoredRecords::read(&content).records.pop() {
             Some(JournalRecord::Writing { outputs }) => !outputs.iter().all(|output| output.is_file()),
+            // Its run could not read or write it.
+            None => !content.is_empty(),
             _ => true,
         };
     }
@@ -136,7 +149,7 @@ impl Journal {
         if self.is_read_only {
             return Ok(());
         }
-        let written = self.log.append(record).and_then(|start| match record {
+        let written = self.append_sealed(record).and_then(|start| match record {
             // Makes everything before it durable as well; nothing else is worth the wait.
             JournalRecord::Chunk(_) => self.sync().inspect_err(|_| {
                 // If this fails as well, the record is merely not durable.
@@ -149,6 +162,14 @@ impl Journal {
             self.is_resumable |= matches!(record, JournalRecord::Language { .. } | JournalRecord::Chunk(_));
         }
         written
+    }
+
+    /// Returns the length before the record.
+    fn append_sealed(&mut self, record: &JournalRecord<&Fingerprint, &JournaledChunk>) -> io::Result<u64> {
+        let (line, next) = self.chain.seal(&serde_json::to_string(record)?);
+        let start = self.log.append_text(&line)?;
+        self.chain = next;
+        Ok(start)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -169,16 +190,49 @@ impl Drop for Journal {
     }
 }
 
-/// Returns the records from the first one to the first that is damaged or incomplete, and the offset behind them.
-fn intact_records(content: &[u8]) -> (Vec<JournalRecord<Fingerprint, JournaledChunk>>, usize) {
-    let complete = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    let (mut intact, mut len) = (Vec::new(), 0);
-    for (record, end) in records(&content[..complete]) {
-        let Some(record) = record else { break };
-        intact.push(record);
-        len = end;
+const ALTERED: &str = "its records do not belong together: another program has changed it";
+
+/// The records of a journal from the first one to the first that is damaged or incomplete.
+#[derive(Default)]
+struct StoredRecords {
+    records: Vec<JournalRecord<Fingerprint, JournaledChunk>>,
+    chain: RecordChain,
+    /// The offset behind them.
+    len: usize,
+    /// A record is intact by itself and does not follow the ones before it.
+    is_altered: bool,
+}
+
+impl StoredRecords {
+    fn read(content: &[u8]) -> Self {
+        let complete = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let mut found = Self::default();
+        for (text, end) in texts(&content[..complete]) {
+            let Some(text) = text else { break };
+            let record = match found.chain.open(text) {
+                Some((record, next)) => {
+                    found.chain = next;
+                    record
+                }
+                // Earlier versions did not bind their records. Their fingerprint tells them apart from this one.
+                None => {
+                    found.is_altered = true;
+                    text
+                }
+            };
+            let Ok(record) = serde_json::from_str(record) else { break };
+            found.records.push(record);
+            found.len = end;
+        }
+        found
     }
-    (intact, len)
+
+    fn fingerprint(&self) -> Option<&Fingerprint> {
+        match self.records.first() {
+            Some(JournalRecord::Fingerprint(fingerprint)) => Some(fingerprint),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

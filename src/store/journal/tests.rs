@@ -120,7 +120,7 @@ fn records_keep_their_names_on_disk() {
     journal.append_discard(1).unwrap();
     journal.append_writing(vec!["talk.srt".into()]).unwrap();
     let content = fs::read_to_string(folder.path()).unwrap();
-    let records: Vec<&str> = content.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    let records: Vec<&str> = content.lines().map(|line| line.splitn(3, ' ').last().unwrap()).collect();
     assert_eq!(
         records,
         [
@@ -183,6 +183,93 @@ fn a_flipped_bit_is_detected() {
         assert_eq!(chunks.len(), before.saturating_sub(2), "{at}");
         assert!(chunks.values().all(|found| *found == chunk(found.index)), "{at}");
     }
+}
+
+/// Returns the lines of the journal without their checksums.
+fn lines(folder: &JournalFolder) -> Vec<String> {
+    let content = fs::read_to_string(folder.path()).unwrap();
+    content.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+}
+
+/// Writes the journal anew, each line with the right checksum.
+fn write_lines(folder: &JournalFolder, lines: &[String]) {
+    fs::remove_file(folder.path()).unwrap();
+    let mut log = RecordLog::open_exclusive(&folder.path()).unwrap();
+    for line in lines {
+        log.append_text(line).unwrap();
+    }
+}
+
+#[test]
+fn records_that_do_not_belong_together_discard_everything() {
+    let whole = lines(&JournalFolder::new());
+    let other = {
+        let folder = JournalFolder::empty();
+        folder.open().journal.append_chunk(&chunk(0)).unwrap();
+        lines(&folder)
+    };
+    let with = |at: usize, line: String| {
+        let mut changed = whole.clone();
+        changed[at] = line;
+        changed
+    };
+    let changes = [
+        // The probability of a word, in the first, a middle and the last chunk.
+        with(2, whole[2].replacen("\"probability\":0.", "\"probability\":0.1", 1)),
+        with(3, whole[3].replacen("\"probability\":0.", "\"probability\":0.1", 1)),
+        with(4, whole[4].replacen("\"probability\":", "\"probability\":1", 1)),
+        // The detected language.
+        with(1, whole[1].replacen("de", "en", 1)),
+        // A record of another journal, one that is missing, two in another order, one twice, one without its digest.
+        with(2, other[1].clone()),
+        [&whole[..2], &whole[3..]].concat(),
+        [&whole[..2], &[whole[3].clone(), whole[2].clone()], &whole[4..]].concat(),
+        [&whole[..], &whole[4..]].concat(),
+        with(4, whole[4].split_once(' ').unwrap().1.to_owned()),
+    ];
+    for (index, changed) in changes.into_iter().enumerate() {
+        let folder = JournalFolder::new();
+        assert_ne!(changed, whole, "{index}");
+        write_lines(&folder, &changed);
+        let opened = folder.open();
+        assert_eq!(opened.discard_reason, Some(ALTERED), "{index}");
+        assert!(opened.resumed.is_empty(), "{index}");
+        // It starts anew, and is whole again.
+        let mut journal = opened.journal;
+        journal.append_chunk(&chunk(7)).unwrap();
+        drop(journal);
+        let opened = folder.open();
+        assert_eq!((opened.discard_reason, opened.resumed.chunks.into_keys().collect()), (None, vec![7]));
+    }
+    let folder = JournalFolder::new();
+    write_lines(&folder, &whole);
+    assert!(folder.open().discard_reason.is_none());
+}
+
+/// A journal of a version that did not bind its records.
+#[test]
+fn a_journal_of_an_earlier_version_starts_anew_and_says_why() {
+    let folder = JournalFolder::new();
+    let plain: Vec<String> =
+        lines(&folder).iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect();
+    let earlier = plain[0].replacen("\"format\":1", "\"format\":0", 1);
+    write_lines(&folder, &[&[earlier], &plain[1..]].concat());
+    let opened = folder.open();
+    assert_eq!(opened.discard_reason, Some("it was written by another version"));
+    assert!(opened.resumed.is_empty());
+    drop(opened);
+    // Without a change of the version it would be taken for one that was changed.
+    let folder = JournalFolder::new();
+    write_lines(&folder, &plain);
+    assert_eq!(folder.open().discard_reason, Some(ALTERED));
+    // Once all outputs are there, it is removed in any case.
+    let folder = JournalFolder::new();
+    let output = folder.0.path().join("talk.srt");
+    fs::write(&output, "").unwrap();
+    let writing = serde_json::json!({"writing": {"outputs": [output]}}).to_string();
+    write_lines(&folder, &[&plain[..], &[writing]].concat());
+    Journal::remove_if_written(&folder.path());
+    assert!(!folder.path().exists());
 }
 
 #[test]
@@ -302,6 +389,14 @@ fn a_removed_journal_is_never_held_twice() {
 fn a_journal_without_finished_work_is_removed() {
     let folder = JournalFolder::empty();
     drop(folder.open());
+    assert!(!folder.path().exists());
+}
+
+#[test]
+fn an_empty_journal_is_removed() {
+    let folder = JournalFolder::empty();
+    fs::write(folder.path(), "").unwrap();
+    Journal::remove_if_written(&folder.path());
     assert!(!folder.path().exists());
 }
 

@@ -1,6 +1,6 @@
 //! Models in the formats of other programs: the same text, damaged files, and where they are found.
 
-mod write;
+pub mod write;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

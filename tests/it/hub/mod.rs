@@ -4,17 +4,17 @@ pub mod server;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use predicates::prelude::*;
 use tempfile::TempDir;
 use transcribe::cancel::{CancelReason, CancelToken};
 use transcribe::error::{Error, ModelProblem, Result};
 use transcribe::models::checkpoint::{Checkpoint, CheckpointFiles};
-use transcribe::models::hub::DownloadProgress;
-use transcribe::models::hub::Hub;
+use transcribe::models::hub::{DownloadLimits, DownloadProgress, Hub};
 use transcribe::models::source;
 
-use self::server::{COMMIT, Plan, Server};
+use self::server::{COMMIT, Manner, Plan, Server};
 use crate::program::download_notice;
 
 const REPOSITORY: &str = "openai/whisper-tiny";
@@ -31,7 +31,14 @@ impl TestHub {
         let path = cache.path().join("hub");
         Self {
             _cache: cache,
-            hub: Hub { endpoint: endpoint.into(), cache: path, token: None, offline: false, others: None },
+            hub: Hub {
+                endpoint: endpoint.into(),
+                cache: path,
+                token: None,
+                offline: false,
+                others: None,
+                limits: DownloadLimits::default(),
+            },
         }
     }
 
@@ -288,6 +295,68 @@ fn cancels_and_resumes_a_download() {
     assert_eq!(client.unfinished().len(), 1);
     assert_is_demo(&client.find("tiny").unwrap());
     assert!(server.transfers()[1].range.is_some());
+}
+
+/// Returns what goes wrong with a server of this manner and limits that it cannot keep.
+fn problem_with(manner: Manner) -> (ModelProblem, Vec<String>) {
+    let server = Server::start(Plan { manner, ..Plan::demo(REPOSITORY) });
+    let mut client = TestHub::new(&server.endpoint());
+    let limit = |slow| if manner == slow { Duration::from_millis(50) } else { Duration::from_secs(600) };
+    client.hub.limits = DownloadLimits {
+        period: limit(Manner::SlowContent),
+        bytes: 1 << 30,
+        response: limit(Manner::SlowHeaders),
+        pause: Duration::from_millis(1),
+        small_file: 1 << 20,
+    };
+    let problem = client.problem("tiny");
+    let methods = server.requests().into_iter().map(|request| request.method).collect();
+    assert!(client.repository().join("refs/main").symlink_metadata().is_err());
+    (problem, methods)
+}
+
+/// With other limits these downloads would succeed, after seconds.
+#[test]
+fn a_server_that_sends_a_byte_now_and_then_is_given_up() {
+    let (problem, methods) = problem_with(Manner::SlowContent);
+    let ModelProblem::Download(cause) = &problem else { panic!("{problem:?}") };
+    assert!(cause.to_string().contains("config.json: the server is too slow: "), "{cause}");
+    assert_eq!(methods, ["HEAD", "GET", "GET", "GET", "GET"]);
+    let (problem, methods) = problem_with(Manner::SlowHeaders);
+    let ModelProblem::Download(cause) = &problem else { panic!("{problem:?}") };
+    assert!(cause.to_string().contains("timeout"), "{cause}");
+    assert_eq!(methods, ["HEAD"; 4]);
+}
+
+#[test]
+fn a_small_file_that_never_ends_is_not_read() {
+    let (problem, methods) = problem_with(Manner::Huge);
+    assert!(
+        matches!(&problem, ModelProblem::TooLarge { file, limit: 1_048_576 } if file == "config.json"),
+        "{problem:?}"
+    );
+    assert_eq!(methods, ["HEAD"]);
+    // More than it has announced.
+    let (problem, methods) = problem_with(Manner::Endless);
+    assert!(
+        matches!(&problem, ModelProblem::Damaged { why, .. } if why.ends_with("; the download was deleted")),
+        "{problem:?}"
+    );
+    assert_eq!(methods, ["HEAD", "GET"]);
+}
+
+#[test]
+fn a_huge_small_file_exits_with_3_and_says_what_to_check() {
+    let server = Server::start(Plan { manner: Manner::Huge, ..Plan::demo(REPOSITORY) });
+    let cache = tempfile::tempdir().unwrap();
+    let mut program = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("transcribe"));
+    program.env_clear().env("HF_HOME", cache.path()).env("HF_ENDPOINT", server.endpoint());
+    program.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/long/short_en.flac"));
+    let told = predicate::str::contains(
+        "error: model `tiny`: `config.json` has more than 67108864 bytes, the limit for such a file\n\
+         hint: no published model has such a file: check the name of the model and `HF_ENDPOINT`\n",
+    );
+    program.args(["--model", "tiny"]).assert().code(3).stdout("").stderr(told);
 }
 
 #[test]

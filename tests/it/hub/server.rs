@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, sleep};
+use std::time::Duration;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -26,7 +27,26 @@ pub struct Plan {
     pub ignores_ranges: bool,
     /// If set, the first transfer of a large file stops half way and reports that here.
     pub stalls: Option<Sender<()>>,
+    pub manner: Manner,
 }
+
+/// How the server sends small files.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    #[default]
+    AtOnce,
+    /// The headers byte by byte.
+    SlowHeaders,
+    /// The content byte by byte.
+    SlowContent,
+    /// Announces far more than any such file has, and sends it for as long as the client reads.
+    Huge,
+    /// Sends more than it has announced, for as long as the client reads.
+    Endless,
+}
+
+/// Between two bytes: a whole file takes seconds.
+const SLOW: Duration = Duration::from_millis(2);
 
 pub struct Stored {
     bytes: Vec<u8>,
@@ -182,7 +202,11 @@ fn respond(plan: &Plan, stream: &TcpStream, request: &Request) -> std::io::Resul
     };
     let commit = format!("X-Repo-Commit: {COMMIT}\r\n");
     if !stored.large {
-        return send(stream, request, stored, &format!("{commit}ETag: \"{}\"\r\n", stored.etag), true, false);
+        let headers = format!("{commit}ETag: \"{}\"\r\n", stored.etag);
+        return match plan.manner {
+            Manner::AtOnce => send(stream, request, stored, &headers, true, false),
+            manner => send_badly(stream, request, stored, &headers, manner),
+        };
     }
     // Uses another name for this machine, because the real store is another host than the hub.
     let store = format!("http://localhost:{}/store/{}", stream.local_addr()?.port(), stored.etag);
@@ -193,6 +217,37 @@ fn respond(plan: &Plan, stream: &TcpStream, request: &Request) -> std::io::Resul
 
 fn status(mut stream: &TcpStream, status: &str, headers: &str) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+fn send_badly(
+    mut stream: &TcpStream,
+    request: &Request,
+    stored: &Stored,
+    headers: &str,
+    manner: Manner,
+) -> std::io::Result<()> {
+    let length = if manner == Manner::Huge { 1 << 40 } else { stored.bytes.len() };
+    let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+    let slowly = |bytes: &[u8]| {
+        bytes.iter().try_for_each(|byte| {
+            sleep(SLOW);
+            (&mut &*stream).write_all(&[*byte])
+        })
+    };
+    match manner {
+        Manner::SlowHeaders => slowly(head.as_bytes())?,
+        _ => stream.write_all(head.as_bytes())?,
+    }
+    if request.method == "HEAD" {
+        return Ok(());
+    }
+    match manner {
+        Manner::SlowContent => slowly(&stored.bytes),
+        Manner::AtOnce | Manner::SlowHeaders => stream.write_all(&stored.bytes),
+        Manner::Huge | Manner::Endless => loop {
+            stream.write_all(&[b' '; 1 << 16])?;
+        },
+    }
 }
 
 fn send(
