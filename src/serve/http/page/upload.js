@@ -5,6 +5,8 @@ import { bytes, create, say } from "/page/dom.js";
 
 // Recordings that are sent at the same time; the others wait for them.
 const AT_ONCE = 2;
+// Seconds until an upload that broke off begins again, at first and at most.
+const FIRST_WAIT = 3, LONGEST_WAIT = 60;
 const waiting = [];
 let running = 0;
 
@@ -17,7 +19,7 @@ const startNext = () => {
 
 export class UploadCard {
   constructor(file, settings, onAccepted, onGone) {
-    Object.assign(this, { file, settings, onAccepted, onGone });
+    Object.assign(this, { file, settings, onAccepted, onGone, wait: FIRST_WAIT });
     const { name } = file;
     this.state = create("span", { className: "state" });
     this.bar = create("progress", { max: 1, value: 0, ariaLabel: `Upload of ${name}` });
@@ -66,13 +68,19 @@ export class UploadCard {
     // Sending the same again would not help.
     const isFinal = [400, 403, 413].includes(status);
     this.again.hidden = isFinal;
-    const until = Date.now() + retryAfter * 1000;
+    // The server says when it wants to be asked again, unless it was not there.
+    let wait = retryAfter;
+    if (status === 0) {
+      wait = this.wait;
+      this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
+    }
+    const until = Date.now() + wait * 1000;
     const show = () => {
       const left = Math.ceil((until - Date.now()) / 1000);
       if (left <= 0) return this.queue();
       this.error.textContent = `${message} Trying again in ${left} s.`;
     };
-    if (retryAfter > 0 && !isFinal) {
+    if (wait > 0 && !isFinal) {
       show();
       this.timer = setInterval(show, 1000);
     } else {
