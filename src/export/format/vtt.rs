@@ -2,7 +2,7 @@
 
 use crate::export::cues::speakers::shown_name;
 use crate::export::cues::{Cue, CueWord};
-use crate::export::timestamps::TimestampStyle;
+use crate::export::timestamps::{TimestampStyle, without_blank_lines};
 use crate::export::{Preset, Rendering, SpeakerLabels};
 
 const STYLE: TimestampStyle = TimestampStyle { always_hours: false, separator: '.' };
@@ -12,7 +12,8 @@ const INNER_STYLE: TimestampStyle = TimestampStyle { always_hours: true, separat
 pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
     let (cues, options) = (rendering.cues(), rendering.options());
     // openai's writer does not escape what players take for markup.
-    let escape = if cues.preset == Preset::OpenAi { str::to_owned } else { escaped };
+    let is_openai = cues.preset == Preset::OpenAi;
+    let escape = if is_openai { str::to_owned } else { escaped };
     // Players have the name by the voice; only few of them show it.
     let is_named = options.speaker_labels == SpeakerLabels::Always;
     let text = |cue: &Cue| match (options.vtt_words, options.highlight_words) {
@@ -21,7 +22,12 @@ pub fn write(rendering: &Rendering<'_>) -> Vec<u8> {
         _ => escape(&cue.text),
     };
     let shown = cues.shown(options.highlight_words);
-    let blocks: String = shown.iter().map(|cue| STYLE.cue(cue, &voiced(cue, is_named, text))).collect();
+    // Nor does it remove blank lines.
+    let whole = |cue: &Cue| match voiced(cue, is_named, text) {
+        whole if is_openai => whole,
+        whole => without_blank_lines(&whole).into_owned(),
+    };
+    let blocks: String = shown.iter().map(|cue| STYLE.cue(cue, &whole(cue))).collect();
     format!("WEBVTT\n\n{blocks}").into_bytes()
 }
 
