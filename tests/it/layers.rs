@@ -190,7 +190,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const DEVICE_FEATURES: [&str; 2] = ["cuda", "metal"];
 
 /// Names of associated types and aliases that may appear more than once.
-const REPEATABLE_TYPES: [&str; 4] = ["Err", "Item", "Output", "Target"];
+const REPEATABLE_TYPES: [&str; 5] = ["Err", "Error", "Item", "Output", "Target"];
 
 /// Lines of a file before its tests.
 const MAX_LINES: usize = 450;

@@ -43,12 +43,23 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_JSON: usize = 1 << 20;
 
 #[derive(OpenApi)]
-#[openapi(info(
+#[openapi(modifiers(&KeyScheme), security((), ("key" = [])), info(
     title = "transcribe",
     description = "Transcribes recordings with OpenAI's Whisper models. Errors have the form of OpenAI's. With API keys, \
         send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
 ))]
 struct ApiDoc;
+
+/// Describes the API key.
+struct KeyScheme;
+
+impl utoipa::Modify for KeyScheme {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
 
 /// Returns all routes, and their description.
 fn routes() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {

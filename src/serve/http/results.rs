@@ -22,6 +22,7 @@ use crate::import::from_import::from_openai_json;
 use crate::serve::Server;
 use crate::serve::keys::Caller;
 use crate::serve::record::{JobId, JobState};
+use crate::serve::state_dir::safe_name;
 use crate::transcript::Transcript;
 
 /// The largest recording that a page embeds.
@@ -65,8 +66,25 @@ pub async fn transcript(
         return Err(ApiError::new(StatusCode::CONFLICT, "job_not_completed", message));
     }
     let content = spawn_blocking(move || render(&server, &id, format, query)).await;
-    let content = content.map_err(|error| ApiError::internal(error.to_string()))??;
-    Ok(([(header::CONTENT_TYPE, content_type(format))], content).into_response())
+    let (name, content) = content.map_err(|error| ApiError::internal(error.to_string()))??;
+    let headers = [
+        (header::CONTENT_TYPE, content_type(format).to_owned()),
+        (header::CONTENT_DISPOSITION, disposition(&name, format)),
+    ];
+    Ok((headers, content).into_response())
+}
+
+/// Names the file that a transcript is saved as, after its recording.
+fn disposition(recording: &str, format: Format) -> String {
+    let last = recording.split(['?', '#']).next().unwrap_or_default();
+    let name = safe_name(last);
+    let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encoded: String = stem
+        .bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
+    format!("inline; filename*=UTF-8''{encoded}.{}", format.name())
 }
 
 /// Reads the transcript of a completed job.
@@ -79,14 +97,19 @@ pub fn stored_transcript(server: &Server, id: &JobId, name: &str) -> ApiResult<(
 }
 
 /// Writes a stored transcript in a format.
-fn render(server: &Server, id: &JobId, format: Format, query: Map<String, Value>) -> ApiResult<Vec<u8>> {
+fn render(
+    server: &Server,
+    id: &JobId,
+    format: Format,
+    query: Map<String, Value>,
+) -> ApiResult<(String, Vec<u8>)> {
     let (name, mut options, recording) = server
         .jobs
         .with(id, |job| (job.record.source.name(), job.record.options.clone(), job.recording.clone()))
         .ok_or_else(|| ApiError::unknown_job(id.as_str()))?;
     let (transcript, bytes) = stored_transcript(server, id, &name)?;
     if format == Format::Json && query.is_empty() {
-        return Ok(bytes);
+        return Ok((name, bytes));
     }
     if format.needs_speakers() && transcript.speakers.is_none() {
         let message = format!("`{}` says who speaks; submit the job with `speakers`", format.name());
@@ -95,7 +118,7 @@ fn render(server: &Server, id: &JobId, format: Format, query: Map<String, Value>
     options.extend(query);
     let export = server.settings(&options)?.export;
     let media = media(export.html_audio, recording.filter(|_| format.plays_media()));
-    Ok(format.write_with_media(&Rendering::new(&transcript, &export), media))
+    Ok((name, format.write_with_media(&Rendering::new(&transcript, &export), media)))
 }
 
 fn media(asked: HtmlAudio, recording: Option<PathBuf>) -> Media {
