@@ -36,6 +36,8 @@ pub fn reasons(failures: &[Failure]) -> Vec<String> {
     for failure in failures {
         by_reason.entry(failure.reason()).or_default().push(failure.input.as_deref().unwrap_or_default());
     }
+    // Which one failed first is left to chance.
+    by_reason.values_mut().for_each(|inputs| inputs.sort_unstable());
     let mut by_reason: Vec<_> = by_reason.into_iter().collect();
     by_reason.sort_by_key(|(_, inputs)| std::cmp::Reverse(inputs.len()));
     by_reason

@@ -39,7 +39,7 @@ pub use self::walk::{DiscoveredFile, FileListing, list_files};
 use self::discovery::{Discovery, ResolvedInput, discover};
 use crate::audio::{AudioOptions, probe_duration};
 use crate::error::{Error, Result};
-use crate::export::Format;
+use crate::export::{ExportOptions, Format};
 
 /// Which outputs to write, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub struct PlannedInput {
     pub location: Option<String>,
     /// Its own settings; those of the request if none.
     pub settings: Option<Arc<InputSettings>>,
+    /// How its outputs look; as those of the request if none.
+    pub export: Option<Arc<ExportOptions>>,
     /// Seconds, as the file claims; probed only where it is needed.
     pub length: Option<f64>,
     /// The format to print to standard output instead of writing files.
@@ -128,6 +130,7 @@ impl PlannedInput {
             id: None,
             location: None,
             settings: None,
+            export: None,
             length: None,
             printed: None,
             outputs: Vec::new(),

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::options::JobSettings;
 use super::record::{JobFailure, JobId, JobRecord, JobResult, JobState, now};
 use super::state_dir::StateDir;
-use crate::export::Format;
+use crate::export::{ExportOptions, Format, JsonStyle};
 use crate::plan::{InputName, InputSource, PlannedInput};
 use crate::transcript::{Segment, Transcript};
 
@@ -81,6 +81,9 @@ impl Job {
         input.id = Some(self.record.id.as_str().to_owned());
         input.title = Some(self.record.source.name());
         input.settings = Some(Arc::clone(&self.settings.input));
+        // The result is read again for other formats, so it has everything.
+        let export = ExportOptions { json_style: JsonStyle::Full, ..self.settings.export.clone() };
+        input.export = Some(Arc::new(export));
         input.outputs = transcript.iter().map(|path| (Format::Json, path.clone())).collect();
         input.requested = transcript.into_iter().collect();
         input.journal = self.is_kept.then(|| state.journal(self.id()));

@@ -93,7 +93,8 @@ impl Scheduler<'_> {
         let quality = Quality::of(&transcript);
         transcript.quality = Some(quality.clone());
         let request = self.request;
-        let rendering = Rendering::new(&transcript, &request.plan.export);
+        let own = input.item.export.clone();
+        let rendering = Rendering::new(&transcript, own.as_deref().unwrap_or(&request.plan.export));
         self.write_outputs(index, &rendering)?;
         if let Some(report) = &mut self.vad_report {
             report.add(&transcript)?;
@@ -168,7 +169,8 @@ impl Scheduler<'_> {
         for mut input in std::mem::take(&mut self.active).into_values().filter(|input| !input.has_failed) {
             resumable += usize::from(input.journal.as_ref().is_some_and(Journal::is_resumable));
             let Some(transcript) = input.partial_transcript() else { continue };
-            let rendering = Rendering::new(&transcript, &self.request.plan.export);
+            let own = input.item.export.clone();
+            let rendering = Rendering::new(&transcript, own.as_deref().unwrap_or(&self.request.plan.export));
             let settings = input.item.settings.as_ref().unwrap_or(&self.request.plan.settings).clone();
             let named = input.name_outputs(&settings.decode);
             let written = named.and_then(|()| partial::write(&input, &rendering, self.context));

@@ -17,7 +17,7 @@ use tokio_util::io::ReaderStream;
 
 use super::api_error::{ApiError, ApiResult, ErrorAnswer};
 use super::job_routes::readable;
-use crate::export::{Format, HtmlAudio, Media, Rendering};
+use crate::export::{Format, HtmlAudio, JsonStyle, Media, Rendering};
 use crate::import::from_import::from_openai_json;
 use crate::serve::Server;
 use crate::serve::keys::Caller;
@@ -108,15 +108,16 @@ fn render(
         .with(id, |job| (job.record.source.name(), job.record.options.clone(), job.recording.clone()))
         .ok_or_else(|| ApiError::unknown_job(id.as_str()))?;
     let (transcript, bytes) = stored_transcript(server, id, &name)?;
-    if format == Format::Json && query.is_empty() {
-        return Ok((name, bytes));
-    }
     if format.needs_speakers() && transcript.speakers.is_none() {
         let message = format!("`{}` says who speaks; submit the job with `speakers`", format.name());
         return Err(ApiError::new(StatusCode::CONFLICT, "no_speakers", message));
     }
+    let is_stored = format == Format::Json && query.is_empty();
     options.extend(query);
     let export = server.settings(&options)?.export;
+    if is_stored && export.json_style == JsonStyle::Full {
+        return Ok((name, bytes));
+    }
     let media = media(export.html_audio, recording.filter(|_| format.plays_media()));
     Ok((name, format.write_with_media(&Rendering::new(&transcript, &export), media)))
 }

@@ -23,6 +23,8 @@ fn results_are_those_of_the_command_line_in_every_format() {
         let expected = printed(&fixture("long/short_en.flac"), &args);
         assert_eq!(answer.text().trim_end(), String::from_utf8(expected).unwrap().trim_end(), "{format}");
     }
+    let styled = serving.get(&format!("/v1/jobs/{id}/transcript.json?json-style=whisperx")).json();
+    assert!(styled["word_segments"].is_array(), "{styled}");
     let named = serving.get(results["srt"].as_str().unwrap());
     assert_eq!(named.header("content-disposition"), Some("inline; filename*=UTF-8''short_en.srt"));
     // How subtitles look can be changed later.
