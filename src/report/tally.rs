@@ -44,7 +44,7 @@ pub struct Tally {
     code_of: CodeOf,
     pub done: usize,
     pub skipped: usize,
-    /// The first of the failures, up to [`MAX_FAILURES`], and the last one.
+    /// The first of the failures, up to 9,999, and the last one.
     pub failures: Vec<Failure>,
     failed: usize,
     /// Those of inputs that are done but below a quality gate.

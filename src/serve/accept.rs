@@ -35,6 +35,14 @@ impl Server {
         };
         options.remove("model");
         let mut settings = (self.options.parser)(&options)?;
+        let (beams, most) = (settings.input.decode.beams_at_once(), self.max_beams);
+        if beams > most {
+            return Err(Error::Usage {
+                what: "`beam-size`".into(),
+                why: format!("asks for {beams} sequences of a window at a time, and this server has {most}"),
+                hint: Some(format!("ask for less, or start the server with `--beam-size {beams}`")),
+            });
+        }
         let known = &self.options.models;
         let request = match &model {
             None => known.first(),

@@ -2,7 +2,7 @@
 //! requests that are answered at once; both wait in one queue and are transcribed side by side in one batch.
 //!
 //! One thread runs the session (`runner`); everything about HTTP runs on a runtime of its own (`http`). They share the
-//! [`Jobs`](jobs::Jobs). The rest of the program has nothing asynchronous.
+//! `Jobs`. The rest of the program has nothing asynchronous.
 
 mod accept;
 mod background;
@@ -51,6 +51,8 @@ struct Server {
     /// Uploads and downloads at the same time.
     transfers: Semaphore,
     started: Instant,
+    /// Sequences that one window always finds room for.
+    max_beams: usize,
     /// Becomes true when open answers should end.
     closing: watch::Sender<bool>,
 }
@@ -76,6 +78,7 @@ pub fn serve(
         outgoing: Outgoing::new(options.allows_private_addresses),
         transfers: Semaphore::new(options.max_transfers),
         started: Instant::now(),
+        max_beams: most_beams(&request),
         closing: watch::Sender::new(false),
         options,
     });
@@ -109,6 +112,13 @@ pub fn serve(
     runtime.shutdown_timeout(CLOSE_TIMEOUT);
     session.close(context);
     outcome
+}
+
+/// Returns how many sequences a window always finds room for: models are loaded with slots for what the server's own options
+/// ask for.
+fn most_beams(request: &RunRequest) -> usize {
+    let decode = &request.plan.settings.decode;
+    decode.candidates().max(decode.beams_at_once())
 }
 
 /// Finds all models that jobs may ask for, so that no job waits for a download.

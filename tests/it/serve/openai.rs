@@ -83,6 +83,7 @@ fn wrong_fields_are_named() {
         (short().text("language", "klingon"), "klingon"),
         (short().text("response_format", "docx"), "`docx` is none of"),
         (short().text("temperature", "hot"), "hot"),
+        (short().text("beam-size", "40"), "this server has 5"),
         (short().text("stream", "maybe"), "`stream`"),
         (short().text("stream", "true").text("response_format", "srt"), "streamed"),
         (short().text("timestamp_granularities[]", "word"), "verbose_json"),
@@ -100,6 +101,7 @@ fn wrong_fields_are_named() {
         assert!(message.contains(expected), "{expected}: {message}");
     }
     serving.post(ROUTE, short().text("model", "large-v3")).error(404, "model_not_found");
+    assert_eq!(serving.post(ROUTE, short().text("beam-size", "5")).status, 200);
     let noise = serving.post(ROUTE, Form::default().bytes("talk.mp3", &[7; 5000]));
     let message = noise.error(422, "transcription_failed");
     assert!(message.contains("`talk.mp3`") && message.contains("not an audio"), "{message}");
