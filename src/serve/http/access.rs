@@ -54,7 +54,7 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// Lets requests through that have a valid key, if keys are asked for, and that no other web site has sent.
 pub async fn authorise(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
-    let caller = match check_origin(&server, request.headers()).and_then(|()| caller(&server, &request)) {
+    let caller = match check_origin(&server, &request).and_then(|()| caller(&server, &request)) {
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };
@@ -98,28 +98,64 @@ pub fn require(caller: &Caller, scope: Scope) -> ApiResult<()> {
     }
 }
 
-/// Fails for requests that a page of another web site has sent through a visitor's browser. Where no key is asked for,
-/// the name that the server is called by must be one of this machine's, as another site's name could be made to mean it.
-fn check_origin(server: &Server, headers: &HeaderMap) -> ApiResult<()> {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let foreign = |message: &str| ApiError::new(StatusCode::FORBIDDEN, "foreign_origin", message);
-    let host = text(header::HOST);
+/// Fails for requests that a page of another web site has sent through a visitor's browser.
+fn check_origin(server: &Server, request: &Request) -> ApiResult<()> {
+    let is_local = is_loopback(&server.options.listen) && server.options.keys.is_empty();
+    match foreign(request, is_local) {
+        None => Ok(()),
+        Some(why) => Err(ApiError::new(StatusCode::FORBIDDEN, "foreign_origin", why)),
+    }
+}
+
+/// Returns why a request is not answered, if it comes from a page of another site. Where no key is asked for, the name that
+/// the server is called by must be one of this machine's, as another site's name could be made to mean it.
+fn foreign(request: &Request, is_local: bool) -> Option<&'static str> {
+    let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    // HTTP/2 has it in the address.
+    let host = text(header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     if let Some(origin) = text(header::ORIGIN)
         && origin.split_once("://").map(|(_, authority)| authority) != host
     {
-        return Err(foreign("requests from pages of other sites are not answered"));
+        return Some("requests from pages of other sites are not answered");
     }
-    let is_local = is_loopback(&server.options.listen) && server.options.keys.is_empty();
-    if let Some(host) = host.filter(|_| is_local) {
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
+    let name = host.filter(|_| is_local).map(|host| match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    });
+    let is_own = |name: &str| {
+        name.eq_ignore_ascii_case("localhost")
+            || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    };
+    name.filter(|name| !is_own(name)).map(|_| "without API keys, this server answers to `localhost` only")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn pages_of_other_sites_are_told_from_the_servers_own() {
+        let is_foreign = |uri: &str, host: Option<&str>, origin: Option<&str>, is_local: bool| {
+            let mut request = Request::builder().uri(uri);
+            for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
+                request = value.into_iter().fold(request, |request, value| request.header(&name, value));
+            }
+            foreign(&request.body(Body::empty()).unwrap(), is_local).is_some()
         };
-        let is_own = name.eq_ignore_ascii_case("localhost")
-            || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-        if !is_own {
-            return Err(foreign("without API keys, this server answers to `localhost` only"));
-        }
+        let own = Some("localhost:8080");
+        assert!(!is_foreign("/", own, None, true));
+        assert!(!is_foreign("/", own, Some("http://localhost:8080"), true));
+        assert!(is_foreign("/", own, Some("http://localhost:9999"), true));
+        assert!(is_foreign("/", own, Some("null"), true));
+        assert!(is_foreign("/", Some("evil.example"), Some("http://evil.example"), true));
+        assert!(!is_foreign("/", Some("[::1]:8080"), None, true));
+        assert!(!is_foreign("/", Some("scribe.example"), Some("https://scribe.example"), false));
+        // As HTTP/2 has it.
+        let address = "https://scribe.example/v1/jobs";
+        assert!(!is_foreign(address, None, Some("https://scribe.example"), false));
+        assert!(is_foreign(address, None, Some("https://evil.example"), false));
+        assert!(is_foreign(address, None, None, true));
     }
-    Ok(())
 }
