@@ -365,6 +365,8 @@ fn the_list_is_there_again_after_a_reload_and_a_restart() {
     ));
     browser.reload();
     browser.until("document.querySelectorAll('.job').length === 20 && !more.hidden");
+    // Jobs that are still transcribed change their height, and move the button away from the pointer.
+    browser.until("[...document.querySelectorAll('.job')].every((job) => job.dataset.state === 'completed')");
     let titles = "[...document.querySelectorAll('.job h3')].map((title) => title.textContent)";
     browser.click("more", 0.5);
     browser.until("document.querySelectorAll('.job').length === 23 && more.hidden");
