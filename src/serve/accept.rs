@@ -1,5 +1,7 @@
 //! Turns what a client asks for into jobs, and stored jobs into jobs again.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::Server;
@@ -80,7 +82,7 @@ impl Server {
 
     /// Accepts a request that is answered at once. Dropping the value removes it.
     pub fn accept_request(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         name: String,
         options: Map<String, Value>,
         owner: Option<String>,
@@ -89,7 +91,7 @@ impl Server {
     ) -> Result<PendingRequest, AcceptError> {
         let settings = self.settings(&options).map_err(AcceptError::Options)?;
         let recording = self.jobs.state().keep_request(incoming, &id).map_err(AcceptError::Store)?;
-        let pending = PendingRequest { server: std::sync::Arc::clone(self), id: id.clone() };
+        let pending = PendingRequest { server: Arc::clone(self), id: id.clone() };
         let record =
             JobRecord { owner, options, ..JobRecord::new(id, JobSource::Upload(name), JobState::Queued) };
         let added = self.jobs.add(Job::new(record, settings, recording, false), true);
@@ -104,7 +106,7 @@ impl Server {
 
 /// A request that waits for its transcript. Dropping it, say because its client is gone, cancels and removes it.
 pub struct PendingRequest {
-    server: std::sync::Arc<Server>,
+    server: Arc<Server>,
     pub id: JobId,
 }
 
@@ -117,14 +119,8 @@ impl Drop for PendingRequest {
 /// Returns the figures of a stored transcript.
 fn finished_result(transcript: &[u8]) -> Option<JobResult> {
     let transcript = from_openai_json("", transcript).filter(|transcript| !transcript.is_partial)?;
-    Some(JobResult {
-        duration: transcript.duration,
-        language: transcript.language.clone(),
-        model: transcript.model.name.clone(),
-        seconds: 0.0,
-        segments: transcript.segments.len(),
-        speakers: transcript.speakers.as_ref().map(|turns| turns.speakers.len()),
-    })
+    // How long it took is not known any more.
+    Some(JobResult::of(&transcript, 0.0))
 }
 
 /// Reads the stored jobs, queues those that have not ended, and returns those whose recording is to be downloaded.
@@ -169,8 +165,8 @@ pub fn restore(server: &Server, note: &dyn Fn(String)) -> Result<Vec<JobId>> {
             }
         };
         if !is_ended && !is_fetching && recording.is_none() {
-            let message = "its recording is gone from the state folder".into();
-            broken.push((id.clone(), JobFailure { message, hint: None }));
+            let failure = JobFailure::missing("its recording is gone from the state folder");
+            broken.push((id.clone(), failure));
         }
         // A job that was accepted before is not refused.
         let _ = server.jobs.add(Job::new(record, settings, recording, true), false);

@@ -35,9 +35,9 @@ pub async fn fetch(server: Arc<Server>, id: JobId) {
         _ if server.status.is_draining() => {}
         Ok(Err(message)) => {
             let hint = Some("check the address, or upload the recording".into());
-            server.jobs.fail(&id, JobFailure { message, hint });
+            server.jobs.fail(&id, JobFailure { hint, ..JobFailure::missing(message) });
         }
-        Err(error) => server.jobs.fail(&id, JobFailure { message: error.to_string(), hint: None }),
+        Err(error) => server.jobs.fail(&id, JobFailure::missing(error.to_string())),
     }
 }
 

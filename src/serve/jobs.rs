@@ -24,9 +24,6 @@ const LAST_JOB_WEIGHT: f64 = 0.2;
 /// Seconds after which to try again, at least and at most.
 const RETRY_AFTER: (f64, f64) = (1.0, 600.0);
 
-/// Why requests fail when the server ends.
-pub const ENDING: &str = "the server is ending";
-
 /// See the module.
 pub struct Jobs {
     state: StateDir,
@@ -47,7 +44,6 @@ struct JobTable {
     withdrawn: Vec<InputName>,
     /// Seconds that a job runs, on average of the last ones.
     mean_seconds: f64,
-    running: usize,
 }
 
 /// Why a job is not accepted.
@@ -201,7 +197,7 @@ impl Jobs {
         }
         drop(table);
         for id in broken {
-            self.fail(&id, JobFailure { message: "its recording is gone".into(), hint: None });
+            self.fail(&id, JobFailure::missing("its recording is gone"));
         }
         items
     }
@@ -214,7 +210,7 @@ impl Jobs {
             waiting.map(|job| job.id().clone()).collect()
         };
         for id in waiting {
-            self.fail(&id, JobFailure { message: ENDING.into(), hint: Some("try again".into()) });
+            self.fail(&id, JobFailure::ending());
         }
         // The run has ended, and has none of them any more.
         let removed: Vec<JobId> = {
@@ -230,8 +226,7 @@ impl Jobs {
         let Some(id) = event.input().and_then(|input| JobId::parse(input.id()?)) else { return };
         match event {
             RunEvent::Started { .. } => {
-                self.update(&id, |table, job| {
-                    table.running += 1;
+                self.update(&id, |job| {
                     job.record.state = JobState::Running;
                     job.record.started = Some(now());
                 });
@@ -239,23 +234,16 @@ impl Jobs {
                 self.wake();
             }
             RunEvent::Progress { input_done, input_known, .. } => {
-                self.update(&id, |_, job| job.progress = (*input_done, *input_known));
+                self.update(&id, |job| job.progress = (*input_done, *input_known));
             }
             RunEvent::LanguageDetected { guess, .. } => {
-                self.update(&id, |_, job| job.language = Some(guess.language.code().to_owned()));
+                self.update(&id, |job| job.language = Some(guess.language.code().to_owned()));
             }
             RunEvent::Segments { segments, .. } => {
-                self.update(&id, |_, job| job.segments.extend(segments.iter().cloned()));
+                self.update(&id, |job| job.segments.extend(segments.iter().cloned()));
             }
             RunEvent::Finished { transcript, seconds, .. } => {
-                let result = JobResult {
-                    duration: transcript.duration,
-                    language: transcript.language.clone(),
-                    model: transcript.model.name.clone(),
-                    seconds: *seconds,
-                    segments: transcript.segments.len(),
-                    speakers: transcript.speakers.as_ref().map(|turns| turns.speakers.len()),
-                };
+                let result = JobResult::of(transcript, *seconds);
                 self.counters.completed(transcript.duration, *seconds);
                 if let Some(job) = self.table().jobs.get_mut(&id).filter(|job| !job.is_kept) {
                     job.transcript = Some(Arc::clone(transcript));
@@ -277,18 +265,15 @@ impl Jobs {
     }
 
     /// Changes a job that has not ended, and tells those who wait.
-    fn update(&self, id: &JobId, change: impl FnOnce(&mut JobTable, &mut Job)) {
+    fn update(&self, id: &JobId, change: impl FnOnce(&mut Job)) {
         let mut table = self.table();
-        let Some(mut job) = table.jobs.remove(id) else { return };
-        if !job.record.state.is_ended() {
-            let was_queued = job.record.state == JobState::Queued;
-            change(&mut table, &mut job);
-            if was_queued && job.record.state != JobState::Queued {
-                table.queue.remove(&(Reverse(job.record.priority), id.clone()));
-            }
-            job.notify();
+        let Some(job) = table.jobs.get_mut(id).filter(|job| !job.record.state.is_ended()) else { return };
+        change(job);
+        job.notify();
+        let (state, key) = (job.record.state, (Reverse(job.record.priority), id.clone()));
+        if state != JobState::Queued {
+            table.queue.remove(&key);
         }
-        table.jobs.insert(id.clone(), job);
     }
 
     /// Ends a job that the run has let go of.
@@ -298,9 +283,6 @@ impl Jobs {
             let mut table = self.table();
             let Some(job) = table.jobs.get_mut(id) else { return };
             job.is_handed_over = false;
-            if job.record.started.is_some() {
-                table.running = table.running.saturating_sub(1);
-            }
             if let Some(seconds) = seconds {
                 table.mean_seconds += LAST_JOB_WEIGHT * (seconds - table.mean_seconds);
             }
@@ -441,7 +423,8 @@ impl JobTable {
     }
 
     fn retry_after(&self) -> u64 {
-        let seconds = self.mean_seconds / self.running.max(1) as f64;
+        let running = self.jobs.values().filter(|job| job.record.state == JobState::Running).count();
+        let seconds = self.mean_seconds / running.max(1) as f64;
         seconds.clamp(RETRY_AFTER.0, RETRY_AFTER.1).ceil() as u64
     }
 }

@@ -11,9 +11,14 @@ use utoipa::ToSchema;
 
 use crate::digest::hex;
 use crate::error::Error;
+use crate::report::kind;
+use crate::transcript::Transcript;
 
 /// Version of `job.json`; raised when an older program could not read it.
 const SCHEMA: u32 = 1;
+
+/// What clients are told when the server ends.
+pub const ENDING: &str = "the server is ending";
 
 /// Bytes of randomness in a name: enough that nobody guesses another one's.
 const RANDOM_BYTES: usize = 10;
@@ -107,6 +112,8 @@ impl JobState {
 /// Why a job failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobFailure {
+    /// What kind of failure it is, as reports name it; `ending` if the server ended before the answer.
+    pub kind: String,
     pub message: String,
     /// What can be done about it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +122,27 @@ pub struct JobFailure {
 
 impl From<&Error> for JobFailure {
     fn from(error: &Error) -> Self {
-        Self { message: error.chain(), hint: error.hint() }
+        Self { kind: kind(error).into(), message: error.chain(), hint: error.hint() }
+    }
+}
+
+impl JobFailure {
+    /// Why requests fail when the server ends.
+    const ENDING: &str = "ending";
+
+    /// Says that the recording is not there.
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self { kind: "missing".into(), message: message.into(), hint: None }
+    }
+
+    /// Says that the server ends.
+    pub fn ending() -> Self {
+        let (message, hint) = (ENDING.into(), Some("try again".into()));
+        Self { kind: Self::ENDING.into(), message, hint }
+    }
+
+    pub fn is_ending(&self) -> bool {
+        self.kind == Self::ENDING
     }
 }
 
@@ -134,6 +161,20 @@ pub struct JobResult {
     /// Number of speakers, if they were told apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speakers: Option<usize>,
+}
+
+impl JobResult {
+    /// Returns the figures of a transcript that took so many seconds of work.
+    pub fn of(transcript: &Transcript, seconds: f64) -> Self {
+        Self {
+            duration: transcript.duration,
+            language: transcript.language.clone(),
+            model: transcript.model.name.clone(),
+            seconds,
+            segments: transcript.segments.len(),
+            speakers: transcript.speakers.as_ref().map(|turns| turns.speakers.len()),
+        }
+    }
 }
 
 /// A URL that is called when a job has ended, and whether that has happened.

@@ -11,7 +11,7 @@ use crate::error::{Error, panic_message};
 use crate::serve::accept::AcceptError;
 use crate::serve::jobs::QueueFull;
 use crate::serve::pressure::Refusal;
-use crate::serve::record::JobFailure;
+use crate::serve::record::{ENDING, JobFailure};
 
 /// An error that is sent as the answer.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl ApiError {
     pub fn failed(failure: &JobFailure) -> Self {
         let hint = failure.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
         let message = format!("{}{hint}", failure.message);
-        if failure.message == crate::serve::jobs::ENDING {
+        if failure.is_ending() {
             let ending = Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message);
             return Self { retry_after: Some(5), ..ending };
         }
@@ -133,9 +133,7 @@ impl From<Error> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let (status, code, why, retry_after) = match refusal {
-            Refusal::Draining => {
-                (StatusCode::SERVICE_UNAVAILABLE, "draining", crate::serve::jobs::ENDING.to_owned(), 5)
-            }
+            Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", ENDING.to_owned(), 5),
             Refusal::Busy { why, retry_after } => (StatusCode::TOO_MANY_REQUESTS, "busy", why, retry_after),
             Refusal::Short { why, retry_after } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "short_of_resources", why, retry_after)

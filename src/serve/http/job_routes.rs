@@ -123,12 +123,7 @@ fn from_form(upload: &mut Upload) -> ApiResult<JobRequest> {
             ApiError::field("options", format!("`options` is not a JSON object: {error}"))
         })?;
     }
-    for (name, values) in upload.take_rest() {
-        let [value] = &values[..] else {
-            return Err(ApiError::field(&name, format!("`{name}` is given more than once")));
-        };
-        job.options.insert(name, Value::String(value.clone()));
-    }
+    job.options.extend(upload.take_options()?);
     Ok(job)
 }
 

@@ -214,12 +214,7 @@ fn read_form(upload: &mut Upload, task: &str) -> ApiResult<AudioRequest> {
             ));
         }
     }
-    for (name, values) in upload.take_rest() {
-        let [value] = &values[..] else {
-            return Err(ApiError::field(&name, format!("`{name}` is given more than once")));
-        };
-        options.insert(name, Value::String(value.clone()));
-    }
+    options.extend(upload.take_options()?);
     Ok(AudioRequest { options, format, is_streamed })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::Multipart;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::time::timeout;
@@ -55,9 +56,13 @@ impl Upload {
         self.fields.contains_key(name)
     }
 
-    /// Removes all remaining fields.
-    pub fn take_rest(&mut self) -> BTreeMap<String, Vec<String>> {
-        std::mem::take(&mut self.fields)
+    /// Removes all remaining fields: they are options of the command line.
+    pub fn take_options(&mut self) -> ApiResult<Map<String, Value>> {
+        let mut options = Map::new();
+        while let Some(name) = self.fields.keys().next().cloned() {
+            options.extend(self.take(&name)?.map(|value| (name, Value::String(value))));
+        }
+        Ok(options)
     }
 
     /// Returns the name of the recording, or an error that it is missing.

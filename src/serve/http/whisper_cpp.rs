@@ -133,11 +133,6 @@ fn options(upload: &mut Upload) -> ApiResult<Map<String, Value>> {
             options.insert(option.to_owned(), Value::String((ms / 1e3).to_string()));
         }
     }
-    for (name, values) in upload.take_rest() {
-        let [value] = &values[..] else {
-            return Err(ApiError::field(&name, format!("`{name}` is given more than once")));
-        };
-        options.insert(name, Value::String(value.clone()));
-    }
+    options.extend(upload.take_options()?);
     Ok(options)
 }
