@@ -1,6 +1,7 @@
 //! Decides whether an input may start now: is there memory, is there disk space for its outputs, is it small enough?
 //! Another process may free what is short, so the guard waits with back-off up to a time limit.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::device::SelectedDevice;
@@ -97,27 +98,35 @@ impl Guard {
     }
 
     fn shortage(&self, item: &PlannedInput) -> Option<(ScarceResource, String)> {
-        if let Ok(MemoryStats { host, device, .. }) = MemoryStats::measure(&self.device.device) {
-            // A total of zero means that the system does not tell.
-            if host.total > 0 && host.free < self.options.memory {
-                let swap = swap();
-                let swap = format!("{} of swap are free", megabytes(swap.free));
-                let why = short("memory", host.free, self.options.memory);
-                return Some((ScarceResource::Memory, format!("{why}, {swap}")));
-            }
-            let device = device.filter(|usage| usage.free < self.options.device_memory);
-            if let Some(usage) = device {
-                let what = format!("memory on {}", self.device.name);
-                return Some((ScarceResource::Memory, short(&what, usage.free, self.options.device_memory)));
-            }
-        }
-        let (_, folder) = item.output_folders().into_iter().next()?;
-        let free = free_disk(&folder).filter(|free| *free < self.options.disk)?;
-        Some((
-            ScarceResource::Disk,
-            short(&format!("disk at `{}`", folder.display()), free, self.options.disk),
-        ))
+        let folder = item.output_folders().into_iter().next().map(|(_, folder)| folder);
+        shortage(&self.options, &self.device, folder.as_deref(), 0)
     }
+}
+
+/// Returns what is short, and by how much; `folder` is where so many bytes are about to be written besides what is wanted free.
+pub fn shortage(
+    limits: &GuardOptions,
+    device: &SelectedDevice,
+    folder: Option<&Path>,
+    bytes: u64,
+) -> Option<(ScarceResource, String)> {
+    if let Ok(MemoryStats { host, device: on_device, .. }) = MemoryStats::measure(&device.device) {
+        // A total of zero means that the system does not tell.
+        if host.total > 0 && host.free < limits.memory {
+            let swap = swap();
+            let swap = format!("{} of swap are free", megabytes(swap.free));
+            let why = short("memory", host.free, limits.memory);
+            return Some((ScarceResource::Memory, format!("{why}, {swap}")));
+        }
+        if let Some(usage) = on_device.filter(|usage| usage.free < limits.device_memory) {
+            let what = format!("memory on {}", device.name);
+            return Some((ScarceResource::Memory, short(&what, usage.free, limits.device_memory)));
+        }
+    }
+    let (folder, wanted) = (folder?, limits.disk.saturating_add(bytes));
+    let free = free_disk(folder).filter(|free| *free < wanted)?;
+    let what = format!("disk at `{}`", folder.display());
+    Some((ScarceResource::Disk, short(&what, free, wanted)))
 }
 
 fn short(what: &str, free: u64, wanted: u64) -> String {
@@ -130,7 +139,7 @@ fn megabytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use super::*;
     use crate::export::Format;

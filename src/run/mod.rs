@@ -28,6 +28,6 @@ pub use self::bench::{BenchModel, BenchRequest, BenchResult, CLIP, bench};
 pub use self::convert::{Conversion, check_cues, convert};
 pub use self::event::{ChunkFigures, RunContext, RunEvent};
 pub use self::feed::{Feed, FeedItem};
-pub use self::guard::GuardOptions;
+pub use self::guard::{GuardOptions, shortage};
 pub use self::request::{DoneMove, RunRequest, TextEvents};
 pub use self::session::{Session, run};

@@ -6,7 +6,7 @@ use super::jobs::{Jobs, QueueFull};
 use super::runner::RunStatus;
 use crate::device::SelectedDevice;
 use crate::device::memory::{MemoryStats, SwapUsage, free_disk, swap};
-use crate::run::GuardOptions;
+use crate::run::{GuardOptions, shortage};
 
 /// Seconds after which memory or disk space may be there.
 const RETRY_AFTER: u64 = 30;
@@ -78,31 +78,16 @@ impl Pressure {
             return Err(Refusal::Draining);
         }
         jobs.check_queue()?;
-        match self.shortage(&self.resources(jobs), bytes) {
+        match self.shortage(jobs, bytes) {
             Some(why) => Err(Refusal::Short { why, retry_after: RETRY_AFTER }),
             None => Ok(()),
         }
     }
 
-    /// Returns what is short.
-    pub fn shortage(&self, resources: &Resources, bytes: u64) -> Option<String> {
-        let limits = &self.guard;
-        let short = |what: &str, free: u64, wanted: u64| {
-            let megabytes = |bytes: u64| bytes as f64 / 1e6;
-            let (free, wanted) = (megabytes(free), megabytes(wanted));
-            Some(format!("only {free:.1} MB of {what} are free, and {wanted:.1} MB are wanted"))
-        };
-        if let Some(MemoryStats { host, device, .. }) = &resources.memory {
-            // A total of zero means that the system does not tell.
-            if host.total > 0 && host.free < limits.memory {
-                return short("memory", host.free, limits.memory);
-            }
-            if let Some(device) = device.filter(|usage| usage.free < limits.device_memory) {
-                return short("device memory", device.free, limits.device_memory);
-            }
-        }
-        let wanted = limits.disk.saturating_add(bytes);
-        resources.disk.filter(|free| *free < wanted).and_then(|free| short("disk space", free, wanted))
+    /// Returns what is short for a recording of so many bytes.
+    pub fn shortage(&self, jobs: &Jobs, bytes: u64) -> Option<String> {
+        let found = shortage(&self.guard, &self.device, Some(jobs.state().root()), bytes);
+        found.map(|(_, why)| why)
     }
 }
 

@@ -115,7 +115,7 @@ pub async fn detailed(
 fn describe(server: &Server) -> DetailedHealth {
     let resources = server.pressure.resources(&server.jobs);
     let (model, counts, stats) = (server.status.model(), server.jobs.counts(), server.status.stats());
-    let mut reasons: Vec<String> = server.pressure.shortage(&resources, 0).into_iter().collect();
+    let mut reasons: Vec<String> = server.pressure.shortage(&server.jobs, 0).into_iter().collect();
     reasons.extend(server.jobs.counters.state_failure());
     reasons.extend(model.problem.clone());
     let status = match (server.status.is_draining(), server.status.is_ready(), reasons.is_empty()) {
