@@ -105,10 +105,21 @@ pub struct PlannedInput {
     pub modified_before: Vec<(PathBuf, Option<SystemTime>)>,
     /// Where to keep the journal; none for inputs that cannot be read again.
     pub journal: Option<PathBuf>,
+    /// How much memory must be free before it starts; as the request says if none.
+    pub free_memory: Option<FreeMemory>,
+    /// Where to keep the waveform and the seams for pages that are made later, if anywhere.
+    pub waveform: Option<PathBuf>,
     /// All outputs are up to date.
     pub is_done: bool,
     /// Why it is skipped if it is done.
     pub skip_reason: String,
+}
+
+/// Bytes that must be free before an input starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeMemory {
+    pub host: u64,
+    pub device: u64,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +149,8 @@ impl PlannedInput {
             requested: Vec::new(),
             modified_before: Vec::new(),
             journal: None,
+            free_memory: None,
+            waveform: None,
             is_done: false,
             skip_reason: String::new(),
         }

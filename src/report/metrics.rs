@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::prometheus::{PrometheusText, Sample};
+use super::metric_sink::{MetricSink, Sample};
+use super::prometheus::PrometheusText;
 use super::{Ending, Tally, stop_name};
 use crate::cancel::CancelReason;
 use crate::error::{Error, Result};

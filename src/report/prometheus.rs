@@ -2,24 +2,22 @@
 
 use std::fmt::Write;
 
-/// Labels, and a value.
-pub type Sample<'a> = (&'a [(&'a str, &'a str)], f64);
+use super::metric_sink::{MetricSink, Sample};
 
 /// Metrics as text. All names get the prefix `transcribe_`.
 #[derive(Default)]
 pub struct PrometheusText(String);
 
-impl PrometheusText {
-    pub fn counter(&mut self, name: &str, help: &str, samples: &[Sample<'_>]) {
+impl MetricSink for PrometheusText {
+    fn counter(&mut self, name: &str, help: &str, samples: &[Sample<'_>]) {
         self.family(name, "counter", help, samples);
     }
 
-    pub fn gauge(&mut self, name: &str, help: &str, samples: &[Sample<'_>]) {
+    fn gauge(&mut self, name: &str, help: &str, samples: &[Sample<'_>]) {
         self.family(name, "gauge", help, samples);
     }
 
-    /// Adds a histogram; `buckets` are upper bounds with the number of values up to each.
-    pub fn histogram(&mut self, name: &str, help: &str, buckets: &[(f64, u64)], sum: f64, count: u64) {
+    fn histogram(&mut self, name: &str, help: &str, buckets: &[(f64, u64)], sum: f64, count: u64) {
         self.head(name, "histogram", help);
         for (bound, values) in buckets {
             self.line(&format!("{name}_bucket"), &[("le", &bound.to_string())], *values as f64);
@@ -28,7 +26,9 @@ impl PrometheusText {
         self.line(&format!("{name}_sum"), &[], sum);
         self.line(&format!("{name}_count"), &[], count as f64);
     }
+}
 
+impl PrometheusText {
     /// Adds lines that are complete already.
     pub fn push_lines(&mut self, lines: &str) {
         self.0.push_str(lines);

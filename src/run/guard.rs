@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::device::SelectedDevice;
 use crate::device::memory::{MemoryStats, free_disk, swap};
 use crate::error::{Error, InputProblem, ScarceResource};
-use crate::plan::{InputSource, PlannedInput};
+use crate::plan::{FreeMemory, InputSource, PlannedInput};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -28,6 +28,13 @@ impl Default for GuardOptions {
     fn default() -> Self {
         let timeout = Duration::from_secs(600);
         Self { memory: 128 << 20, device_memory: 64 << 20, disk: 1 << 20, max_file_size: None, timeout }
+    }
+}
+
+impl GuardOptions {
+    /// Returns the same with other limits for memory.
+    pub fn with_memory(&self, free: FreeMemory) -> Self {
+        Self { memory: free.host, device_memory: free.device, ..self.clone() }
     }
 }
 
@@ -99,7 +106,11 @@ impl Guard {
 
     fn shortage(&self, item: &PlannedInput) -> Option<(ScarceResource, String)> {
         let folder = item.output_folders().into_iter().next().map(|(_, folder)| folder);
-        shortage(&self.options, &self.device, folder.as_deref(), 0)
+        let limits = match item.free_memory {
+            Some(free) => &self.options.with_memory(free),
+            None => &self.options,
+        };
+        shortage(limits, &self.device, folder.as_deref(), 0)
     }
 }
 

@@ -17,10 +17,10 @@ use crate::transcript::{Transcript, Waveform};
 /// The largest recording that a page embeds, in bytes.
 const MAX_EMBEDDED: u64 = 128 << 20;
 
-/// Whether an output shows the waveform.
+/// Whether an output shows the waveform, or it is kept.
 pub fn needs_waveform(item: &PlannedInput) -> bool {
     let formats = item.outputs.iter().map(|(format, _)| *format).chain(item.printed);
-    formats.into_iter().any(Format::plays_media)
+    item.waveform.is_some() || formats.into_iter().any(Format::plays_media)
 }
 
 /// Returns the bytes of an output; `source` is where the audio comes from, and `moves` where it will go.

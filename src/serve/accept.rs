@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Server;
+use super::idempotency::ReservedKey;
 use super::job::Job;
 use super::jobs::QueueFull;
 use super::options::JobSettings;
+use super::pressure::Refusal;
 use super::record::{JobFailure, JobId, JobRecord, JobResult, JobSource, JobState, now};
 use super::state_dir::IncomingFolder;
 use crate::error::{Error, Result};
@@ -16,11 +18,18 @@ use crate::import::from_import::from_openai_json;
 /// The model that OpenAI's clients ask for; here it is the first of the server's models.
 const OPENAI_MODEL: &str = "whisper-1";
 
+/// Returns the model that options name, if they name one and no other will do.
+pub fn named_model(options: &Map<String, Value>) -> Option<&Value> {
+    options.get("model").filter(|model| !model.is_null() && *model != OPENAI_MODEL)
+}
+
 /// Why a job is not accepted.
 pub enum AcceptError {
     /// Its options are wrong.
     Options(Error),
     QueueFull(QueueFull),
+    /// Memory is short for the model that it names.
+    Short(Refusal),
     /// It cannot be stored.
     Store(Error),
 }
@@ -29,9 +38,8 @@ impl Server {
     /// Turns options into settings. An error names the option.
     pub fn settings(&self, options: &Map<String, Value>) -> Result<JobSettings> {
         let mut options = options.clone();
-        let model = match options.get("model") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(name)) if name == OPENAI_MODEL => None,
+        let model = match named_model(&options) {
+            None => None,
             Some(Value::String(name)) => Some(name.clone()),
             Some(_) => return Err(Error::usage("`model`", "must be a name")),
         };
@@ -64,9 +72,23 @@ impl Server {
         Ok(settings)
     }
 
-    /// Accepts a job. When this returns, it survives any end of the server.
-    pub fn accept_job(&self, record: JobRecord, incoming: IncomingFolder) -> Result<(), AcceptError> {
+    /// Fails if memory is short for the model that is named. What names none can have the smaller model.
+    fn check_memory(&self, options: &Map<String, Value>) -> Result<(), AcceptError> {
+        match self.jobs.fallback().and(named_model(options)).and(self.pressure.memory_shortage()) {
+            Some(why) => Err(AcceptError::Short(Refusal::short(why))),
+            None => Ok(()),
+        }
+    }
+
+    /// Accepts a job. When this returns, it survives any end of the server, and its key means it.
+    pub fn accept_job(
+        &self,
+        record: JobRecord,
+        incoming: IncomingFolder,
+        _key: Option<ReservedKey>,
+    ) -> Result<(), AcceptError> {
         let settings = self.settings(&record.options).map_err(AcceptError::Options)?;
+        self.check_memory(&record.options)?;
         self.jobs.check_queue().map_err(AcceptError::QueueFull)?;
         let mut recording = self.jobs.state().accept(incoming, &record).map_err(AcceptError::Store)?;
         if let JobSource::Path(path) = &record.source {
@@ -90,6 +112,7 @@ impl Server {
         id: JobId,
     ) -> Result<PendingRequest, AcceptError> {
         let settings = self.settings(&options).map_err(AcceptError::Options)?;
+        self.check_memory(&options)?;
         let recording = self.jobs.state().keep_request(incoming, &id).map_err(AcceptError::Store)?;
         let pending = PendingRequest { server: Arc::clone(self), id: id.clone() };
         let record =
@@ -101,6 +124,23 @@ impl Server {
             AcceptError::QueueFull(full)
         })?;
         Ok(pending)
+    }
+}
+
+impl Server {
+    /// Gives a job of an earlier run the smaller model that it had, if the server still has it.
+    fn with_fallback(&self, mut settings: JobSettings, record: &mut JobRecord) -> JobSettings {
+        let Some(fallback) = &record.fallback else { return settings };
+        match self.options.models.iter().find(|model| model.name == fallback.model) {
+            Some(model) => {
+                let mut input = (*settings.input).clone();
+                input.model = model.clone();
+                settings.input = input.into();
+            }
+            None if record.state.is_ended() => {}
+            None => record.fallback = None,
+        }
+        settings
     }
 }
 
@@ -156,7 +196,7 @@ pub fn restore(server: &Server, note: &dyn Fn(String)) -> Result<Vec<JobId>> {
         let is_fetching = record.state == JobState::Fetching;
         let is_ended = record.state.is_ended();
         let settings = match server.settings(&record.options) {
-            Ok(settings) => settings,
+            Ok(settings) => server.with_fallback(settings, &mut record),
             Err(error) => {
                 if !is_ended {
                     broken.push((id.clone(), JobFailure::from(&error)));
@@ -169,7 +209,9 @@ pub fn restore(server: &Server, note: &dyn Fn(String)) -> Result<Vec<JobId>> {
             broken.push((id.clone(), failure));
         }
         // A job that was accepted before is not refused.
-        let _ = server.jobs.add(Job::new(record, settings, recording, true), false);
+        let mut job = Job::new(record, settings, recording, true);
+        job.has_finished_chunks = server.jobs.state().journal(&id).exists();
+        let _ = server.jobs.add(job, false);
         if is_fetching {
             fetching.push(id);
         }

@@ -110,6 +110,7 @@ async fn call_webhook(server: Arc<Server>, id: JobId) {
             "finished": record.finished,
             "source": record.source,
             "result": record.result,
+            "fallback": record.fallback,
             "error": record.failure,
         });
         record.webhook.clone().map(|webhook| (webhook, body.to_string()))

@@ -7,10 +7,17 @@ use super::jobs::JobCounts;
 use super::record::JobState;
 use crate::device::memory::MemoryStats;
 use crate::engine::EngineStats;
-use crate::report::{PrometheusText, Sample};
+use crate::report::{MetricSink, Sample};
 
 /// Upper bounds of the histograms, in seconds.
 const BOUNDS: [f64; 12] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 14400.0];
+
+/// Figures of a moment, which are written with what was counted.
+pub struct ServerFigures {
+    pub jobs: JobCounts,
+    pub stats: Option<EngineStats>,
+    pub memory: Option<MemoryStats>,
+}
 
 /// See the module.
 #[derive(Default)]
@@ -28,7 +35,13 @@ struct ServerCounts {
     /// Requests that were not accepted, by reason.
     refused: BTreeMap<&'static str, u64>,
     uploaded: u64,
+    /// Submissions that repeated an earlier one.
+    repeated: u64,
+    /// Jobs and requests that got the smaller model.
+    fallbacks: u64,
     webhooks: BTreeMap<&'static str, u64>,
+    /// Attempts to send metrics to a collector.
+    pushes: BTreeMap<&'static str, u64>,
     /// The last reason why the state could not be written.
     state_failure: Option<String>,
     state_failures: u64,
@@ -49,7 +62,7 @@ impl Histogram {
         self.count += 1;
     }
 
-    fn write(&self, text: &mut PrometheusText, name: &str, help: &str) {
+    fn write(&self, text: &mut dyn MetricSink, name: &str, help: &str) {
         let buckets: Vec<(f64, u64)> = BOUNDS.into_iter().zip(self.buckets).collect();
         text.histogram(name, help, &buckets, self.sum, self.count);
     }
@@ -60,13 +73,13 @@ impl Counters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// ServerCounts a job that started after so many seconds.
+    /// Counts a job that started after so many seconds.
     pub fn waited(&self, seconds: Option<f64>) {
         let mut counts = self.counts();
         seconds.into_iter().for_each(|seconds| counts.wait.add(seconds));
     }
 
-    /// ServerCounts the audio and the work of a transcript.
+    /// Counts the audio and the work of a transcript.
     pub fn completed(&self, audio: f64, seconds: f64) {
         let mut counts = self.counts();
         counts.audio_seconds += audio;
@@ -77,7 +90,7 @@ impl Counters {
         *self.counts().ended.entry(state.name()).or_default() += 1;
     }
 
-    /// ServerCounts an answer. The route is the pattern, so that there are few.
+    /// Counts an answer. The route is the pattern, so that there are few.
     pub fn answered(&self, route: String, status: u16) {
         *self.counts().answered.entry((route, status)).or_default() += 1;
     }
@@ -86,13 +99,33 @@ impl Counters {
         *self.counts().refused.entry(why).or_default() += 1;
     }
 
+    /// Counts a submission that repeats an earlier one.
+    pub fn repeated(&self) {
+        self.counts().repeated += 1;
+    }
+
+    /// Counts a job that gets the smaller model.
+    pub fn fell_back(&self) {
+        self.counts().fallbacks += 1;
+    }
+
+    /// Returns how many jobs got the smaller model.
+    pub fn fallbacks(&self) -> u64 {
+        self.counts().fallbacks
+    }
+
     pub fn uploaded(&self, bytes: u64) {
         self.counts().uploaded += bytes;
     }
 
-    /// ServerCounts a call of a webhook.
+    /// Counts a call of a webhook.
     pub fn webhook(&self, outcome: &'static str) {
         *self.counts().webhooks.entry(outcome).or_default() += 1;
+    }
+
+    /// Counts an attempt to send metrics to a collector.
+    pub fn pushed(&self, outcome: &'static str) {
+        *self.counts().pushes.entry(outcome).or_default() += 1;
     }
 
     /// Notes that the state of a job could not be stored.
@@ -107,20 +140,20 @@ impl Counters {
         self.counts().state_failure.clone()
     }
 
-    /// Returns everything in the format of Prometheus.
-    pub fn text(&self, jobs: JobCounts, stats: Option<EngineStats>, memory: Option<MemoryStats>) -> String {
-        let mut text = PrometheusText::default();
+    /// Writes everything.
+    pub fn write(&self, text: &mut dyn MetricSink, figures: &ServerFigures) {
+        let ServerFigures { jobs, stats, memory } = *figures;
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         text.gauge("build_info", "The program.", &[(&version, 1.0)]);
         let states = [("fetching", jobs.fetching), ("queued", jobs.queued), ("running", jobs.running)];
-        labelled(&mut text, true, "jobs", "Jobs and requests now, by state.", "state", &states.map(as_float));
+        labelled(text, true, "jobs", "Jobs and requests now, by state.", "state", &states.map(as_float));
         text.gauge("jobs_stored", "Jobs that have ended and are kept.", &[(&[], jobs.ended as f64)]);
         let counts = self.counts();
         let all = |map: &BTreeMap<&'static str, u64>| {
             map.iter().map(|(name, count)| (*name, *count as f64)).collect::<Vec<_>>()
         };
         labelled(
-            &mut text,
+            text,
             false,
             "jobs_ended_total",
             "Jobs and requests that ended, by state.",
@@ -128,7 +161,7 @@ impl Counters {
             &all(&counts.ended),
         );
         labelled(
-            &mut text,
+            text,
             false,
             "refused_total",
             "Requests that were not accepted, by reason.",
@@ -136,12 +169,20 @@ impl Counters {
             &all(&counts.refused),
         );
         labelled(
-            &mut text,
+            text,
             false,
             "webhooks_total",
             "Calls of webhooks, by outcome.",
             "outcome",
             &all(&counts.webhooks),
+        );
+        labelled(
+            text,
+            false,
+            "otlp_pushes_total",
+            "Attempts to send metrics to a collector, by outcome.",
+            "outcome",
+            &all(&counts.pushes),
         );
         text.counter("audio_seconds_total", "Seconds of audio transcribed.", &[(&[], counts.audio_seconds)]);
         text.counter(
@@ -149,10 +190,14 @@ impl Counters {
             "Bytes of recordings received.",
             &[(&[], counts.uploaded as f64)],
         );
+        let help = "Submissions that repeated an earlier one with its Idempotency-Key.";
+        text.counter("repeated_submissions_total", help, &[(&[], counts.repeated as f64)]);
+        let help = "Jobs and requests that got the smaller model because memory was short.";
+        text.counter("fallback_model_total", help, &[(&[], counts.fallbacks as f64)]);
         let help = "Failures to store the state of a job.";
         text.counter("state_failures_total", help, &[(&[], counts.state_failures as f64)]);
-        counts.wait.write(&mut text, "job_wait_seconds", "Time from acceptance to the start.");
-        counts.work.write(&mut text, "job_work_seconds", "Time from the start to the end.");
+        counts.wait.write(text, "job_wait_seconds", "Time from acceptance to the start.");
+        counts.work.write(text, "job_work_seconds", "Time from the start to the end.");
         let answered: Vec<(&str, String, u64)> = counts
             .answered
             .iter()
@@ -164,8 +209,7 @@ impl Counters {
             labels.iter().zip(&answered).map(|(labels, (.., count))| (&labels[..], *count as f64)).collect();
         text.counter("http_requests_total", "Answered requests, by route and status.", &samples);
         drop(counts);
-        engine(&mut text, stats, memory);
-        text.into_string()
+        engine(text, stats, memory);
     }
 }
 
@@ -174,7 +218,7 @@ fn as_float((name, count): (&'static str, usize)) -> (&'static str, f64) {
 }
 
 fn labelled(
-    text: &mut PrometheusText,
+    text: &mut dyn MetricSink,
     is_gauge: bool,
     name: &str,
     help: &str,
@@ -190,7 +234,7 @@ fn labelled(
     }
 }
 
-fn engine(text: &mut PrometheusText, stats: Option<EngineStats>, memory: Option<MemoryStats>) {
+fn engine(text: &mut dyn MetricSink, stats: Option<EngineStats>, memory: Option<MemoryStats>) {
     if let Some(stats) = stats {
         text.gauge("slots", "Window slots of the loaded models.", &[(&[], stats.slots as f64)]);
         text.gauge("slots_taken", "Window slots in use.", &[(&[], stats.taken as f64)]);

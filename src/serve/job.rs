@@ -20,6 +20,10 @@ pub struct Job {
     pub recording: Option<PathBuf>,
     /// It is stored and outlives the server; a request is not.
     pub is_kept: bool,
+    /// The run is asked to give it back.
+    pub is_handed_back: bool,
+    /// It has finished chunks of an earlier run.
+    pub has_finished_chunks: bool,
     /// The run has it, started or not.
     pub is_handed_over: bool,
     /// To be removed once the run lets go of it.
@@ -42,6 +46,8 @@ impl Job {
             settings,
             recording,
             is_kept,
+            is_handed_back: false,
+            has_finished_chunks: false,
             is_handed_over: false,
             is_removed: false,
             progress: (0.0, 0.0),
@@ -86,6 +92,7 @@ impl Job {
         input.export = Some(Arc::new(export));
         input.outputs = transcript.iter().map(|path| (Format::Json, path.clone())).collect();
         input.requested = transcript.into_iter().collect();
+        input.waveform = self.is_kept.then(|| state.waveform(self.id()));
         input.journal = self.is_kept.then(|| state.journal(self.id()));
         Some(input)
     }

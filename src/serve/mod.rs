@@ -8,6 +8,7 @@ mod accept;
 mod background;
 mod counters;
 mod http;
+mod idempotency;
 mod job;
 mod jobs;
 mod keys;
@@ -17,6 +18,7 @@ mod pressure;
 mod record;
 mod runner;
 mod state_dir;
+mod telemetry;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -26,13 +28,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use self::keys::ApiKeys;
 pub use self::options::{AccessRecord, JobSettings, ParseSettings, ServeOptions, TlsFiles};
-pub use self::outgoing::is_loopback;
+pub use self::outgoing::{is_loopback, is_web_address};
 
-use self::jobs::Jobs;
+use self::jobs::{FallbackModel, Jobs};
 use self::outgoing::Outgoing;
 use self::pressure::Pressure;
 use self::runner::RunStatus;
 use self::state_dir::StateDir;
+use self::telemetry::Collector;
 use crate::error::{Error, Result};
 use crate::run::{RunContext, RunEvent, RunRequest, Session, TextEvents};
 
@@ -48,6 +51,9 @@ struct Server {
     status: RunStatus,
     pressure: Pressure,
     outgoing: Outgoing,
+    collector: Option<Collector>,
+    /// What collectors tell servers apart by.
+    instance: String,
     /// Uploads and downloads at the same time.
     transfers: Semaphore,
     started: Instant,
@@ -70,12 +76,18 @@ pub fn serve(
     let listener = listen(&options)?;
     let address = listener.local_addr().map_err(|error| unusable_address(&options, &error))?;
     let mut session = Session::new(&request)?;
+    let fallback = options.fallback.clone().map(|model| {
+        let free_memory = pressure::fallback_memory(&options.guard);
+        FallbackModel { model, free_memory }
+    });
     let (ended, ended_jobs) = mpsc::unbounded_channel();
     let server = Arc::new(Server {
-        jobs: Jobs::new(state, options.max_queue, ended),
+        jobs: Jobs::new(state, options.max_queue, fallback, ended),
         status: RunStatus::default(),
         pressure: Pressure::new(options.guard.clone(), session.device().clone()),
         outgoing: Outgoing::new(options.allows_private_addresses),
+        collector: options.collector.as_ref().map(|(url, interval)| Collector::new(url, *interval)),
+        instance: address.to_string(),
         transfers: Semaphore::new(options.max_transfers),
         started: Instant::now(),
         max_beams: most_beams(&request),
@@ -94,6 +106,7 @@ pub fn serve(
     let answering = runtime.spawn(http::answer(Arc::clone(&server), listener, tls.clone(), handle.clone()));
     runtime.spawn(background::call_webhooks(Arc::clone(&server), ended_jobs));
     runtime.spawn(background::remove_old_jobs(Arc::clone(&server)));
+    runtime.spawn(telemetry::push_regularly(Arc::clone(&server)));
     for id in fetching {
         runtime.spawn(background::fetch(Arc::clone(&server), id));
     }
@@ -101,14 +114,15 @@ pub fn serve(
     on_listening(&format!("{scheme}://{address}"));
     let outcome = find_models(&mut session, &server, context).and_then(|()| {
         server.status.set_ready();
-        let drain = server.options.drain_timeout;
-        runner::transcribe_jobs(&mut session, &request, &server.jobs, &server.status, drain, context)
+        runner::transcribe_jobs(&mut session, &request, &server, context)
     });
     server.status.drain();
     server.jobs.end_requests();
     server.closing.send_replace(true);
     handle.graceful_shutdown(Some(CLOSE_TIMEOUT));
     let _ = runtime.block_on(async { tokio::time::timeout(CLOSE_TIMEOUT, answering).await });
+    // What happened since the last time is not lost.
+    runtime.block_on(telemetry::push(&server));
     runtime.shutdown_timeout(CLOSE_TIMEOUT);
     session.close(context);
     outcome

@@ -21,6 +21,8 @@ pub struct ServeOptions {
     pub tls: Option<TlsFiles>,
     /// The models that jobs may ask for; the first is used if they do not.
     pub models: Vec<ModelRequest>,
+    /// The one of them that takes the place of the first while memory is short.
+    pub fallback: Option<ModelRequest>,
     /// The largest recording in bytes.
     pub max_upload: u64,
     /// Jobs and requests that may wait.
@@ -41,9 +43,13 @@ pub struct ServeOptions {
     pub keep_bytes: Option<u64>,
     /// How long running jobs may go on once the server is asked to end.
     pub drain_timeout: Duration,
+    /// Address of a collector of metrics, and how often they are sent to it.
+    pub collector: Option<(String, Duration)>,
     pub parser: Box<ParseSettings>,
     /// Called for every answered request.
     pub log: Box<dyn Fn(&AccessRecord) + Send + Sync>,
+    /// Called with what whoever started the server should know.
+    pub warn: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 /// Files with the certificate chain and the private key, in PEM.

@@ -22,6 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a webhook may take to answer.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a collector of metrics may take to answer; the server's end waits for it.
+const COLLECTOR_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_REDIRECTS: u32 = 5;
 const BLOCK: usize = 256 << 10;
 
@@ -30,6 +32,8 @@ const BLOCK: usize = 256 << 10;
 pub struct Outgoing {
     downloads: Agent,
     webhooks: Agent,
+    /// Calls the collector of metrics, which whoever started the server has named, so that it may be anywhere.
+    collector: Agent,
 }
 
 /// Resolves names, and leaves out private addresses. The connection is made to what it returns, so that a name cannot
@@ -102,7 +106,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 impl Outgoing {
     pub fn new(allows_private: bool) -> Self {
-        let agent = |config: ureq::config::ConfigBuilder<ureq::typestate::AgentScope>| {
+        let agent = |config: ureq::config::ConfigBuilder<ureq::typestate::AgentScope>,
+                     allows_private: bool| {
             let config = config
                 .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
                 .http_status_as_error(false)
@@ -115,7 +120,22 @@ impl Outgoing {
         let downloads =
             Agent::config_builder().max_redirects(MAX_REDIRECTS).timeout_per_read(Some(READ_TIMEOUT));
         let webhooks = Agent::config_builder().max_redirects(0).timeout_global(Some(WEBHOOK_TIMEOUT));
-        Self { downloads: agent(downloads), webhooks: agent(webhooks) }
+        let collector = Agent::config_builder().max_redirects(0).timeout_global(Some(COLLECTOR_TIMEOUT));
+        Self {
+            downloads: agent(downloads, allows_private),
+            webhooks: agent(webhooks, allows_private),
+            collector: agent(collector, true),
+        }
+    }
+
+    /// Sends metrics to a collector. The error says why they were not received.
+    pub fn push(&self, url: &str, body: &str) -> Result<(), String> {
+        let request = self.collector.post(url).header("content-type", "application/json");
+        let response = request.send(body).map_err(|error| error.to_string())?;
+        match response.status().is_success() {
+            true => Ok(()),
+            false => Err(format!("the collector answered with {}", response.status())),
+        }
     }
 
     /// Downloads a recording of at most so many bytes. `goes_on` is asked again and again.

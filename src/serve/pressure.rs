@@ -6,10 +6,19 @@ use super::jobs::{Jobs, QueueFull};
 use super::runner::RunStatus;
 use crate::device::SelectedDevice;
 use crate::device::memory::{MemoryStats, SwapUsage, free_disk, swap};
+use crate::plan::FreeMemory;
 use crate::run::{GuardOptions, shortage};
 
 /// Seconds after which memory or disk space may be there.
 const RETRY_AFTER: u64 = 30;
+
+/// What part of the memory that must be free for the usual model must be free for the smaller one.
+const FALLBACK_SHARE: u64 = 4;
+
+/// Returns how much memory must be free to start a job with the smaller model.
+pub fn fallback_memory(guard: &GuardOptions) -> FreeMemory {
+    FreeMemory { host: guard.memory / FALLBACK_SHARE, device: guard.device_memory / FALLBACK_SHARE }
+}
 
 /// Why a recording is not accepted now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +32,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Says what is short.
+    pub fn short(why: String) -> Self {
+        Refusal::Short { why, retry_after: RETRY_AFTER }
+    }
+
     /// Returns the reason as metrics name it.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -78,10 +92,18 @@ impl Pressure {
             return Err(Refusal::Draining);
         }
         jobs.check_queue()?;
-        match self.shortage(jobs, bytes) {
-            Some(why) => Err(Refusal::Short { why, retry_after: RETRY_AFTER }),
+        // What names no model can have the smaller one, which needs less.
+        let limits = jobs.fallback().map(|fallback| self.guard.with_memory(fallback.free_memory));
+        let limits = limits.as_ref().unwrap_or(&self.guard);
+        match shortage(limits, &self.device, Some(jobs.state().root()), bytes) {
+            Some((_, why)) => Err(Refusal::short(why)),
             None => Ok(()),
         }
+    }
+
+    /// Returns why memory is short for the usual model, if it is.
+    pub fn memory_shortage(&self) -> Option<String> {
+        shortage(&self.guard, &self.device, None, 0).map(|(_, why)| why)
     }
 
     /// Returns what is short for a recording of so many bytes.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::idempotency::Submission;
 use crate::digest::hex;
 use crate::error::Error;
 use crate::report::kind;
@@ -177,6 +178,17 @@ impl JobResult {
     }
 }
 
+/// A smaller model that took the place of the usual one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ModelFallback {
+    pub model: String,
+    pub instead_of: String,
+    /// What was short.
+    pub reason: String,
+    /// When that was decided.
+    pub at: String,
+}
+
 /// A URL that is called when a job has ended, and whether that has happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
@@ -198,6 +210,9 @@ pub struct JobRecord {
     pub id: JobId,
     /// The name of the API key that it was submitted with.
     pub owner: Option<String>,
+    /// The key that makes repeated submissions the same job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submission: Option<Submission>,
     pub created: String,
     /// Higher ones start earlier.
     pub priority: i32,
@@ -206,6 +221,9 @@ pub struct JobRecord {
     pub options: Map<String, Value>,
     /// The formats that were asked for; others can be had as well.
     pub outputs: Vec<String>,
+    /// The smaller model that it got because memory was short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<ModelFallback>,
     pub webhook: Option<Webhook>,
     pub state: JobState,
     pub started: Option<String>,
@@ -220,11 +238,13 @@ impl JobRecord {
             schema: SCHEMA,
             id,
             owner: None,
+            submission: None,
             created: now(),
             priority: 0,
             source,
             options: Map::new(),
             outputs: Vec::new(),
+            fallback: None,
             webhook: None,
             state,
             started: None,

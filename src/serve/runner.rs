@@ -8,11 +8,13 @@ use crossbeam_channel::RecvTimeoutError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Server;
 use super::jobs::Jobs;
+use super::record::JobId;
 use crate::cancel::{CancelReason, CancelToken};
 use crate::engine::EngineStats;
 use crate::error::{Error, Result};
-use crate::run::{Feed, RunContext, RunEvent, RunRequest, Session};
+use crate::run::{Feed, FeedItem, RunContext, RunEvent, RunRequest, Session};
 
 /// How often idle models, and whether to end, are looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -118,15 +120,19 @@ impl RunStatus {
 pub fn transcribe_jobs(
     session: &mut Session,
     request: &RunRequest,
-    jobs: &Jobs,
-    status: &RunStatus,
-    drain: Duration,
+    server: &Server,
     context: RunContext<'_>,
 ) -> Result<()> {
+    let (jobs, status, drain) = (&server.jobs, &server.status, server.options.drain_timeout);
     // What is running may go on for a while when the process is asked to end, so it has a token of its own.
     let cancel = CancelToken::new();
     let sink = |event: RunEvent| {
         status.on_event(&event);
+        if let RunEvent::Waiting { input, .. } = &event
+            && server.pressure.memory_shortage().is_some()
+        {
+            input.id().and_then(JobId::parse).iter().for_each(|id| jobs.hand_back(id));
+        }
         jobs.on_event(&event);
         context.emit(event);
     };
@@ -138,7 +144,7 @@ pub fn transcribe_jobs(
         let end_later = move || end_run(context.cancel, token, jobs, status, drain, is_ended);
         let watch = std::thread::Builder::new().name("drain".into()).spawn_scoped(scope, end_later);
         let outcome = match watch {
-            Ok(_) => run_until_cancelled(session, request, jobs, status, &wake, run),
+            Ok(_) => run_until_cancelled(session, request, server, &wake, run),
             Err(error) => Err(Error::compute("starting a thread", error)),
         };
         ended.store(true, Ordering::Release);
@@ -172,19 +178,33 @@ fn end_run(
     run.cancel(CancelReason::Terminate);
 }
 
+/// Returns what the run should do next, and says which inputs get the smaller model.
+fn next_items(server: &Server, context: RunContext<'_>) -> Vec<FeedItem> {
+    let shortage = server.jobs.fallback().and_then(|_| server.pressure.memory_shortage());
+    let items = server.jobs.next_items(shortage.as_deref());
+    for item in &items {
+        let FeedItem::Input(input) = item else { continue };
+        if let (Some(_), Some(settings)) = (input.free_memory, &input.settings) {
+            let text = format!("memory is short: it gets the model `{}`", settings.model.name);
+            context.emit(RunEvent::Note { input: input.name(), text });
+        }
+    }
+    items
+}
+
 fn run_until_cancelled(
     session: &mut Session,
     request: &RunRequest,
-    jobs: &Jobs,
-    status: &RunStatus,
+    server: &Server,
     wake: &crossbeam_channel::Receiver<()>,
     context: RunContext<'_>,
 ) -> Result<()> {
+    let (jobs, status) = (&server.jobs, &server.status);
     let mut idle_checked = Instant::now();
     while !context.is_cancelled() {
         if jobs.has_work() && !status.is_draining() {
             // While the server ends, nothing new is started.
-            let mut next = |_| if status.is_draining() { Vec::new() } else { jobs.next_items() };
+            let mut next = |_| if status.is_draining() { Vec::new() } else { next_items(server, context) };
             let feed = Feed { next: &mut next, wake: wake.clone() };
             match session.transcribe_feed(request, feed, context) {
                 Ok(()) | Err(Error::Cancelled(_)) => {}

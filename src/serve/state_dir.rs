@@ -4,6 +4,7 @@
 //! jobs/ID/job.json         what was asked for and what became of it, replaced atomically
 //! jobs/ID/input/NAME       the recording, if it was uploaded or downloaded
 //! jobs/ID/transcript.json  the result
+//! jobs/ID/waveform.json    its waveform, for pages
 //! jobs/ID/…                the journal of an unfinished job
 //! requests/ID/input/NAME   the upload of a request that is answered at once; removed at the next start
 //! incoming/ID/…            an upload that is not complete; removed at the next start
@@ -21,6 +22,7 @@ use crate::store::{sync_parent_folder, write_file};
 
 const RECORD: &str = "job.json";
 const TRANSCRIPT: &str = "transcript.json";
+const WAVEFORM: &str = "waveform.json";
 const INPUT: &str = "input";
 
 /// Bytes of an uploaded file's name that are kept.
@@ -80,6 +82,11 @@ impl StateDir {
 
     pub fn transcript(&self, id: &JobId) -> PathBuf {
         self.folder(id, true).join(TRANSCRIPT)
+    }
+
+    /// Returns where to keep the waveform of a job.
+    pub fn waveform(&self, id: &JobId) -> PathBuf {
+        self.folder(id, true).join(WAVEFORM)
     }
 
     /// Returns where to keep the journal of a job.

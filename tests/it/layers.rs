@@ -127,7 +127,16 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["cli/", "plan/output_names.rs", "report/", "serve/record.rs", "watch/snapshot.rs"]),
     ("libloading", &["device/cuda/"]),
     ("memmap2", &["whisper/weights.rs"]),
-    ("nix", &["audio/stream.rs", "cli/models/remove.rs", "serve/http/connections.rs", "store/record_log.rs"]),
+    (
+        "nix",
+        &[
+            "audio/stream.rs",
+            "cli/models/remove.rs",
+            "device/memory/host.rs",
+            "serve/http/connections.rs",
+            "store/record_log.rs",
+        ],
+    ),
     ("opus_pure", &["audio/decode/opus.rs"]),
     ("pulp", &["device/cpu/"]),
     ("rand", &["decode/", "device/cuda/comparison.rs", "serve/record.rs"]),

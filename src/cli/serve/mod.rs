@@ -23,12 +23,15 @@ use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::plan::{InputOptions, ModelRequest};
 use crate::run::RunRequest;
-use crate::serve::{AccessRecord, ApiKeys, ServeOptions, TlsFiles, is_loopback, serve};
+use crate::serve::{AccessRecord, ApiKeys, ServeOptions, TlsFiles, is_loopback, is_web_address, serve};
 
 const SERVER: &str = "Server";
 
 /// The default of `--idle-timeout`.
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The least time between two times that metrics are sent.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 
 const EXAMPLES: &str = "Examples:
   transcribe serve                                       on http://127.0.0.1:8080, with a page to drop files on
@@ -76,6 +79,11 @@ pub struct ServeArgs {
     #[arg(long, env = "TRANSCRIBE_MORE_MODELS", value_name = "MODELS", value_delimiter = ',', help_heading = SERVER)]
     more_models: Vec<String>,
 
+    /// Smaller model for jobs that name none, in place of a refusal, while less memory is free than --min-free-memory and
+    /// --min-free-device-memory ask for, down to a quarter of that
+    #[arg(long, env = "TRANSCRIBE_FALLBACK_MODEL", value_name = "MODEL", help_heading = SERVER)]
+    fallback_model: Option<String>,
+
     /// Largest recording that is accepted
     #[arg(long, env = "TRANSCRIBE_MAX_UPLOAD", value_name = "SIZE", default_value = "5GB", help_heading = SERVER)]
     max_upload: ByteSize,
@@ -117,6 +125,14 @@ pub struct ServeArgs {
     /// start
     #[arg(long, env = "TRANSCRIBE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "20s", help_heading = SERVER)]
     drain_timeout: DurationArg,
+
+    /// Address of a collector of OpenTelemetry that metrics are sent to over HTTP, such as http://localhost:4318
+    #[arg(long, env = "TRANSCRIBE_OTLP_ENDPOINT", value_name = "URL", help_heading = SERVER)]
+    otlp_endpoint: Option<String>,
+
+    /// How often metrics are sent to the collector
+    #[arg(long, env = "TRANSCRIBE_OTLP_INTERVAL", value_name = "TIME", default_value = "60s", help_heading = SERVER)]
+    otlp_interval: DurationArg,
 
     #[command(flatten)]
     pub transcribe: TranscribeArgs,
@@ -182,10 +198,23 @@ impl ServeArgs {
         };
         let first = request.plan.settings.model.clone();
         let further = self.more_models.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-        let further = further
-            .map(|name| ModelRequest { name: name.to_owned(), revision: None, hub: first.hub.clone() })
-            .filter(|model| model.name != first.name);
-        let models: Vec<ModelRequest> = std::iter::once(first.clone()).chain(further).collect();
+        let named =
+            |name: &str| ModelRequest { name: name.to_owned(), revision: None, hub: first.hub.clone() };
+        let further = further.map(named).filter(|model| model.name != first.name);
+        let mut models: Vec<ModelRequest> = std::iter::once(first.clone()).chain(further).collect();
+        let fallback = self.fallback_model.as_deref().map(named);
+        if let Some(model) = fallback.as_ref().filter(|model| model.name == first.name) {
+            return Err(Error::Usage {
+                what: format!("`--fallback-model {}`", model.name),
+                why: "is the model that it would take the place of".into(),
+                hint: Some("name a smaller one, such as `tiny`".into()),
+            });
+        }
+        if let Some(fallback) =
+            fallback.as_ref().filter(|fallback| models.iter().all(|model| model.name != fallback.name))
+        {
+            models.push(fallback.clone());
+        }
         let parser = JobOptions::new(all.explicit_options())?;
         Ok(ServeOptions {
             listen,
@@ -197,6 +226,7 @@ impl ServeArgs {
                 .zip(self.tls_key.clone())
                 .map(|(certificate, key)| TlsFiles { certificate, key }),
             models,
+            fallback,
             max_upload: self.max_upload.as_u64(),
             max_queue: self.max_queue.max(1),
             max_transfers: self.max_transfers.max(1),
@@ -208,8 +238,10 @@ impl ServeArgs {
             keep: self.keep.0,
             keep_bytes: self.keep_size.map(|size| size.as_u64()),
             drain_timeout: self.drain_timeout.0,
+            collector: self.collector()?,
             parser: Box::new(move |options| parser.settings(options)),
             log: Box::new(move |access| log_access(printer, access)),
+            warn: Box::new(move |text| printer.warning(text)),
         })
     }
 
@@ -224,6 +256,18 @@ impl ServeArgs {
         })?;
         let state = base.state_dir().unwrap_or_else(|| base.data_dir());
         Ok(state.join(env!("CARGO_PKG_NAME")).join("serve"))
+    }
+
+    fn collector(&self) -> crate::error::Result<Option<(String, Duration)>> {
+        // A pause of nothing would take a processor.
+        let interval = self.otlp_interval.0.max(SHORTEST_INTERVAL);
+        match &self.otlp_endpoint {
+            Some(url) if !is_web_address(url) => Err(Error::usage(
+                format!("`--otlp-endpoint {url}`"),
+                "does not begin with `http://` or `https://`",
+            )),
+            url => Ok(url.clone().map(|url| (url, interval))),
+        }
     }
 
     fn webhook_secret(&self) -> crate::error::Result<Option<Vec<u8>>> {

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sysinfo::{DiskRefreshKind, Disks, MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
+#[cfg(not(unix))]
+use sysinfo::{DiskRefreshKind, Disks};
+use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::MemoryUsage;
 
@@ -73,17 +75,29 @@ fn from_system() -> ResidentMemory {
 }
 
 /// Returns the bytes that can still be written below a path, which need not exist yet, or `None` if that is unknown.
-///
-/// For file systems in memory, returns the value of the disk that they are mounted on.
 pub fn free_disk(path: &Path) -> Option<u64> {
     let absolute = std::path::absolute(path).ok()?;
     let existing = absolute.ancestors().find_map(|ancestor| ancestor.canonicalize().ok())?;
+    available_space(&existing)
+}
+
+/// Asks the file system itself, which may be in memory or have a quota.
+#[cfg(unix)]
+fn available_space(existing: &Path) -> Option<u64> {
+    let space = nix::sys::statvfs::statvfs(existing).ok()?;
+    Some((space.blocks_available() as u64).saturating_mul(space.fragment_size() as u64))
+}
+
+/// Asks for all disks and takes the one with the path.
+#[cfg(not(unix))]
+fn available_space(existing: &Path) -> Option<u64> {
     let disks = Disks::new_with_refreshed_list_specifics(DiskRefreshKind::nothing().with_storage());
     let mounts = disks.iter().map(|disk| (disk.mount_point(), disk.available_space()));
-    nearest_mount(mounts, &existing)
+    nearest_mount(mounts, existing)
 }
 
 /// Returns the value of the nearest mount point above a path; of several at one path the last, which hides the others.
+#[cfg(any(not(unix), test))]
 fn nearest_mount<'a>(mounts: impl Iterator<Item = (&'a Path, u64)>, path: &Path) -> Option<u64> {
     let above = mounts.filter(|(mount, _)| path.starts_with(mount));
     above.max_by_key(|(mount, _)| mount.components().count()).map(|(_, free)| free)

@@ -11,7 +11,7 @@ use crate::plan::{self, InputName};
 use crate::run::active_input::ActiveInput;
 use crate::run::{ChunkFigures, RunEvent, output, partial};
 use crate::store::journal::Journal;
-use crate::store::{ledger, remove_temporary_files};
+use crate::store::{ledger, remove_temporary_files, waveform_file};
 use crate::test_hooks;
 use crate::transcript::Quality;
 
@@ -132,6 +132,10 @@ impl Scheduler<'_> {
             let moves = self.request.moves.as_ref();
             let content = output::render(*format, path, rendering, source, moves, self.context);
             contents.push((*format, path, content));
+        }
+        if let (Some(path), Some(waveform)) = (&input.item.waveform, &rendering.transcript().waveform) {
+            // A page without a waveform is better than no transcript.
+            let _ = waveform_file::write(path, waveform, &rendering.transcript().seams);
         }
         if let Some(origin) = &input.origin {
             ledger::record_outputs(origin, &input.model.identity.name, rendering.options(), &contents);

@@ -69,6 +69,22 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "job_not_found", format!("there is no job `{id}`"))
     }
 
+    /// Says that the first submission with a key is not received yet.
+    pub fn key_in_use() -> Self {
+        let message = "the first submission with this `Idempotency-Key` is still being received";
+        let error = Self::new(StatusCode::CONFLICT, "idempotency_key_in_use", message);
+        Self { retry_after: Some(1), ..error }
+    }
+
+    /// Says that a key was used for another submission.
+    pub fn key_reused(id: &str) -> Self {
+        let message = format!(
+            "this `Idempotency-Key` belongs to job `{id}`, which was submitted with another recording or other settings; \
+             send the same again, or choose a new key"
+        );
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message)
+    }
+
     pub fn too_large(most: u64) -> Self {
         let message = format!("the recording has more than {most} bytes, the limit of this server");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
@@ -154,6 +170,7 @@ impl From<AcceptError> for ApiError {
         match error {
             AcceptError::Options(error) | AcceptError::Store(error) => error.into(),
             AcceptError::QueueFull(full) => full.into(),
+            AcceptError::Short(refusal) => refusal.into(),
         }
     }
 }

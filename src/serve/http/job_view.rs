@@ -8,13 +8,16 @@ use utoipa::ToSchema;
 
 use crate::export::Format;
 use crate::serve::job::Job;
-use crate::serve::record::{JobFailure, JobResult, JobSource, JobState};
+use crate::serve::record::{JobFailure, JobResult, JobSource, JobState, ModelFallback};
 
 /// A job: what was asked for, how far it is, and where its results are.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct JobView {
     pub id: String,
     object: &'static str,
+    /// The `Idempotency-Key` that it was submitted with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<String>,
     pub state: JobState,
     /// How many jobs start before this one, while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,6 +31,8 @@ pub struct JobView {
     #[schema(value_type = Object)]
     options: Map<String, Value>,
     outputs: Vec<String>,
+    /// The smaller model that it got because memory was short.
+    fallback: Option<ModelFallback>,
     progress: JobProgress,
     language: Option<String>,
     /// The text so far, while it runs.
@@ -86,6 +91,7 @@ impl JobView {
         Self {
             id: record.id.to_string(),
             object: "job",
+            idempotency_key: record.submission.as_ref().map(|submission| submission.key.clone()),
             state: record.state,
             position: None,
             created: record.created.clone(),
@@ -95,6 +101,7 @@ impl JobView {
             source: record.source.clone(),
             options: record.options.clone(),
             outputs: record.outputs.clone(),
+            fallback: record.fallback.clone(),
             progress: JobProgress { seconds_done: done, seconds_known: known, share },
             language: record.result.as_ref().map(|result| result.language.clone()).or(job.language.clone()),
             text: None,

@@ -11,6 +11,7 @@ mod operation;
 mod page;
 mod results;
 mod sse;
+mod submission;
 mod upload;
 mod waiting;
 mod whisper_cpp;
@@ -67,7 +68,7 @@ fn routes() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(openai::transcriptions))
         .routes(routes!(openai::translations))
         .routes(routes!(whisper_cpp::inference))
-        .routes(routes!(job_routes::create, job_routes::list))
+        .routes(routes!(submission::create, job_routes::list))
         // Uploads are counted while they are received.
         .layer(DefaultBodyLimit::disable());
     OpenApiRouter::new()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Multipart, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -14,14 +14,18 @@ use utoipa::ToSchema;
 use super::access::require;
 use super::api_error::{ApiError, ApiResult, ErrorAnswer};
 use super::results::content_type;
-use super::upload::{Upload, admit, receive};
+use super::upload::{Receiving, Upload, admit, receive};
 use super::{sse, waiting};
 use crate::decode::Language;
 use crate::export::{Format, Rendering};
 use crate::serve::Server;
 use crate::serve::accept::PendingRequest;
 use crate::serve::keys::{Caller, Scope};
+use crate::serve::record::JobId;
 use crate::transcript::{Segment, Transcript};
+
+/// Names the smaller model that a request got because memory was short.
+const FALLBACK_MODEL: HeaderName = HeaderName::from_static("x-transcribe-fallback-model");
 
 /// A recording to transcribe. Any option of the command line may be a field of its own.
 #[derive(ToSchema)]
@@ -110,6 +114,7 @@ async fn respond(
         return Ok(sse::transcription_events(server, pending, has_speakers));
     }
     let transcript = waiting::transcript(&server, &pending.id).await?;
+    let fallback = fallback_header(&server, &pending.id);
     let export = server.jobs.with(&pending.id, |job| job.settings.export.clone()).unwrap_or_default();
     let answer = match format {
         AnswerFormat::Json => Json(TextAnswer::new(&transcript)).into_response(),
@@ -126,7 +131,15 @@ async fn respond(
             ([(header::CONTENT_TYPE, content_type(format))], content).into_response()
         }
     };
-    Ok(answer)
+    Ok((fallback, answer).into_response())
+}
+
+/// Returns a header that says so if a request got the smaller model.
+pub fn fallback_header(server: &Server, id: &JobId) -> HeaderMap {
+    let fallback = server.jobs.with(id, |job| job.record.fallback.clone()).flatten();
+    // Names of models are no secret, but may hold what a header cannot.
+    let name = fallback.and_then(|fallback| HeaderValue::from_bytes(fallback.model.as_bytes()).ok());
+    name.into_iter().map(|name| (FALLBACK_MODEL, name)).collect()
 }
 
 /// Receives the form of a request that is answered at once.
@@ -139,7 +152,7 @@ pub async fn receive_form(
     require(caller, Scope::Submit)?;
     let form = form.map_err(|error| ApiError::invalid(error.body_text()))?;
     admit(server, headers)?;
-    receive(server, form).await
+    receive(server, form, Receiving::Store).await
 }
 
 /// Queues a request that is answered at once.

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::access::require;
 use super::api_error::{ApiError, ApiResult, ErrorAnswer};
+use crate::report::PrometheusText;
 use crate::serve::Server;
 use crate::serve::keys::{Caller, Scope};
 use crate::serve::pressure::Resources;
@@ -56,6 +57,8 @@ pub struct DetailedHealth {
     device_memory: Option<MemoryHealth>,
     swap: SwapHealth,
     disk_free: Option<u64>,
+    /// The smaller model, if the server has one for times when memory is short.
+    fallback: Option<FallbackHealth>,
     thresholds: Thresholds,
 }
 
@@ -63,6 +66,15 @@ pub struct DetailedHealth {
 struct Slots {
     taken: usize,
     total: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+struct FallbackHealth {
+    model: String,
+    /// Whether jobs that start now get it.
+    is_active: bool,
+    /// Jobs and requests that got it since the start.
+    used: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -155,6 +167,11 @@ fn describe(server: &Server) -> DetailedHealth {
         device_memory: memory.and_then(|memory| memory.device).map(held),
         swap: SwapHealth { used: swap.used, free: swap.free },
         disk_free: disk,
+        fallback: server.jobs.fallback().map(|fallback| FallbackHealth {
+            model: fallback.model.name.clone(),
+            is_active: server.pressure.memory_shortage().is_some(),
+            used: server.jobs.counters.fallbacks(),
+        }),
         thresholds: Thresholds {
             min_free_memory: limits.memory,
             min_free_device_memory: limits.device_memory,
@@ -173,8 +190,9 @@ pub async fn metrics(
 ) -> ApiResult<Response> {
     require(&caller, Scope::Read)?;
     let text = spawn_blocking(move || {
-        let memory = server.pressure.resources(&server.jobs).memory;
-        server.jobs.counters.text(server.jobs.counts(), server.status.stats(), memory)
+        let mut text = PrometheusText::default();
+        server.write_metrics(&mut text);
+        text.into_string()
     });
     let text = text.await.map_err(|error| ApiError::internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())

@@ -23,6 +23,7 @@ use crate::serve::Server;
 use crate::serve::keys::Caller;
 use crate::serve::record::{JobId, JobState};
 use crate::serve::state_dir::safe_name;
+use crate::store::waveform_file;
 use crate::transcript::Transcript;
 
 /// The largest recording that a page embeds.
@@ -107,7 +108,7 @@ fn render(
         .jobs
         .with(id, |job| (job.record.source.name(), job.record.options.clone(), job.recording.clone()))
         .ok_or_else(|| ApiError::unknown_job(id.as_str()))?;
-    let (transcript, bytes) = stored_transcript(server, id, &name)?;
+    let (mut transcript, bytes) = stored_transcript(server, id, &name)?;
     if format.needs_speakers() && transcript.speakers.is_none() {
         let message = format!("`{}` says who speaks; submit the job with `speakers`", format.name());
         return Err(ApiError::new(StatusCode::CONFLICT, "no_speakers", message));
@@ -117,6 +118,11 @@ fn render(
     let export = server.settings(&options)?.export;
     if is_stored && export.json_style == JsonStyle::Full {
         return Ok((name, bytes));
+    }
+    if format.plays_media()
+        && let Some((waveform, seams)) = waveform_file::read(&server.jobs.state().waveform(id))
+    {
+        (transcript.waveform, transcript.seams) = (Some(waveform), seams);
     }
     let media = media(export.html_audio, recording.filter(|_| format.plays_media()));
     Ok((name, format.write_with_media(&Rendering::new(&transcript, &export), media)))

@@ -16,7 +16,7 @@ use super::results;
 use super::waiting::{self, Updates, news};
 use crate::serve::Server;
 use crate::serve::accept::PendingRequest;
-use crate::serve::record::{JobId, JobState};
+use crate::serve::record::{JobId, JobState, ModelFallback};
 use crate::transcript::Segment;
 
 /// Events that wait for a slow client; the rest stays with the job.
@@ -73,8 +73,14 @@ async fn send_job_events(
     mut updates: Updates,
     events: &Events,
 ) -> Result<(), ()> {
-    let (mut seen, mut state, mut progress) = (0, None, (-1.0, -1.0));
+    let (mut seen, mut state, mut progress, mut has_fallback) = (0, None, (-1.0, -1.0), false);
     while let Some(now) = news(server, id, seen) {
+        if let Some(fallback) = now.fallback.as_ref().filter(|_| !has_fallback) {
+            // It begins again if it had begun with the other model.
+            (has_fallback, seen) = (true, 0);
+            events.send(Some("fallback"), fallback).await?;
+            continue;
+        }
         if !now.segments.is_empty() {
             seen += now.segments.len();
             let segments: Vec<SegmentEvent<'_>> = now.segments.iter().map(SegmentEvent::from).collect();
@@ -139,8 +145,15 @@ async fn send_transcription(
     has_speakers: bool,
 ) -> Result<(), ()> {
     let mut updates = waiting::updates(server, id).ok_or(())?;
-    let (mut seen, mut sent) = (0, String::new());
+    let (mut seen, mut sent, mut has_fallback) = (0, String::new(), false);
     while let Some(now) = news(server, id, seen) {
+        if let Some(fallback) = now.fallback.as_ref().filter(|_| !has_fallback) {
+            has_fallback = true;
+            let ModelFallback { model, instead_of, reason, .. } = fallback;
+            let data = json!({ "type": "transcript.fallback_model", "model": model, "instead_of": instead_of,
+                "reason": reason });
+            events.send(None, &data).await?;
+        }
         seen += now.segments.len();
         for segment in now.segments.iter().filter(|segment| !segment.text.is_empty()) {
             send_segment(events, segment, &mut sent, has_speakers).await?;

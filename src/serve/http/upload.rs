@@ -7,11 +7,13 @@ use axum::extract::Multipart;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::time::timeout;
 
 use super::api_error::{ApiError, ApiResult};
+use crate::digest::hex;
 use crate::serve::Server;
 use crate::serve::pressure::{Refusal, UPLOAD_TIMEOUT};
 use crate::serve::record::JobId;
@@ -22,19 +24,31 @@ const MAX_TEXT: usize = 64 << 10;
 const MAX_FIELDS: usize = 64;
 const BUFFER: usize = 256 << 10;
 
+/// What becomes of a recording that is received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiving {
+    Store,
+    /// It is stored, and its digest is computed.
+    StoreWithDigest,
+    /// Only its digest is computed.
+    DigestOnly,
+}
+
 /// A received form.
 pub struct Upload {
     pub id: JobId,
     pub folder: IncomingFolder,
     /// The safe part of the recording's name, if there was one.
     pub name: Option<String>,
+    /// The digest of the recording, if it was asked for.
+    pub digest: Option<String>,
     fields: BTreeMap<String, Vec<String>>,
 }
 
 impl Upload {
     /// Returns the upload of a job whose recording comes from elsewhere.
     pub fn without_recording(id: JobId, folder: IncomingFolder) -> Self {
-        Self { id, folder, name: None, fields: BTreeMap::new() }
+        Self { id, folder, name: None, digest: None, fields: BTreeMap::new() }
     }
 
     /// Removes a field and returns its value; a field that is given twice is an error.
@@ -90,7 +104,7 @@ fn refuse(server: &Server, refusal: Refusal) -> ApiError {
 }
 
 /// Receives a form. Whatever was received is removed if that fails, or if the client goes away.
-pub async fn receive(server: &Arc<Server>, mut form: Multipart) -> ApiResult<Upload> {
+pub async fn receive(server: &Arc<Server>, mut form: Multipart, receiving: Receiving) -> ApiResult<Upload> {
     let busy = || {
         let retry_after = server.jobs.retry_after();
         refuse(server, Refusal::Busy { why: "too many uploads at the same time".into(), retry_after })
@@ -98,7 +112,7 @@ pub async fn receive(server: &Arc<Server>, mut form: Multipart) -> ApiResult<Upl
     let _permit = server.transfers.try_acquire().map_err(|_| busy())?;
     let id = JobId::new();
     let folder = server.jobs.state().incoming(&id).map_err(|error| ApiError::storage(&error))?;
-    let mut upload = Upload { id, folder, name: None, fields: BTreeMap::new() };
+    let mut upload = Upload { id, folder, name: None, digest: None, fields: BTreeMap::new() };
     let mut count = 0;
     while let Some(field) = within(form.next_field()).await? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -110,7 +124,7 @@ pub async fn receive(server: &Arc<Server>, mut form: Multipart) -> ApiResult<Upl
             if upload.name.is_some() {
                 return Err(ApiError::field("file", "a request takes one `file`; send a request for each"));
             }
-            upload.name = Some(receive_file(server, &upload.folder, field).await?);
+            receive_file(server, &mut upload, field, receiving).await?;
         } else {
             let text = receive_text(&name, field).await?;
             upload.fields.entry(name).or_default().push(text);
@@ -130,11 +144,23 @@ async fn receive_text(name: &str, mut field: Field<'_>) -> ApiResult<String> {
     String::from_utf8(bytes).map_err(|_| ApiError::field(name, format!("`{name}` is not UTF-8")))
 }
 
-async fn receive_file(server: &Server, folder: &IncomingFolder, mut field: Field<'_>) -> ApiResult<String> {
+async fn receive_file(
+    server: &Server,
+    upload: &mut Upload,
+    mut field: Field<'_>,
+    receiving: Receiving,
+) -> ApiResult<()> {
     let name = safe_name(field.file_name().unwrap_or_default());
-    let path = folder.recording(&name).ok_or_else(|| ApiError::internal("the upload has no folder"))?;
+    let path =
+        upload.folder.recording(&name).ok_or_else(|| ApiError::internal("the upload has no folder"))?;
     let stored = |error: std::io::Error| ApiError::storage(&error);
-    let mut file = BufWriter::with_capacity(BUFFER, File::create(&path).await.map_err(stored)?);
+    let mut file = match receiving {
+        Receiving::DigestOnly => None,
+        Receiving::Store | Receiving::StoreWithDigest => {
+            Some(BufWriter::with_capacity(BUFFER, File::create(&path).await.map_err(stored)?))
+        }
+    };
+    let mut digest = (receiving != Receiving::Store).then(Sha256::new);
     let (mut total, most) = (0_u64, server.options.max_upload);
     while let Some(chunk) = within(field.chunk()).await? {
         total += chunk.len() as u64;
@@ -142,14 +168,20 @@ async fn receive_file(server: &Server, folder: &IncomingFolder, mut field: Field
             server.jobs.counters.refused("too_large");
             return Err(ApiError::too_large(most));
         }
-        file.write_all(&chunk).await.map_err(stored)?;
+        digest.iter_mut().for_each(|digest| digest.update(&chunk));
+        if let Some(file) = &mut file {
+            file.write_all(&chunk).await.map_err(stored)?;
+        }
     }
-    file.flush().await.map_err(stored)?;
+    if let Some(file) = &mut file {
+        file.flush().await.map_err(stored)?;
+    }
     server.jobs.counters.uploaded(total);
-    match total {
-        0 => Err(ApiError::field("file", "the `file` is empty")),
-        _ => Ok(name),
+    if total == 0 {
+        return Err(ApiError::field("file", "the `file` is empty"));
     }
+    (upload.name, upload.digest) = (Some(name), digest.map(|digest| hex(&digest.finalize())));
+    Ok(())
 }
 
 /// Waits for the client, but not for ever.

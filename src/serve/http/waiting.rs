@@ -6,7 +6,7 @@ use tokio::sync::watch::Receiver;
 
 use super::api_error::{ApiError, ApiResult};
 use crate::serve::Server;
-use crate::serve::record::{JobFailure, JobId, JobState};
+use crate::serve::record::{JobFailure, JobId, JobState, ModelFallback};
 use crate::transcript::{Segment, Transcript};
 
 /// Wakes whenever something has happened to a job, or when answers should end.
@@ -38,6 +38,7 @@ pub struct JobNews {
     pub progress: (f64, f64),
     pub language: Option<String>,
     pub failure: Option<JobFailure>,
+    pub fallback: Option<ModelFallback>,
     /// The transcript of a request.
     pub transcript: Option<Arc<Transcript>>,
 }
@@ -50,6 +51,7 @@ pub fn news(server: &Server, id: &JobId, seen: usize) -> Option<JobNews> {
         progress: job.progress,
         language: job.language.clone(),
         failure: job.record.failure.clone(),
+        fallback: job.record.fallback.clone(),
         transcript: job.transcript.clone(),
     })
 }

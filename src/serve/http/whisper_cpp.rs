@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::api_error::{ApiError, ApiResult, ErrorAnswer};
-use super::openai::{receive_form, submit};
+use super::openai::{fallback_header, receive_form, submit};
 use super::results::content_type;
 use super::upload::Upload;
 use super::waiting;
@@ -78,7 +78,8 @@ pub async fn inference(
         let content = format.write(&Rendering::new(&transcript, &export));
         ([(header::CONTENT_TYPE, content_type(format))], content).into_response()
     };
-    Ok(match format.as_str() {
+    let fallback = fallback_header(&server, &pending.id);
+    let answer = match format.as_str() {
         "text" => ([(header::CONTENT_TYPE, content_type(Format::Txt))], lines).into_response(),
         "srt" => file(Format::Srt),
         "vtt" => file(Format::Vtt),
@@ -91,7 +92,8 @@ pub async fn inference(
         }))
         .into_response(),
         _ => Json(json!({ "text": lines })).into_response(),
-    })
+    };
+    Ok((fallback, answer).into_response())
 }
 
 fn pending_translates(server: &Server, id: &crate::serve::record::JobId) -> bool {

@@ -52,6 +52,31 @@ fn pages_play_the_recording_from_the_server() {
 }
 
 #[test]
+fn pages_have_the_waveform_of_a_run_also_after_a_restart() {
+    let mut serving = Serving::start(&[]).ready();
+    let form = Form::default().file("long/long_en.flac").text("chunk-length", "10").text("outputs", "html");
+    let id = serving.submit(form);
+    serving.wait_for(&id, &["completed"]);
+    let args = ["--export", "html", "--html-audio", "none", "--chunk-length", "10"];
+    let expected = String::from_utf8(printed(&fixture("long/long_en.flac"), &args)).unwrap();
+    let page = |serving: &Serving| {
+        let page = serving.get(&format!("/v1/jobs/{id}/transcript.html?html-audio=none"));
+        page.text().trim_end().to_owned()
+    };
+    assert!(expected.contains("cut in a pause"));
+    assert_eq!(page(&serving), expected.trim_end());
+    serving.kill();
+    serving.launch(None);
+    assert_eq!(page(&serving), expected.trim_end());
+    // A page without a waveform is better than none.
+    let waveform = serving.state().join("jobs").join(&id).join("waveform.json");
+    std::fs::write(&waveform, "{\"version\": 2}").unwrap();
+    assert!(page(&serving).contains("The door is blue"));
+    serving.delete(&format!("/v1/jobs/{id}"));
+    assert!(!waveform.exists());
+}
+
+#[test]
 fn events_tell_everything_from_the_first_segment_on() {
     let serving = Serving::start(&[]).ready();
     let id = serving.submit(short());

@@ -1,11 +1,15 @@
 //! `transcribe serve`: the real server with the demo model, asked over HTTP.
 
 mod access;
+mod fallback;
+mod idempotency;
 mod jobs;
 mod openai;
 mod outgoing;
 mod pressure;
 mod restart;
+mod telemetry;
+mod trials;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -31,6 +35,8 @@ pub struct Serving {
     agent: Agent,
     folder: TempDir,
     args: Vec<String>,
+    /// The size of a file system of its own for the state.
+    disk: Option<String>,
 }
 
 /// The process of a server, and a thread that reads what it prints, lest it waits for a reader.
@@ -152,9 +158,24 @@ impl Serving {
     pub fn start_at(args: &[&str], moment: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let args = args.iter().map(ToString::to_string).collect();
-        let mut serving = Self { process: None, url: String::new(), agent: agent(), folder, args };
+        let mut serving =
+            Self { process: None, url: String::new(), agent: agent(), folder, args, disk: None };
         serving.launch(moment);
         serving
+    }
+
+    /// Starts it with its state on a small file system of its own, which ends with it; none without the right to mount one.
+    pub fn start_on_small_disk(size: &str, args: &[&str]) -> Option<Self> {
+        let may_mount = ["-m", "/bin/mount", "-t", "tmpfs", "none", "/mnt"];
+        let tried = Command::new("/usr/bin/unshare").args(may_mount).stderr(Stdio::null()).status();
+        tried.ok().filter(ExitStatus::success)?;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("state")).unwrap();
+        let args = args.iter().map(ToString::to_string).collect();
+        let disk = Some(size.to_owned());
+        let mut serving = Self { process: None, url: String::new(), agent: agent(), folder, args, disk };
+        serving.launch(None);
+        Some(serving)
     }
 
     /// Starts it, or starts it again with the same state.
@@ -163,10 +184,13 @@ impl Serving {
         program.env("TRANSCRIBE_MODEL", "demo");
         program
             .args(["serve", "--listen", "0", "--verbose", "--state-dir"])
-            .arg(self.state())
+            .arg(self.folder.path().join("state"))
             .args(&self.args);
         if let Some(moment) = moment {
             program.env("TRANSCRIBE_TEST_AT", moment);
+        }
+        if let Some(size) = &self.disk {
+            program = on_small_disk(&program, size, &self.folder.path().join("state"));
         }
         self.process = Some(ServerProcess::start(program));
         let line = self.printed_line("listening on ");
@@ -199,7 +223,12 @@ impl Serving {
     }
 
     pub fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+        let state = self.folder.path().join("state");
+        match &self.disk {
+            // Only the server sees its file system.
+            Some(_) => PathBuf::from(format!("/proc/{}/root{}", self.pid(), state.display())),
+            None => state,
+        }
     }
 
     pub fn url(&self) -> &str {
@@ -313,6 +342,16 @@ impl Serving {
         found.sort();
         found
     }
+}
+
+/// Returns a command that mounts a file system at a folder, seen by the program alone, and becomes the program.
+fn on_small_disk(program: &Command, size: &str, folder: &Path) -> Command {
+    let script = format!("/bin/mount -t tmpfs -o size={size} none '{}' && exec \"$@\"", folder.display());
+    let mut wrapped = Command::new("/usr/bin/unshare");
+    wrapped.args(["-m", "/bin/sh", "-c", &script, "sh"]).arg(program.get_program()).args(program.get_args());
+    wrapped.env_clear();
+    wrapped.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    wrapped
 }
 
 /// Sends a form from another thread.

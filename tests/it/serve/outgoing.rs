@@ -11,7 +11,7 @@ use super::{PATIENCE, Serving, short};
 use crate::program::fixture;
 
 /// A server that answers one request after the other as `answer` says, and passes them on.
-fn listen(answer: impl Fn(usize, &mut TcpStream) + Send + 'static) -> (String, Receiver<String>) {
+pub fn listen(answer: impl Fn(usize, &mut TcpStream) + Send + 'static) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, requests) = channel();
@@ -43,7 +43,7 @@ fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn respond(stream: &mut TcpStream, status: &str, body: &[u8]) {
+pub fn respond(stream: &mut TcpStream, status: &str, body: &[u8]) {
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
 }

@@ -6,27 +6,32 @@ use std::net::TcpStream;
 use super::{BOUNDARY, Form, Serving, short};
 
 /// Sends the head of a form without its end.
-fn begin_upload(serving: &Serving, length: Option<u64>) -> TcpStream {
+pub fn begin_upload(serving: &Serving, length: Option<u64>) -> TcpStream {
+    begin_upload_with(serving, length, "")
+}
+
+/// Sends the head of a form with further headers, each with its end of line.
+pub fn begin_upload_with(serving: &Serving, length: Option<u64>, headers: &str) -> TcpStream {
     let address = serving.url().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).unwrap();
     let framing =
         length.map_or("Transfer-Encoding: chunked".into(), |length| format!("Content-Length: {length}"));
     write!(
         stream,
-        "POST /v1/jobs HTTP/1.1\r\nHost: {address}\r\n{framing}\r\n\
+        "POST /v1/jobs HTTP/1.1\r\nHost: {address}\r\n{framing}\r\n{headers}\
          Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
     )
     .unwrap();
     stream
 }
 
-fn chunk(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+pub fn chunk(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     write!(stream, "{:x}\r\n", bytes.len())?;
     stream.write_all(bytes)?;
     stream.write_all(b"\r\n")
 }
 
-fn file_head() -> String {
+pub fn file_head() -> String {
     format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n")
 }
 

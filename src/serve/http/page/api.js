@@ -62,17 +62,18 @@ export const request = async (path, options = {}) => {
 
 export const read = async (path) => (await request(path)).json();
 
-// Submits a recording. This is no `fetch`, which does not say how much was sent.
-export const upload = (file, settings, onProgress, signal) => new Promise((resolve, reject) => {
+// Submits a recording; with the same key, it is the same job however often it is sent. This is no `fetch`, which does not say how much was sent.
+export const upload = (file, settings, key, onProgress, signal) => new Promise((resolve, reject) => {
   const form = new FormData(), sending = new XMLHttpRequest();
   for (const [name, value] of settings) form.append(name, value);
   form.append("file", file, file.name);
   sending.open("POST", "/v1/jobs");
   for (const [name, value] of Object.entries(headers())) sending.setRequestHeader(name, value);
+  sending.setRequestHeader("Idempotency-Key", key);
   sending.responseType = "json";
   sending.upload.onprogress = (event) => onProgress(event.loaded, event.total);
   sending.onload = () => {
-    if (sending.status === 202 && sending.response) return resolve(sending.response);
+    if ([200, 202].includes(sending.status) && sending.response) return resolve(sending.response);
     reject(failure(sending.status, sending.response?.error?.message, sending.getResponseHeader("Retry-After")));
   };
   sending.onerror = () => reject(new Failure(0,

@@ -76,7 +76,7 @@ export class JobCard {
       state === "running" && length && `${clock(progress.seconds_done)} of ${clock(length)}`,
       !isActive && length && clock(length),
       view.language && language(view.language),
-      result?.model && `model ${result.model}`,
+      view.fallback ? `model ${view.fallback.model}, because memory was short` : result?.model && `model ${result.model}`,
       result?.speakers && (result.speakers === 1 ? "1 speaker" : `${result.speakers} speakers`),
       day(view.created),
     ];

@@ -21,6 +21,8 @@ export class UploadCard {
   constructor(file, settings, onAccepted, onGone) {
     Object.assign(this, { file, settings, onAccepted, onGone, wait: FIRST_WAIT });
     const { name } = file;
+    // An upload that breaks off after its last byte may have been accepted.
+    this.key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
     this.state = create("span", { className: "state" });
     this.bar = create("progress", { max: 1, value: 0, ariaLabel: `Upload of ${name}` });
     this.facts = create("p", { className: "facts" });
@@ -50,7 +52,7 @@ export class UploadCard {
   async send() {
     this.state.textContent = "Uploading";
     try {
-      const view = await upload(this.file, this.settings, (sent, all) => {
+      const view = await upload(this.file, this.settings, this.key, (sent, all) => {
         this.bar.value = all ? sent / all : 0;
         this.facts.textContent = `${bytes(sent)} of ${bytes(all)}`;
       }, this.abort.signal);
@@ -66,7 +68,7 @@ export class UploadCard {
     this.bar.hidden = true;
     this.error.hidden = this.again.hidden = false;
     // Sending the same again would not help.
-    const isFinal = [400, 403, 413].includes(status);
+    const isFinal = [400, 403, 413, 422].includes(status);
     this.again.hidden = isFinal;
     // The server says when it wants to be asked again, unless it was not there.
     let wait = retryAfter;

@@ -3,18 +3,23 @@
 //! The run asks for items and sends events; the HTTP side adds, reads and cancels. Both hold the lock only for moments,
 //! and files are written without it.
 
+mod fallback;
+mod retention;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+pub use self::fallback::FallbackModel;
+
 use super::counters::Counters;
+use super::idempotency::SubmissionKeys;
 use super::job::Job;
 use super::record::{JobFailure, JobId, JobRecord, JobResult, JobState, now, seconds_since};
 use super::state_dir::StateDir;
-use crate::error::{Error, InputProblem, Result};
+use crate::error::{Error, InputProblem, Result, ScarceResource};
 use crate::plan::InputName;
 use crate::run::{FeedItem, RunEvent};
 
@@ -28,11 +33,15 @@ const RETRY_AFTER: (f64, f64) = (1.0, 600.0);
 pub struct Jobs {
     state: StateDir,
     max_queue: usize,
+    /// The model that takes the place of the usual one while memory is short.
+    fallback: Option<FallbackModel>,
     table: Mutex<JobTable>,
     wake: (Sender<()>, Receiver<()>),
     /// Jobs that have ended and have a webhook.
     ended: tokio::sync::mpsc::UnboundedSender<JobId>,
     pub counters: Counters,
+    /// The keys of jobs, and of jobs that are being received.
+    pub keys: Arc<SubmissionKeys>,
 }
 
 #[derive(Default)]
@@ -64,9 +73,14 @@ pub struct JobCounts {
 }
 
 impl Jobs {
-    pub fn new(state: StateDir, max_queue: usize, ended: tokio::sync::mpsc::UnboundedSender<JobId>) -> Self {
+    pub fn new(
+        state: StateDir,
+        max_queue: usize,
+        fallback: Option<FallbackModel>,
+        ended: tokio::sync::mpsc::UnboundedSender<JobId>,
+    ) -> Self {
         let (table, counters) = (Mutex::default(), Counters::default());
-        Self { state, max_queue, table, wake: bounded(1), ended, counters }
+        Self { state, max_queue, fallback, table, wake: bounded(1), ended, counters, keys: Arc::default() }
     }
 
     pub fn state(&self) -> &StateDir {
@@ -102,6 +116,9 @@ impl Jobs {
                 table.check_queue(self.max_queue)?;
             }
             let id = job.id().clone();
+            if let Some(submission) = &job.record.submission {
+                self.keys.assign(job.record.owner.clone(), submission.key.clone(), id.clone());
+            }
             if job.record.state == JobState::Queued {
                 table.queue.insert((Reverse(job.record.priority), id.clone()));
             }
@@ -175,20 +192,33 @@ impl Jobs {
     }
 
     /// Returns what the run should do next: the first waiting job of every model that has none waiting in the run, so that
-    /// the queue stays here, where its order can still change.
-    pub fn next_items(&self) -> Vec<FeedItem> {
+    /// the queue stays here, where its order can still change. With a reason to use the smaller model, jobs that may get it
+    /// do.
+    pub fn next_items(&self, shortage: Option<&str>) -> Vec<FeedItem> {
         let mut table = self.table();
         let mut items: Vec<FeedItem> = table.withdrawn.drain(..).map(FeedItem::Withdrawn).collect();
+        let offer = self.fallback.as_ref().zip(shortage);
         let waiting = table.queue.iter().filter_map(|(_, id)| table.jobs.get(id));
         let mut models: BTreeSet<String> =
             waiting.clone().filter(|job| job.is_handed_over).map(|job| job.model().to_owned()).collect();
-        let next = waiting.filter(|job| !job.is_handed_over && models.insert(job.model().to_owned()));
+        let model = |job: &Job| match offer {
+            Some((fallback, _)) if fallback.suits(job) => fallback.model.name.clone(),
+            _ => job.model().to_owned(),
+        };
+        let next = waiting.filter(|job| !job.is_handed_over && models.insert(model(job)));
         let next: Vec<JobId> = next.map(|job| job.id().clone()).collect();
-        let mut broken = Vec::new();
+        let (mut broken, mut changed) = (Vec::new(), Vec::new());
         for id in next {
             let Some(job) = table.jobs.get_mut(&id) else { continue };
+            if let Some((fallback, why)) = offer.filter(|(fallback, _)| fallback.suits(job)) {
+                self.use_fallback(job, fallback, why);
+                changed.extend(job.is_kept.then(|| job.record.clone()));
+            }
             match job.planned(&self.state) {
-                Some(input) => {
+                Some(mut input) => {
+                    let has_fallback = job.record.fallback.is_some();
+                    input.free_memory =
+                        self.fallback.as_ref().filter(|_| has_fallback).map(|f| f.free_memory);
                     job.is_handed_over = true;
                     items.push(FeedItem::Input(Box::new(input)));
                 }
@@ -196,6 +226,7 @@ impl Jobs {
             }
         }
         drop(table);
+        changed.iter().for_each(|record| self.store(record));
         for id in broken {
             self.fail(&id, JobFailure::missing("its recording is gone"));
         }
@@ -255,6 +286,8 @@ impl Jobs {
                 Error::QualityGate { .. } => {}
                 // It goes on when the server starts again.
                 Error::Cancelled(_) => {}
+                Error::Input { why: InputProblem::Withdrawn, .. } if self.requeue_handed_back(&id) => {}
+                error if is_short_of_memory(error) && self.retry_with_fallback(&id, error) => {}
                 Error::Input { why: InputProblem::Withdrawn, .. } => {
                     self.released(&id, JobState::Cancelled, None, None);
                 }
@@ -347,28 +380,6 @@ impl Jobs {
         is_active
     }
 
-    /// Removes a job with all its files, at once or when the run has let go of it.
-    pub fn remove(&self, id: &JobId) {
-        self.cancel(id);
-        let is_free = {
-            let mut table = self.table();
-            let Some(job) = table.jobs.get_mut(id) else { return };
-            job.is_removed = true;
-            !job.is_handed_over
-        };
-        if is_free {
-            self.forget(id);
-        }
-    }
-
-    fn forget(&self, id: &JobId) {
-        let job = self.table().jobs.remove(id);
-        if let Some(job) = job {
-            // What stays takes up space until the next start.
-            let _ = self.state.remove(id, job.is_kept);
-        }
-    }
-
     /// Notes what became of an attempt to call a webhook.
     pub fn set_webhook(&self, id: &JobId, attempts: u32, is_settled: bool, outcome: String) {
         let record = {
@@ -387,30 +398,15 @@ impl Jobs {
             self.counters.state_failed(&error.chain());
         }
     }
+}
 
-    /// Removes jobs that ended longer ago than `keep`, and the oldest ones until the rest take at most `most` bytes.
-    pub fn sweep(&self, keep: Duration, most: Option<u64>) {
-        let mut ended: Vec<(JobId, f64)> = {
-            let table = self.table();
-            let ended = table.jobs.values().filter(|job| job.is_kept && job.record.state.is_ended());
-            let age = |job: &Job| job.record.finished.as_deref().and_then(seconds_since).unwrap_or_default();
-            ended.map(|job| (job.id().clone(), age(job))).collect()
-        };
-        ended.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let (old, mut rest): (Vec<_>, Vec<_>) =
-            ended.into_iter().partition(|(_, age)| *age > keep.as_secs_f64());
-        old.iter().for_each(|(id, _)| self.remove(id));
-        if let Some(most) = most {
-            let sizes: Vec<u64> = rest.iter().map(|(id, _)| self.state.size(id)).collect();
-            let mut total: u64 = sizes.iter().sum();
-            for ((id, _), size) in rest.drain(..).zip(sizes) {
-                if total <= most {
-                    break;
-                }
-                self.remove(&id);
-                total -= size;
-            }
-        }
+/// Whether a smaller model could help.
+fn is_short_of_memory(error: &Error) -> bool {
+    let memory = ScarceResource::Memory;
+    match error {
+        Error::OutOfMemory { .. } => true,
+        Error::InsufficientResources { resource, .. } => *resource == memory,
+        _ => false,
     }
 }
 
