@@ -85,6 +85,10 @@ serve-load MODE *ARGS:
     cargo build --release
     python3 benches/serve_load.py {{MODE}} {{ARGS}}
 
+# What a server holds: `growth`, `queue`, `upload`.
+serve-trials MODE *ARGS:
+    python3 benches/serve_trials.py {{MODE}} {{ARGS}}
+
 # Compare the outputs of two builds of the program to the byte; both with `--features testing` (see benches/before_after.py)
 before-after BEFORE AFTER *ARGS:
     python3 benches/before_after.py --before {{BEFORE}} --after {{AFTER}} {{ARGS}}

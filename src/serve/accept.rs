@@ -37,6 +37,10 @@ pub enum AcceptError {
 impl Server {
     /// Turns options into settings. An error names the option.
     pub fn settings(&self, options: &Map<String, Value>) -> Result<JobSettings> {
+        self.settings_cache.get(options, || self.read_settings(options))
+    }
+
+    fn read_settings(&self, options: &Map<String, Value>) -> Result<JobSettings> {
         let mut options = options.clone();
         let model = match named_model(&options) {
             None => None,

@@ -240,6 +240,16 @@ fn engine(text: &mut dyn MetricSink, stats: Option<EngineStats>, memory: Option<
         text.gauge("slots_taken", "Window slots in use.", &[(&[], stats.taken as f64)]);
         text.counter("windows_total", "Windows encoded.", &[(&[], stats.windows as f64)]);
         text.counter("tokens_total", "Tokens chosen.", &[(&[], stats.tokens as f64)]);
+        let help = "Steps of the decoder, each over all running sequences.";
+        text.counter("decoder_steps_total", help, &[(&[], stats.steps as f64)]);
+        let help = "Sequences in all steps together; by steps, the mean size of the batch.";
+        text.counter("decoder_rows_total", help, &[(&[], stats.rows as f64)]);
+        let spent =
+            [("encoding", stats.encoding), ("decoding", stats.decoding), ("aligning", stats.aligning)];
+        let help = "Seconds of the engines' work, by kind.";
+        labelled(text, false, "engine_seconds_total", help, "kind", &spent);
+        let help = "Seconds that the engines waited for audio.";
+        text.counter("starved_seconds_total", help, &[(&[], stats.starved)]);
         text.counter(
             "fallbacks_total",
             "Windows whose first attempt was rejected.",

@@ -17,6 +17,7 @@ mod outgoing;
 mod pressure;
 mod record;
 mod runner;
+mod settings_cache;
 mod state_dir;
 mod telemetry;
 
@@ -34,13 +35,17 @@ use self::jobs::{FallbackModel, Jobs};
 use self::outgoing::Outgoing;
 use self::pressure::Pressure;
 use self::runner::RunStatus;
+use self::settings_cache::SettingsCache;
 use self::state_dir::StateDir;
 use self::telemetry::Collector;
+use crate::device::memory::limit_arenas;
 use crate::error::{Error, Result};
 use crate::run::{RunContext, RunEvent, RunRequest, Session, TextEvents};
 
 /// Threads that answer requests; none of them computes for long.
 const HTTP_THREADS: usize = 2;
+/// Arenas of the allocator: with the default, memory grew for as long as threads came and went.
+const MAX_ARENAS: u8 = 2;
 /// How long answers may take to be sent after the last job.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -52,6 +57,7 @@ struct Server {
     pressure: Pressure,
     outgoing: Outgoing,
     collector: Option<Collector>,
+    settings_cache: SettingsCache,
     /// What collectors tell servers apart by.
     instance: String,
     /// Uploads and downloads at the same time.
@@ -70,6 +76,7 @@ pub fn serve(
     context: RunContext<'_>,
     on_listening: &dyn Fn(&str),
 ) -> Result<()> {
+    limit_arenas(MAX_ARENAS);
     request.text = TextEvents::AllAtOnce;
     let tls = options.tls.as_ref().map(http::tls_config).transpose()?;
     let state = StateDir::open(&options.state_dir)?;
@@ -87,6 +94,7 @@ pub fn serve(
         pressure: Pressure::new(options.guard.clone(), session.device().clone()),
         outgoing: Outgoing::new(options.allows_private_addresses),
         collector: options.collector.as_ref().map(|(url, interval)| Collector::new(url, *interval)),
+        settings_cache: SettingsCache::default(),
         instance: address.to_string(),
         transfers: Semaphore::new(options.max_transfers),
         started: Instant::now(),

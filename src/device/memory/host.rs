@@ -103,6 +103,22 @@ fn nearest_mount<'a>(mounts: impl Iterator<Item = (&'a Path, u64)>, path: &Path)
     above.max_by_key(|(mount, _)| mount.components().count()).map(|(_, free)| free)
 }
 
+/// Limits the number of arenas of glibc's allocator, unless `MALLOC_ARENA_MAX` does. By default there are eight for each core, and
+/// each keeps what its threads have freed, between blocks that are still in use, where `purge` cannot return it.
+pub fn limit_arenas(most: u8) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
+        unsafe extern "C" {
+            fn mallopt(param: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
+        }
+        const M_ARENA_MAX: std::ffi::c_int = -8;
+        // SAFETY: any thread may call it at any time.
+        unsafe { mallopt(M_ARENA_MAX, most.into()) };
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = most;
+}
+
 /// Returns freed memory that glibc's allocator keeps, of all threads, to the system. Other allocators do so themselves, or
 /// offer no way to request it.
 pub fn purge() {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 
 #[cfg(feature = "cuda")]
 pub use cuda::keep_freed;
-pub use host::{SwapUsage, free_disk, purge, swap};
+pub use host::{SwapUsage, free_disk, limit_arenas, purge, swap};
 
 /// Memory use in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
