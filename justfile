@@ -85,8 +85,9 @@ serve-load MODE *ARGS:
     cargo build --release
     python3 benches/serve_load.py {{MODE}} {{ARGS}}
 
-# What a server holds: `growth`, `queue`, `upload`.
+# Measure what `transcribe serve` holds: `growth` over thousands of requests, a `queue` of a thousand, an `upload` of 10 GB
 serve-trials MODE *ARGS:
+    cargo build --release
     python3 benches/serve_trials.py {{MODE}} {{ARGS}}
 
 # Compare the outputs of two builds of the program to the byte; both with `--features testing` (see benches/before_after.py)

@@ -89,6 +89,7 @@ fn a_full_disk_refuses_what_it_cannot_hold_and_recovers() {
         assert!(refused.header("retry-after").is_some());
     }
     assert_eq!(serving.get("/health").status, 200);
+    drop(full);
     std::fs::remove_file(&filler).unwrap();
     let id = serving.submit(short());
     assert_eq!(serving.wait_for(&id, &["completed", "failed"])["state"], "completed");
