@@ -2,7 +2,9 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use transcribe::audio::{AudioInput, AudioOptions, AudioReader, DecoderChoice, is_recording, probe_duration};
+use transcribe::audio::{
+    AudioInput, AudioOptions, AudioReader, DecoderChoice, is_recording, probe_duration, read_ffmpeg_output,
+};
 use transcribe::error::Result;
 
 use super::Scratch;
@@ -60,6 +62,20 @@ fn read(opened: Result<AudioReader>) -> String {
     }
     // Blocks differ in length, so that the digest of an unfinished recording says nothing.
     "long".to_owned()
+}
+
+/// Reads what `ffmpeg` says, up to a zero byte, and what it writes. Where blocks end makes no difference.
+pub fn ffmpeg(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let (log, output) = bytes.split_at(end);
+    let output = output.get(1..).unwrap_or_default();
+    let whole = read_ffmpeg_output(log, output, output.len());
+    assert_eq!(whole, read_ffmpeg_output(log, output, 7), "in other blocks");
+    if let Ok((rate, samples)) = &whole.1 {
+        assert!((1_000..=768_000).contains(rate), "{rate}");
+        assert!(samples.iter().all(|sample| sample.abs() <= MAX_AMPLITUDE), "{samples:?}");
+    }
+    format!("{whole:?}")
 }
 
 /// Looks at the first bytes of a file, and at its headers.

@@ -7,10 +7,13 @@ mod audio;
 mod hub;
 mod models;
 mod plans;
+mod server;
+mod speakers;
 mod state;
 mod transcripts;
 
 pub mod forged;
+pub mod requests;
 pub mod seeds;
 
 use std::path::{Path, PathBuf};
@@ -28,10 +31,11 @@ pub struct FuzzTarget {
 
 const MB: u64 = 1 << 20;
 
-pub const ALL: [FuzzTarget; 18] = [
+pub const ALL: [FuzzTarget; 24] = [
     // The tables of the largest codecs have a few megabytes, and a packet of silence expands a thousandfold.
     FuzzTarget { name: "audio", run: audio::decode, memory: (64 * MB, 4096) },
     FuzzTarget { name: "sniff", run: audio::sniff, memory: (64 * MB, 64) },
+    FuzzTarget { name: "ffmpeg", run: audio::ffmpeg, memory: (MB, 64) },
     FuzzTarget { name: "config", run: models::config, memory: (MB, 64) },
     FuzzTarget { name: "generation_config", run: models::generation_config, memory: (MB, 64) },
     FuzzTarget { name: "tokenizer", run: models::tokenizer, memory: (64 * MB, 256) },
@@ -40,11 +44,19 @@ pub const ALL: [FuzzTarget; 18] = [
     FuzzTarget { name: "weights", run: models::weights, memory: (4 * MB, 128) },
     FuzzTarget { name: "hub", run: hub::answers, memory: (4 * MB, 64) },
     FuzzTarget { name: "import", run: transcripts::import, memory: (4 * MB, 4096) },
-    FuzzTarget { name: "rttm", run: transcripts::rttm, memory: (MB, 64) },
+    // Scoring a thousand speakers takes a table of all pairs.
+    FuzzTarget { name: "rttm", run: speakers::rttm, memory: (64 * MB, 1024) },
+    FuzzTarget { name: "stm", run: speakers::stm, memory: (64 * MB, 1024) },
+    // With the networks, which are loaded once.
+    FuzzTarget { name: "known_voices", run: speakers::known_voices, memory: (256 * MB, 4096) },
+    FuzzTarget { name: "speaker_networks", run: speakers::networks, memory: (4 * MB, 64) },
     FuzzTarget { name: "manifest", run: plans::manifest, memory: (4 * MB, 1024) },
     FuzzTarget { name: "list", run: plans::list, memory: (4 * MB, 1024) },
     FuzzTarget { name: "template", run: plans::template, memory: (MB, 1024) },
     FuzzTarget { name: "settings", run: plans::settings, memory: (64 * MB, 4096) },
+    FuzzTarget { name: "job_options", run: server::job_options, memory: (64 * MB, 4096) },
+    // That of the client: the server has threads of its own.
+    FuzzTarget { name: "requests", run: server::requests, memory: (64 * MB, 64) },
     FuzzTarget { name: "journal", run: state::journal, memory: (4 * MB, 64) },
     FuzzTarget { name: "ledger", run: state::ledger, memory: (4 * MB, 64) },
     FuzzTarget { name: "report", run: state::report, memory: (4 * MB, 512) },

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use transcribe::export::{ExportOptions, Format, Rendering};
 use transcribe::import::{ImportFormat, from_import};
 
-use super::{forged, root, state};
+use super::{forged, requests, root, state};
 
 /// Larger fixtures are too slow to be decoded thousands of times.
 const MAX_BYTES: u64 = 100_000;
@@ -23,6 +23,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "sniff" => {
             recordings().into_iter().map(|bytes| bytes[..bytes.len().min(SNIFF_BYTES)].to_vec()).collect()
         }
+        "ffmpeg" => ffmpeg_outputs(),
         "config" => vec![read("models/demo/config.json")],
         "generation_config" => vec![read("models/demo/generation_config.json")],
         "tokenizer" => vec![small_tokenizer()],
@@ -33,6 +34,11 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "hub" => hub_answers(),
         "import" => transcripts(),
         "rttm" => vec![text("SPEAKER talk 1 0.5 1.25 <NA> <NA> Anna <NA> <NA> ;; a comment\nLEXEME x\n")],
+        "stm" => vec![text(TRUTH)],
+        "known_voices" => voices(),
+        "speaker_networks" => vec![small_safetensors()],
+        "job_options" => vec![text(JOB_OPTIONS)],
+        "requests" => requests::all(),
         "manifest" => vec![text(MANIFEST)],
         "list" => vec![text("# recordings\ntalk.mp3\r\n./a/b.wav\n-\n"), text("a.mp3\0b.wav\0")],
         "template" => vec![text("{parent}/{stem}.{language}.{ext}"), text("{{{id}}}-{index}-{date}")],
@@ -66,6 +72,37 @@ fn recordings() -> Vec<Vec<u8>> {
     all.retain(|bytes| bytes.len() as u64 <= MAX_BYTES);
     all.extend(forged::recordings().into_iter().map(|(_, bytes)| bytes));
     all
+}
+
+/// Returns recordings in which somebody speaks, and some in which nobody does.
+fn voices() -> Vec<Vec<u8>> {
+    let speech = read("fixtures/long/short_en.flac");
+    let others = ["original.wav", "mulaw-8k.wav", "opus-short.opus"];
+    let others = others.iter().map(|name| read(&format!("fixtures/audio/{name}")));
+    std::iter::once(speech).chain(others).collect()
+}
+
+/// Returns what `ffmpeg` says, a zero byte, and what it writes.
+fn ffmpeg_outputs() -> Vec<Vec<u8>> {
+    let wav = |tag: u16, channels: u16, extension: &[u8]| {
+        let format = [
+            &tag.to_le_bytes()[..],
+            &channels.to_le_bytes(),
+            &48_000_u32.to_le_bytes(),
+            &[0; 6],
+            &32_u16.to_le_bytes(),
+            extension,
+        ]
+        .concat();
+        let samples: Vec<u8> =
+            [0.5_f32, -0.25, f32::NAN, 1e30].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let length = (format.len() as u32).to_le_bytes();
+        let head = b"RIFF\xff\xff\xff\xffWAVEfmt ".as_slice();
+        [head, &length, &format, b"data\xff\xff\xff\xff", &samples].concat()
+    };
+    let extension = [&[22, 0, 32, 0, 0x3f, 0, 0, 0, 3, 0][..], &[0; 14]].concat();
+    let outputs = [wav(3, 1, &[]), wav(3, 2, &[0, 0]), wav(0xfffe, 6, &extension), Vec::new()];
+    outputs.iter().map(|output| [FFMPEG_LOG.as_bytes(), &[0], output].concat()).collect()
 }
 
 /// Returns a tokenizer with single bytes and the special tokens.
@@ -143,6 +180,27 @@ const OTHER_JSON: [&str; 4] = [
     r#"{"text": "Hello you", "language": "english", "words": [{"word": "Hello", "start": 0.0, "end": 0.5}], "segments":
         [{"start": 0.0, "end": 2.0, "text": "Hello you"}], "turns": [{"start": 0.0, "end": 1.0, "speaker": "A"}]}"#,
 ];
+
+const FFMPEG_LOG: &str = "[info] Input #0, mpegts, from 'file:a.ts':
+[info]   Duration: 00:01:02.50, start: 1.400000, bitrate: 135 kb/s
+[info]   Stream #0:1[0x101](eng): Audio: mp2 (mp2), 44100 Hz, mono
+[mp3 @ 0x1] [warning] Estimating duration from bitrate, this may be inaccurate
+[info]   Stream #0:1 -> #0:0 (mp2 (native) -> pcm_f32le (native))
+[info] Output #0, wav, to 'pipe:1':
+[mpegts @ 0x1] [warning] Packet corrupt (stream = 1, dts = 9).
+[ac3 @ 0x5591] [error] frame sync error
+[fatal] Stream map '0:a:3' matches no streams.
+";
+
+const TRUTH: &str = ";; CATEGORY \"0\"
+talk 1 inter_segment_gap 0 0.5 <o,f0>
+talk 1 Anna 0.5 2 <o,f0,female> good morning, Mr. Smith
+talk 1 Ben 1.5 3 twenty one dollars
+talk 1 Ben 4 5 <o> IGNORE_TIME_SEGMENT_IN_SCORING
+";
+
+const JOB_OPTIONS: &str = r#"{"language": "de", "vad": true, "temperature": "0,0.2", "beam-size": 2, "word_timestamps": true,
+    "clip-timestamps": "0,10", "speakers": 2, "prompt": "a", "max-line-width": 40, "chunk-length": "2m"}"#;
 
 const MANIFEST: &str = r#"{"audio": "manifest.jsonl", "id": 7, "language": "de", "task": "translate", "prompt": "a", "clip": "1,2.5"}
 {"audio": "manifest.jsonl", "id": "b", "outputs": ["srt", "txt"], "output_dir": "out", "model": "tiny", "clip": [0, 1.5]}

@@ -1,7 +1,6 @@
 //! Transcripts of this and other programs: what is imported can be exported in every format, and read again.
 
 use transcribe::export::{ExportOptions, Format, Preset, Rendering};
-use transcribe::import::rttm::parse_rttm;
 use transcribe::import::{ImportFormat, from_import, json_of, parse};
 use transcribe::transcript::Transcript;
 
@@ -73,16 +72,4 @@ fn check_json(written: &[u8]) {
     let once = rewritten(written);
     let twice = rewritten(&once);
     assert_eq!(String::from_utf8_lossy(&twice), String::from_utf8_lossy(&once));
-}
-
-pub fn rttm(bytes: &[u8]) -> String {
-    match parse_rttm(bytes) {
-        Ok(turns) => {
-            assert!(
-                turns.iter().all(|(_, start, end, _)| start.is_finite() && end.is_finite() && start <= end)
-            );
-            format!("{turns:?}")
-        }
-        Err(error) => format!("{:?} {}", error.line, error.why),
-    }
 }

@@ -17,6 +17,8 @@ mod stream;
 
 pub use codec_panic::is_catching_codec_panics;
 pub use ffmpeg::find_ffmpeg;
+#[cfg(feature = "testing")]
+pub use ffmpeg::read_output as read_ffmpeg_output;
 pub use input::{AudioInput, probe_duration};
 pub use reader::AudioReader;
 pub use sniff::is_recording;

@@ -39,6 +39,8 @@ pub use self::args::CommandLine;
 pub use self::config::check_settings;
 pub use self::exit::ExitCode;
 pub use self::interrupt::Interrupt;
+#[cfg(feature = "testing")]
+pub use self::serve::job_parser;
 
 use self::args::{BRIEF_HELP, BriefHelp, CliCommand, LoadError};
 use self::log::{LogFormat, LogLevel};

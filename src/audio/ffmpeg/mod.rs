@@ -4,6 +4,7 @@
 //! resampling are the same as for the built-in decoders.
 
 mod foreign;
+mod frames;
 mod header;
 mod log;
 mod process;
@@ -12,13 +13,15 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub(super) use self::foreign::foreign_format;
+use self::frames::FrameMixer;
+#[cfg(feature = "testing")]
+pub use self::frames::read_output;
 use self::header::{StreamFormat, read_header};
 use self::log::FfmpegLog;
 pub(super) use self::process::FfmpegInput;
 use self::process::FfmpegProcess;
 pub use self::process::find_ffmpeg;
-use super::channels;
-use super::decode::{DecodedBlock, plausible};
+use super::decode::DecodedBlock;
 use super::stream::{CancellableStream, StopFlag};
 use super::{AudioDamage, AudioOptions};
 use crate::cancel::CancelToken;
@@ -26,7 +29,6 @@ use crate::error::InputProblem;
 
 /// Bytes to read at once: a second of stereo at most.
 const READ_BYTES: usize = 1 << 18;
-const SAMPLE_BYTES: usize = 4;
 
 /// A file that `ffmpeg` decodes.
 pub(super) struct FfmpegDecoder {
@@ -35,10 +37,7 @@ pub(super) struct FfmpegDecoder {
     output: CancellableStream,
     stop: StopFlag,
     format: StreamFormat,
-    /// One weight per channel.
-    weights: Vec<f32>,
-    /// Bytes of frames that are not complete yet.
-    pending: Vec<u8>,
+    mixer: FrameMixer,
     buffer: Vec<u8>,
     samples: Vec<f32>,
     has_samples: bool,
@@ -76,12 +75,11 @@ impl FfmpegDecoder {
         process.wait_for_description(|| output.check()).map_err(InputProblem::Unreadable)?;
         let duration = process.log().duration;
         Ok(Self {
-            weights: channels::weights(&format.positions, options.channel),
+            mixer: FrameMixer::new(&format, options.channel),
             process,
             output,
             stop,
             format,
-            pending: Vec::new(),
             buffer: vec![0; READ_BYTES],
             samples: Vec::new(),
             has_samples: false,
@@ -113,8 +111,7 @@ impl FfmpegDecoder {
                 self.has_ended = true;
                 self.check_end()?;
             }
-            self.pending.extend_from_slice(&self.buffer[..read]);
-            self.mix_frames();
+            self.mixer.push(&self.buffer[..read], &mut self.samples);
         }
         if self.samples.is_empty() {
             return Ok(None);
@@ -136,18 +133,6 @@ impl FfmpegDecoder {
         Some(InputProblem::Undecodable(first.clone()))
     }
 
-    /// Mixes all complete frames.
-    fn mix_frames(&mut self) {
-        let frame = self.weights.len() * SAMPLE_BYTES;
-        let complete = self.pending.len() / frame * frame;
-        let mix = |frame: &[u8]| -> f32 {
-            let samples = frame.chunks_exact(SAMPLE_BYTES).zip(&self.weights);
-            samples.filter(|(_, weight)| **weight != 0.0).map(|(bytes, weight)| sample(bytes) * weight).sum()
-        };
-        self.samples.extend(self.pending[..complete].chunks_exact(frame).map(mix));
-        self.pending.drain(..complete);
-    }
-
     /// Waits for the end of the program and takes what went wrong.
     fn check_end(&mut self) -> Result<(), InputProblem> {
         let output = &self.output;
@@ -167,11 +152,6 @@ impl FfmpegDecoder {
         self.damage.mark_incomplete(message);
         Ok(())
     }
-}
-
-fn sample(bytes: &[u8]) -> f32 {
-    let bytes: [u8; SAMPLE_BYTES] = bytes.try_into().unwrap_or_default();
-    plausible(f32::from_le_bytes(bytes))
 }
 
 /// Returns whether the output ended, or is not what was asked for.

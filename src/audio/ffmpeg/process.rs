@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -168,14 +168,34 @@ fn detach(command: &mut Command) {
 #[cfg(not(unix))]
 fn detach(_command: &mut Command) {}
 
-fn read_log(stderr: ChildStderr, log: &SharedLog) {
+/// Reads what the program says; what a line has beyond the limit is dropped.
+pub(super) fn read_log(stderr: impl Read, log: &SharedLog) {
     let mut from = BufReader::new(stderr);
     let mut line = Vec::new();
+    let mut is_rest = false;
     loop {
         line.clear();
         match (&mut from).take(MAX_LINE).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
+            Ok(_) if is_rest => {}
             Ok(_) => log.add(String::from_utf8_lossy(&line).trim_end()),
         }
+        is_rest = !line.ends_with(b"\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_long_line_is_dropped() {
+        let log = SharedLog::default();
+        // The text of a tag, at whose 4096th byte something begins that looks like a message.
+        let start = format!("[info]     title           : {}", "x".repeat(4_096));
+        let text = format!("{}[error] forged\n[error] real\n", &start[..4_096]);
+        read_log(text.as_bytes(), &log);
+        assert_eq!(log.get().first_error.as_deref(), Some("real"));
+        assert_eq!(log.get().errors, 1);
     }
 }

@@ -156,6 +156,13 @@ impl std::str::FromStr for ListenArg {
     }
 }
 
+/// Returns what reads the options of jobs, on a server with default options; for tests.
+#[cfg(feature = "testing")]
+pub fn job_parser() -> crate::error::Result<Box<crate::serve::ParseSettings>> {
+    let parser = JobOptions::new(&[])?;
+    Ok(Box::new(move |options| parser.settings(options)))
+}
+
 impl ServeArgs {
     fn request(&self, all: &CommandLine) -> crate::error::Result<RunRequest> {
         let mut request =
