@@ -264,12 +264,13 @@ impl Error {
         match self {
             Error::Usage { hint, .. } => hint.clone(),
             Error::Input { why, .. } => why.hint(),
-            Error::Model { why, .. } => Some(why.hint()),
+
             Error::Device { hint: Some(hint), .. } => Some(hint.clone()),
             Error::Device { hint: None, .. } => {
                 Some("`--device cpu` works everywhere; `transcribe doctor` lists the available devices".into())
             }
-            Error::OutOfMemory { .. } => Some("use a smaller `--model`".into()),
+            Error::Model { why, .. } if !why.is_out_of_memory() => Some(why.hint()),
+            Error::Model { .. } | Error::OutOfMemory { .. } => Some("use a smaller `--model`".into()),
             Error::Output { .. } => Some(
                 "check the folder's permissions and free space, or choose another folder with `--output-dir`".into(),
             ),
@@ -292,6 +293,18 @@ impl Error {
                 Some("this is a bug; please report it with the command and the input".into())
             }
         }
+    }
+}
+
+impl ModelProblem {
+    /// Returns whether a file cannot be read because there is no memory for it.
+    pub fn is_out_of_memory(&self) -> bool {
+        let ModelProblem::Unreadable { source, .. } = self else { return false };
+        let causes = std::iter::successors(Some(&**source as &(dyn std::error::Error + 'static)), |cause| {
+            cause.source()
+        });
+        let mut errors = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
+        errors.any(|error| error.kind() == io::ErrorKind::OutOfMemory)
     }
 }
 

@@ -3,6 +3,10 @@
 use std::process::ExitCode;
 
 use transcribe::cli;
+use transcribe::device::memory::NotingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: NotingAllocator = NotingAllocator;
 
 fn main() -> ExitCode {
     match cli::start() {

@@ -74,6 +74,7 @@ impl From<&Error> for ExitCode {
             | Error::Panicked { .. }
             | Error::BackendClosed { .. }
             | Error::CloseFailed { .. } => ExitCode::SomeFailed,
+            Error::Model { why, .. } if why.is_out_of_memory() => ExitCode::Memory,
             Error::Model { .. } | Error::NotANumber { .. } => ExitCode::Model,
             Error::Device { .. } => ExitCode::Device,
             Error::OutOfMemory { .. }

@@ -47,7 +47,13 @@ use self::log::{LogFormat, LogLevel};
 use self::printer::Printer;
 use crate::audio::is_catching_codec_panics;
 use crate::cancel::CancelToken;
+use crate::device::memory::exit_when_exhausted;
 use crate::error::{Error, panic_message};
+
+/// Said when nothing can be allocated any more.
+const OUT_OF_MEMORY: &str = "error: out of memory: the system refused an allocation
+hint: use a smaller `--model`, or lower `--batch-size`; the next run continues with the finished chunks
+";
 
 /// Installs the panic hook and the signal handlers and parses the command line. Prints help and usage errors, and returns
 /// the exit code for them.
@@ -60,6 +66,8 @@ pub fn start() -> Result<(CommandLine, Interrupt), ExitCode> {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         printer::bug(panic_message(panic.payload()), &location);
     }));
+    // Without a handler for it, the program is aborted: no less, but no more.
+    let _ = exit_when_exhausted(ExitCode::Memory as u8, OUT_OF_MEMORY);
     let args = CommandLine::load().map_err(report_load_error)?;
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let unknown = environment::unknown_variables(&CommandLine::described(), variables);
@@ -67,7 +75,8 @@ pub fn start() -> Result<(CommandLine, Interrupt), ExitCode> {
     args.notes().iter().for_each(|note| printer_for(&args).notice(note));
     let interrupt = Interrupt::install().map_err(|error| {
         report_error(printer_for(&args), &error);
-        ExitCode::Bug
+        // No descriptors for it, or no thread.
+        ExitCode::SomeFailed
     })?;
     Ok((args, interrupt))
 }

@@ -138,6 +138,8 @@ fn problem(error: candle_core::Error, file: String) -> ModelProblem {
         E::UnexpectedShape { msg, expected, got } => {
             ModelProblem::NotWhisper { why: format!("{msg}: {got:?} where config.json says {expected:?}") }
         }
+        // Candle's own error hides which one it is.
+        E::Io(error) => ModelProblem::Unreadable { file, source: error.into() },
         E::SafeTensor(error) => ModelProblem::Damaged { file, why: error.to_string() },
         error => ModelProblem::Unreadable { file, source: error.into() },
     }

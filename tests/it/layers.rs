@@ -13,7 +13,7 @@ use self::source_file::{SourceFile, code_lines, files_of, sources};
 
 /// Each module with the modules that it uses, in the order of the data's flow. [`COMMON`] modules are open to all.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("main", &["cli"]),
+    ("main", &["cli", "device"]),
     ("lib", &[]),
     ("cancel", &[]),
     ("context", &[]),
@@ -159,7 +159,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "store/fingerprint.rs",
         ],
     ),
-    ("signal_hook", &["cli/interrupt.rs"]),
+    ("signal_hook", &["cli/interrupt.rs", "device/memory/exhausted.rs"]),
     (
         "strsim",
         &[

@@ -64,6 +64,7 @@ mod seams;
 mod security;
 #[cfg(unix)]
 mod serve;
+mod shortage;
 mod speaker_scores;
 mod speakers;
 mod stdout;

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "cuda")]
 mod cuda;
+mod exhausted;
 mod host;
 #[cfg(feature = "metal")]
 mod metal;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 
 #[cfg(feature = "cuda")]
 pub use cuda::keep_freed;
+pub use exhausted::{NotingAllocator, exit_when_exhausted};
 pub use host::{SwapUsage, free_disk, limit_arenas, purge, swap};
 
 /// Memory use in bytes.
