@@ -42,6 +42,10 @@ deny *ARGS:
 fuzz SECONDS *TARGETS:
     fuzz/run.sh {{SECONDS}} {{TARGETS}}
 
+# Run the pool of models in many orders of its threads' steps: deadlocks, lost wake-ups, a model resident twice
+schedules *ORDERS:
+    cargo run --release --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules -- {{ORDERS}}
+
 # Format the code
 fmt:
     cargo fmt

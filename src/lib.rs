@@ -31,7 +31,7 @@
 //! | [`serve`] | HTTP → runs: jobs that survive restarts, and OpenAI's API |
 //! | [`cli`] | arguments, configuration, terminal, messages, exit codes |
 //!
-//! `cancel`, `context`, `digest`, `error`, `test_hooks` and `time` are available to every module.
+//! `cancel`, `context`, `digest`, `error`, `sync`, `test_hooks` and `time` are available to every module.
 //!
 //! # Example
 //!
@@ -63,6 +63,7 @@ pub mod context;
 pub mod digest;
 pub mod error;
 pub mod limited_read;
+mod sync;
 pub mod test_hooks;
 pub mod time;
 

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("digest", &[]),
     ("error", &[]),
     ("limited_read", &[]),
+    ("sync", &[]),
     ("test_hooks", &[]),
     ("time", &[]),
     ("transcript", &[]),
@@ -91,7 +92,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that every module may use, except as [`NOT_COMMON`] says.
-const COMMON: [&str; 7] = ["cancel", "context", "digest", "error", "limited_read", "test_hooks", "time"];
+const COMMON: [&str; 8] =
+    ["cancel", "context", "digest", "error", "limited_read", "sync", "test_hooks", "time"];
 
 /// The loop around the network asks whether to stop; the network does not.
 const NOT_COMMON: &[(&str, &str)] = &[("whisper", "cancel"), ("whisper", "context")];
