@@ -46,6 +46,11 @@ fuzz SECONDS *TARGETS:
 schedules *ORDERS:
     cargo run --release --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules -- {{ORDERS}}
 
+# Run the CPU kernels with a sanitizer of a nightly compiler: address (with leaks) or leak
+sanitize SANITIZER="address":
+    RUSTFLAGS="-Zsanitizer={{SANITIZER}}" cargo +nightly run --release --target x86_64-unknown-linux-gnu \
+        --manifest-path tests/kernels/Cargo.toml --target-dir target/sanitize
+
 # Format the code
 fmt:
     cargo fmt
