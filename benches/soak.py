@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A hundred transcriptions in one process: does anything grow?
+"""A hundred transcriptions in one process, or a day of audio in one input: does anything grow?
 
 Two models in turn, files of several kinds and lengths, and several output formats, in one run of the program. Of each
 finished input the resident memory, the threads and the open files of the process are noted; the memory after the last
@@ -7,9 +7,13 @@ must be within 50 MB of that after the fifth, and threads and files as many as t
 after every chunk, once never, and once with each model closed as soon as it is not needed.
 
     python3 benches/soak.py [--count 100] [--results benches/results]
+    python3 benches/soak.py --hours 24               one recording of a day: a look for each finished chunk
     python3 benches/soak.py --cost [--random base]   what the release costs, side by side
 
-Needs nothing but Python. Writes soak.csv and soak.svg into the results.
+`--model` and `--audio`, as often as wanted, replace the demo model and the fixtures: real weights and human speech.
+`--mode` chooses some of the three, and `--name` names the results (NAME.csv and NAME.svg).
+
+Needs nothing but Python, and ffmpeg for the recording of `--hours`.
 """
 import argparse
 import csv
@@ -21,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import wave
+from dataclasses import dataclass
 from pathlib import Path
 
 import plot
@@ -38,18 +44,55 @@ GROWTH = 50e6
 COLOURS = {"every-chunk": "#1b7f5c", "never": "#b3402f", "eager": "#3563b8"}
 
 
-def manifest(folder: Path, count: int) -> Path:
-    second = folder / "second"
-    second.mkdir(exist_ok=True)
-    for name in ["config.json", "tokenizer.json", "generation_config.json", "model.safetensors"]:
-        shutil.copy(ROOT / "models/demo" / name, second / name)
-    audio = [path for path in (ROOT / "fixtures" / name for name in AUDIO) if path.is_file()]
+@dataclass
+class Work:
+    """What is transcribed with what."""
+
+    models: list[str]
+    audio: list[Path]
+    count: int
+    hours: float
+    options: list[str]
+
+    def arguments(self, folder: Path) -> list[str]:
+        if self.hours:
+            outputs = ["--export", "srt,json", "--output-dir", folder / "out"]
+            return [recording(folder, self.audio, self.hours), "--model", self.models[0], *outputs]
+        return ["--manifest", manifest(folder, self), "--jobs", "1"]
+
+
+def recording(folder: Path, audio: list[Path], hours: float) -> Path:
+    """One WAV file: the recordings again and again."""
+    decode = ["-ar", "16000", "-ac", "1", "-f", "s16le", "-"]
+    lines = [["ffmpeg", "-nostdin", "-v", "error", "-i", path, *decode] for path in audio]
+    pause = bytes(2 * 16000)
+    round_of_all = b"".join(subprocess.run(line, check=True, capture_output=True).stdout + pause for line in lines)
+    path = folder / "long.wav"
+    left = int(hours * 3600) * 2 * 16000
+    with wave.open(str(path), "wb") as out:
+        out.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
+        while left > 0:
+            out.writeframesraw(round_of_all[:left])
+            left -= len(round_of_all)
+    return path
+
+
+def manifest(folder: Path, work: Work) -> Path:
+    models = work.models
+    if len(models) == 1 and models[0] == "demo":
+        # A second model, so that they take turns.
+        second = folder / "second"
+        second.mkdir(exist_ok=True)
+        for name in ["config.json", "tokenizer.json", "generation_config.json", "model.safetensors"]:
+            shutil.copy(ROOT / "models/demo" / name, second / name)
+        models = ["demo", str(second)]
+    audio, count = work.audio, work.count
     path = folder / "jobs.jsonl"
     with path.open("w") as out:
         for nth in range(count):
             formats = FORMATS[nth % len(FORMATS)]
             outputs = {kind: str(folder / f"{nth}.{kind}") for kind in formats}
-            job = {"audio": str(audio[nth % len(audio)]), "model": ["demo", str(second)][nth % 2], "outputs": outputs}
+            job = {"audio": str(audio[nth % len(audio)]), "model": models[nth % len(models)], "outputs": outputs}
             out.write(json.dumps(job) + "\n")
     return path
 
@@ -60,14 +103,15 @@ def look(process: int) -> tuple[int, int, int]:
     return int(status["VmRSS"].split()[0]) * 1024, int(status["Threads"]), len(os.listdir(f"/proc/{process}/fd"))
 
 
-def soak(mode: str, count: int) -> list[tuple[int, int, int]]:
-    """One look at the process for each finished input."""
+def soak(mode: str, work: Work) -> list[tuple[int, int, int]]:
+    """One look at the process for each finished input, or chunk of a long one."""
+    finished = b'"event":"chunk_done"' if work.hours else b'"event":"file_done"'
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         report = folder / "run.jsonl"
         report.touch()
-        line = [PROGRAM, "--manifest", manifest(folder, count), "--jobs", "1", "--overwrite", "--report", report]
-        process = subprocess.Popen([*line, *MODES[mode]], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        line = [PROGRAM, *work.arguments(folder), "--overwrite", "--report", report, *work.options, *MODES[mode]]
+        process = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         looks, read = [], 0
         while True:
             is_over = process.poll() is not None
@@ -77,7 +121,7 @@ def soak(mode: str, count: int) -> list[tuple[int, int, int]]:
                     if not text.endswith(b"\n"):
                         break
                     read += len(text)
-                    if b'"event":"file_done"' in text.replace(b" ", b"") and not is_over:
+                    if finished in text.replace(b" ", b"") and not is_over:
                         looks.append(look(process.pid))
             if is_over:
                 break
@@ -114,26 +158,39 @@ def cost(random: str, rounds: int) -> None:
         print(f"{policy:12} {statistics.median(ratios):.3f} times the time of `never` (median of {rounds})")
 
 
+def write(args: argparse.Namespace, runs: dict[str, list[tuple[int, int, int]]]) -> None:
+    args.results.mkdir(parents=True, exist_ok=True)
+    with (args.results / f"{args.name}.csv").open("w", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(["mode", "finished", "resident_bytes", "threads", "open_files"])
+        for mode, looks in runs.items():
+            rows.writerows([mode, nth + 1, *one] for nth, one in enumerate(looks))
+    curves = {mode: [(nth + 1, look[0] / 1e6) for nth, look in enumerate(looks)] for mode, looks in runs.items()}
+    what = "finished chunks of one recording" if args.hours else "finished transcriptions"
+    plot.curves(args.results / f"{args.name}.svg", curves, f"{what}; resident memory in MB", COLOURS)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--results", type=Path, default=ROOT / "benches/results")
+    parser.add_argument("--hours", type=float, default=0)
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--audio", action="append", type=Path)
+    parser.add_argument("--mode", action="append", choices=MODES)
+    parser.add_argument("--name", default="soak")
+    parser.add_argument("--option", action="append", default=[], help="an option of the program: --option=--chunk-length=30")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--random", default="base")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     if args.cost:
         return cost(args.random, args.rounds)
-    runs = {mode: soak(mode, args.count) for mode in MODES}
+    fixtures = [path for path in (ROOT / "fixtures" / name for name in AUDIO) if path.is_file()]
+    work = Work(args.model or ["demo"], args.audio or fixtures, args.count, args.hours, args.option)
+    runs = {mode: soak(mode, work) for mode in args.mode or MODES}
     good = [verdict(mode, looks) for mode, looks in runs.items()]
-    args.results.mkdir(parents=True, exist_ok=True)
-    with (args.results / "soak.csv").open("w", newline="") as out:
-        rows = csv.writer(out)
-        rows.writerow(["mode", "finished", "resident_bytes", "threads", "open_files"])
-        for mode, looks in runs.items():
-            rows.writerows([mode, nth + 1, *one] for nth, one in enumerate(looks))
-    curves = {mode: [(nth + 1, look[0] / 1e6) for nth, look in enumerate(looks)] for mode, looks in runs.items()}
-    plot.curves(args.results / "soak.svg", curves, "finished transcriptions; resident memory in MB", COLOURS)
+    write(args, runs)
     if not all(good[nth] for nth, mode in enumerate(runs) if mode != "never"):
         sys.exit("something grows")
 
