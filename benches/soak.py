@@ -136,7 +136,9 @@ def verdict(mode: str, looks: list[tuple[int, int, int]]) -> bool:
     first, last = looks[5:15], looks[-10:]
     middle = lambda part, what: statistics.median(one[what] for one in part)
     growth = middle(last, 0) - middle(first, 0)
-    threads, files = (middle(last, what) - middle(first, what) for what in (1, 2))
+    # The fewest: sometimes the next input is open already.
+    fewest = lambda part, what: min(one[what] for one in part)
+    threads, files = (fewest(last, what) - fewest(first, what) for what in (1, 2))
     print(f"{mode:12} after 5: {middle(first, 0) / 1e6:.1f} MB, after {len(looks)}: {middle(last, 0) / 1e6:.1f} MB, "
           f"grown by {growth / 1e6:+.1f} MB; threads {threads:+.0f}, open files {files:+.0f}; "
           f"highest {max(one[0] for one in looks) / 1e6:.1f} MB")
@@ -187,7 +189,8 @@ def main() -> None:
     if args.cost:
         return cost(args.random, args.rounds)
     fixtures = [path for path in (ROOT / "fixtures" / name for name in AUDIO) if path.is_file()]
-    work = Work(args.model or ["demo"], args.audio or fixtures, args.count, args.hours, args.option)
+    audio = [path.resolve() for path in args.audio or fixtures]
+    work = Work(args.model or ["demo"], audio, args.count, args.hours, args.option)
     runs = {mode: soak(mode, work) for mode in args.mode or MODES}
     good = [verdict(mode, looks) for mode, looks in runs.items()]
     write(args, runs)
