@@ -12,7 +12,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::program::{Ended, LEDGER, demo, fixture, names, run};
+use crate::program::{Ended, LEDGER, Running, demo, fixture, names, run};
 
 /// Content by name.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -61,10 +61,10 @@ impl FaultFolder {
     }
 }
 
-/// Compiles the library that makes calls fail.
-fn shim(folder: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faults/shim.c");
-    let library = folder.join("shim.so");
+/// Compiles a library that changes what calls do.
+fn shim(folder: &Path, name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faults").join(name).with_extension("c");
+    let library = folder.join(name).with_extension("so");
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-o"]).arg(&library).arg(source).arg("-ldl");
     assert!(compiler.status().expect("a C compiler").success());
@@ -96,7 +96,7 @@ fn check(folder: &FaultFolder, ended: &Ended, what: &str, whole: &Files) {
 #[ignore = "needs a C compiler, and takes minutes"]
 fn every_call_may_fail() {
     let tools = tempfile::tempdir().unwrap();
-    let shim = shim(tools.path());
+    let shim = shim(tools.path(), "shim");
     let whole = {
         let folder = FaultFolder::new(&shim);
         assert_eq!(run(folder.program()).status.code(), Some(0));
@@ -123,5 +123,54 @@ fn every_call_may_fail() {
     println!("{seen:#?}");
     for call in ["open64", "read", "write", "fsync", "fdatasync", "rename", "unlink", "mkdir"] {
         assert!(seen.keys().any(|what| what.starts_with(call)), "no {call} among {seen:?}");
+    }
+}
+
+/// Runs it with a clock that goes back, or ahead, with every look at it; stops it once, and resumes.
+fn run_with_clock(folder: &FaultFolder, step: &str) -> [Ended; 2] {
+    let program = || {
+        let mut program = folder.program();
+        program.env("LD_PRELOAD", &folder.shim).env("CLOCK_STEP", step);
+        program.args(["--report"]).arg(folder.folder.path().join("report.jsonl"));
+        program.args(["--metrics-file"]).arg(folder.folder.path().join("metrics.prom"));
+        program
+    };
+    let mut running = Running::start_until(program(), "stop encode 2");
+    assert!(running.wait_for("test hook: "));
+    running.signal("TERM");
+    [running.end(), run(program())]
+}
+
+#[test]
+#[ignore = "needs a C compiler"]
+fn a_clock_that_is_set_changes_no_text_and_loses_no_work() {
+    let tools = tempfile::tempdir().unwrap();
+    let shim = shim(tools.path(), "clock");
+    let whole = {
+        let folder = FaultFolder::new(&shim);
+        assert_eq!(run(folder.program()).status.code(), Some(0));
+        folder.outputs()
+    };
+    // An hour back, a day ahead, and back beyond the beginning of the clock.
+    for step in ["3600", "-86400", "2000000000"] {
+        let folder = FaultFolder::new(&shim);
+        let [stopped, resumed] = run_with_clock(&folder, step);
+        assert!(
+            !stopped.stderr.contains("panicked") && !resumed.stderr.contains("panicked"),
+            "{step}: {stopped:?} {resumed:?}"
+        );
+        assert_eq!(resumed.status.code(), Some(0), "{step}: {resumed:?}");
+        assert!(resumed.stderr.contains("resuming where"), "{step}: {resumed:?}");
+        assert!(folder.outputs() == whole, "{step}");
+        let report = fs::read_to_string(folder.folder.path().join("report.jsonl")).unwrap();
+        let elapsed = report.lines().map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["elapsed"].as_f64().unwrap()
+        });
+        assert!(elapsed.is_sorted(), "{step}: {report}");
+        // Everything is up to date, whatever the clock says.
+        let again = run(folder.program());
+        assert_eq!(again.status.code(), Some(0), "{step}: {again:?}");
+        assert!(again.stderr.contains("already done"), "{step}: {again:?}");
     }
 }

@@ -67,10 +67,10 @@ const SERIAL_WORK: usize = 1 << 8;
 
 /// Rows, inputs and outputs of products; fewer for Miri, which takes a thousand times as long.
 fn shapes() -> Vec<(usize, usize, usize)> {
-    let small = [(1, 1, 1), (2, 3, 17), (5, 7, 33)];
+    let small = [(2, 3, 17), (1, 1, 1), (5, 7, 33)];
     let large = [(1, 37, 50), (3, 64, 48), (9, 65, 97), (13, 401, 16), (70, 129, 145), (20, 770, 51)];
     let large = large.into_iter().filter(|_| !cfg!(miri));
-    small.into_iter().chain(large).collect()
+    small.into_iter().take(if cfg!(miri) { 1 } else { 3 }).chain(large).collect()
 }
 
 /// Returns numbers between -1 and 1, the same each time.
@@ -132,7 +132,7 @@ fn quantized(level: SimdLevel) {
 fn attended(level: SimdLevel) {
     let heads = 2;
     let shapes = [(1, 4), (5, 8), (17, 16), (50, 64)];
-    for (rows, head_dim) in shapes.into_iter().take(if cfg!(miri) { 2 } else { 4 }) {
+    for (rows, head_dim) in shapes.into_iter().take(if cfg!(miri) { 1 } else { 4 }) {
         let width = heads * head_dim;
         let qkv = numbers(rows * 3 * width, 4);
         let mut y = vec![f32::NAN; rows * width];
