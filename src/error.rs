@@ -264,7 +264,6 @@ impl Error {
         match self {
             Error::Usage { hint, .. } => hint.clone(),
             Error::Input { why, .. } => why.hint(),
-
             Error::Device { hint: Some(hint), .. } => Some(hint.clone()),
             Error::Device { hint: None, .. } => {
                 Some("`--device cpu` works everywhere; `transcribe doctor` lists the available devices".into())

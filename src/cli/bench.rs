@@ -70,8 +70,8 @@ pub struct BenchArgs {
     #[arg(long, default_value = "auto")]
     device: DeviceRequest,
 
-    /// Number format: auto (f16 on a GPU, f32 on the CPU), f32, f16, bf16, or int8 on the CPU. The CPU stores weights in
-    /// f16 and bf16 and computes in f32
+    /// Number format: auto (f16 on a GPU, f32 on the CPU), f32, f16, bf16, or int8 on the CPU. The CPU computes in f32 what it
+    /// stores in f16 and bf16
     #[arg(long, default_value = "auto", value_name = "TYPE")]
     dtype: Precision,
 

@@ -75,6 +75,16 @@ impl Checkpoint {
         }
     }
 
+    pub fn bytes_of_weights(&self) -> u64 {
+        match &self.files {
+            CheckpointFiles::Embedded { weights, .. } => weights.len() as u64,
+            _ => {
+                let files = self.weight_files().iter();
+                files.filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum()
+            }
+        }
+    }
+
     pub fn config(&self) -> Result<WhisperConfig> {
         let json = match &self.files {
             CheckpointFiles::Folder { config, .. } => self.read(config)?,

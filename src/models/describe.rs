@@ -61,10 +61,7 @@ pub fn describe(checkpoint: &Checkpoint) -> Result<ModelDescription> {
     let tokenizer = checkpoint.tokenizer(config.vocab_size)?;
     let types = types(checkpoint)?;
     let files = checkpoint.weight_files();
-    let bytes = match &checkpoint.files {
-        CheckpointFiles::Embedded { weights, .. } => weights.len() as u64,
-        _ => files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum(),
-    };
+    let bytes = checkpoint.bytes_of_weights();
     let folder = files.first().and_then(|path| path.parent()).map(PathBuf::from);
     let parameters = types.values().sum();
     let capacity = SlotRequest { windows: None, candidates: 5, beams: 1 }.capacity(
@@ -72,7 +69,7 @@ pub fn describe(checkpoint: &Checkpoint) -> Result<ModelDescription> {
         None,
         &SelectedDevice::cpu(),
     );
-    let memory = ModelMemory::of(&config, capacity, &SelectedDevice::cpu());
+    let memory = ModelMemory::of(&config, capacity, &SelectedDevice::cpu(), Some(bytes));
     let generation = checkpoint.generation_config()?;
     Ok(ModelDescription {
         name: checkpoint.name.clone(),

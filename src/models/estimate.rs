@@ -1,6 +1,7 @@
 //! The memory that a model takes, computed without loading it.
 
 use super::candle::encoder_batch;
+use super::checkpoint::Checkpoint;
 use super::elsewhere::OtherProgram;
 use super::hub::Hub;
 use super::load::free_memory;
@@ -24,7 +25,13 @@ pub struct ModelMemory {
 }
 
 impl ModelMemory {
-    pub fn of(config: &WhisperConfig, capacity: Capacity, device: &SelectedDevice) -> Self {
+    /// `stored` are the bytes of the files of weights, if they are known.
+    pub fn of(
+        config: &WhisperConfig,
+        capacity: Capacity,
+        device: &SelectedDevice,
+        stored: Option<u64>,
+    ) -> Self {
         let bytes = |dtype: candle_core::DType| dtype.size_in_bytes() as u64;
         let formats = device.formats;
         let windows = encoder_batch(&device.device, capacity);
@@ -43,7 +50,7 @@ impl ModelMemory {
         let stem_format = formats.weights.of_convolution().bytes() - formats.weights.bytes();
         let stem = 3 * config.d_model * (config.num_mel_bins + config.d_model) * stem_format;
         Self {
-            weights: config.parameters() * formats.weights.bytes() as u64 + stem as u64,
+            weights: config.parameters() * bytes_per_weight(config, device, stored) + stem as u64,
             caches: ((audio + text) * entry) as u64 * bytes(formats.cache),
             work: (rows + unfolded) as u64 * bytes(formats.activations) + logits as u64 * LOGIT + workspace,
         }
@@ -52,6 +59,14 @@ impl ModelMemory {
     pub fn total(&self) -> u64 {
         self.weights + self.caches + self.work
     }
+}
+
+/// Returns the bytes that a weight takes. The CPU keeps in 16 bits what the files hold in 16 bits.
+fn bytes_per_weight(config: &WhisperConfig, device: &SelectedDevice, stored: Option<u64>) -> u64 {
+    let (bytes, all) = (device.formats.weights.bytes() as u64, config.parameters());
+    // Beside the weights, files hold names, a vocabulary, positions.
+    let in_16_bits = stored.is_some_and(|stored| (19 * all..23 * all).contains(&(10 * stored)));
+    if in_16_bits && !device.is_accelerator() { bytes.min(2) } else { bytes }
 }
 
 /// What is known about a model before it is loaded.
@@ -76,22 +91,23 @@ pub fn estimate(
     slots: SlotRequest,
 ) -> Result<ModelEstimate> {
     let hub = Hub { offline: true, ..hub.clone() };
-    let (identity, found, config) =
-        match source::find(model, revision, &hub, &CancelToken::new(), &mut |_| ()) {
-            Ok(checkpoint) => {
-                let config = checkpoint.config()?;
-                (Some(checkpoint.identity), checkpoint.found, Some(config))
-            }
-            Err(Error::Model { why: ModelProblem::Offline, .. }) => {
-                (None, None, WhisperConfig::published(model))
-            }
-            Err(error) => return Err(error),
-        };
+    let checkpoint = match source::find(model, revision, &hub, &CancelToken::new(), &mut |_| ()) {
+        Ok(checkpoint) => Some(checkpoint),
+        Err(Error::Model { why: ModelProblem::Offline, .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let config = match &checkpoint {
+        Some(checkpoint) => Some(checkpoint.config()?),
+        None => WhisperConfig::published(model),
+    };
+    let stored = checkpoint.as_ref().map(Checkpoint::bytes_of_weights);
+    let (identity, found) = checkpoint.map(|checkpoint| (checkpoint.identity, checkpoint.found)).unzip();
+    let found = found.flatten();
     let Some(config) = config else {
         return Ok(ModelEstimate { identity, found, memory: None, windows: None });
     };
     let capacity = slots.capacity(&config, free_memory(device, None), device);
-    let memory = ModelMemory::of(&config, capacity, device);
+    let memory = ModelMemory::of(&config, capacity, device, stored);
     Ok(ModelEstimate { identity, found, memory: Some(memory.total()), windows: Some(capacity.windows) })
 }
 
@@ -110,6 +126,23 @@ mod tests {
         assert!(estimate("demo").unwrap().identity.unwrap().starts_with("demo@"));
         assert_eq!(estimate("owner/name").unwrap().memory, None);
         assert!(matches!(estimate("bsae"), Err(Error::Model { .. })));
+    }
+
+    #[test]
+    fn files_in_16_bits_take_as_much_on_the_cpu() {
+        let config = WhisperConfig::published("tiny").unwrap();
+        let of = |device: &SelectedDevice, stored| {
+            ModelMemory::of(&config, Capacity { windows: 0, sequences: 0 }, device, stored).weights
+        };
+        let parameters = config.parameters();
+        let cpu = SelectedDevice::cpu();
+        assert_eq!(of(&cpu, None), 4 * parameters);
+        assert_eq!(of(&cpu, Some(4 * parameters)), 4 * parameters);
+        assert_eq!(of(&cpu, Some(2 * parameters + 1_000_000)), 2 * parameters);
+        // As 8-bit integers with their scales, which no 16 bits hold.
+        assert_eq!(of(&cpu, Some(parameters + 1_000_000)), 4 * parameters);
+        let int8 = cpu.with_precision(crate::device::Precision::Int8).unwrap();
+        assert!(of(&int8, Some(2 * parameters)) < 3 * parameters / 2);
     }
 
     #[test]

@@ -46,8 +46,9 @@ pub fn load(
         CheckpointFiles::Embedded { weights, .. } => WeightSource::Bytes(weights).open(dtype),
         CheckpointFiles::Foreign(model) => model.weights(dtype),
     };
+    let stored = Some(checkpoint.bytes_of_weights());
     let build = |capacity| {
-        let memory = ModelMemory::of(&config, capacity, device);
+        let memory = ModelMemory::of(&config, capacity, device, stored);
         check_memory(&memory, device, limits.budget)?;
         let backend = open(device.formats.activations)
             .and_then(|weights| {
@@ -61,7 +62,7 @@ pub fn load(
         Ok(LoadedModel { backend, tokenizer: Arc::clone(&tokenizer), memory })
     };
     let free = free_memory(device, limits.budget);
-    let weights = ModelMemory::of(&config, Capacity { windows: 0, sequences: 0 }, device).weights;
+    let weights = ModelMemory::of(&config, Capacity { windows: 0, sequences: 0 }, device, stored).weights;
     let free = free.map(|free| free.saturating_sub(weights));
     let mut capacity = slots.capacity(&config, free, device);
     loop {
@@ -106,7 +107,7 @@ pub fn load_random(size: &str, device: &SelectedDevice, slots: SlotRequest) -> R
     let tokenizer = Tokenizer::from_json(&demo::tokenizer_for(config.vocab_size)?, config.vocab_size)
         .map_err(|problem| Error::model(size, problem))?;
     let capacity = slots.capacity(&config, free_memory(device, None), device);
-    let memory = ModelMemory::of(&config, capacity, device);
+    let memory = ModelMemory::of(&config, capacity, device, None);
     let weights = random::weights(device.formats.activations);
     let backend =
         CandleBackend::new(config, weights, &device.device, device.formats, capacity).map_err(|error| {

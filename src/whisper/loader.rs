@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{DType, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 
 use super::layers::{LayerNorm, Linear};
@@ -40,8 +40,22 @@ impl<'a> LayerLoader<'a> {
         self.kernels.upload_tensor(self.tensors.get(shape.into(), name)?)
     }
 
-    pub fn matrix(&self, shape: (usize, usize), name: &str) -> Result<Matrix> {
-        self.kernels.upload_matrix(self.tensors.get(shape, name)?, self.formats.weights)
+    /// Returns how large the outputs of a norm are, about. They have a deviation of one before its weight and bias.
+    pub fn magnitudes(&self, norm: &str, width: usize) -> Result<Vec<f32>> {
+        let norm = self.tensors.pp(norm);
+        let magnitude = (norm.get(width, "weight")?.abs()? * 3.0)? + norm.get(width, "bias")?.abs()?;
+        magnitude?.to_dtype(DType::F32)?.to_vec1()
+    }
+
+    /// Loads a matrix whose inputs are about so large.
+    pub fn matrix(&self, shape: (usize, usize), name: &str, magnitudes: &[f32]) -> Result<Matrix> {
+        self.kernels.upload_matrix_for(self.tensors.get(shape, name)?, self.formats.weights, magnitudes)
+    }
+
+    /// Loads a layer whose inputs are the outputs of a norm.
+    pub fn linear_after(&self, magnitudes: &[f32], output: usize) -> Result<Linear> {
+        let weight = self.matrix((output, magnitudes.len()), "weight", magnitudes)?;
+        self.with_bias(weight, self.tensors.get(output, "bias")?)
     }
 
     pub fn linear(&self, input: usize, output: usize) -> Result<Linear> {
@@ -50,7 +64,8 @@ impl<'a> LayerLoader<'a> {
     }
 
     /// Loads several projections of an attention as one layer. Whisper's keys have no bias.
-    pub fn fused_projections(&self, names: &[&str], width: usize) -> Result<Linear> {
+    pub fn fused_projections(&self, names: &[&str], magnitudes: &[f32]) -> Result<Linear> {
+        let width = magnitudes.len();
         let mut weights = Vec::with_capacity(names.len());
         let mut biases = Vec::with_capacity(names.len());
         for name in names {
@@ -61,7 +76,9 @@ impl<'a> LayerLoader<'a> {
                 _ => part.get(width, "bias")?,
             });
         }
-        self.upload_linear(Tensor::cat(&weights, 0)?, Tensor::cat(&biases, 0)?, self.formats.weights)
+        let weight = Tensor::cat(&weights, 0)?;
+        let weight = self.kernels.upload_matrix_for(weight, self.formats.weights, magnitudes)?;
+        self.with_bias(weight, Tensor::cat(&biases, 0)?)
     }
 
     /// Loads a convolution of three taps as a layer whose weight is laid out tap after tap.
@@ -77,7 +94,10 @@ impl<'a> LayerLoader<'a> {
     }
 
     fn upload_linear(&self, weight: Tensor, bias: Tensor, format: MatrixFormat) -> Result<Linear> {
-        let weight = self.kernels.upload_matrix(weight, format)?;
+        self.with_bias(self.kernels.upload_matrix(weight, format)?, bias)
+    }
+
+    fn with_bias(&self, weight: Matrix, bias: Tensor) -> Result<Linear> {
         Ok(Linear::new(weight, self.kernels.upload_tensor(bias)?, self.kernels.clone()))
     }
 }

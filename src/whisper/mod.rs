@@ -47,8 +47,9 @@ impl Whisper {
         encoder_kernels: &Arc<dyn Kernels>,
     ) -> Result<Self> {
         let loader = LayerLoader::new(weights, formats, kernels.clone());
-        let encoder = AudioEncoder::new(&config, &loader.pp("encoder").with_kernels(encoder_kernels))?;
-        let decoder = TextDecoder::new(&config, &loader.pp("decoder"), encoder_kernels)?;
+        let on_encoder = loader.pp("encoder").with_kernels(encoder_kernels);
+        let encoder = AudioEncoder::new(&config, &on_encoder)?;
+        let decoder = TextDecoder::new(&config, &loader.pp("decoder"), &on_encoder)?;
         Ok(Whisper { config, encoder, decoder, kernels })
     }
 }

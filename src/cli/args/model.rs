@@ -63,8 +63,8 @@ pub struct ModelArgs {
     #[arg(long, env = "TRANSCRIBE_DEVICE", default_value = "auto", help_heading = MODEL)]
     pub device: DeviceList,
 
-    /// Number format: auto (f16 on a GPU, f32 on the CPU), f32, f16, bf16, or int8 on the CPU. The CPU stores weights in
-    /// f16 and bf16 and computes in f32
+    /// Number format: auto (f16 on a GPU, f32 on the CPU), f32, f16, bf16, or int8 on the CPU. The CPU computes in f32 what it
+    /// stores in f16 and bf16
     #[arg(long, alias = "compute_type", env = "TRANSCRIBE_DTYPE", value_name = "TYPE", default_value = "auto",
         help_heading = MODEL)]
     pub dtype: Precision,

@@ -52,6 +52,15 @@ impl Cpu {
     pub fn with_level(level: SimdLevel) -> Self {
         Cpu { level }
     }
+
+    fn pack(&self, weight: Tensor, format: MatrixFormat, magnitudes: Option<&[f32]>) -> Result<Matrix> {
+        let (out, width) = weight.dims2()?;
+        if magnitudes.is_some_and(|magnitudes| magnitudes.len() != width) {
+            bail!("a weight of {width} inputs, but other magnitudes");
+        }
+        let packed = CpuMatrix::pack(&values(&weight.contiguous()?)?, width, format, magnitudes, self.level)?;
+        Ok(Matrix { values: MatrixValues::Packed(packed), out, width })
+    }
 }
 
 impl Default for Cpu {
@@ -85,9 +94,11 @@ macro_rules! in_its_format {
 
 impl Kernels for Cpu {
     fn upload_matrix(&self, weight: Tensor, format: MatrixFormat) -> Result<Matrix> {
-        let (out, width) = weight.dims2()?;
-        let packed = CpuMatrix::pack(&values(&weight.contiguous()?)?, width, format, self.level)?;
-        Ok(Matrix { values: MatrixValues::Packed(packed), out, width })
+        self.pack(weight, format, None)
+    }
+
+    fn upload_matrix_for(&self, weight: Tensor, format: MatrixFormat, magnitudes: &[f32]) -> Result<Matrix> {
+        self.pack(weight, format, Some(magnitudes))
     }
 
     fn write(&self, values: &[&[f32]], y: &Tensor) -> Result<()> {

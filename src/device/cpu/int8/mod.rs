@@ -2,7 +2,11 @@
 //!
 //! Each output of a weight is quantized symmetrically to s8 when it is packed. Each row of activations is quantized to u8
 //! when it is multiplied, with a zero point, so that the one-sided values after a GELU use all 256 levels and zero stays
-//! zero. The sums of the products are exact; what follows them is computed for each value on its own, in the same
+//! zero. An input that is much larger than the others, or that is multiplied with much larger weights, would leave the
+//! others few levels. Where the magnitudes of the inputs are known, they are equalized: each input is divided by a number
+//! that its weights are multiplied with before both are quantized.
+//!
+//! The sums of the products are exact; what follows them is computed for each value on its own, in the same
 //! operations whatever the instructions. So all processors give the same bits.
 
 mod dot;
@@ -26,6 +30,8 @@ const MAX_ACTIVATION: f32 = 255.0;
 /// Adding this rounds to an integer, which is then in the low bits of the sum. Calling a function for each value would
 /// take longer than all else of loading.
 const ROUND: f32 = 12_582_912.0;
+/// The least magnitude of an input that counts: those of normalized rows are about 3.
+const MIN_MAGNITUDE: f32 = 1e-3;
 /// Steps that rows are padded to a multiple of.
 const PADDED: usize = 4;
 /// Rows that a task quantizes.
@@ -42,17 +48,21 @@ pub struct QuantizedWeight {
     scales: Vec<f32>,
     /// The sum of each output's values.
     totals: Vec<i32>,
+    /// What each input is multiplied with before it is quantized; empty if with nothing.
+    input_scales: Vec<f32>,
     kernel: DotKernel,
     pub width: usize,
     pub out: usize,
 }
 
 impl QuantizedWeight {
-    pub fn pack(weight: &[f32], width: usize, level: SimdLevel) -> Self {
-        Self::pack_for(weight, width, DotKernel::of(level))
+    /// Packs a weight. If it is known how large its inputs are, about, they are equalized.
+    pub fn pack(weight: &[f32], width: usize, magnitudes: Option<&[f32]>, level: SimdLevel) -> Self {
+        Self::pack_for(weight, width, magnitudes, DotKernel::of(level))
     }
 
-    fn pack_for(weight: &[f32], width: usize, kernel: DotKernel) -> Self {
+    fn pack_for(weight: &[f32], width: usize, magnitudes: Option<&[f32]>, kernel: DotKernel) -> Self {
+        let divisors = magnitudes.map_or(vec![1.0; width], |magnitudes| input_divisors(weight, magnitudes));
         let (out, panel, group) = (weight.len() / width, kernel.panel, kernel.group);
         let panels = out.div_ceil(panel);
         let panel_len = width.next_multiple_of(PADDED) * panel;
@@ -61,7 +71,10 @@ impl QuantizedWeight {
         let outputs = scales.par_chunks_exact_mut(panel).zip(totals.par_chunks_exact_mut(panel));
         values.par_chunks_exact_mut(panel_len).zip(outputs).zip(weight.par_chunks(width * panel)).for_each(
             |((values, (scales, totals)), weight)| {
-                for (lane, row) in weight.chunks_exact(width).enumerate() {
+                let mut row = vec![0f32; width];
+                for (lane, weight) in weight.chunks_exact(width).enumerate() {
+                    let equalized = weight.iter().zip(&divisors).map(|(value, divisor)| value * divisor);
+                    row.iter_mut().zip(equalized).for_each(|(to, value)| *to = value);
                     let max = row.iter().fold(0f32, |max, value| max.max(value.abs()));
                     let inverse = if max > 0.0 { MAX_WEIGHT / max } else { 0.0 };
                     scales[lane] = max / MAX_WEIGHT;
@@ -74,7 +87,11 @@ impl QuantizedWeight {
                 }
             },
         );
-        QuantizedWeight { values, scales, totals, kernel, width, out }
+        let input_scales = match magnitudes {
+            Some(_) => divisors.iter().map(|divisor| divisor.recip()).collect(),
+            None => Vec::new(),
+        };
+        QuantizedWeight { values, scales, totals, input_scales, kernel, width, out }
     }
 
     /// Returns the values of one output, as they are multiplied with.
@@ -82,11 +99,12 @@ impl QuantizedWeight {
         let DotKernel { panel, group, .. } = self.kernel;
         let (lane, scale) = (index % panel, self.scales[index]);
         let values = &self.values[index / panel * self.panel_len()..];
+        let values =
+            values.chunks_exact(panel * group).flat_map(move |steps| &steps[lane * group..][..group]);
+        let values = values.map(move |value| f32::from(*value) * scale).take(self.width);
         values
-            .chunks_exact(panel * group)
-            .flat_map(move |steps| &steps[lane * group..][..group])
-            .map(move |value| f32::from(*value) * scale)
-            .take(self.width)
+            .zip(self.input_scales.iter().chain(std::iter::repeat(&1.0)))
+            .map(|(value, scale)| value * scale)
     }
 
     fn panel_len(&self) -> usize {
@@ -94,8 +112,25 @@ impl QuantizedWeight {
     }
 
     pub fn bytes(&self) -> usize {
-        self.values.len() + size_of_val(&self.scales[..]) + size_of_val(&self.totals[..])
+        self.values.len()
+            + size_of_val(&self.scales[..])
+            + size_of_val(&self.totals[..])
+            + size_of_val(&self.input_scales[..])
     }
+}
+
+/// Returns what to divide inputs of these magnitudes by, and to multiply their weights with.
+fn input_divisors(weight: &[f32], magnitudes: &[f32]) -> Vec<f32> {
+    let mut largest = vec![0f32; magnitudes.len()];
+    for row in weight.chunks_exact(magnitudes.len()) {
+        largest.iter_mut().zip(row).for_each(|(largest, value)| *largest = largest.max(value.abs()));
+    }
+    // Divided by the root of their quotient, an input becomes as large as its largest weight multiplied with it.
+    let divisor = |(magnitude, largest): (&f32, &f32)| {
+        let root = (magnitude.max(MIN_MAGNITUDE) / largest).sqrt();
+        if root.is_normal() { root } else { 1.0 }
+    };
+    magnitudes.iter().zip(&largest).map(divisor).collect()
 }
 
 /// How a row was quantized: `value = scale · (quantized − zero)`.
@@ -140,6 +175,7 @@ impl RowScale {
 struct QuantizeRows<'a> {
     x: &'a [f32],
     width: usize,
+    input_scales: &'a [f32],
     layout: ActivationLayout,
     to: &'a mut [u8],
     scales: &'a mut [RowScale],
@@ -150,9 +186,17 @@ impl WithSimd for QuantizeRows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let QuantizeRows { x, width, layout, to, scales } = self;
+        let QuantizeRows { x, width, input_scales, layout, to, scales } = self;
         let stride = row_bytes(width, layout);
+        let mut equalized = vec![0f32; input_scales.len()];
         for ((x, to), scale) in x.chunks(width).zip(to.chunks_exact_mut(stride)).zip(scales) {
+            let x = if equalized.is_empty() {
+                x
+            } else {
+                let inputs = x.iter().zip(input_scales);
+                equalized.iter_mut().zip(inputs).for_each(|(to, (x, scale))| *to = x * scale);
+                &equalized
+            };
             *scale = RowScale::of(simd, x);
             // What is beyond the width is multiplied with zeros.
             match layout {
@@ -190,18 +234,19 @@ impl QuantizedProduct<'_> {
             y.len() == rows * out && bias.is_none_or(|bias| bias.len() == out),
             "product: shapes do not match"
         );
+        let input_scales = &weight.input_scales[..];
         let stride = row_bytes(width, layout);
         let is_small = rows * width * out <= 4 * SERIAL_WORK;
         with_byte_scratch(rows * stride, |quantized| {
             let mut scales = vec![RowScale { scale: 0.0, zero: 0 }; rows];
             if x.len() <= SERIAL_WORK {
                 let scales = &mut scales[..];
-                level.dispatch(QuantizeRows { x, width, layout, to: quantized, scales });
+                level.dispatch(QuantizeRows { x, width, input_scales, layout, to: quantized, scales });
             } else {
                 let to = quantized.par_chunks_mut(QUANTIZED_ROWS * stride);
                 let to = to.zip(scales.par_chunks_mut(QUANTIZED_ROWS));
                 x.par_chunks(QUANTIZED_ROWS * width).zip(to).for_each(|(x, (to, scales))| {
-                    level.dispatch(QuantizeRows { x, width, layout, to, scales });
+                    level.dispatch(QuantizeRows { x, width, input_scales, layout, to, scales });
                 });
             }
             let block = |y, rows, panels| QuantizedBlock {

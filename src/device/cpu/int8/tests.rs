@@ -21,7 +21,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn products(x: &[f32], w: &[f32], width: usize, bias: Option<&[f32]>, epilogue: Epilogue) -> Vec<Vec<f32>> {
     let (rows, out) = (x.len() / width, w.len() / width);
     let product = |(level, kernel): (SimdLevel, DotKernel)| {
-        let weight = QuantizedWeight::pack_for(w, width, kernel);
+        let weight = QuantizedWeight::pack_for(w, width, None, kernel);
         let mut y = random(rows * out, 9);
         QuantizedProduct { x, weight: &weight, bias, epilogue }.run(level, &mut y);
         y
@@ -90,6 +90,44 @@ fn products_are_close_to_those_in_f32() {
     }
 }
 
+#[test]
+fn equalized_inputs_lose_less_and_all_kernels_give_the_same_bits() {
+    let (rows, width, out) = (12, 300, 70);
+    let (mut x, mut w) = (random(rows * width, 12), random(out * width, 13));
+    // An input that is far larger than the others, one that is far smaller and counts as much, and one that is nothing.
+    let mut magnitudes = vec![1.0; width];
+    for (input, magnitude) in [(7, 50.0), (90, 0.01), (200, 0.0)] {
+        magnitudes[input] = magnitude;
+        x.chunks_mut(width).for_each(|row| row[input] *= magnitude);
+        w.chunks_mut(width).for_each(|row| row[input] /= f32::max(magnitude, 0.01));
+    }
+    let exact: Vec<f64> = x
+        .chunks(width)
+        .flat_map(|x| {
+            w.chunks(width).map(|w| x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum())
+        })
+        .collect();
+    let error =
+        |y: &[f32]| y.iter().zip(&exact).map(|(y, exact)| (f64::from(*y) - exact).powi(2)).sum::<f64>();
+    let product = |(level, kernel), equalizes: bool| {
+        let weight = QuantizedWeight::pack_for(&w, width, equalizes.then_some(&magnitudes[..]), kernel);
+        for (index, row) in w.chunks(width).enumerate().filter(|_| equalizes) {
+            for ((back, w), magnitude) in weight.row(index).zip(row).zip(&magnitudes) {
+                assert!((back - w).abs() * magnitude < 0.01, "{back} {w}");
+            }
+        }
+        let mut y = vec![0f32; rows * out];
+        QuantizedProduct { x: &x, weight: &weight, bias: None, epilogue: Epilogue::Store }.run(level, &mut y);
+        y
+    };
+    let plain = error(&product(kernels()[0], false));
+    let first = product(kernels()[0], true);
+    assert!(error(&first) < plain / 100.0, "{} {plain}", error(&first));
+    for kernel in kernels() {
+        assert!(bits(&product(kernel, true)) == bits(&first), "{}", kernel.1.name);
+    }
+}
+
 struct GeluOf<'a>(&'a mut [f32]);
 
 impl WithSimd for GeluOf<'_> {
@@ -106,7 +144,7 @@ fn the_bits_of_a_row_do_not_depend_on_its_neighbours_or_the_threads() {
     let (rows, width, out) = (90, 700, 333);
     let (x, w) = (random(rows * width, 7), random(out * width, 8));
     for (level, kernel) in kernels().into_iter().filter(|(level, _)| level.lanes() > 1) {
-        let weight = QuantizedWeight::pack_for(&w, width, kernel);
+        let weight = QuantizedWeight::pack_for(&w, width, None, kernel);
         let product = |x: &[f32]| {
             let mut y = vec![0f32; x.len() / width * out];
             QuantizedProduct { x, weight: &weight, bias: None, epilogue: Epilogue::Store }.run(level, &mut y);
@@ -152,7 +190,7 @@ fn rows_of_a_weight_come_back() {
     let (width, out) = (45, 61);
     let w = random(out * width, 11);
     for (_, kernel) in kernels() {
-        let weight = QuantizedWeight::pack_for(&w, width, kernel);
+        let weight = QuantizedWeight::pack_for(&w, width, None, kernel);
         for (index, row) in w.chunks(width).enumerate() {
             let back: Vec<f32> = weight.row(index).collect();
             assert_eq!(back.len(), width);
