@@ -6,6 +6,8 @@
     python benches/real.py exact                  one piece at temperature 0 beside openai-whisper, segment by segment
     python benches/real.py seams                  words lost or doubled near the cuts
     python benches/real.py noise                  text written where nobody speaks
+    python benches/real.py shuffles DIR           makes two more recordings: the sentences of the others in another order
+    python benches/real.py formats                word errors in each number format of the CPU, and the gate of `--dtype auto`
 
 Options: --models DIR of `models`; --recordings DIR with pairs NAME.flac (or .wav, .mp3) and NAME.txt (what was said), and
 for `seams` NAME.json (a list of {"start", "end", "text"}); --program PATH; --pt DIR with openai-whisper's NAME.pt.
@@ -216,6 +218,69 @@ def seams(args):
         table(["recording", "cuts at 60 s", "with cuts", "in one piece"], rows)
 
 
+def shuffles(args):
+    """The sentences of all recordings in blocks of six, in random order: as long as all of them together."""
+    import numpy as np
+    from faster_whisper import decode_audio
+
+    blocks, args.folder = [], args.folder or Path("shuffles")
+    for path in recordings(args.recordings):
+        samples, said = decode_audio(str(path), RATE), json.loads(path.with_suffix(".json").read_text())
+        ends = [*(part["start"] for part in said[1:]), len(samples) / RATE]
+        for first in range(0, len(said), 6):
+            last = min(first + 6, len(said)) - 1
+            start = said[first]["start"] if first else 0
+            sound = samples[int(start * RATE) : int(ends[last] * RATE)]
+            blocks.append((sound, " ".join(part["text"] for part in said[first : last + 1])))
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(1, 1 + args.count):
+        order = np.random.default_rng(seed).permutation(len(blocks))
+        target = args.folder / f"shuffle_{seed}.wav"
+        save(target, np.concatenate([blocks[at][0] for at in order]))
+        target.with_suffix(".txt").write_text("\n".join(blocks[at][1] for at in order))
+        print(target)
+
+
+def formats(args):
+    """The gate of a format: 0.1 points more than f32 in all, 0.5 in a recording, 99 % of the times within 0.1 s."""
+    from whisper.normalizers import EnglishTextNormalizer
+
+    normalise, paths = EnglishTextNormalizer(), recordings(args.recordings)
+    for name in args.model:
+        rows, exact = [], None
+        for dtype in args.dtype or ["f32", "f16", "int8"]:
+            found = ours(args.program, args.models / name, paths, ["--dtype", dtype])
+            exact = exact or found
+            counts = [errors(normalise(truth(path)), normalise(text(found[path]))) for path in paths]
+            rate = lambda counts: f"{100 * sum(wrong for wrong, _ in counts) / sum(of for _, of in counts):.2f}"
+            pairs = []
+            for path in paths:
+                times = {words: (start, end) for start, end, words in texts(exact[path])}
+                pairs += [(times[words], (start, end)) for start, end, words in texts(found[path]) if words in times]
+            off = sum(max(abs(a - b) for a, b in zip(*pair)) > 0.1 for pair in pairs)
+            share = f"{100 * off / max(len(pairs), 1):.1f} % of {len(pairs)} of {sum(map(len, found.values()))}"
+            rows.append([dtype, *(rate([count]) for count in counts), rate(counts), share])
+        print(f"\n{name}, word error rate in percent\n")
+        last = "segments with the text of f32, times off by more than 0.1 s"
+        table(["format", *(path.stem for path in paths), "all", last], rows)
+
+
+def texts(segments):
+    """The segments whose text occurs once."""
+    counts = {}
+    for _, _, words in segments:
+        counts[words] = counts.get(words, 0) + 1
+    return [segment for segment in segments if counts[segment[2]] == 1]
+
+
+def save(path, samples):
+    import numpy as np
+
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
+        file.writeframes((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
+
+
 def sounds(folder):
     """Ninety seconds each of what people record when nobody speaks."""
     import numpy as np
@@ -254,9 +319,7 @@ def sounds(folder):
         "melody": melody(),
     }
     for name, samples in made.items():
-        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
-            file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
-            file.writeframes((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
+        save(folder / f"{name}.wav", samples)
     return [folder / f"{name}.wav" for name in made]
 
 
@@ -273,23 +336,30 @@ def noise(args):
             table(["program", *(path.stem for path in paths), "all"], rows)
 
 
+PARTS = {"words": words, "exact": exact, "seams": seams, "noise": noise, "formats": formats}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["models", "words", "exact", "seams", "noise"])
+    parser.add_argument("part", choices=["models", "shuffles", *PARTS])
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--models", type=Path, default=Path("real-models"))
     parser.add_argument("--model", action="append", choices=list(WHEELS))
     parser.add_argument("--recordings", type=Path, default=Path("recordings"))
     parser.add_argument("--pt", type=Path)
     parser.add_argument("--sound", action="append", default=[], help="one more file in which nobody speaks")
+    parser.add_argument("--count", type=int, default=2, help="the number of shuffles")
+    parser.add_argument("--dtype", action="append", help="a format for `formats`, the first as what it is compared with")
     parser.add_argument("--program")
     args = parser.parse_args()
     args.model = args.model or list(WHEELS)
     if args.part == "models":
         return models(args.folder or args.models)
+    if args.part == "shuffles":
+        return shuffles(args)
     args.program = args.program or program()
     print(machine())
-    {"words": words, "exact": exact, "seams": seams, "noise": noise}[args.part](args)
+    PARTS[args.part](args)
 
 
 if __name__ == "__main__":

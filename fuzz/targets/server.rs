@@ -45,6 +45,7 @@ fn options() -> (RunRequest, ServeOptions) {
         keys: ApiKeys::default(),
         tls: None,
         models: vec![model],
+        fallback: None,
         max_upload: 1 << 20,
         max_queue: usize::MAX,
         max_transfers: 64,
@@ -56,8 +57,10 @@ fn options() -> (RunRequest, ServeOptions) {
         keep: Duration::ZERO,
         keep_bytes: Some(0),
         drain_timeout: Duration::ZERO,
+        collector: None,
         parser: job_parser().expect("no options"),
         log: Box::new(|_| {}),
+        warn: Box::new(|_| {}),
     };
     (request, options)
 }
