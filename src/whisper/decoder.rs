@@ -56,30 +56,26 @@ impl TextDecoder {
     pub(super) fn new(
         config: &WhisperConfig,
         loader: &LayerLoader<'_>,
-        encoder: &LayerLoader<'_>,
+        encoder_kernels: &Arc<dyn Kernels>,
     ) -> Result<Self> {
         let width = config.d_model;
         let layer = |index: usize| {
             let layer = loader.pp("layers").pp(index);
             Ok(DecoderLayer {
                 attention: SelfAttention::load(&layer, width)?,
-                cross: CrossAttention::load(&layer, width, encoder)?,
+                cross: CrossAttention::load(&layer, width, encoder_kernels)?,
                 feed_forward: FeedForward::load(&layer, width, config.decoder_ffn_dim)?,
             })
         };
         Ok(TextDecoder {
-            tokens: loader.matrix(
-                (config.vocab_size, width),
-                "embed_tokens.weight",
-                &loader.magnitudes("layer_norm", width)?,
-            )?,
+            tokens: loader.matrix_after("layer_norm", (config.vocab_size, width), "embed_tokens.weight")?,
             positions: loader.tensor((config.max_target_positions, width), "embed_positions.weight")?,
             layers: (0..config.decoder_layers).map(layer).collect::<Result<_>>()?,
             norm: loader.pp("layer_norm").layer_norm(width)?,
             audio_len: config.max_source_positions,
             inner: config.decoder_ffn_dim,
             kernels: Arc::clone(loader.kernels()),
-            encoder_kernels: Arc::clone(encoder.kernels()),
+            encoder_kernels: Arc::clone(encoder_kernels),
         })
     }
 

@@ -61,10 +61,7 @@ impl SelfAttention {
         let attention = layer.pp("self_attn");
         Ok(SelfAttention {
             norm: layer.pp("self_attn_layer_norm").layer_norm(width)?,
-            qkv: attention.fused_projections(
-                &["q_proj", "k_proj", "v_proj"],
-                &layer.magnitudes("self_attn_layer_norm", width)?,
-            )?,
+            qkv: attention.fused_projections(&["q_proj", "k_proj", "v_proj"], width)?,
             out: attention.pp("out_proj").linear(width, width)?,
         })
     }
@@ -81,16 +78,13 @@ pub struct CrossAttention {
 }
 
 impl CrossAttention {
-    pub fn load(layer: &LayerLoader<'_>, width: usize, encoder: &LayerLoader<'_>) -> Result<Self> {
+    pub fn load(layer: &LayerLoader<'_>, width: usize, encoder_kernels: &Arc<dyn Kernels>) -> Result<Self> {
         let attention = layer.pp("encoder_attn");
-        let on_encoder = attention.with_kernels(encoder.kernels());
+        let on_encoder = attention.with_kernels(encoder_kernels);
         Ok(CrossAttention {
             norm: layer.pp("encoder_attn_layer_norm").layer_norm(width)?,
-            query: attention
-                .pp("q_proj")
-                .linear_after(&layer.magnitudes("encoder_attn_layer_norm", width)?, width)?,
-            key_value: on_encoder
-                .fused_projections(&["k_proj", "v_proj"], &encoder.magnitudes("layer_norm", width)?)?,
+            query: attention.pp("q_proj").linear(width, width)?,
+            key_value: on_encoder.fused_projections(&["k_proj", "v_proj"], width)?,
             out: attention.pp("out_proj").linear(width, width)?,
         })
     }
@@ -108,7 +102,7 @@ impl FeedForward {
     pub fn load(layer: &LayerLoader<'_>, width: usize, inner: usize) -> Result<Self> {
         Ok(FeedForward {
             norm: layer.pp("final_layer_norm").layer_norm(width)?,
-            widen: layer.pp("fc1").linear_after(&layer.magnitudes("final_layer_norm", width)?, inner)?,
+            widen: layer.pp("fc1").linear(width, inner)?,
             narrow: layer.pp("fc2").linear(inner, width)?,
         })
     }

@@ -40,22 +40,13 @@ impl<'a> LayerLoader<'a> {
         self.kernels.upload_tensor(self.tensors.get(shape.into(), name)?)
     }
 
-    /// Returns how large the outputs of a norm are, about. They have a deviation of one before its weight and bias.
-    pub fn magnitudes(&self, norm: &str, width: usize) -> Result<Vec<f32>> {
+    /// Loads a matrix whose inputs are the outputs of a norm.
+    pub fn matrix_after(&self, norm: &str, shape: (usize, usize), name: &str) -> Result<Matrix> {
         let norm = self.tensors.pp(norm);
-        let magnitude = (norm.get(width, "weight")?.abs()? * 3.0)? + norm.get(width, "bias")?.abs()?;
-        magnitude?.to_dtype(DType::F32)?.to_vec1()
-    }
-
-    /// Loads a matrix whose inputs are about so large.
-    pub fn matrix(&self, shape: (usize, usize), name: &str, magnitudes: &[f32]) -> Result<Matrix> {
-        self.kernels.upload_matrix_for(self.tensors.get(shape, name)?, self.formats.weights, magnitudes)
-    }
-
-    /// Loads a layer whose inputs are the outputs of a norm.
-    pub fn linear_after(&self, magnitudes: &[f32], output: usize) -> Result<Linear> {
-        let weight = self.matrix((output, magnitudes.len()), "weight", magnitudes)?;
-        self.with_bias(weight, self.tensors.get(output, "bias")?)
+        let (weight, bias) = (norm.get(shape.1, "weight")?.abs()?, norm.get(shape.1, "bias")?.abs()?);
+        // What is normalized has a deviation of one before weight and bias.
+        let magnitudes: Vec<f32> = ((weight * 3.0)? + bias)?.to_dtype(DType::F32)?.to_vec1()?;
+        self.kernels.upload_matrix_for(self.tensors.get(shape, name)?, self.formats.weights, &magnitudes)
     }
 
     pub fn linear(&self, input: usize, output: usize) -> Result<Linear> {
@@ -64,8 +55,7 @@ impl<'a> LayerLoader<'a> {
     }
 
     /// Loads several projections of an attention as one layer. Whisper's keys have no bias.
-    pub fn fused_projections(&self, names: &[&str], magnitudes: &[f32]) -> Result<Linear> {
-        let width = magnitudes.len();
+    pub fn fused_projections(&self, names: &[&str], width: usize) -> Result<Linear> {
         let mut weights = Vec::with_capacity(names.len());
         let mut biases = Vec::with_capacity(names.len());
         for name in names {
@@ -76,9 +66,7 @@ impl<'a> LayerLoader<'a> {
                 _ => part.get(width, "bias")?,
             });
         }
-        let weight = Tensor::cat(&weights, 0)?;
-        let weight = self.kernels.upload_matrix_for(weight, self.formats.weights, magnitudes)?;
-        self.with_bias(weight, Tensor::cat(&biases, 0)?)
+        self.upload_linear(Tensor::cat(&weights, 0)?, Tensor::cat(&biases, 0)?, self.formats.weights)
     }
 
     /// Loads a convolution of three taps as a layer whose weight is laid out tap after tap.
@@ -94,10 +82,7 @@ impl<'a> LayerLoader<'a> {
     }
 
     fn upload_linear(&self, weight: Tensor, bias: Tensor, format: MatrixFormat) -> Result<Linear> {
-        self.with_bias(self.kernels.upload_matrix(weight, format)?, bias)
-    }
-
-    fn with_bias(&self, weight: Matrix, bias: Tensor) -> Result<Linear> {
+        let weight = self.kernels.upload_matrix(weight, format)?;
         Ok(Linear::new(weight, self.kernels.upload_tensor(bias)?, self.kernels.clone()))
     }
 }

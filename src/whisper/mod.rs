@@ -47,9 +47,8 @@ impl Whisper {
         encoder_kernels: &Arc<dyn Kernels>,
     ) -> Result<Self> {
         let loader = LayerLoader::new(weights, formats, kernels.clone());
-        let on_encoder = loader.pp("encoder").with_kernels(encoder_kernels);
-        let encoder = AudioEncoder::new(&config, &on_encoder)?;
-        let decoder = TextDecoder::new(&config, &loader.pp("decoder"), &on_encoder)?;
+        let encoder = AudioEncoder::new(&config, &loader.pp("encoder").with_kernels(encoder_kernels))?;
+        let decoder = TextDecoder::new(&config, &loader.pp("decoder"), encoder_kernels)?;
         Ok(Whisper { config, encoder, decoder, kernels })
     }
 }
