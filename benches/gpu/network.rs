@@ -45,9 +45,20 @@ fn demo() -> Result<Checkpoint> {
     Ok(source::find(DEMO, None, &Hub::from_env(true), &CancelToken::new(), &mut |_| ())?)
 }
 
+/// Encodes windows to the end: the device works on them beside the decoder, which must not read what is unfinished.
+fn encode(backend: &mut CandleBackend, windows: &[WindowInput<'_>]) -> Result<()> {
+    backend.encode(windows)?;
+    ensure!(backend.poll_encoded(true)?, "the encoder has not finished though it was waited for");
+    Ok(())
+}
+
 /// Samples `count` tokens of each sequence, from its position on.
-fn sample_tokens(backend: &mut CandleBackend, positions: &[usize], count: usize) -> Result<Vec<Vec<u32>>> {
-    let rules = rules()?;
+fn sample_tokens(
+    backend: &mut CandleBackend,
+    rules: &Arc<LogitRules>,
+    positions: &[usize],
+    count: usize,
+) -> Result<Vec<Vec<u32>>> {
     let mut sampled = vec![vec![FIRST]; positions.len()];
     let mut outputs = Vec::new();
     while sampled[0].len() <= count {
@@ -57,7 +68,7 @@ fn sample_tokens(backend: &mut CandleBackend, positions: &[usize], count: usize)
                 window: sequence,
                 position: position + sampled.len() - 1,
                 token: sampled[sampled.len() - 1],
-                rules: &rules,
+                rules,
                 sampled,
                 temperature: 0.0,
                 left: count + 1 - sampled.len(),
@@ -172,7 +183,7 @@ impl Parity {
         let encoded = backend.encoder_output(&windows)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
         let inputs: Vec<WindowInput<'_>> =
             windows.iter().enumerate().map(|(slot, mel)| WindowInput { slot, mel }).collect();
-        backend.encode(&inputs)?;
+        encode(&mut backend, &inputs)?;
         // Prompts of different lengths, as in the engine.
         let prompts: Vec<Vec<u32>> = (0..self.windows)
             .map(|n| PROMPT.into_iter().chain(1000..1000 + 7 * n as u32).collect())
@@ -197,7 +208,7 @@ impl Parity {
             logits.extend_from_slice(&row_logits);
         }
         let positions: Vec<usize> = prompts.iter().map(|prompt| prompt.len() + self.steps).collect();
-        let written = sample_tokens(&mut backend, &positions, SAMPLED)?;
+        let written = sample_tokens(&mut backend, &rules()?, &positions, SAMPLED)?;
         Ok(NetworkOutput { encoded, logits, written })
     }
 }
@@ -259,7 +270,7 @@ impl Speed {
         let mel = random::mel(&source.config, 0);
         let inputs: Vec<WindowInput<'_>> =
             (0..self.batch).map(|slot| WindowInput { slot, mel: &mel }).collect();
-        let encoder = best_seconds(device, self.seconds, || Ok(backend.encode(&inputs)?))?;
+        let encoder = best_seconds(device, self.seconds, || encode(&mut backend, &inputs))?;
         let with_logits = self.step(&mut backend, device, &[0])?;
         let without = self.step(&mut backend, device, &[])?;
         let ahead = self.ahead(&mut backend, device)?;
@@ -301,9 +312,9 @@ impl Speed {
         if steps == 0 {
             return Ok(None);
         }
-        let positions = vec![POSITION; self.batch];
+        let (rules, positions) = (rules()?, vec![POSITION; self.batch]);
         let seconds = best_seconds(device, self.seconds, || {
-            sample_tokens(backend, &positions, steps)?;
+            sample_tokens(backend, &rules, &positions, steps)?;
             Ok(())
         })?;
         Ok(Some(seconds / steps as f64))

@@ -125,7 +125,8 @@ fn shows_a_model_without_loading_it() {
     assert!(tensors > 10);
     assert_eq!((&shown["parameters"], &shown["types"]["f16"]), (&count.into(), &count.into()));
     let needed = shown["memory"]["weights"].as_u64().unwrap();
-    assert!(needed.abs_diff(4 * count as u64) < needed / 50, "{needed} {count}");
+    // In the 16 bits of the file.
+    assert!(needed.abs_diff(2 * count as u64) < needed / 50, "{needed} {count}");
     let text = contains("3 layers, 2 heads").and(contains("word times")).and(contains("in f16"));
     cache.models(&["show", "demo"]).code(0).stdout(text.and(contains("built in")));
     cache.models(&["show", "base"]).code(3).stderr(contains("hint: `transcribe models list`"));
