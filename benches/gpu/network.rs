@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use transcribe::cancel::CancelToken;
 use transcribe::decode::rules::LogitRules;
-use transcribe::decode::{DecodeOptions, SuppressTokens, Tokenizer};
+use transcribe::decode::{DecodeOptions, SuppressTokens};
 use transcribe::device::memory::MemoryStats;
 use transcribe::device::{NumberFormats, SelectedDevice};
 use transcribe::models::candle::CandleBackend;
@@ -34,8 +34,7 @@ const POSITION: usize = 64;
 /// Returns the rules of `transcribe bench`: without timestamps and end of text.
 fn rules() -> Result<Arc<LogitRules>> {
     let demo = demo()?;
-    let config = WhisperConfig::from_json(&demo.config()?).map_err(anyhow::Error::msg)?;
-    let tokenizer = Tokenizer::from_json(&demo.tokenizer()?, config.vocab_size)?;
+    let tokenizer = demo.tokenizer(demo.config()?.vocab_size)?;
     let suppress_tokens = SuppressTokens::List { non_speech: true, ids: vec![tokenizer.special().eot] };
     let options = DecodeOptions { without_timestamps: true, suppress_tokens, ..DecodeOptions::default() };
     Ok(Arc::new(LogitRules::new(&tokenizer, &options)))
@@ -99,7 +98,7 @@ impl NetworkSource {
     fn new(size: &str, encoder_layers: Option<usize>, decoder_layers: Option<usize>) -> Result<Self> {
         if size == DEMO {
             let found = demo()?;
-            let config = WhisperConfig::from_json(&found.config()?).map_err(anyhow::Error::msg)?;
+            let config = found.config()?;
             let CheckpointFiles::Embedded { weights, .. } = found.files else {
                 bail!("the demo is not built in")
             };
