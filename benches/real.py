@@ -146,6 +146,10 @@ def errors(reference, hypothesis):
     return found.substitutions + found.deletions + found.insertions, len(reference.split())
 
 
+def rate(counts):
+    return f"{100 * sum(wrong for wrong, _ in counts) / sum(of for _, of in counts):.2f}"
+
+
 def words(args):
     from whisper.normalizers import EnglishTextNormalizer
 
@@ -159,7 +163,6 @@ def words(args):
             pairs = [(truth(path), text(found[path])) for path in paths]
             plain = [errors(normalise(said), normalise(heard)) for said, heard in pairs]
             marked = [errors(with_marks(said), with_marks(heard)) for said, heard in pairs]
-            rate = lambda counts: f"{100 * sum(wrong for wrong, _ in counts) / sum(of for _, of in counts):.2f}"
             rows.append([peer, *(rate([count]) for count in plain), rate(plain), rate(marked)])
         print(f"\n{name}, word error rate in percent\n")
         table(["program", *(path.stem for path in paths), "all", "all, with case and punctuation"], rows)
@@ -252,7 +255,6 @@ def formats(args):
             found = ours(args.program, args.models / name, paths, ["--dtype", dtype])
             exact = exact or found
             counts = [errors(normalise(truth(path)), normalise(text(found[path]))) for path in paths]
-            rate = lambda counts: f"{100 * sum(wrong for wrong, _ in counts) / sum(of for _, of in counts):.2f}"
             pairs = []
             for path in paths:
                 times = {words: (start, end) for start, end, words in texts(exact[path])}
